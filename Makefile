@@ -1,0 +1,46 @@
+# Every target makes a virtual environment in .venv when there is none, and needs Python ≥ 3.10, a C++17 compiler
+# and pip's package index. CMake and Ninja come from there too when they are not installed.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+FRAMEWORK ?= langchain
+STAMP := $(VENV)/.built
+NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/requirements.txt
+
+.PHONY: demo test soak check format stubs bench clean
+
+demo: $(STAMP)
+	$(BIN)/python examples/rag_$(FRAMEWORK).py
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak --timeout 3600
+
+# What needs no run of the code: style, types, and whether the committed stub is the module's.
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	$(BIN)/python cmake/make_stub.py --check
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format -i
+
+stubs: $(STAMP)
+	$(BIN)/python cmake/make_stub.py
+
+# Built in place: Python files are used from src/, and objects are kept in build/ for the next time.
+$(STAMP): $(NATIVE_SOURCES) models/pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --editable '.[test,check]' ./models
+	touch $@
+
+clean:
+	rm -rf build $(VENV) vendor/llama.cpp

@@ -1,0 +1,11 @@
+# Takes ccache when it is installed and the user has chosen no launcher. base_dir and no hash_dir let a
+# fresh clone in another folder profit from what an earlier one compiled.
+find_program(XLC_CCACHE ccache)
+option(XLC_USE_CCACHE "compile through ccache when it is installed" ON)
+if(XLC_CCACHE AND XLC_USE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_CURRENT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+               CCACHE_SLOPPINESS=time_macros ${XLC_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
+  message(STATUS "xllama: compiling through ${XLC_CCACHE}")
+endif()

@@ -1,0 +1,55 @@
+# llama.cpp behind one target, xlc_llama_cpp: its engine library, static, nothing of its programs.
+
+set(XLC_LLAMA_CPP_DIR "${CMAKE_CURRENT_SOURCE_DIR}/vendor/llama.cpp" CACHE PATH
+    "llama.cpp's source; filled from the pinned release when it is empty (vendor/README.md)")
+
+if(NOT EXISTS "${XLC_LLAMA_CPP_DIR}/CMakeLists.txt")
+  message(STATUS "xllama: fetching llama.cpp into ${XLC_LLAMA_CPP_DIR}")
+  execute_process(
+    COMMAND ${Python_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/fetch_llama_cpp.py "${XLC_LLAMA_CPP_DIR}"
+    RESULT_VARIABLE failed)
+  if(failed)
+    message(FATAL_ERROR "xllama: llama.cpp's source could not be fetched; the lines above say why. Either make "
+                        "PyPI reachable for pip and build again, or unpack llama.cpp yourself and build with "
+                        "-C cmake.define.XLC_LLAMA_CPP_DIR=/path/to/llama.cpp")
+  endif()
+endif()
+
+# Only the libraries are wanted; everything that a program of llama.cpp's would pull in is off.
+set(BUILD_SHARED_LIBS OFF)
+set(LLAMA_BUILD_COMMON ON)
+set(LLAMA_BUILD_TOOLS ON)
+set(LLAMA_BUILD_SERVER ON)
+set(LLAMA_BUILD_TESTS OFF)
+set(LLAMA_BUILD_EXAMPLES OFF)
+set(LLAMA_BUILD_APP OFF)
+set(LLAMA_BUILD_UI OFF)
+set(LLAMA_USE_PREBUILT_UI OFF)
+set(LLAMA_OPENSSL OFF)
+set(LLAMA_TOOLS_INSTALL OFF)
+set(GGML_CCACHE OFF) # cmake/ccache.cmake has chosen the launcher
+option(GGML_NATIVE "optimise for this machine's processor; turn off for wheels that travel" ON)
+add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
+
+# Two of its files are replaced by ours, under the same headers:
+# - log.cpp, whose thread writes to the process's stdout and stderr and does not survive a fork;
+# - llguidance.cpp, which links a Rust library; ours calls that of the installed wheel (native/constraints/).
+get_target_property(common_sources llama-common SOURCES)
+list(REMOVE_ITEM common_sources log.cpp llguidance.cpp)
+set_target_properties(llama-common PROPERTIES SOURCES "${common_sources}")
+target_sources(llama-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native/overrides/common_log.cpp)
+target_include_directories(llama-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native)
+target_compile_definitions(llama-common PRIVATE LLAMA_USE_LLGUIDANCE)
+
+add_library(xlc_llama_cpp INTERFACE)
+target_include_directories(xlc_llama_cpp SYSTEM INTERFACE
+  "${XLC_LLAMA_CPP_DIR}/tools/server" "${XLC_LLAMA_CPP_DIR}/tools/mtmd" "${XLC_LLAMA_CPP_DIR}" "${XLC_LLAMA_CPP_DIR}/src")
+target_link_libraries(xlc_llama_cpp INTERFACE server-context)
+
+# One translation unit for several files: their headers cost more than their code (docs/building.md has figures).
+set_target_properties(llama-common server-context mtmd PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
+set_source_files_properties("${XLC_LLAMA_CPP_DIR}/common/json.cpp" # specialises what its header instantiates
+  TARGET_DIRECTORY llama-common PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+set_source_files_properties( # refuse to share a unit with mtmd's internal headers
+  "${XLC_LLAMA_CPP_DIR}/tools/mtmd/mtmd-helper.cpp" "${XLC_LLAMA_CPP_DIR}/tools/mtmd/mtmd-helper-gen.cpp"
+  TARGET_DIRECTORY mtmd PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
