@@ -1,0 +1,96 @@
+"""llama.cpp inside the Python process: chat, completion, embeddings and reranking for any number of callers.
+
+import xlc_core as xlc
+
+with xlc.Engine("smollm2-135m-instruct") as engine:
+print(engine.chat("Why is the sky blue?", max_tokens=64).text)
+"""
+
+from __future__ import annotations
+
+from xlc_core.constraints import Choice, Constraint, Gbnf, JsonObject, JsonSchema, Lark, Regex
+from xlc_core.engine import Engine
+from xlc_core.errors import (
+    ConstraintError,
+    ContextOverflowError,
+    EngineClosedError,
+    EngineFailedError,
+    InputTooLongError,
+    InsufficientMemoryError,
+    InvalidRequestError,
+    ModelLoadError,
+    ModelNotFoundError,
+    RequestCancelledError,
+    RequestTimeoutError,
+    UnsupportedFeatureError,
+    XllamaError,
+)
+from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, TextDelta, ToolCallDelta
+from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall
+from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
+from xlc_core.results import (
+    Completion,
+    CompletionChoice,
+    EngineMetrics,
+    ModelInfo,
+    RerankScore,
+    Timings,
+    TokenLogprob,
+    Usage,
+)
+from xlc_core.shared_engines import EngineLease, acquire_engine
+from xlc_core.streams import AsyncEventStream, EventStream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncEventStream",
+    "AudioPart",
+    "ChatOptions",
+    "Choice",
+    "Completion",
+    "CompletionChoice",
+    "CompletionOptions",
+    "Constraint",
+    "ConstraintError",
+    "ContextOverflowError",
+    "Engine",
+    "EngineClosedError",
+    "EngineFailedError",
+    "EngineLease",
+    "EngineMetrics",
+    "EngineOptions",
+    "Event",
+    "EventStream",
+    "Finished",
+    "Gbnf",
+    "ImagePart",
+    "InputTooLongError",
+    "InsufficientMemoryError",
+    "InvalidRequestError",
+    "JsonObject",
+    "JsonSchema",
+    "Lark",
+    "Message",
+    "ModelInfo",
+    "ModelLoadError",
+    "ModelNotFoundError",
+    "PromptProgress",
+    "ReasoningDelta",
+    "Regex",
+    "RequestCancelledError",
+    "RequestTimeoutError",
+    "RerankScore",
+    "SamplingOptions",
+    "TextDelta",
+    "TextPart",
+    "Timings",
+    "TokenLogprob",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "UnsupportedFeatureError",
+    "Usage",
+    "XllamaError",
+    "acquire_engine",
+]

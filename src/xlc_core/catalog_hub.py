@@ -1,0 +1,243 @@
+"""Models from the Hugging Face hub: ``hf:owner/repo[:quant-or-file]``.
+
+Which file of the repository is meant, and fetching it with huggingface_hub, which keeps it in its
+own cache, resumes after a broken connection, and honours HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE and
+HF_HOME.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from xlc_core.errors import ModelNotFoundError
+
+__all__ = ["HubModel", "cached_path", "fetch", "pick_files"]
+
+_log = logging.getLogger("xllama")
+
+_DEFAULT_QUANTS = ("Q4_K_M", "Q8_0")
+_PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
+_NOT_A_MODEL = re.compile(r"mmproj|imatrix", re.IGNORECASE)
+_FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<pick>.+))?")
+
+
+class HubModel(NamedTuple):
+    """A repository on the hub, and a quantisation, a file's name, or None for the usual one."""
+
+    repo: str
+    pick: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> HubModel:
+        """Read ``hf:owner/repo[:quant-or-file]``.
+
+        Raises:
+            ModelNotFoundError: the text has another form.
+        """
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise ModelNotFoundError(
+                f"{text!r} is no model on the hub; write hf:owner/repo or "
+                "hf:owner/repo:quant-or-file, such as hf:Qwen/Qwen3-0.6B-GGUF:Q8_0"
+            )
+        return cls(match["repo"], match["pick"])
+
+    def __str__(self) -> str:
+        return f"hf:{self.repo}" + (f":{self.pick}" if self.pick else "")
+
+
+def cached_path(model: HubModel) -> Path | None:
+    """Return the model's (first) file in huggingface_hub's cache, or None; without the network."""
+    snapshot = _snapshot(model.repo)
+    if snapshot is None:
+        return None
+    names = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*.gguf")]
+    try:
+        return snapshot / pick_files(model, names)[0]
+    except ModelNotFoundError:  # the cache holds other files of this repository
+        return None
+
+
+def fetch(model: HubModel, *, progress: bool) -> Path:
+    """Return the model's file, downloading it where the cache has none or an older revision.
+
+    Without a network, and with HF_HUB_OFFLINE=1, the cache alone is used.
+
+    Returns:
+        The file; of a model in several parts the first, the others are beside it.
+
+    Raises:
+        ModelNotFoundError: there is no such repository or file, it may not be read, or the hub
+            cannot be reached.
+    """
+    from huggingface_hub import HfApi, constants, hf_hub_download  # slow to import
+
+    endpoint = _endpoint()
+    if _is_offline():
+        if (path := cached_path(model)) is None:
+            raise ModelNotFoundError(
+                f"{model} is not in the cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is "
+                f"set; unset it and run `xllama models pull {model}` once, or give the path of a "
+                "model file"
+            )
+        return path
+    try:
+        # Siblings rather than list_repo_files: one request, and it does not try again for a minute
+        # without a network.
+        found = HfApi(endpoint=endpoint).model_info(model.repo, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        files = pick_files(model, [sibling.rfilename for sibling in found.siblings or ()])
+        bar = _bar(progress)
+        paths = [hf_hub_download(model.repo, file, endpoint=endpoint, tqdm_class=bar) for file in files]
+    except ModelNotFoundError:
+        raise
+    except Exception as error:  # whose class depends on the HTTP library of huggingface_hub's major
+        path = cached_path(model)
+        if path is not None and not _is_final(error):
+            _log.warning("cannot ask %s about %s; using the copy in the cache", endpoint, model)
+            return path
+        raise ModelNotFoundError(_explain(model, error, endpoint)) from error
+    return Path(paths[0])
+
+
+def pick_files(model: HubModel, names: list[str]) -> list[str]:
+    """Choose the files of a repository that make up the model, in order.
+
+    Args:
+        model: what is wanted. Without a quantisation: Q4_K_M, else Q8_0, else the only one.
+        names: all files of the repository.
+
+    Raises:
+        ModelNotFoundError: none or several fit; the message lists what there is.
+    """
+    if model.pick is not None:
+        named = [name for name in names if model.pick in (name, name.rpartition("/")[2])]
+        if len(named) == 1 and not _PART.search(named[0]):
+            return named
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        if name.lower().endswith(".gguf") and not _NOT_A_MODEL.search(name.rpartition("/")[2]):
+            groups.setdefault(_PART.sub("", name), []).append(name)
+    if not groups:
+        raise ModelNotFoundError(
+            f"{model.repo} has no GGUF file; look for a repository whose name ends in -GGUF, or convert the model"
+        )
+    fitting = _fitting(model.pick, list(groups))
+    if len(fitting) != 1:
+        problem = "no file that fits" if not fitting else f"{len(fitting)} files that fit"
+        listed = "\n  ".join(fitting or groups)
+        raise ModelNotFoundError(
+            f"{model.repo} has {problem} {model.pick or 'the default'}; name one of them, as in "
+            f"hf:{model.repo}:{(fitting or list(groups))[0]}\n  {listed}"
+        )
+    return _all_parts(model, groups[fitting[0]])
+
+
+def _fitting(pick: str | None, names: list[str]) -> list[str]:
+    if pick is None:
+        for quant in _DEFAULT_QUANTS:
+            if fitting := _fitting(quant, names):
+                return fitting
+        return names
+    pick = _PART.sub("", pick)
+    if exact := [name for name in names if pick in (name, name.rpartition("/")[2])]:
+        return exact
+    # As a whole word first: F16 is not meant to find BF16, nor Q4_K to find Q4_K_M beside a Q4_K.
+    word = re.compile(rf"(?<![a-z0-9]){re.escape(pick)}(?![a-z0-9_])", re.IGNORECASE)
+    return [name for name in names if word.search(name)] or [name for name in names if pick.lower() in name.lower()]
+
+
+def _all_parts(model: HubModel, files: list[str]) -> list[str]:
+    match = _PART.search(files[0])
+    if match is not None and len(files) != int(match[2]):
+        raise ModelNotFoundError(
+            f"{model} has {len(files)} of its {int(match[2])} parts; the upload may be incomplete: "
+            "choose another quantisation"
+        )
+    return files
+
+
+def _snapshot(repo: str) -> Path | None:
+    """The folder in huggingface_hub's cache with the main revision, as it was last seen."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    try:
+        snapshot = folder / "snapshots" / (folder / "refs" / "main").read_text("utf-8").strip()
+    except OSError:
+        return None
+    return snapshot if snapshot.is_dir() else None
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    # huggingface_hub reads the variable when it is imported, which may be long before it is set.
+    return (os.environ.get("HF_ENDPOINT") or str(constants.ENDPOINT)).rstrip("/")
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    asked = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    return asked or bool(constants.HF_HUB_OFFLINE)
+
+
+def _bar(show: bool) -> type[Any]:
+    """The progress bar for downloads. huggingface_hub's own hides itself unless stderr is a tty."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+    from tqdm import tqdm
+
+    hidden = not show or are_progress_bars_disabled()
+
+    class Bar(tqdm):  # type: ignore[type-arg] # generic in the stubs only
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)  # which huggingface_hub gives to its own kind
+            super().__init__(*args, **{**kwargs, "disable": hidden})
+
+    Bar.set_lock(threading.RLock())  # tqdm's default is a lock between processes, which starts one
+    return Bar
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the hub itself has said no, so that an old copy must not hide it."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return isinstance(error, HfHubHTTPError) and error.response.status_code in {401, 403, 404}
+
+
+def _explain(model: HubModel, error: Exception, endpoint: str) -> str:
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    page = f"{endpoint}/{model.repo}"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{model} is gated: accept its terms at {page}, then set HF_TOKEN to a token of that "
+            "account that may read gated repositories (or run `hf auth login`)"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"{model} is not on the hub ({page}), or is private: check the spelling; for a private "
+            "one set HF_TOKEN to a token that may read it"
+        )
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        if status in {401, 403}:
+            remedy = "set HF_TOKEN to a valid token that may read this repository"
+        elif status == 404:
+            remedy = "the file was removed meanwhile; look at the page and try again"
+        elif status == 429:
+            remedy = "wait a while, or set HF_TOKEN for a higher limit"
+        else:
+            remedy = "try again later"
+        return f"{model} could not be fetched: {endpoint} answered {status}; {remedy}"
+    reason = str(error.__cause__ or error) or type(error).__name__
+    return (
+        f"{model} could not be fetched from {endpoint}: {reason}; check the network and the room "
+        "on the disk, set HF_ENDPOINT to a mirror that can be reached, or give the path of a model "
+        "file"
+    )

@@ -1,0 +1,96 @@
+"""The ``xllama`` command.
+
+Each group of commands is a Typer app of its own that ``app`` takes in with ``add_typer``. What a
+command raises as an XllamaError is one red line on stderr and exit code 1. Only results go to
+stdout.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from xlc_core import catalog
+from xlc_core.errors import XllamaError
+
+__all__ = ["app", "models_app"]
+
+_WIDTH_IN_PIPES = 120  # a table must not be cut to a terminal's width where there is none
+
+
+class _Group(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:  # click's Context, or the one that newer typers bring along
+        try:
+            return super().invoke(ctx)
+        except XllamaError as error:
+            Console(stderr=True).print(Text(f"error: {error}", "red"), soft_wrap=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="llama.cpp inside the Python process: models from the command line.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(help="List, fetch and find models.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+Name = Annotated[str, typer.Argument(help="A name of the catalog, hf:owner/repo[:quant-or-file], or a path.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"xllama {version('xllama')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Run llama.cpp inside the Python process."""
+
+
+@models_app.command("list")
+def list_models() -> None:
+    """Show the catalog: each model's kind, size and licence, and whether it is on this disk."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("size", no_wrap=True, justify="right")
+    table.add_column("licence", no_wrap=True)
+    table.add_column("cached", no_wrap=True)
+    for name, entry in catalog.entries().items():
+        size = _readable(entry.size_bytes) if entry.size_bytes else "–"
+        cached = "yes" if catalog.is_cached(name) else "no"
+        table.add_row(name, entry.kind, size, entry.license, cached)
+    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(table)
+
+
+@models_app.command()
+def pull(name: Name) -> None:
+    """Fetch a model and check its sha256, so that it can be used offline."""
+    resolved = catalog.pull(name)
+    size = _readable(resolved.path.stat().st_size)
+    typer.echo(f"{resolved.name} ({size}) is at {resolved.path}")
+
+
+@models_app.command()
+def path(name: Name) -> None:
+    """Print the path of a model's file and nothing else; fetch it first where it is not there."""
+    typer.echo(catalog.resolve(name).path)
+
+
+def _readable(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"

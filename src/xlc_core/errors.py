@@ -1,0 +1,109 @@
+"""What can go wrong, as one tree of exceptions.
+
+    XllamaError
+      ModelNotFoundError, ModelLoadError, InsufficientMemoryError
+      InvalidRequestError (also a ValueError)
+        ContextOverflowError, ConstraintError, UnsupportedFeatureError, InputTooLongError
+      EngineClosedError, RequestCancelledError, EngineFailedError
+      RequestTimeoutError (also a TimeoutError)
+
+Every message says what was wrong, with the value, and what to do about it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConstraintError",
+    "ContextOverflowError",
+    "EngineClosedError",
+    "EngineFailedError",
+    "InputTooLongError",
+    "InsufficientMemoryError",
+    "InvalidRequestError",
+    "ModelLoadError",
+    "ModelNotFoundError",
+    "RequestCancelledError",
+    "RequestTimeoutError",
+    "UnsupportedFeatureError",
+    "XllamaError",
+]
+
+
+class XllamaError(Exception):
+    """Base of every error that xllama raises on purpose."""
+
+
+class ModelNotFoundError(XllamaError):
+    """A model was named that is neither a file, nor in the catalog, nor on the hub; or it could not be fetched."""
+
+
+class ModelLoadError(XllamaError):
+    """A model file is there but llama.cpp could not load it; the message carries llama.cpp's own reason."""
+
+
+class InsufficientMemoryError(XllamaError):
+    """The model and its context do not fit into the memory that is free."""
+
+
+class InvalidRequestError(XllamaError, ValueError):
+    """A request or option has a value that cannot be honoured. Nothing was run."""
+
+
+class ContextOverflowError(InvalidRequestError):
+    """The prompt leaves no room for an answer in the context.
+
+    Attributes:
+        n_prompt_tokens: tokens in the prompt.
+        n_ctx: tokens that one request may hold, prompt and answer together.
+    """
+
+    def __init__(self, message: str, n_prompt_tokens: int, n_ctx: int) -> None:
+        super().__init__(message)
+        self.n_prompt_tokens = n_prompt_tokens
+        self.n_ctx = n_ctx
+
+    def __reduce__(self) -> tuple[type[ContextOverflowError], tuple[str, int, int]]:
+        return type(self), (str(self), self.n_prompt_tokens, self.n_ctx)
+
+
+class ConstraintError(InvalidRequestError):
+    """A JSON schema, regular expression or grammar is malformed or asks for something unsupported."""
+
+
+class UnsupportedFeatureError(InvalidRequestError):
+    """The model cannot do what was asked, such as reranking without a ranking head."""
+
+
+class InputTooLongError(InvalidRequestError):
+    """A text to embed or rerank is longer than the model takes.
+
+    Attributes:
+        index: position of the text in the list that was given.
+        n_tokens: tokens in the text.
+        limit: tokens that the model takes at once.
+    """
+
+    def __init__(self, message: str, index: int, n_tokens: int, limit: int) -> None:
+        super().__init__(message)
+        self.index = index
+        self.n_tokens = n_tokens
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[type[InputTooLongError], tuple[str, int, int, int]]:
+        return type(self), (str(self), self.index, self.n_tokens, self.limit)
+
+
+class EngineClosedError(XllamaError):
+    """The engine was closed before or during the request."""
+
+
+class EngineFailedError(XllamaError):
+    """llama.cpp failed while running; other requests may have been lost with this one."""
+
+
+class RequestCancelledError(XllamaError):
+    """The request was cancelled before it had an answer."""
+
+
+class RequestTimeoutError(XllamaError, TimeoutError):
+    """The request's ``timeout`` passed before it was done; its slot is free again."""

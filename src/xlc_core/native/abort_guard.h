@@ -1,0 +1,21 @@
+// GGML_ABORT ends the process. On a thread that holds this guard it raises an exception instead, which
+// llama.cpp's own handlers turn into an error of one request.
+#pragma once
+
+namespace xlc {
+
+// ggml calls it for every abort in the process; installing it twice does nothing.
+void install_abort_handler();
+
+class AbortGuard {
+public:
+    AbortGuard();
+    ~AbortGuard();
+    AbortGuard(const AbortGuard&) = delete;
+    AbortGuard& operator=(const AbortGuard&) = delete;
+
+private:
+    bool outer_;
+};
+
+} // namespace xlc

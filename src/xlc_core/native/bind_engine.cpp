@@ -1,0 +1,175 @@
+#include "bindings.h"
+
+#include "engine.h"
+#include "errors.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+#include <exception>
+
+namespace xlc {
+
+namespace nb = nanobind;
+
+namespace {
+
+// The engine as Python holds it: it is freed without the GIL, because its threads may want it, and left alone
+// in a forked child, where its threads do not exist.
+class EngineHandle {
+public:
+    EngineHandle(const EngineParams& params, const std::optional<nb::callable>& progress) {
+        std::exception_ptr interrupt;
+        const auto report = [&](float done) {
+            nb::gil_scoped_acquire gil;
+            try {
+                if (PyErr_CheckSignals() != 0) {
+                    throw nb::python_error();
+                }
+                if (progress) {
+                    (*progress)(done);
+                }
+                return true;
+            } catch (...) {
+                interrupt = std::current_exception();
+                return false;
+            }
+        };
+        try {
+            nb::gil_scoped_release release;
+            engine_ = std::make_unique<Engine>(params, report);
+        } catch (const Error&) {
+            if (interrupt) {
+                std::rethrow_exception(interrupt); // Ctrl+C, or what the progress callback raised
+            }
+            throw;
+        }
+    }
+
+    ~EngineHandle() {
+        if (!engine_->belongs_to_this_process()) {
+            (void)engine_.release();
+            return;
+        }
+        nb::gil_scoped_release release;
+        engine_.reset();
+    }
+
+    Engine* operator->() { return &checked(); }
+    Engine& checked() {
+        if (!engine_->belongs_to_this_process()) {
+            throw Error(
+                ErrorKind::engine_failed, "this engine was opened before the process forked and its threads "
+                                          "are in the parent; open an engine "
+                                          "in the child, or start processes with the 'spawn' method");
+        }
+        return *engine_;
+    }
+
+    void close() {
+        if (engine_->belongs_to_this_process()) {
+            engine_->close();
+        }
+    }
+
+private:
+    std::unique_ptr<Engine> engine_;
+};
+
+void bind_params(nb::module_& m) {
+    nb::class_<EngineParams>(m, "EngineParams")
+        .def(nb::init<>())
+        .def_rw("model_path", &EngineParams::model_path)
+        .def_rw("model_name", &EngineParams::model_name)
+        .def_rw("n_ctx", &EngineParams::n_ctx)
+        .def_rw("n_ctx_retrieval", &EngineParams::n_ctx_retrieval)
+        .def_rw("n_parallel", &EngineParams::n_parallel)
+        .def_rw("n_batch", &EngineParams::n_batch)
+        .def_rw("n_ubatch", &EngineParams::n_ubatch)
+        .def_rw("n_threads", &EngineParams::n_threads)
+        .def_rw("n_threads_batch", &EngineParams::n_threads_batch)
+        .def_rw("n_gpu_layers", &EngineParams::n_gpu_layers)
+        .def_rw("main_gpu", &EngineParams::main_gpu)
+        .def_rw("split_mode", &EngineParams::split_mode)
+        .def_rw("tensor_split", &EngineParams::tensor_split)
+        .def_rw("flash_attn", &EngineParams::flash_attn)
+        .def_rw("cache_type_k", &EngineParams::cache_type_k)
+        .def_rw("cache_type_v", &EngineParams::cache_type_v)
+        .def_rw("kv_unified", &EngineParams::kv_unified)
+        .def_rw("use_mmap", &EngineParams::use_mmap)
+        .def_rw("use_mlock", &EngineParams::use_mlock)
+        .def_rw("pooling", &EngineParams::pooling)
+        .def_rw("chat_template", &EngineParams::chat_template)
+        .def_rw("thinking", &EngineParams::thinking)
+        .def_rw("cache_ram_mib", &EngineParams::cache_ram_mib)
+        .def_rw("context_shift", &EngineParams::context_shift)
+        .def_rw("warmup", &EngineParams::warmup)
+        .def_rw("llama_args", &EngineParams::llama_args);
+
+    nb::class_<EngineFacts>(m, "EngineFacts")
+        .def_ro("description", &EngineFacts::description)
+        .def_ro("n_params", &EngineFacts::n_params)
+        .def_ro("size_bytes", &EngineFacts::size_bytes)
+        .def_ro("n_ctx_train", &EngineFacts::n_ctx_train)
+        .def_ro("n_ctx", &EngineFacts::n_ctx)
+        .def_ro("n_embd", &EngineFacts::n_embd)
+        .def_ro("n_vocab", &EngineFacts::n_vocab)
+        .def_ro("supports_tools", &EngineFacts::supports_tools)
+        .def_ro("supports_thinking", &EngineFacts::supports_thinking);
+}
+
+} // namespace
+
+void bind_engine(nb::module_& m) {
+    bind_params(m);
+    using release_gil = nb::call_guard<nb::gil_scoped_release>;
+    nb::class_<EngineHandle>(
+        m, "Engine", "One model and its workers. Every method may be called from any thread.")
+        .def(
+            nb::init<const EngineParams&, const std::optional<nb::callable>&>(), nb::arg("params"),
+            nb::arg("progress").none() = nb::none(),
+            "Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C gives up.")
+        .def(
+            "submit",
+            [](EngineHandle& self, const GenerationRequest& request) {
+                return self->generator()->submit(request);
+            },
+            nb::arg("request"), release_gil(), "Queue a request and return it; its events come later.")
+        .def(
+            "render",
+            [](EngineHandle& self, const ChatRequest& chat) { return self->generator()->render(chat); },
+            nb::arg("chat"), release_gil(), "The prompt that the model's template makes of a chat.")
+        .def(
+            "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
+            "The worker for embedding and reranking.")
+        .def(
+            "metrics", [](EngineHandle& self) { return self->generator()->metrics(); }, release_gil(),
+            "The generation worker's counters.")
+        .def(
+            "facts", [](EngineHandle& self) { return self->facts(); }, release_gil(), "Sizes and abilities.")
+        .def(
+            "tokenize",
+            [](EngineHandle& self, const std::string& text, bool add_special, bool parse_special) {
+                return self->tokenize(text, add_special, parse_special);
+            },
+            nb::arg("text"), nb::arg("add_special"), nb::arg("parse_special"), release_gil(),
+            "The numbers of a text's tokens.")
+        .def(
+            "detokenize",
+            [](EngineHandle& self, const std::vector<int32_t>& tokens, bool special) {
+                std::string text;
+                {
+                    nb::gil_scoped_release release;
+                    text = self->detokenize(tokens, special);
+                }
+                return nb::bytes(text.data(), text.size());
+            },
+            nb::arg("tokens"), nb::arg("special"), "The bytes of tokens, which may end inside a character.")
+        .def("close", &EngineHandle::close, release_gil(), "End all requests and free the model. Idempotent.")
+        .def_prop_ro("closed", [](EngineHandle& self) { return self->closed(); });
+}
+
+} // namespace xlc

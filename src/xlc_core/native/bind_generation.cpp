@@ -1,0 +1,32 @@
+#include "bindings.h"
+
+#include "bind_waiting.h"
+#include "generation/generation.h"
+#include "generation/generator.h"
+
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/vector.h>
+
+namespace xlc {
+
+void bind_generation(nb::module_& m) {
+    nb::class_<Generation> cls(m, "Generation", "One request under way.");
+    def_waiting(cls);
+    cls.def(
+           "take", &Generation::take,
+           "The events since the last call, maybe none. Raises what ended the request.")
+        .def_prop_ro("finished", &Generation::finished, "Nothing more will come.");
+
+    nb::class_<GeneratorMetrics>(m, "GeneratorMetrics")
+        .def_ro("n_running", &GeneratorMetrics::n_running)
+        .def_ro("n_waiting", &GeneratorMetrics::n_waiting)
+        .def_ro("n_prompt_tokens", &GeneratorMetrics::n_prompt_tokens)
+        .def_ro("prompt_seconds", &GeneratorMetrics::prompt_seconds)
+        .def_ro("n_cached_tokens", &GeneratorMetrics::n_cached_tokens)
+        .def_ro("n_generated_tokens", &GeneratorMetrics::n_generated_tokens)
+        .def_ro("generation_seconds", &GeneratorMetrics::generation_seconds)
+        .def_ro("n_draft_tokens", &GeneratorMetrics::n_draft_tokens)
+        .def_ro("n_draft_accepted", &GeneratorMetrics::n_draft_accepted);
+}
+
+} // namespace xlc

@@ -1,0 +1,172 @@
+#include "constraints/checker.h"
+
+#include "constraints/gbnf.h"
+#include "constraints/llg_tokenizer.h"
+#include "errors.h"
+#include "llama.h"
+
+#include <algorithm>
+
+namespace xlc {
+
+namespace {
+
+constexpr size_t max_expected = 64;  // tokens named in an explanation
+constexpr size_t max_line = 200;     // llguidance quotes the grammar's line, and a schema is all one line
+constexpr size_t max_message = 2000; // characters of a message in all
+
+std::shared_ptr<const LlgTokenizer> tokenizer_for(const llama_vocab* vocab) {
+    if (vocab != nullptr) {
+        return TokenizerRegistry::for_vocab(vocab);
+    }
+    static const auto* bytes =
+        new std::shared_ptr<const LlgTokenizer>(std::make_shared<const LlgTokenizer>());
+    return *bytes;
+}
+
+// Cut at a whole UTF-8 character.
+std::string shortened(std::string text, size_t limit) {
+    if (text.size() <= limit) {
+        return text;
+    }
+    while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) {
+        --limit;
+    }
+    text.resize(limit);
+    return text + "...";
+}
+
+std::string readable(const std::string& reason) {
+    std::string message;
+    size_t begin = 0;
+    while (begin <= reason.size()) {
+        const size_t end = std::min(reason.find('\n', begin), reason.size());
+        if (end > begin) {
+            message += (message.empty() ? "" : "\n") + shortened(reason.substr(begin, end - begin), max_line);
+        }
+        begin = end + 1;
+    }
+    return shortened(std::move(message), max_message);
+}
+
+// A control character would cut the text short on its way through llguidance's C strings.
+void refuse_nul(const std::string& data) {
+    const size_t at = data.find('\0');
+    if (at != std::string::npos) {
+        throw Error(ErrorKind::constraint, "the grammar has a NUL character at byte " + std::to_string(at));
+    }
+}
+
+// A matcher whose first mask is there: some grammars, such as a schema that refers to nothing but itself, are
+// well-formed but allow no first token.
+llg::MatcherPtr start(const LlgTokenizer& tokenizer, const std::string& kind, const std::string& data) {
+    if (kind != "lark") {
+        throw Error(ErrorKind::constraint, "unknown kind of grammar '" + kind + "'; it is 'lark' or 'gbnf'");
+    }
+    refuse_nul(data);
+    const llg::Api& api = llg::api();
+    try {
+        llg::MatcherPtr matcher = tokenizer.new_matcher(kind.c_str(), data.c_str());
+        if (api.matcher_compute_mask(matcher.get()) != 0) {
+            throw Error(ErrorKind::constraint, llg::matcher_error(matcher.get()) + " (no text satisfies it)");
+        }
+        const uint32_t* mask = api.matcher_get_mask(matcher.get());
+        const size_t n_words = (tokenizer.n_tokens() + 31) / 32;
+        if (std::all_of(mask, mask + n_words, [](uint32_t word) { return word == 0; })) {
+            throw Error(ErrorKind::constraint, "nothing satisfies it");
+        }
+        return matcher;
+    } catch (const Error& error) {
+        if (error.kind != ErrorKind::constraint) {
+            throw;
+        }
+        throw Error(ErrorKind::constraint, "the constraint is refused: " + readable(error.what()));
+    }
+}
+
+std::string_view text_of(const LlgTokenizer& tokenizer, uint32_t token) {
+    const std::string_view bytes = tokenizer.token_bytes(token);
+    return bytes.size() > 1 && bytes[0] == '\xFF' ? bytes.substr(1) : bytes;
+}
+
+std::vector<uint32_t> tokens_of(const LlgTokenizer& tokenizer, std::string_view text) {
+    std::vector<uint32_t> tokens = tokenizer.tokenize(text, true);
+    std::string read;
+    for (const uint32_t token : tokens) {
+        read += text_of(tokenizer, token);
+    }
+    if (read != text) {
+        throw Error(
+            ErrorKind::unsupported_feature, "the model's tokenizer changes this text (an encoder's drops "
+                                            "case and spaces); check it without a model");
+    }
+    return tokens;
+}
+
+std::vector<std::string> allowed_tokens(const LlgTokenizer& tokenizer, llg::Matcher* matcher) {
+    std::vector<std::string> allowed;
+    const llg::Api& api = llg::api();
+    if (api.matcher_compute_mask(matcher) != 0) {
+        return allowed;
+    }
+    const uint32_t* mask = api.matcher_get_mask(matcher);
+    for (uint32_t id = 0; id < tokenizer.n_tokens() && allowed.size() < max_expected; ++id) {
+        if ((mask[id / 32] & (uint32_t{1} << (id % 32))) != 0 && !tokenizer.ends_answer(id)) {
+            allowed.emplace_back(tokenizer.token_bytes(id));
+        }
+    }
+    return allowed;
+}
+
+} // namespace
+
+void check_constraint(const llama_vocab* vocab, const std::string& kind, const std::string& data) {
+    if (kind == "gbnf") {
+        gbnf::check(vocab, data);
+    } else {
+        start(*tokenizer_for(vocab), kind, data);
+    }
+}
+
+bool accepts(
+    const llama_vocab* vocab, const std::string& kind, const std::string& data, std::string_view text) {
+    return explain(vocab, kind, data, text).accepted;
+}
+
+Explanation
+explain(const llama_vocab* vocab, const std::string& kind, const std::string& data, std::string_view text) {
+    if (kind == "gbnf") {
+        return gbnf::explain(vocab, data, text);
+    }
+    const llg::Api& api = llg::api();
+    const auto tokenizer = tokenizer_for(vocab);
+    const llg::MatcherPtr matcher = start(*tokenizer, kind, data);
+
+    Explanation found;
+    const std::vector<uint32_t> tokens = tokens_of(*tokenizer, text);
+    size_t n_consumed = 0;
+    for (const uint32_t token : tokens) {
+        // An end token inside the text would stop the matcher; what follows it is text all the same.
+        if (tokenizer->ends_answer(token) || api.matcher_validate_tokens(matcher.get(), &token, 1) != 1 ||
+            api.matcher_consume_token(matcher.get(), token) != 0) {
+            break;
+        }
+        found.n_bytes += text_of(*tokenizer, token).size();
+        ++n_consumed;
+    }
+    found.complete = api.matcher_is_accepting(matcher.get());
+    found.accepted = found.complete && n_consumed == tokens.size();
+    if (!found.accepted) {
+        found.expected = allowed_tokens(*tokenizer, matcher.get());
+    }
+    return found;
+}
+
+int32_t control_token(const llama_vocab* vocab, const std::string& text) {
+    const auto tokenizer = TokenizerRegistry::for_vocab(vocab);
+    const std::vector<uint32_t> tokens = tokenizer->tokenize(text, true);
+    const bool is_control = tokens.size() == 1 && tokenizer->token_bytes(tokens[0]) == "\xFF" + text;
+    return is_control ? static_cast<int32_t>(tokens[0]) : -1;
+}
+
+} // namespace xlc

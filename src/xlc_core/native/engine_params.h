@@ -1,0 +1,45 @@
+// What an engine is opened with, every default already decided.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+struct common_params;
+
+namespace xlc {
+
+struct EngineParams {
+    std::string model_path;
+    std::string model_name; // as the user gave it, for messages
+    int32_t n_ctx = 0;
+    int32_t n_ctx_retrieval = 0; // tokens of the longest text to embed or rerank; 0: as the model was trained
+    int32_t n_parallel = 4;
+    int32_t n_batch = 512;
+    int32_t n_ubatch = 512;
+    int32_t n_threads = 1;
+    int32_t n_threads_batch = 1;
+    int32_t n_gpu_layers = -1; // -1: as many as fit; -2: all
+    int32_t main_gpu = 0;
+    std::string split_mode = "layer";
+    std::vector<float> tensor_split;
+    std::string flash_attn = "auto";
+    std::string cache_type_k = "f16";
+    std::string cache_type_v = "f16";
+    bool kv_unified = false;
+    bool use_mmap = true;
+    bool use_mlock = false;
+    std::string pooling; // empty: as the model file says
+    std::string chat_template;
+    int32_t thinking = -1; // -1: as the template does, 0: off, 1: on
+    int32_t cache_ram_mib = 1024;
+    bool context_shift = false;
+    bool warmup = true;
+    std::vector<std::string> llama_args;
+};
+
+// llama.cpp's own parameters for these, `llama_args` parsed by llama.cpp's own option handlers.
+// Throws Error(invalid_request) for a value or flag that it refuses.
+common_params to_common_params(const EngineParams& params);
+
+} // namespace xlc

@@ -1,0 +1,123 @@
+#include "generation/chat_rendering.h"
+
+#include "errors.h"
+
+#include <algorithm>
+
+namespace xlc {
+
+namespace {
+
+common_chat_msg to_common(const ChatMessage& message) {
+    common_chat_msg out;
+    out.role = message.role;
+    out.content = message.content;
+    out.reasoning_content = message.reasoning;
+    out.tool_call_id = message.tool_call_id;
+    out.tool_name = message.name;
+    for (const ChatToolCall& call : message.tool_calls) {
+        out.tool_calls.push_back({call.name, call.arguments, call.id});
+    }
+    return out;
+}
+
+common_chat_tool_choice to_common(const std::string& tool_choice) {
+    return tool_choice == "none"       ? COMMON_CHAT_TOOL_CHOICE_NONE
+           : tool_choice == "required" ? COMMON_CHAT_TOOL_CHOICE_REQUIRED
+                                       : COMMON_CHAT_TOOL_CHOICE_AUTO;
+}
+
+bool needs_tools(const ChatRequest& chat) {
+    return !chat.tools.empty() ||
+           std::any_of(chat.messages.begin(), chat.messages.end(), [](const ChatMessage& message) {
+               return message.role == "tool" || !message.tool_calls.empty();
+           });
+}
+
+// llama.cpp's grammar for a required call lets the model write text before it, and a weak model then never
+// calls. So the call's opening tag is put into its mouth, unless it is to think first.
+void begin_tool_call(
+    common_chat_params& rendered,
+    const common_chat_templates* templates,
+    common_chat_templates_inputs inputs) {
+    if (rendered.supports_thinking && inputs.enable_thinking) {
+        return;
+    }
+    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO; // by whose triggers the tag is known
+    const std::vector<common_grammar_trigger> triggers =
+        common_chat_templates_apply(templates, inputs).grammar_triggers;
+    if (triggers.size() == 1 && triggers[0].type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
+        rendered.prompt += triggers[0].value;
+        rendered.generation_prompt += triggers[0].value;
+    }
+}
+
+// A chat that ends with the assistant's words is continued where they end.
+void continue_last_message(common_chat_templates_inputs& inputs) {
+    const common_chat_msg& last = inputs.messages.back();
+    if (!last.tool_calls.empty()) {
+        throw Error(
+            ErrorKind::invalid_request,
+            "the last message is an assistant's with tool calls; add the tool messages that answer them");
+    }
+    if (inputs.messages.size() >= 2 && inputs.messages[inputs.messages.size() - 2].role == "assistant") {
+        throw Error(
+            ErrorKind::invalid_request,
+            "the chat ends with two assistant messages; join them, the last one is what gets continued");
+    }
+    inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
+    inputs.add_generation_prompt = false;
+}
+
+} // namespace
+
+common_chat_params
+render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::string& grammar) {
+    if (chat.messages.empty()) {
+        throw Error(ErrorKind::invalid_request, "a chat needs at least one message");
+    }
+    common_chat_templates_inputs inputs;
+    for (const ChatMessage& message : chat.messages) {
+        inputs.messages.push_back(to_common(message));
+    }
+    for (const ChatTool& tool : chat.tools) {
+        inputs.tools.push_back({tool.name, tool.description, tool.parameters});
+    }
+    inputs.tool_choice = to_common(chat.tool_choice);
+    if (!inputs.tools.empty() && inputs.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE && !grammar.empty()) {
+        throw Error(
+            ErrorKind::invalid_request, "a constraint and tools cannot both shape one answer; pass "
+                                        "tool_choice='none' or leave one of them out");
+    }
+    inputs.use_jinja = defaults.use_jinja;
+    inputs.reasoning_format = defaults.reasoning_format;
+    inputs.enable_thinking = chat.thinking.value_or(defaults.enable_thinking);
+    inputs.chat_template_kwargs = defaults.template_kwargs;
+    for (const auto& [name, value] : chat.template_kwargs) {
+        inputs.chat_template_kwargs[name] = value;
+    }
+    if (chat.thinking) {
+        inputs.chat_template_kwargs["enable_thinking"] = *chat.thinking ? "true" : "false";
+    }
+    const common_chat_templates* templates = needs_tools(chat) ? defaults.tool_templates : defaults.templates;
+    // Of templates that were made for tools; what has learned none repeats itself when it may.
+    inputs.parallel_tool_calls = chat.parallel_tool_calls.value_or(
+        templates == defaults.templates &&
+        common_chat_templates_get_caps(templates)["supports_parallel_tool_calls"]);
+    if (defaults.prefill_assistant && inputs.messages.back().role == "assistant") {
+        continue_last_message(inputs);
+    }
+    try {
+        common_chat_params rendered = common_chat_templates_apply(templates, inputs);
+        if (inputs.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED) {
+            begin_tool_call(rendered, templates, inputs);
+        }
+        return rendered;
+    } catch (const std::exception& error) {
+        throw Error(
+            ErrorKind::invalid_request,
+            std::string("the model's chat template refused these messages: ") + error.what());
+    }
+}
+
+} // namespace xlc

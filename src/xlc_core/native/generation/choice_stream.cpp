@@ -1,0 +1,168 @@
+#include "generation/choice_stream.h"
+
+#include "logging.h"
+
+#include <cmath>
+#include <limits>
+
+namespace xlc {
+
+namespace {
+
+float log_probability(float probability) {
+    return probability > 0 ? std::log(probability) : std::numeric_limits<float>::lowest();
+}
+
+TokenProbability to_token_probability(const completion_token_output& output) {
+    TokenProbability token{output.tok, output.text_to_send, log_probability(output.prob), {}};
+    for (const auto& candidate : output.probs) {
+        token.top.push_back({candidate.tok, candidate.txt, log_probability(candidate.prob), {}});
+        if (candidate.tok == output.tok) {
+            token.text =
+                candidate.txt; // text_to_send is empty while a stop sequence or half a character is held
+        }
+    }
+    return token;
+}
+
+} // namespace
+
+ChoiceStream::ChoiceStream(int32_t choice, bool is_chat, const task_params& params)
+    : choice_(choice), parse_(is_chat && !params.chat_parser_params.parser.empty()),
+      state_(params.chat_parser_params) {}
+
+std::vector<Event> ChoiceStream::translate(server_task_result& result, bool& ended) {
+    if (auto* partial = dynamic_cast<server_task_result_cmpl_partial*>(&result)) {
+        ended = false;
+        return on_partial(*partial);
+    }
+    ended = true;
+    return on_final(dynamic_cast<server_task_result_cmpl_final&>(result));
+}
+
+Event ChoiceStream::make_event(Event::Kind kind, std::string text) {
+    Event event;
+    event.kind = kind;
+    event.choice = choice_;
+    event.text = std::move(text);
+    if (kind == Event::Kind::text) {
+        event.logprobs.assign(
+            logprobs_.begin() + static_cast<std::ptrdiff_t>(n_sent_logprobs_), logprobs_.end());
+        n_sent_logprobs_ = logprobs_.size();
+    }
+    return event;
+}
+
+void ChoiceStream::add_text(std::vector<Event>& events, const std::string& text, bool is_partial) {
+    if (!parse_) {
+        text_ += text;
+        if (!text.empty()) {
+            events.push_back(make_event(Event::Kind::text, text));
+        }
+        return;
+    }
+    std::vector<common_chat_msg_diff> diffs;
+    try {
+        state_.update_chat_msg(text, is_partial, diffs);
+    } catch (const std::exception& error) {
+        // What does not (yet) fit the template's format: an answer cut by its limit, or a model that broke
+        // it. What was parsed so far stands.
+        if (!is_partial) {
+            log_warning(std::string("an answer ended outside its template's format: ") + error.what());
+            if (state_.chat_msg.empty()) {
+                state_.chat_msg.content = state_.generated_text;
+                events.push_back(make_event(Event::Kind::text, state_.generated_text));
+            }
+        }
+        return;
+    }
+    for (common_chat_msg_diff& diff : diffs) {
+        if (!diff.reasoning_content_delta.empty()) {
+            events.push_back(make_event(Event::Kind::reasoning, std::move(diff.reasoning_content_delta)));
+        }
+        if (!diff.content_delta.empty()) {
+            events.push_back(make_event(Event::Kind::text, std::move(diff.content_delta)));
+        }
+        if (diff.tool_call_index != std::string::npos) {
+            Event event = make_event(Event::Kind::tool_call, std::move(diff.tool_call_delta.arguments));
+            event.call_index = static_cast<int32_t>(diff.tool_call_index);
+            event.call_id = std::move(diff.tool_call_delta.id);
+            event.call_name = std::move(diff.tool_call_delta.name);
+            events.push_back(std::move(event));
+        }
+    }
+}
+
+std::vector<Event> ChoiceStream::on_partial(server_task_result_cmpl_partial& result) {
+    std::vector<Event> events;
+    if (result.is_progress) {
+        Event event = make_event(Event::Kind::prompt_progress, "");
+        event.n_prompt_tokens = result.progress.total;
+        event.n_cached = result.progress.cache;
+        event.n_processed = result.progress.processed;
+        event.seconds = static_cast<double>(result.progress.time_ms) / 1000;
+        events.push_back(std::move(event));
+    } else if (!result.is_begin) {
+        if (!result.prob_output.probs.empty()) {
+            logprobs_.push_back(to_token_probability(result.prob_output));
+        }
+        add_text(events, result.content, true);
+    }
+    return events;
+}
+
+std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result) {
+    for (const completion_token_output& output :
+         result.stream ? std::vector<completion_token_output>() : result.probs_output) {
+        logprobs_.push_back(to_token_probability(output));
+    }
+    std::vector<Event> events;
+    add_text(events, result.content, false);
+    if (!result.stream) {
+        events.clear(); // nobody listens to the pieces of an answer that comes whole
+    }
+
+    auto choice = std::make_shared<ChoiceResult>();
+    if (parse_) {
+        choice->text = state_.chat_msg.content;
+        choice->reasoning = state_.chat_msg.reasoning_content;
+        for (const common_chat_tool_call& call : state_.chat_msg.tool_calls) {
+            choice->tool_calls.push_back({call.id, call.name, call.arguments});
+        }
+    } else {
+        choice->text = text_;
+    }
+    choice->finish_reason = result.stop == STOP_TYPE_LIMIT ? "length"
+                            : !choice->tool_calls.empty()  ? "tool_calls"
+                                                           : "stop";
+    choice->stop_sequence = result.stop == STOP_TYPE_WORD ? result.stopping_word : "";
+    choice->logprobs = logprobs_;
+    choice->n_prompt_tokens = result.n_prompt_tokens;
+    choice->n_cached_tokens = result.n_prompt_tokens_cache;
+    choice->n_generated_tokens = result.n_decoded;
+    choice->n_processed_tokens = static_cast<int32_t>(result.stats.n_prompt_processed);
+    choice->prompt_seconds = result.stats.t_prompt_ms() / 1000;
+    choice->generation_seconds = result.stats.t_gen_ms() / 1000;
+    choice->n_draft_tokens = static_cast<int32_t>(result.stats.n_draft_tokens);
+    choice->n_draft_accepted = static_cast<int32_t>(result.stats.n_draft_accepted);
+
+    Event finished = make_event(Event::Kind::choice_finished, "");
+    finished.result = std::move(choice);
+    events.push_back(std::move(finished));
+    return events;
+}
+
+Error to_error(const server_task_result_error& result) {
+    switch (result.err_type) {
+    case ERROR_TYPE_EXCEED_CONTEXT_SIZE:
+        return Error::context_overflow(result.err_msg, result.n_prompt_tokens, result.n_ctx);
+    case ERROR_TYPE_INVALID_REQUEST:
+        return Error(ErrorKind::invalid_request, result.err_msg);
+    case ERROR_TYPE_NOT_SUPPORTED:
+        return Error(ErrorKind::unsupported_feature, result.err_msg);
+    default:
+        return Error(ErrorKind::engine_failed, result.err_msg);
+    }
+}
+
+} // namespace xlc

@@ -1,0 +1,37 @@
+// From llama.cpp's results for one answer to our events.
+#pragma once
+
+#include "errors.h"
+#include "generation/event.h"
+
+#include "server-task.h"
+
+#include <optional>
+
+namespace xlc {
+
+class ChoiceStream {
+public:
+    ChoiceStream(int32_t choice, bool is_chat, const task_params& params);
+
+    // The events of a partial or final result; `ended` says which it was.
+    std::vector<Event> translate(server_task_result& result, bool& ended);
+
+private:
+    std::vector<Event> on_partial(server_task_result_cmpl_partial& result);
+    std::vector<Event> on_final(server_task_result_cmpl_final& result);
+    void add_text(std::vector<Event>& events, const std::string& text, bool is_partial);
+    Event make_event(Event::Kind kind, std::string text);
+
+    const int32_t choice_;
+    const bool parse_; // does the answer need the chat parser, or is it plain text?
+    task_result_state state_;
+    std::string text_; // the answer so far, when it is plain text
+    std::vector<TokenProbability> logprobs_;
+    size_t n_sent_logprobs_ = 0;
+};
+
+// The error that a failed task ends its request with.
+Error to_error(const server_task_result_error& result);
+
+} // namespace xlc

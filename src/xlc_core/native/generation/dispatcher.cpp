@@ -1,0 +1,250 @@
+#include "generation/dispatcher.h"
+
+#include <algorithm>
+
+namespace xlc {
+
+namespace {
+
+// Wakes the thread that waits for results; carries nothing.
+struct ControlResult : server_task_result {
+    json to_json() override { return {}; }
+};
+
+} // namespace
+
+Dispatcher::Dispatcher(server_queue& tasks, server_response& results, int32_t n_slots)
+    : tasks_(tasks), results_(results), n_slots_(n_slots), control_id_(tasks.get_new_id()) {
+    results_.add_waiting_task_id(control_id_);
+}
+
+Dispatcher::~Dispatcher() {
+    stop();
+}
+
+void Dispatcher::start() {
+    thread_ = std::thread([this] { run(); });
+}
+
+std::shared_ptr<Generation> Dispatcher::submit(PreparedTask prepared) {
+    auto generation = std::make_shared<Generation>(weak_from_this());
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (failure_) {
+            throw *failure_;
+        }
+        waiting_.push_back({generation, std::move(prepared)});
+        admit();
+    }
+    wake();
+    return generation;
+}
+
+// A request goes to llama.cpp's queue while that holds at most a slot's worth in reserve, so that a freed
+// slot is taken in the next step; the rest wait here, where order is kept and cancelling is cheap. A request
+// for several answers needs its slots at once, and llama.cpp would let later ones overtake it: it waits for
+// them here.
+void Dispatcher::admit() {
+    while (!waiting_.empty()) {
+        const auto n = static_cast<size_t>(waiting_.front().prepared.task.params.n_cmpl);
+        const size_t limit = n == 1 ? 2 * static_cast<size_t>(n_slots_) : static_cast<size_t>(n_slots_);
+        if (running_.size() + n > limit) {
+            return;
+        }
+        Request request = std::move(waiting_.front());
+        waiting_.pop_front();
+        post(std::move(request));
+    }
+}
+
+void Dispatcher::post(Request request) {
+    server_task& task = request.prepared.task;
+    const bool is_chat = request.prepared.is_chat;
+    const int n = task.params.n_cmpl;
+    task.id = tasks_.get_new_id();
+    for (int i = 1; i < n; i++) {
+        task.add_child(task.id, tasks_.get_new_id());
+    }
+    const auto listen = [&](int id, int32_t choice) {
+        running_[id] = {request.generation, std::make_shared<ChoiceStream>(choice, is_chat, task.params)};
+        results_.add_waiting_task_id(id);
+    };
+    listen(task.id, 0);
+    for (int i = 1; i < n; i++) {
+        listen(task.child_tasks[static_cast<size_t>(i) - 1].id, i);
+    }
+    running_changed_ = true;
+    std::vector<server_task> tasks;
+    tasks.push_back(std::move(task));
+    tasks_.post(std::move(tasks));
+}
+
+void Dispatcher::run() {
+    std::unordered_set<int> ids;
+    while (true) {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            if (stopping_) {
+                return;
+            }
+            if (running_changed_) {
+                running_changed_ = false;
+                ids = {control_id_};
+                for (const auto& [id, running] : running_) {
+                    ids.insert(id);
+                }
+            }
+        }
+        constexpr int timeout_s = 3600; // only so that a call without an end is not needed
+        server_task_result_ptr result = results_.recv_with_timeout(ids, timeout_s);
+        if (result && result->id != control_id_) {
+            deliver(std::move(result));
+        }
+    }
+}
+
+void Dispatcher::deliver(server_task_result_ptr result) {
+    Running running;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        const auto found = running_.find(result->id);
+        if (found == running_.end()) {
+            return; // cancelled meanwhile
+        }
+        running = found->second;
+    }
+    if (result->is_error()) {
+        fail_request(running.generation, to_error(dynamic_cast<server_task_result_error&>(*result)));
+        return;
+    }
+    bool ended = false;
+    try {
+        running.generation->add(running.stream->translate(*result, ended));
+    } catch (const std::exception& error) {
+        fail_request(running.generation, Error(ErrorKind::engine_failed, error.what()));
+        return;
+    }
+    if (!ended) {
+        return;
+    }
+    bool all_ended;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        results_.remove_waiting_task_id(result->id);
+        running_.erase(result->id);
+        running_changed_ = true;
+        all_ended = running_ids(*running.generation).empty();
+        admit();
+    }
+    if (all_ended) {
+        running.generation->finish();
+    }
+}
+
+void Dispatcher::fail_request(const std::shared_ptr<Generation>& generation, const Error& error) {
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        drop_tasks(running_ids(*generation));
+        admit();
+    }
+    generation->fail(error);
+}
+
+void Dispatcher::cancel(Generation& generation) {
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        const auto queued = std::find_if(waiting_.begin(), waiting_.end(), [&](const Request& request) {
+            return request.generation.get() == &generation;
+        });
+        if (queued != waiting_.end()) {
+            waiting_.erase(queued);
+        } else {
+            drop_tasks(running_ids(generation));
+        }
+        admit();
+    }
+    wake();
+    generation.finish();
+}
+
+// The server frees a cancelled task's slot before it looks at tasks posted later.
+void Dispatcher::drop_tasks(const std::vector<int>& ids) {
+    std::vector<server_task> cancels;
+    for (const int id : ids) {
+        results_.remove_waiting_task_id(id);
+        running_.erase(id);
+        server_task cancel_task(SERVER_TASK_TYPE_CANCEL);
+        cancel_task.id_target = id;
+        cancels.push_back(std::move(cancel_task));
+    }
+    if (!cancels.empty()) {
+        running_changed_ = true;
+        tasks_.post(std::move(cancels), true);
+    }
+}
+
+std::vector<int> Dispatcher::running_ids(const Generation& generation) const {
+    std::vector<int> ids;
+    for (const auto& [id, running] : running_) {
+        if (running.generation.get() == &generation) {
+            ids.push_back(id);
+        }
+    }
+    return ids;
+}
+
+void Dispatcher::wake() {
+    auto control = std::make_unique<ControlResult>();
+    control->id = control_id_;
+    results_.send(std::move(control));
+}
+
+void Dispatcher::fail(const Error& error) {
+    std::vector<std::shared_ptr<Generation>> lost;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (!failure_) {
+            failure_ = error;
+        }
+        std::vector<int> ids;
+        for (const auto& [id, running] : running_) {
+            ids.push_back(id);
+            lost.push_back(running.generation);
+        }
+        drop_tasks(ids);
+        for (const Request& request : waiting_) {
+            lost.push_back(request.generation);
+        }
+        waiting_.clear();
+    }
+    wake();
+    for (const auto& generation : lost) {
+        generation->fail(error);
+    }
+}
+
+void Dispatcher::stop() {
+    fail(Error(ErrorKind::engine_closed, "the engine was closed; open another one to go on"));
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        stopping_ = true;
+    }
+    wake();
+    if (thread_.joinable()) {
+        thread_.join();
+    }
+}
+
+bool Dispatcher::failed() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return failure_.has_value();
+}
+
+int32_t Dispatcher::n_waiting() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto n_slots = static_cast<size_t>(n_slots_);
+    return static_cast<int32_t>(
+        waiting_.size() + (running_.size() > n_slots ? running_.size() - n_slots : 0));
+}
+
+} // namespace xlc

@@ -1,0 +1,82 @@
+// Admits requests to llama.cpp's queue in their order, and hands its results to the generations they belong
+// to.
+#pragma once
+
+#include "generation/choice_stream.h"
+#include "generation/generation.h"
+
+#include "server-queue.h"
+
+#include <deque>
+#include <thread>
+#include <unordered_map>
+
+namespace xlc {
+
+// A request that is ready to run: one task, or one with its siblings when several answers are wanted.
+struct PreparedTask {
+    server_task task;
+    bool is_chat = false;
+};
+
+class Dispatcher : public GenerationOwner, public std::enable_shared_from_this<Dispatcher> {
+public:
+    // The queues belong to a server_context, which must outlive stop().
+    Dispatcher(server_queue& tasks, server_response& results, int32_t n_slots);
+    ~Dispatcher() override;
+
+    // Begin to hand out results; call once llama.cpp's loop is running.
+    void start();
+
+    // Queue a request. Throws Error(engine_closed) after stop() and the failure after fail().
+    std::shared_ptr<Generation> submit(PreparedTask prepared);
+
+    void cancel(Generation& generation) override;
+
+    // End everything that is under way with this error, and all that is submitted later.
+    void fail(const Error& error);
+
+    // fail() with engine_closed, then end the thread.
+    void stop();
+
+    bool failed() const;
+    int32_t n_waiting() const;
+
+private:
+    struct Request {
+        std::shared_ptr<Generation> generation;
+        PreparedTask prepared;
+    };
+    struct Running {
+        std::shared_ptr<Generation> generation;
+        std::shared_ptr<ChoiceStream> stream;
+    };
+
+    void run();
+    void deliver(server_task_result_ptr result);
+    void fail_request(const std::shared_ptr<Generation>& generation, const Error& error);
+
+    // With mutex_ held:
+    void admit();
+    void post(Request request);
+    void drop_tasks(const std::vector<int>& ids);
+    std::vector<int> running_ids(const Generation& generation) const;
+
+    // Have the thread look at running_ again.
+    void wake();
+
+    server_queue& tasks_;
+    server_response& results_;
+    const int32_t n_slots_;
+    const int control_id_; // a task id of our own, by which the waiting thread is woken
+
+    mutable std::mutex mutex_;
+    std::deque<Request> waiting_;
+    std::unordered_map<int, Running> running_; // by task id; at most a few times n_slots_
+    bool running_changed_ = true;              // the thread listens to other ids than those in running_
+    std::optional<Error> failure_;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+} // namespace xlc

@@ -1,0 +1,259 @@
+#include "generation/generator.h"
+
+#include "abort_guard.h"
+#include "constraints/llg_tokenizer.h"
+#include "generation/chat_rendering.h"
+#include "generation/dispatcher.h"
+#include "generation/task_params.h"
+#include "generation/tool_template.h"
+#include "logging.h"
+
+#include "server-context.h"
+
+#include <thread>
+
+namespace xlc {
+
+namespace {
+
+// Thrown through llama.cpp's loader, which catches it, when the caller gives up.
+struct LoadCancelled : std::runtime_error {
+    LoadCancelled() : std::runtime_error("loading was cancelled") {}
+};
+
+[[noreturn]] void throw_load_error(const EngineParams& params, const std::string& reason) {
+    const auto contains = [&](const char* text) { return reason.find(text) != std::string::npos; };
+    const std::string said = reason.empty() ? "llama.cpp gave no reason" : reason;
+    if (contains("alloc") || contains("out of memory") || contains("failed to fit")) {
+        throw Error(
+            ErrorKind::insufficient_memory,
+            "'" + params.model_name + "' does not fit into memory with n_ctx=" +
+                std::to_string(params.n_ctx) + " and n_gpu_layers=" + std::to_string(params.n_gpu_layers) +
+                " (" + said + "); use a smaller n_ctx, a smaller quantisation or fewer GPU layers");
+    }
+    throw Error(ErrorKind::model_load, "llama.cpp could not load '" + params.model_path + "': " + said);
+}
+
+} // namespace
+
+struct Generator::Impl {
+    EngineParams params;
+    common_params base;
+    server_context context;
+    std::optional<server_context_meta> meta;
+    common_chat_templates_ptr tool_templates; // when the model's own knows no tools
+    std::shared_ptr<Dispatcher> dispatcher;
+    std::thread loop;
+    bool closed = false;
+    std::mutex close_mutex;
+
+    ~Impl() {
+        if (meta) {
+            TokenizerRegistry::forget(vocab()); // before the model's address can be another's
+        }
+    }
+
+    void load(const Progress& progress);
+    void load_tool_templates();
+    void start_loop();
+    ChatDefaults chat_defaults() const;
+    PreparedTask prepare(const GenerationRequest& request) const;
+    const llama_vocab* vocab() const {
+        return llama_model_get_vocab(llama_get_model(context.get_llama_context()));
+    }
+};
+
+void Generator::Impl::load(const Progress& progress) {
+    bool cancelled = false;
+    context.set_state_callback([&](server_state state, json payload) {
+        if (state == SERVER_STATE_LOADING && payload.contains("value") && progress &&
+            !progress(payload.at("value").get<float>())) {
+            cancelled = true;
+            throw LoadCancelled();
+        }
+    });
+    LogCapture capture;
+    bool loaded = false;
+    std::string reason;
+    try {
+        AbortGuard guard;
+        loaded = context.load_model(base);
+    } catch (const std::exception& error) {
+        reason = error.what();
+    }
+    context.set_state_callback([](server_state, json) {});
+    if (cancelled) {
+        throw Error(ErrorKind::request_cancelled, "loading '" + params.model_name + "' was cancelled");
+    }
+    if (!loaded) {
+        throw_load_error(params, reason.empty() ? capture.summary() : reason);
+    }
+    meta.emplace(context.get_meta());
+    load_tool_templates();
+}
+
+void Generator::Impl::load_tool_templates() {
+    const common_chat_templates* own = meta->chat_params.tmpls.get();
+    if (common_chat_templates_get_caps(own)["supports_tools"]) {
+        return;
+    }
+    try {
+        const llama_model* model = llama_get_model(context.get_llama_context());
+        tool_templates =
+            common_chat_templates_init(model, with_generic_tools(common_chat_templates_source(own)));
+    } catch (const std::exception& error) {
+        log_warning(
+            std::string("tools will not be shown to this model, its chat template takes none: ") +
+            error.what());
+    }
+}
+
+// terminate() before the loop runs would be lost, so wait for the loop's first answer.
+void Generator::Impl::start_loop() {
+    server_response_reader reader = context.get_response_reader();
+    dispatcher = std::make_shared<Dispatcher>(reader.queue_tasks, reader.queue_results, base.n_parallel);
+    loop = std::thread([this] {
+        AbortGuard guard;
+        try {
+            context.start_loop();
+        } catch (const std::exception& error) {
+            dispatcher->fail(Error(
+                ErrorKind::engine_failed,
+                std::string("llama.cpp failed and the engine must be opened anew: ") + error.what()));
+        }
+    });
+    server_task hello(SERVER_TASK_TYPE_METRICS);
+    hello.id = reader.get_new_id();
+    reader.post_task(std::move(hello));
+    reader.next([] { return false; });
+    dispatcher->start();
+}
+
+ChatDefaults Generator::Impl::chat_defaults() const {
+    const server_chat_params& chat = meta->chat_params;
+    return {chat.tmpls.get(),         tool_templates ? tool_templates.get() : chat.tmpls.get(),
+            chat.use_jinja,           chat.enable_thinking,
+            chat.prefill_assistant,   chat.reasoning_format,
+            chat.chat_template_kwargs};
+}
+
+PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
+    if (request.sampling.n > base.n_parallel) {
+        throw Error(
+            ErrorKind::invalid_request,
+            "n=" + std::to_string(request.sampling.n) +
+                " answers need as many slots, the engine has n_parallel=" + std::to_string(base.n_parallel));
+    }
+    std::optional<common_chat_params> rendered;
+    if (request.chat) {
+        rendered = render_chat(*request.chat, chat_defaults(), request.grammar);
+    }
+    PreparedTask prepared;
+    prepared.is_chat = request.chat.has_value();
+    prepared.task = server_task(SERVER_TASK_TYPE_COMPLETION);
+    prepared.task.params = to_task_params(request, rendered ? &*rendered : nullptr, base, vocab());
+
+    const std::string& prompt = rendered ? rendered->prompt : request.prompt;
+    llama_tokens tokens = common_tokenize(vocab(), prompt, true, true);
+    if (tokens.empty()) {
+        throw Error(ErrorKind::invalid_request, "the prompt has no tokens; give it some text");
+    }
+    const auto n_tokens = static_cast<int32_t>(tokens.size());
+    if (n_tokens >= meta->slot_n_ctx) {
+        throw Error::context_overflow(
+            "the prompt has " + std::to_string(n_tokens) + " tokens and the context holds " +
+                std::to_string(meta->slot_n_ctx) +
+                ", answer included; shorten the prompt or open the engine with a larger n_ctx",
+            n_tokens, meta->slot_n_ctx);
+    }
+    prepared.task.tokens = server_tokens(tokens, false);
+    if (rendered) {
+        rendered->message_delimiters.tokenize(vocab());
+        prepared.task.params.message_spans =
+            prepared.task.tokens.find_message_spans(rendered->message_delimiters);
+    }
+    return prepared;
+}
+
+Generator::Generator(const EngineParams& params, const Progress& progress) : impl_(new Impl) {
+    redirect_llama_logs();
+    install_abort_handler();
+    impl_->params = params;
+    impl_->base = to_common_params(params);
+    impl_->load(progress);
+    impl_->start_loop();
+}
+
+Generator::~Generator() {
+    close();
+}
+
+std::shared_ptr<Generation> Generator::submit(const GenerationRequest& request) {
+    return impl_->dispatcher->submit(impl_->prepare(request));
+}
+
+std::string Generator::render(const ChatRequest& chat) const {
+    return render_chat(chat, impl_->chat_defaults(), "").prompt;
+}
+
+GeneratorMetrics Generator::metrics() const {
+    server_response_reader reader = impl_->context.get_response_reader();
+    server_task task(SERVER_TASK_TYPE_METRICS);
+    task.id = reader.get_new_id();
+    reader.post_task(std::move(task));
+    const server_task_result_ptr result = reader.next([this] { return impl_->dispatcher->failed(); });
+    if (!result) {
+        throw Error(ErrorKind::engine_closed, "the engine was closed while it was asked for its metrics");
+    }
+    const auto& answer = dynamic_cast<const server_task_result_metrics&>(*result);
+    const server_metrics& counters = answer.metrics;
+    GeneratorMetrics out;
+    out.n_running = answer.n_processing_slots;
+    out.n_waiting = impl_->dispatcher->n_waiting();
+    out.n_prompt_tokens = counters.prompt.count;
+    out.prompt_seconds = static_cast<double>(counters.prompt.time) / 1e6;
+    out.n_cached_tokens = counters.n_prompt_cached;
+    out.n_generated_tokens = counters.predict.count;
+    out.generation_seconds = static_cast<double>(counters.predict.time) / 1e6;
+    out.n_draft_tokens = counters.n_draft_tokens;
+    out.n_draft_accepted = counters.n_draft_accepted;
+    return out;
+}
+
+void Generator::close() {
+    std::lock_guard<std::mutex> lock(impl_->close_mutex);
+    if (impl_->closed) {
+        return;
+    }
+    impl_->closed = true;
+    if (impl_->dispatcher) {
+        impl_->dispatcher->fail(Error(ErrorKind::engine_closed, "the engine was closed during this request"));
+    }
+    if (impl_->loop.joinable()) {
+        impl_->context.terminate();
+        impl_->loop.join();
+    }
+    if (impl_->dispatcher) {
+        impl_->dispatcher->stop();
+    }
+}
+
+llama_model* Generator::model() const {
+    return const_cast<llama_model*>(llama_get_model(impl_->context.get_llama_context()));
+}
+
+int32_t Generator::n_ctx_per_request() const {
+    return impl_->meta->slot_n_ctx;
+}
+
+bool Generator::supports_tools() const {
+    const auto& caps = impl_->meta->chat_template_caps;
+    const auto found = caps.find("supports_tools");
+    return found != caps.end() && found->second;
+}
+
+bool Generator::supports_thinking() const {
+    return common_chat_templates_support_enable_thinking(impl_->meta->chat_params.tmpls.get());
+}
+
+} // namespace xlc

@@ -1,0 +1,60 @@
+// The generation worker: llama.cpp's server_context with its loop on a thread of its own.
+#pragma once
+
+#include "engine_params.h"
+#include "generation/generation.h"
+#include "generation/request.h"
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+struct llama_model;
+
+namespace xlc {
+
+struct GeneratorMetrics {
+    int32_t n_running = 0;
+    int32_t n_waiting = 0;
+    uint64_t n_prompt_tokens = 0;
+    double prompt_seconds = 0;
+    uint64_t n_cached_tokens = 0;
+    uint64_t n_generated_tokens = 0;
+    double generation_seconds = 0;
+    uint64_t n_draft_tokens = 0;
+    uint64_t n_draft_accepted = 0;
+};
+
+class Generator {
+public:
+    // Called with 0 … 1 while weights are loaded; returning false gives up.
+    using Progress = std::function<bool(float)>;
+
+    // Loads the model and starts the loop. Throws Error(model_load, insufficient_memory, …) with llama.cpp's
+    // reason, and Error(request_cancelled) when `progress` gave up.
+    Generator(const EngineParams& params, const Progress& progress);
+    ~Generator();
+
+    // Queue a request. Thread-safe; tokenises and renders on the caller's thread.
+    // Throws Error(invalid_request, context_overflow, constraint) before anything is queued.
+    std::shared_ptr<Generation> submit(const GenerationRequest& request);
+
+    // The prompt that the template makes of a chat.
+    std::string render(const ChatRequest& chat) const;
+
+    GeneratorMetrics metrics() const;
+
+    // Ends every request with Error(engine_closed) and the threads with them. Idempotent.
+    void close();
+
+    llama_model* model() const;
+    int32_t n_ctx_per_request() const;
+    bool supports_tools() const;
+    bool supports_thinking() const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+} // namespace xlc

@@ -1,0 +1,79 @@
+// What a generation is asked for. Plain data: Python fills it, generation/ reads it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace xlc {
+
+struct ChatToolCall {
+    std::string id;
+    std::string name;
+    std::string arguments;
+};
+
+struct ChatMessage {
+    std::string role;
+    std::string content;
+    std::string reasoning;
+    std::string tool_call_id;
+    std::string name;
+    std::vector<ChatToolCall> tool_calls;
+};
+
+struct ChatTool {
+    std::string name;
+    std::string description;
+    std::string parameters; // JSON Schema text
+};
+
+// A chat to be rendered by the model's template.
+struct ChatRequest {
+    std::vector<ChatMessage> messages;
+    std::vector<ChatTool> tools;
+    std::string tool_choice = "auto"; // auto, none, required
+    std::optional<bool> parallel_tool_calls;
+    std::optional<bool> thinking;
+    std::map<std::string, std::string> template_kwargs; // name → JSON text
+};
+
+// A bias on one token by number, or on every token of a text.
+struct TokenBias {
+    std::optional<int32_t> token;
+    std::string text;
+    float bias = 0;
+};
+
+// Unset fields stay at llama.cpp's defaults.
+struct SamplingParams {
+    std::optional<int32_t> max_tokens;
+    int32_t n = 1;
+    std::optional<float> temperature, top_p, min_p, typical_p, top_n_sigma, xtc_probability, xtc_threshold;
+    std::optional<float> dynatemp_range, dynatemp_exponent, repeat_penalty, frequency_penalty,
+        presence_penalty;
+    std::optional<float> dry_multiplier, dry_base, mirostat_tau, mirostat_eta, adaptive_target,
+        adaptive_decay;
+    std::optional<int32_t> top_k, repeat_last_n, dry_allowed_length, dry_penalty_last_n, mirostat, min_keep;
+    std::optional<int32_t> n_keep, n_discard, n_indent, n_cache_reuse, logprobs;
+    std::optional<int64_t> max_generation_ms;
+    std::optional<uint32_t> seed;
+    std::vector<std::string> dry_sequence_breakers, samplers, stop;
+    std::vector<TokenBias> logit_bias;
+    bool ignore_eos = false;
+    bool post_sampling_probs = false;
+    bool cache_prompt = true;
+};
+
+struct GenerationRequest {
+    SamplingParams sampling;
+    std::optional<ChatRequest> chat; // else `prompt` is completed as it stands
+    std::string prompt;
+    std::string grammar; // empty, GBNF, or "%llguidance {}" and Lark
+    bool stream = false;
+    bool prompt_progress = false;
+};
+
+} // namespace xlc

@@ -1,0 +1,166 @@
+#include "generation/task_params.h"
+
+#include "errors.h"
+
+#include "sampling.h"
+
+#include <cmath>
+
+namespace xlc {
+
+namespace {
+
+template<typename Target, typename Value> void assign(Target& target, const std::optional<Value>& value) {
+    if (value) {
+        target = static_cast<Target>(*value);
+    }
+}
+
+void add_bias(std::vector<llama_logit_bias>& biases, const TokenBias& bias, const llama_vocab* vocab) {
+    if (!bias.token) {
+        for (const llama_token token : common_tokenize(vocab, bias.text, false)) {
+            biases.push_back({token, bias.bias});
+        }
+        return;
+    }
+    const int32_t n_vocab = llama_vocab_n_tokens(vocab);
+    if (*bias.token < 0 || *bias.token >= n_vocab) {
+        throw Error(
+            ErrorKind::invalid_request, "logit_bias names token " + std::to_string(*bias.token) +
+                                            ", the vocabulary has tokens 0 to " +
+                                            std::to_string(n_vocab - 1));
+    }
+    biases.push_back({*bias.token, bias.bias});
+}
+
+void set_sampling(common_params_sampling& out, const SamplingParams& in, const llama_vocab* vocab) {
+    assign(out.temp, in.temperature);
+    assign(out.top_k, in.top_k);
+    assign(out.top_p, in.top_p);
+    assign(out.min_p, in.min_p);
+    assign(out.typ_p, in.typical_p);
+    assign(out.top_n_sigma, in.top_n_sigma);
+    assign(out.xtc_probability, in.xtc_probability);
+    assign(out.xtc_threshold, in.xtc_threshold);
+    assign(out.dynatemp_range, in.dynatemp_range);
+    assign(out.dynatemp_exponent, in.dynatemp_exponent);
+    assign(out.penalty_last_n, in.repeat_last_n);
+    assign(out.penalty_repeat, in.repeat_penalty);
+    assign(out.penalty_freq, in.frequency_penalty);
+    assign(out.penalty_present, in.presence_penalty);
+    assign(out.dry_multiplier, in.dry_multiplier);
+    assign(out.dry_base, in.dry_base);
+    assign(out.dry_allowed_length, in.dry_allowed_length);
+    assign(out.dry_penalty_last_n, in.dry_penalty_last_n);
+    if (!in.dry_sequence_breakers.empty()) {
+        out.dry_sequence_breakers = in.dry_sequence_breakers;
+    }
+    assign(out.mirostat, in.mirostat);
+    assign(out.mirostat_tau, in.mirostat_tau);
+    assign(out.mirostat_eta, in.mirostat_eta);
+    assign(out.adaptive_target, in.adaptive_target);
+    assign(out.adaptive_decay, in.adaptive_decay);
+    assign(out.min_keep, in.min_keep);
+    assign(out.n_probs, in.logprobs);
+    assign(out.seed, in.seed);
+    if (!in.samplers.empty()) {
+        out.samplers = common_sampler_types_from_names(in.samplers);
+    }
+    for (const TokenBias& bias : in.logit_bias) {
+        add_bias(out.logit_bias, bias, vocab);
+    }
+    if (in.ignore_eos) {
+        out.ignore_eos = true;
+        for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); token++) {
+            if (llama_vocab_is_eog(vocab, token)) {
+                out.logit_bias.push_back({token, -INFINITY});
+            }
+        }
+    }
+}
+
+void set_limits(task_params& out, const SamplingParams& in) {
+    assign(out.n_predict, in.max_tokens);
+    assign(out.n_keep, in.n_keep);
+    assign(out.n_discard, in.n_discard);
+    assign(out.n_indent, in.n_indent);
+    assign(out.n_cache_reuse, in.n_cache_reuse);
+    assign(out.t_max_predict_ms, in.max_generation_ms);
+    out.n_cmpl = in.n;
+    out.cache_prompt = in.cache_prompt;
+    out.post_sampling_probs = in.post_sampling_probs;
+    out.antiprompt = in.stop;
+}
+
+// A trigger word that is one token is watched as that token, which is cheaper and exact.
+void add_trigger(
+    common_params_sampling& out, const common_grammar_trigger& trigger, const llama_vocab* vocab) {
+    if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
+        const llama_tokens ids = common_tokenize(vocab, trigger.value, false, true);
+        if (ids.size() == 1 && out.preserved_tokens.count(ids[0])) {
+            out.grammar_triggers.push_back({COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN, trigger.value, ids[0]});
+            return;
+        }
+    }
+    out.grammar_triggers.push_back(trigger);
+}
+
+void set_chat(
+    task_params& out, const ChatRequest& chat, const common_chat_params& rendered, const llama_vocab* vocab) {
+    for (const std::string& text : rendered.preserved_tokens) {
+        const llama_tokens ids = common_tokenize(vocab, text, false, true);
+        if (ids.size() == 1) {
+            out.sampling.preserved_tokens.insert(ids[0]);
+        }
+    }
+    if (!rendered.grammar.empty() && out.sampling.grammar.empty()) {
+        out.sampling.grammar = {COMMON_GRAMMAR_TYPE_TOOL_CALLS, rendered.grammar};
+        out.sampling.grammar_lazy = rendered.grammar_lazy;
+        for (const common_grammar_trigger& trigger : rendered.grammar_triggers) {
+            add_trigger(out.sampling, trigger, vocab);
+        }
+    }
+    out.sampling.generation_prompt = rendered.generation_prompt;
+    out.antiprompt.insert(
+        out.antiprompt.end(), rendered.additional_stops.begin(), rendered.additional_stops.end());
+
+    common_chat_parser_params& parser = out.chat_parser_params;
+    parser.format = rendered.format;
+    parser.generation_prompt = rendered.generation_prompt;
+    parser.parse_tool_calls = !chat.tools.empty() && chat.tool_choice != "none";
+    parser.is_continuation = !chat.messages.empty() && chat.messages.back().role == "assistant";
+    if (!rendered.parser.empty()) {
+        parser.parser.load(rendered.parser);
+    }
+}
+
+} // namespace
+
+task_params to_task_params(
+    const GenerationRequest& request,
+    const common_chat_params* rendered,
+    const common_params& base,
+    const llama_vocab* vocab) {
+    task_params out;
+    // As server_schema::eval_llama_cmpl_schema starts: the engine's own settings, then the request's.
+    out.sampling = base.sampling;
+    out.speculative = base.speculative;
+    out.n_keep = base.n_keep;
+    out.n_predict = base.n_predict;
+    out.n_cache_reuse = base.n_cache_reuse;
+    out.chat_parser_params.reasoning_format = base.reasoning_format;
+    out.stream = request.stream;
+    out.return_progress = request.prompt_progress;
+
+    set_sampling(out.sampling, request.sampling, vocab);
+    set_limits(out, request.sampling);
+    if (!request.grammar.empty()) {
+        out.sampling.grammar = {COMMON_GRAMMAR_TYPE_USER, request.grammar};
+    }
+    if (rendered) {
+        set_chat(out, *request.chat, *rendered, vocab);
+    }
+    return out;
+}
+
+} // namespace xlc

@@ -1,0 +1,48 @@
+#include "generation/tool_template.h"
+
+namespace xlc {
+
+namespace {
+
+// Rewrites `messages` and leaves the rest to the model's own template, which follows. The format is that of
+// the Hermes models, which many small models have seen in training.
+constexpr const char* preamble = R"jinja(
+{%- set xlc = namespace(messages=[], system='') -%}
+{%- if tools -%}
+    {%- set xlc.system = 'You may call functions. These are available:\n<tools>' -%}
+    {%- for tool in tools -%}
+        {%- set xlc.system = xlc.system + '\n' + (tool | tojson) -%}
+    {%- endfor -%}
+    {%- set xlc.system = xlc.system + '\n</tools>\nTo call one, answer with its name and arguments as JSON between tags:\n<tool_call>\n{"name": <function-name>, "arguments": <arguments-object>}\n</tool_call>' -%}
+    {%- if messages[0]['role'] != 'system' -%}
+        {%- set xlc.messages = [{'role': 'system', 'content': xlc.system}] -%}
+    {%- endif -%}
+{%- endif -%}
+{%- for message in messages -%}
+    {%- if message['role'] == 'system' and loop.first and tools -%}
+        {%- set xlc.messages = xlc.messages + [{'role': 'system', 'content': message['content'] + '\n\n' + xlc.system}] -%}
+    {%- elif message['role'] == 'assistant' and message.tool_calls -%}
+        {%- set turn = namespace(text=message['content'] or '') -%}
+        {%- for call in message.tool_calls -%}
+            {%- set function = call.function if call.function else call -%}
+            {%- set turn.text = turn.text + ('\n' if turn.text else '') + '<tool_call>\n{"name": "' + function.name + '", "arguments": ' + (function.arguments if function.arguments is string else (function.arguments | tojson)) + '}\n</tool_call>' -%}
+        {%- endfor -%}
+        {%- set xlc.messages = xlc.messages + [{'role': 'assistant', 'content': turn.text}] -%}
+    {%- elif message['role'] == 'tool' -%}
+        {%- set xlc.messages = xlc.messages + [{'role': 'user', 'content': '<tool_response>\n' + message['content'] + '\n</tool_response>'}] -%}
+    {%- else -%}
+        {%- set xlc.messages = xlc.messages + [message] -%}
+    {%- endif -%}
+{%- endfor -%}
+{%- set messages = xlc.messages -%}
+)jinja";
+
+} // namespace
+
+std::string with_generic_tools(const std::string& template_source) {
+    std::string text = preamble;
+    text = text.substr(1, text.size() - 2); // the line breaks of the literal
+    return text + template_source;
+}
+
+} // namespace xlc

@@ -1,0 +1,13 @@
+// Tools for models whose chat template knows none.
+#pragma once
+
+#include <string>
+
+namespace xlc {
+
+// The model's own template, told of tools: definitions go into the system message, calls and their results
+// are written as text between tags. llama.cpp reads the format off the template, as it does for templates
+// that know tools, and constrains and parses what the model answers.
+std::string with_generic_tools(const std::string& template_source);
+
+} // namespace xlc

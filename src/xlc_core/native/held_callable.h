@@ -1,0 +1,23 @@
+// A Python callable that native threads may call and drop, also while the interpreter is going away.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <memory>
+
+namespace xlc {
+
+namespace nb = nanobind;
+
+using HeldCallable = std::shared_ptr<nb::callable>;
+
+inline HeldCallable hold(nb::callable callable) {
+    return HeldCallable(new nb::callable(std::move(callable)), [](nb::callable* object) {
+        nb::gil_scoped_acquire gil;
+        if (gil.is_valid()) {
+            delete object; // else leaked: there is no interpreter left to free it
+        }
+    });
+}
+
+} // namespace xlc

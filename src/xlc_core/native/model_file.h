@@ -1,0 +1,31 @@
+// What a GGUF file says of itself, read without loading its weights.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace xlc {
+
+struct ModelFile {
+    std::string path;
+    std::string architecture;
+    std::string pooling; // as in the public options; empty: the file says nothing
+    bool causal = true;  // false: an encoder, which cannot generate
+    bool has_chat_template = false;
+    bool has_rank_head = false;
+    int64_t n_ctx_train = 0;
+    int64_t n_layer = 0;
+    int64_t n_embd_k = 0; // elements of the keys that one token takes in one layer's cache
+    int64_t n_embd_v = 0;
+    int64_t file_bytes = 0;
+
+    // Bytes that one token takes in the KV cache of all layers, at f16. An upper bound: it knows nothing of
+    // sliding windows and recurrent layers.
+    int64_t kv_bytes_per_token() const { return n_layer * (n_embd_k + n_embd_v) * 2; }
+};
+
+// Throws Error(model_not_found) for a path that is no file and Error(model_load) for one that is no GGUF
+// file.
+ModelFile read_model_file(const std::string& path);
+
+} // namespace xlc

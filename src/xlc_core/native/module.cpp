@@ -1,0 +1,15 @@
+#include "bindings.h"
+
+NB_MODULE(_native, m) {
+    m.doc() = "llama.cpp in this process: requests in, events and float32 arrays out. Private; use xlc_core.";
+    xlc::bind_errors(m);
+    xlc::bind_logging(m);
+    xlc::bind_model_file(m);
+    xlc::bind_requests(m);
+    xlc::bind_events(m);
+    xlc::bind_generation(m);
+    xlc::bind_retrieval(m);
+    xlc::bind_constraints(m);
+    xlc::bind_engine(m);
+    xlc::bind_quantize(m);
+}

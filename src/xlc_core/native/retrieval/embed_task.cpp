@@ -1,0 +1,138 @@
+#include "errors.h"
+#include "retrieval/retrieval_task.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace xlc {
+
+EmbedTask::EmbedTask(RetrievalKind kind, std::vector<std::string> texts, EmbedOptions options, int n_threads)
+    : RetrievalTask(kind, std::move(texts), n_threads), options_(std::move(options)) {}
+
+void EmbedTask::begin(const Encoder& encoder) {
+    const ModelFacts& facts = encoder.facts();
+    if (job()->kind() == RetrievalKind::embed) {
+        facts.require_pooling();
+    } else {
+        facts.require_embedding();
+    }
+    if (options_.dimensions < 0 || static_cast<size_t>(options_.dimensions) > facts.n_dims) {
+        throw Error(
+            ErrorKind::invalid_request, "dimensions=" + std::to_string(options_.dimensions) +
+                                            " is not possible: model " + facts.name + " has " +
+                                            std::to_string(facts.n_dims) + "; give 1 to " +
+                                            std::to_string(facts.n_dims) + ", or 0 for all");
+    }
+    n_dims_ = options_.dimensions > 0 ? static_cast<size_t>(options_.dimensions) : facts.n_dims;
+    n_prefix_tokens_ = encoder.tokenizer().plain(options_.prefix).size();
+}
+
+TokenSequence EmbedTask::tokenize(const Encoder& encoder, size_t index, const std::string& text) const {
+    const Tokenizer& tokenizer = encoder.tokenizer();
+    TokenSequence sequence;
+    sequence.tokens = options_.prefix.empty() ? tokenizer.with_specials(text)
+                                              : tokenizer.with_specials(options_.prefix + text);
+
+    const size_t n_tokens = sequence.tokens.size();
+    if (n_tokens == 0) {
+        throw Error(
+            ErrorKind::invalid_request, "text " + std::to_string(index) +
+                                            " is empty, and this model puts no special tokens around a text, "
+                                            "so there is nothing to embed; leave "
+                                            "it out");
+    }
+    const size_t n_before = tokenizer.n_before() + n_prefix_tokens_;
+    const size_t n_after = tokenizer.n_after();
+    const size_t limit = encoder.limit();
+    const bool cannot_truncate = options_.truncate == Truncate::error || n_before + n_after >= limit;
+    if (n_tokens > limit && cannot_truncate) {
+        throw Error::input_too_long(
+            "text " + std::to_string(index) + " has " + std::to_string(n_tokens) + " tokens, more than the " +
+                std::to_string(limit) +
+                (options_.truncate == Truncate::error
+                     ? " that the model takes; split it, pass truncate=\"end\", or use a model with more "
+                       "context"
+                     : " that the model takes, and its prefix and special tokens alone fill them; "
+                       "shorten the prefix, or give a larger n_ctx"),
+            static_cast<int64_t>(index), static_cast<int64_t>(n_tokens), static_cast<int64_t>(limit));
+    }
+    drop_tokens(sequence.tokens, n_before, n_after, limit, options_.truncate);
+    return sequence;
+}
+
+void EmbedTask::allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) {
+    result.n_dims = n_dims_;
+    size_t n_rows = sequences.size();
+    if (job()->kind() == RetrievalKind::embed_tokens) {
+        n_rows = 0;
+        for (const TokenSequence& sequence : sequences) {
+            result.row_offsets.push_back(n_rows);
+            n_rows += sequence.tokens.size();
+        }
+        result.row_offsets.push_back(n_rows);
+    }
+    result.values.resize(n_rows * n_dims_);
+}
+
+void EmbedTask::run(
+    Encoder& encoder,
+    const MicroBatch& batch,
+    const std::vector<const TokenSequence*>& sequences,
+    RetrievalResult& result) {
+    if (job()->kind() == RetrievalKind::embed) {
+        pool(encoder, batch, sequences, result);
+    } else {
+        copy_rows(encoder, batch, sequences, result);
+    }
+}
+
+void EmbedTask::pool(
+    Encoder& encoder,
+    const MicroBatch& batch,
+    const std::vector<const TokenSequence*>& sequences,
+    RetrievalResult& result) {
+    std::vector<Pooler> poolers;
+    for (const size_t index : batch) {
+        poolers.emplace_back(encoder.facts().pooling, result.values.data() + index * n_dims_, n_dims_);
+    }
+    encoder.encode(
+        sequences,
+        [&](size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride) {
+            poolers[slot].add(first, rows, n_rows, stride);
+        },
+        stop_when_over());
+    for (size_t slot = 0; slot < batch.size(); ++slot) {
+        poolers[slot].finish();
+        finish_vector(result.values.data() + batch[slot] * n_dims_, batch[slot]);
+    }
+}
+
+void EmbedTask::copy_rows(
+    Encoder& encoder,
+    const MicroBatch& batch,
+    const std::vector<const TokenSequence*>& sequences,
+    RetrievalResult& result) {
+    encoder.encode(
+        sequences,
+        [&](size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride) {
+            for (size_t row = 0; row < n_rows; ++row) {
+                float* vector =
+                    result.values.data() + (result.row_offsets[batch[slot]] + first + row) * n_dims_;
+                std::copy_n(rows + row * stride, n_dims_, vector);
+                finish_vector(vector, batch[slot]);
+            }
+        },
+        stop_when_over());
+}
+
+void EmbedTask::finish_vector(float* vector, size_t index) const {
+    if (options_.normalize ? normalize(vector, n_dims_) : is_finite(vector, n_dims_)) {
+        return;
+    }
+    throw Error(
+        ErrorKind::engine_failed,
+        "the model gave numbers that are not finite for text " + std::to_string(index) +
+            "; its weights overflow in this format, so try flash_attn=\"off\" or another file of the model");
+}
+
+} // namespace xlc

@@ -1,0 +1,251 @@
+#include "retrieval/encoder.h"
+
+#include "errors.h"
+#include "logging.h"
+#include "retrieval/free_memory.h"
+
+#include <algorithm>
+#include <string>
+
+namespace xlc {
+
+namespace {
+
+// Measured with all-MiniLM-L6-v2 on a CPU: matrix products are at full speed from here on, and an encoder
+// attends over the whole micro-batch, so that larger ones cost more. A GPU needs more to be busy.
+constexpr size_t cpu_batch_tokens = 128;
+constexpr size_t gpu_batch_tokens = 2048;
+
+// More sequences in one micro-batch do not pay; llama.cpp reserves memory for each.
+constexpr size_t max_sequences = 64;
+
+// A context starts with this capacity and grows with the inputs: compute buffers of an encoder grow with it,
+// to gigabytes at 8192 tokens, and most texts are short.
+constexpr size_t initial_capacity = 512;
+
+// Causal models read a long text in passes of this many tokens, as llama.cpp keeps n_vocab logits for every
+// token of a pass, whether wanted or not.
+constexpr size_t min_causal_pass_tokens = 256;
+
+// llama.cpp's own granularity.
+constexpr size_t capacity_step = 256;
+
+// Outputs up to this size are not worth asking the system for its free memory.
+constexpr size_t unchecked_output_bytes = size_t(256) << 20;
+
+// What llama_encode and llama_decode return; no_output is ours.
+constexpr int aborted = 2;
+constexpr int no_memory = -2;
+constexpr int no_output = -100;
+
+size_t round_up(size_t n, size_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+size_t find_limit(const llama_model* model, const RetrieverOptions& options, const ModelFacts& facts) {
+    const size_t n_ctx = options.n_ctx > 0 ? static_cast<size_t>(options.n_ctx)
+                                           : static_cast<size_t>(std::max(llama_model_n_ctx_train(model), 1));
+    return std::min(n_ctx, facts.n_positions);
+}
+
+size_t find_batch_tokens(const RetrieverOptions& options, const ModelFacts& facts) {
+    if (options.n_batch_tokens > 0) {
+        return static_cast<size_t>(options.n_batch_tokens);
+    }
+    return facts.on_gpu ? gpu_batch_tokens : cpu_batch_tokens;
+}
+
+} // namespace
+
+// Tokens [first, first + n) of a sequence that is number `slot` of the batch.
+struct Encoder::Span {
+    const TokenSequence* sequence;
+    size_t slot;
+    size_t first;
+    size_t n;
+};
+
+Encoder::Encoder(std::shared_ptr<llama_model> model, const RetrieverOptions& options)
+    : model_(std::move(model)), options_(options), facts_(model_.get(), options.pooling),
+      tokenizer_(llama_model_get_vocab(model_.get())), limit_(find_limit(model_.get(), options, facts_)),
+      n_batch_tokens_(find_batch_tokens(options, facts_)),
+      n_batch_sequences_(std::min({max_sequences, n_batch_tokens_, llama_max_parallel_sequences()})) {
+    if (facts_.pooling == LLAMA_POOLING_TYPE_RANK) {
+        typed_embeddings_ = TypedEmbeddings::of(model_.get());
+    }
+}
+
+void Encoder::encode(
+    const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop) {
+    try {
+        run_passes(sequences, take, stop);
+    } catch (const Error&) {
+        throw;
+    } catch (...) {
+        capacity_ = 0;
+        context_ = nullptr; // llama.cpp broke off somewhere, and what it left cannot be relied on
+        throw;
+    }
+}
+
+void Encoder::run_passes(
+    const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop) {
+    size_t n_tokens = 0;
+    for (const TokenSequence* sequence : sequences) {
+        n_tokens += sequence->tokens.size();
+    }
+    ensure_context(n_tokens);
+    stop_ = stop;
+    if (llama_memory_t memory = llama_get_memory(context_.get())) {
+        // The contents may stay: what no sequence holds is never looked at.
+        llama_memory_clear(memory, false);
+    }
+
+    if (n_tokens <= n_pass_tokens_) {
+        std::vector<Span> spans;
+        for (size_t slot = 0; slot < sequences.size(); ++slot) {
+            spans.push_back({sequences[slot], slot, 0, sequences[slot]->tokens.size()});
+        }
+        run_pass(spans, take);
+        return;
+    }
+    // Only a causal model gets here, and by pack() with one sequence; but any number would be right.
+    for (size_t slot = 0; slot < sequences.size(); ++slot) {
+        const size_t n = sequences[slot]->tokens.size();
+        for (size_t first = 0; first < n; first += n_pass_tokens_) {
+            run_pass({{sequences[slot], slot, first, std::min(n_pass_tokens_, n - first)}}, take);
+        }
+    }
+}
+
+void Encoder::ensure_context(size_t n_tokens) {
+    if (context_ && n_tokens <= capacity_) {
+        return;
+    }
+    const size_t grown = std::min(std::max(initial_capacity, 2 * capacity_), limit_);
+    const size_t capacity = round_up(std::max({grown, n_batch_tokens_, n_tokens}), capacity_step);
+    const size_t causal_pass = std::max(n_batch_tokens_, min_causal_pass_tokens);
+
+    llama_context_params params = llama_context_default_params();
+    params.n_ctx = static_cast<uint32_t>(capacity);
+    // Whether the model is causal is known once it has had a context.
+    params.n_batch = static_cast<uint32_t>(splits_sequences_ ? causal_pass : capacity);
+    params.n_ubatch = params.n_batch; // attention that is not causal cannot be split
+    params.n_seq_max = static_cast<uint32_t>(n_batch_sequences_);
+    params.kv_unified = true; // any sequence may take the whole context
+    params.n_threads = options_.n_threads;
+    params.n_threads_batch = options_.n_threads;
+    params.pooling_type =
+        facts_.pooling == LLAMA_POOLING_TYPE_RANK ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE;
+    params.flash_attn_type = options_.flash_attn;
+    params.offload_kqv = options_.offload_kqv;
+    params.embeddings = true;
+    params.abort_callback = [](void* data) {
+        const auto* encoder = static_cast<const Encoder*>(data);
+        return encoder->stop_ && encoder->stop_();
+    };
+    params.abort_callback_data = this;
+
+    stop_ = nullptr;  // the last job's end must not stop the making of the context
+    context_.reset(); // first, so that both need not fit
+    capacity_ = 0;
+    largest_pass_ = 0;
+    const LogCapture log;
+    context_.reset(llama_init_from_model(model_.get(), params));
+    if (!context_) {
+        const bool memory_ran_out = log.summary().find("alloc") != std::string::npos;
+        throw Error(
+            memory_ran_out ? ErrorKind::insufficient_memory : ErrorKind::engine_failed,
+            "no context of " + std::to_string(capacity) + " tokens could be made for model " + facts_.name +
+                ": " + log.summary() + "; give a smaller n_ctx");
+    }
+    capacity_ = capacity;
+    splits_sequences_ = llama_get_memory(context_.get()) && llama_get_causal_attn(context_.get());
+    n_pass_tokens_ = splits_sequences_ ? causal_pass : capacity;
+}
+
+// llama.cpp keeps n_vocab logits and a vector for every token of a pass: 8 GB for a text of 8192 tokens and a
+// multilingual vocabulary. It does not ask first, so that the system would kill the process.
+void Encoder::ensure_output_memory(size_t n_tokens) {
+    if (n_tokens <= largest_pass_) {
+        return;
+    }
+    const size_t n_bytes = n_tokens * (facts_.n_vocab + facts_.n_dims) * sizeof(float);
+    if (n_bytes > unchecked_output_bytes && n_bytes > free_memory_bytes()) {
+        throw Error(
+            ErrorKind::insufficient_memory, "an input of " + std::to_string(n_tokens) + " tokens needs " +
+                                                std::to_string(n_bytes >> 20) +
+                                                " MiB for llama.cpp's outputs, more than is free; split the "
+                                                "text, or use truncate=\"end\" with a "
+                                                "smaller n_ctx");
+    }
+    largest_pass_ = n_tokens;
+}
+
+void Encoder::run_pass(const std::vector<Span>& spans, const TakeRows& take) {
+    fill_batch(spans);
+    ensure_output_memory(batch_.pos.size());
+
+    llama_batch batch = batch_.view();
+    const bool has_decoder_memory =
+        llama_get_memory(context_.get()) && !llama_model_has_encoder(model_.get());
+    check(has_decoder_memory ? llama_decode(context_.get(), batch) : llama_encode(context_.get(), batch));
+
+    if (facts_.pooling == LLAMA_POOLING_TYPE_RANK) {
+        for (const Span& span : spans) {
+            if (span.first + span.n < span.sequence->tokens.size()) {
+                continue; // the score comes with the last token
+            }
+            const float* labels =
+                llama_get_embeddings_seq(context_.get(), static_cast<llama_seq_id>(span.slot));
+            check(labels ? 0 : no_output);
+            take(span.slot, 0, labels, 1, facts_.n_labels);
+        }
+        return;
+    }
+    const float* rows = llama_get_embeddings(context_.get());
+    check(rows ? 0 : no_output);
+    for (const Span& span : spans) {
+        take(span.slot, span.first, rows, span.n, facts_.n_dims);
+        rows += span.n * facts_.n_dims;
+    }
+}
+
+void Encoder::fill_batch(const std::vector<Span>& spans) {
+    const bool typed = typed_embeddings_ && std::any_of(spans.begin(), spans.end(), [](const Span& span) {
+                           return span.sequence->sentence_b != SIZE_MAX;
+                       });
+    batch_.clear();
+    for (const Span& span : spans) {
+        for (size_t i = span.first; i < span.first + span.n; ++i) {
+            const llama_token token = span.sequence->tokens[i];
+            if (typed) {
+                typed_embeddings_->append_row(token, i >= span.sequence->sentence_b, batch_.embd);
+            } else {
+                batch_.tokens.push_back(token);
+            }
+            batch_.pos.push_back(static_cast<llama_pos>(i));
+            batch_.seq_ids.push_back(static_cast<llama_seq_id>(span.slot));
+        }
+    }
+}
+
+void Encoder::check(int status) const {
+    if (status == 0) {
+        return;
+    }
+    if (status == aborted) {
+        throw Error(ErrorKind::request_cancelled, "the request was cancelled");
+    }
+    if (status == no_memory) {
+        throw Error(
+            ErrorKind::insufficient_memory,
+            "llama.cpp could not allocate memory for a micro-batch of model " + facts_.name +
+                "; give a smaller n_ctx, or split long texts");
+    }
+    throw Error(
+        ErrorKind::engine_failed, "llama.cpp failed on a micro-batch of model " + facts_.name + " (status " +
+                                      std::to_string(status) + "); its log says why");
+}
+
+} // namespace xlc

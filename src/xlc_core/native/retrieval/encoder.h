@@ -1,0 +1,84 @@
+// One llama_context for embedding or ranking, and micro-batches through it.
+#pragma once
+
+#include "retrieval/batch_arrays.h"
+#include "retrieval/model_facts.h"
+#include "retrieval/retriever_options.h"
+#include "retrieval/tokenizing.h"
+
+#include <llama.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace xlc {
+
+// For one thread at a time, but for what is const.
+//
+// The context of an embedder has no pooling of its own: it gives every token's vector, and Pooler makes one
+// of them. So embed and embed_tokens share one context, a text of a causal model may be longer than a pass,
+// and the pooling, a few additions per number, costs nothing next to the model. A reranker's context has
+// llama.cpp's ranking head.
+class Encoder {
+public:
+    Encoder(std::shared_ptr<llama_model> model, const RetrieverOptions& options);
+
+    const llama_model* model() const { return model_.get(); }
+    const ModelFacts& facts() const { return facts_; }
+    const Tokenizer& tokenizer() const { return tokenizer_; }
+
+    // Tokens of the longest input.
+    size_t limit() const { return limit_; }
+    // What a micro-batch should hold.
+    size_t n_batch_tokens() const { return n_batch_tokens_; }
+    size_t n_batch_sequences() const { return n_batch_sequences_; }
+
+    // Whether the model tells sentence A from B, and the types of a pair are known to it.
+    bool has_sentence_types() const { return typed_embeddings_ != nullptr; }
+
+    // Receives results: of the batch's sequence `slot`, n_rows rows of `stride` numbers, beginning with the
+    // one of token `first`. A reranker gives one row of its labels.
+    using TakeRows =
+        std::function<void(size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride)>;
+
+    // Run sequences through the model. Their tokens together should be at most n_batch_tokens(), or there is
+    // one sequence only, of at most limit(). Throws insufficient_memory, engine_failed, or request_cancelled
+    // when `stop` said so.
+    using Stop = std::function<bool()>;
+    void encode(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
+
+private:
+    struct FreeContext {
+        void operator()(llama_context* context) const { llama_free(context); }
+    };
+    struct Span; // part of a sequence that goes through in one pass
+
+    void
+    run_passes(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
+    void ensure_context(size_t n_tokens);
+    void ensure_output_memory(size_t n_tokens);
+    void run_pass(const std::vector<Span>& spans, const TakeRows& take);
+    void fill_batch(const std::vector<Span>& spans);
+    void check(int status) const;
+
+    std::shared_ptr<llama_model> model_;
+    RetrieverOptions options_;
+    ModelFacts facts_;
+    Tokenizer tokenizer_;
+    std::unique_ptr<TypedEmbeddings> typed_embeddings_;
+    size_t limit_;
+    size_t n_batch_tokens_;
+    size_t n_batch_sequences_;
+
+    std::unique_ptr<llama_context, FreeContext> context_;
+    size_t capacity_ = 0;           // tokens that the context holds
+    bool splits_sequences_ = false; // causal with a KV cache: a long text may take several passes
+    size_t n_pass_tokens_ = 0;      // tokens that go through at once
+    size_t largest_pass_ = 0;       // so far, of this context
+    BatchArrays batch_;
+    Stop stop_; // of the last encode()
+};
+
+} // namespace xlc

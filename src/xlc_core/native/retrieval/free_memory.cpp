@@ -1,0 +1,58 @@
+#include "retrieval/free_memory.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+namespace xlc {
+
+namespace {
+
+// The number that a file such as /sys/fs/cgroup/memory.max begins with; SIZE_MAX when there is none or it
+// says "max".
+size_t read_number(const char* path) {
+    std::ifstream file(path);
+    size_t number = 0;
+    return file >> number ? number : SIZE_MAX;
+}
+
+// The number after a name in a file of lines "name number"; SIZE_MAX when it is not there.
+size_t read_entry(const char* path, const std::string& name) {
+    std::ifstream file(path);
+    std::string key;
+    for (std::string line; std::getline(file, line);) {
+        std::istringstream words(line);
+        size_t number = 0;
+        if (words >> key >> number && key == name) {
+            return number;
+        }
+    }
+    return SIZE_MAX;
+}
+
+size_t free_in_system() {
+    const size_t kib = read_entry("/proc/meminfo", "MemAvailable:");
+    return kib == SIZE_MAX ? SIZE_MAX : kib * 1024;
+}
+
+size_t free_in_container() {
+    const size_t limit = read_number("/sys/fs/cgroup/memory.max");
+    const size_t used = read_number("/sys/fs/cgroup/memory.current");
+    const size_t page_cache =
+        read_entry("/sys/fs/cgroup/memory.stat", "file"); // given back when it is needed
+    if (limit == SIZE_MAX || used == SIZE_MAX || page_cache == SIZE_MAX) {
+        return SIZE_MAX;
+    }
+    const size_t held = used - std::min(used, page_cache);
+    return limit - std::min(limit, held);
+}
+
+} // namespace
+
+size_t free_memory_bytes() {
+    return std::min(free_in_container(), free_in_system());
+}
+
+} // namespace xlc

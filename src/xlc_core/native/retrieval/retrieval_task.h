@@ -1,0 +1,108 @@
+// The worker's side of a job: its inputs, and what is left to do with them.
+#pragma once
+
+#include "retrieval/encoder.h"
+#include "retrieval/packing.h"
+#include "retrieval/pairs.h"
+#include "retrieval/pooling.h"
+#include "retrieval/retrieval_job.h"
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace xlc {
+
+// Runs in steps, so that the worker can alternate between jobs: first slices of the inputs are tokenised,
+// then micro-batches go through the model, the longest inputs first.
+class RetrievalTask {
+public:
+    RetrievalTask(RetrievalKind kind, std::vector<std::string> inputs, int n_threads);
+    virtual ~RetrievalTask() = default;
+
+    const std::shared_ptr<RetrievalJob>& job() const { return job_; }
+
+    // Do a part of the work; true when the job is over. What it throws is the job's failure.
+    bool step(Encoder& encoder);
+
+protected:
+    // Once, before anything else: refuse what the model cannot do.
+    virtual void begin(const Encoder& encoder) = 0;
+    // The tokens of an input; called from several threads.
+    virtual TokenSequence tokenize(const Encoder& encoder, size_t index, const std::string& input) const = 0;
+    // Once, when all inputs are tokens: make room for the results.
+    virtual void allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) = 0;
+    // Run some of the inputs through the model and write their results.
+    virtual void
+    run(Encoder& encoder,
+        const MicroBatch& batch,
+        const std::vector<const TokenSequence*>& sequences,
+        RetrievalResult& result) = 0;
+
+    Encoder::Stop stop_when_over() const {
+        return [this] { return job_->is_over(); };
+    }
+
+private:
+    void tokenize_slice(const Encoder& encoder);
+    void plan(const Encoder& encoder);
+    void run_next_batch(Encoder& encoder);
+
+    std::shared_ptr<RetrievalJob> job_;
+    std::vector<std::string> inputs_;
+    int n_threads_;
+    bool begun_ = false;
+    std::vector<TokenSequence> sequences_;
+    size_t n_tokenized_ = 0;
+    std::vector<MicroBatch> batches_;
+    size_t next_batch_ = 0;
+    RetrievalResult result_;
+};
+
+// Embeds texts: one vector for each, or one for each token.
+class EmbedTask final : public RetrievalTask {
+public:
+    EmbedTask(RetrievalKind kind, std::vector<std::string> texts, EmbedOptions options, int n_threads);
+
+private:
+    void begin(const Encoder& encoder) override;
+    TokenSequence tokenize(const Encoder& encoder, size_t index, const std::string& text) const override;
+    void allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) override;
+    void
+    run(Encoder& encoder,
+        const MicroBatch& batch,
+        const std::vector<const TokenSequence*>& sequences,
+        RetrievalResult& result) override;
+
+    void pool(Encoder&, const MicroBatch&, const std::vector<const TokenSequence*>&, RetrievalResult&);
+    void copy_rows(Encoder&, const MicroBatch&, const std::vector<const TokenSequence*>&, RetrievalResult&);
+    void finish_vector(float* vector, size_t index) const;
+
+    EmbedOptions options_;
+    size_t n_dims_ = 0;
+    size_t n_prefix_tokens_ = 0;
+};
+
+// Scores documents against a query.
+class RerankTask final : public RetrievalTask {
+public:
+    RerankTask(std::string query, std::vector<std::string> documents, RerankOptions options, int n_threads);
+
+private:
+    void begin(const Encoder& encoder) override;
+    TokenSequence tokenize(const Encoder& encoder, size_t index, const std::string& document) const override;
+    void allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) override;
+    void
+    run(Encoder& encoder,
+        const MicroBatch& batch,
+        const std::vector<const TokenSequence*>& sequences,
+        RetrievalResult& result) override;
+
+    std::string query_;
+    RerankOptions options_;
+    std::optional<PairLayout> layout_;
+};
+
+} // namespace xlc

@@ -1,0 +1,134 @@
+#include "retrieval/retriever.h"
+
+#include "abort_guard.h"
+#include "errors.h"
+
+#include <new>
+#include <utility>
+
+namespace xlc {
+
+namespace {
+
+std::exception_ptr closed_error() {
+    return std::make_exception_ptr(Error(
+        ErrorKind::engine_closed,
+        "the engine was closed; keep it open until its requests are done, or open another"));
+}
+
+// The exception being handled, as one that Python has a class for.
+std::exception_ptr current_failure() {
+    try {
+        throw;
+    } catch (const Error&) {
+        return std::current_exception();
+    } catch (const std::bad_alloc&) {
+        return std::make_exception_ptr(Error(
+            ErrorKind::insufficient_memory,
+            "the memory for the results could not be allocated; send fewer texts at once"));
+    } catch (const std::exception& error) {
+        return std::make_exception_ptr(
+            Error(ErrorKind::engine_failed, std::string("retrieval failed: ") + error.what()));
+    }
+}
+
+} // namespace
+
+Retriever::Retriever(std::shared_ptr<llama_model> model, RetrieverOptions options)
+    : n_threads_(options.n_threads), encoder_(std::make_unique<Encoder>(std::move(model), options)),
+      facts_(encoder_->facts()), limit_(encoder_->limit()) {}
+
+Retriever::~Retriever() {
+    close();
+}
+
+std::shared_ptr<RetrievalJob> Retriever::embed(std::vector<std::string> texts, EmbedOptions options) {
+    return submit(
+        std::make_unique<EmbedTask>(RetrievalKind::embed, std::move(texts), std::move(options), n_threads_));
+}
+
+std::shared_ptr<RetrievalJob> Retriever::embed_tokens(std::vector<std::string> texts, EmbedOptions options) {
+    return submit(
+        std::make_unique<EmbedTask>(
+            RetrievalKind::embed_tokens, std::move(texts), std::move(options), n_threads_));
+}
+
+std::shared_ptr<RetrievalJob>
+Retriever::rerank(std::string query, std::vector<std::string> documents, RerankOptions options) {
+    return submit(std::make_unique<RerankTask>(std::move(query), std::move(documents), options, n_threads_));
+}
+
+std::shared_ptr<RetrievalJob> Retriever::submit(std::unique_ptr<RetrievalTask> task) {
+    std::shared_ptr<RetrievalJob> job = task->job();
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (closing_) {
+            std::rethrow_exception(closed_error());
+        }
+        if (!worker_.joinable()) {
+            worker_ = std::thread([this] { run(); });
+        }
+        tasks_.push_back(std::move(task));
+    }
+    changed_.notify_one();
+    return job;
+}
+
+void Retriever::run() {
+    const AbortGuard guard; // what llama.cpp asserts fails a job, not the process
+    std::unique_ptr<RetrievalTask> task;
+    while (true) {
+        {
+            std::unique_lock<std::mutex> lock(mutex_);
+            if (task) {
+                tasks_.push_back(std::move(task)); // behind those that wait
+            }
+            running_ = nullptr;
+            changed_.wait(lock, [this] { return closing_ || !tasks_.empty(); });
+            if (closing_) {
+                return;
+            }
+            task = std::move(tasks_.front());
+            tasks_.pop_front();
+            running_ = task->job();
+        }
+        bool over = true;
+        try {
+            over = task->job()->is_over() || task->step(*encoder_);
+        } catch (...) {
+            task->job()->fail(current_failure());
+        }
+        if (over) {
+            task = nullptr;
+        }
+    }
+}
+
+void Retriever::close() {
+    std::lock_guard<std::mutex> close_lock(close_mutex_);
+    std::deque<std::unique_ptr<RetrievalTask>> tasks;
+    std::shared_ptr<RetrievalJob> running;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        closing_ = true;
+        tasks.swap(tasks_);
+        running.swap(running_);
+    }
+    changed_.notify_all();
+    // Not under the lock: they wake their waiters. The running one also stops the model within its
+    // micro-batch.
+    if (running) {
+        running->fail(closed_error());
+    }
+    for (const std::unique_ptr<RetrievalTask>& task : tasks) {
+        task->job()->fail(closed_error());
+    }
+    if (worker_.joinable()) {
+        worker_.join();
+    }
+    // A task that went back to the queue after the swap has failed by `running`.
+    tasks_.clear();
+    encoder_ = nullptr;
+}
+
+} // namespace xlc

@@ -1,0 +1,60 @@
+// The retrieval worker: embeds and reranks on one thread of its own, with a llama_context of its own.
+#pragma once
+
+#include "retrieval/encoder.h"
+#include "retrieval/retrieval_job.h"
+#include "retrieval/retrieval_task.h"
+#include "retrieval/retriever_options.h"
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace xlc {
+
+// Jobs take turns, one micro-batch each, so that a short query does not wait behind ten thousand texts. The
+// context is made at the first job, on the worker; what fails there fails that job only.
+class Retriever {
+public:
+    // Throws unsupported_feature when the model's tokenizer cannot be used.
+    Retriever(std::shared_ptr<llama_model> model, RetrieverOptions options);
+    ~Retriever();
+    Retriever(const Retriever&) = delete;
+    Retriever& operator=(const Retriever&) = delete;
+
+    // From any thread; they return at once. Throw engine_closed after close().
+    std::shared_ptr<RetrievalJob> embed(std::vector<std::string> texts, EmbedOptions options);
+    std::shared_ptr<RetrievalJob> embed_tokens(std::vector<std::string> texts, EmbedOptions options);
+    std::shared_ptr<RetrievalJob>
+    rerank(std::string query, std::vector<std::string> documents, RerankOptions options);
+
+    // Fail the jobs under way with engine_closed, end the thread and free the context. Idempotent.
+    void close();
+
+    const ModelFacts& facts() const { return facts_; }
+    // Tokens of the longest input, special tokens included.
+    size_t limit() const { return limit_; }
+
+private:
+    std::shared_ptr<RetrievalJob> submit(std::unique_ptr<RetrievalTask> task);
+    void run();
+
+    const int n_threads_;
+    std::unique_ptr<Encoder> encoder_; // the worker's
+    const ModelFacts facts_;
+    const size_t limit_;
+
+    std::mutex mutex_; // of what follows
+    std::condition_variable changed_;
+    std::deque<std::unique_ptr<RetrievalTask>> tasks_; // that wait for their turn
+    std::shared_ptr<RetrievalJob> running_;            // whose turn it is
+    bool closing_ = false;
+    std::thread worker_;
+    std::mutex close_mutex_; // a second close() waits for the first
+};
+
+} // namespace xlc

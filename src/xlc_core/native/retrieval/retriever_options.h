@@ -1,0 +1,34 @@
+// How a retriever runs its model, and what a request may ask for.
+#pragma once
+
+#include "retrieval/tokenizing.h"
+
+#include <llama.h>
+
+#include <string>
+
+namespace xlc {
+
+struct RetrieverOptions {
+    int n_threads = 1;
+    int n_ctx = 0;          // tokens of the longest input; 0: as many as the model was trained with
+    int n_batch_tokens = 0; // tokens to fill a micro-batch up to; 0: what is fastest on the device
+    enum llama_pooling_type pooling = LLAMA_POOLING_TYPE_UNSPECIFIED; // UNSPECIFIED: what the file says
+    enum llama_flash_attn_type flash_attn = LLAMA_FLASH_ATTN_TYPE_AUTO;
+    bool offload_kqv = true;
+};
+
+struct EmbedOptions {
+    Truncate truncate = Truncate::error;
+    bool normalize = true;
+    std::string prefix; // put before each text; never truncated away
+    int dimensions = 0; // keep this many of a Matryoshka embedding; 0: all
+};
+
+struct RerankOptions {
+    Truncate truncate = Truncate::error;
+    bool sentence_types =
+        true; // type the document's tokens as sentence B, where the model tells sentences apart
+};
+
+} // namespace xlc

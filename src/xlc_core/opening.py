@@ -1,0 +1,90 @@
+"""From EngineOptions to the native parameters: every default that depends on the model or the machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from tqdm import tqdm
+
+from xlc_core import _native, hardware
+from xlc_core.options import EngineOptions
+
+__all__ = ["LoadProgress", "native_params", "progress_reporter"]
+
+LoadProgress = Callable[[float], None]
+
+_KV_SHARE = 4  # the cache may take one part in four of the free memory
+_MIN_CTX_PER_SLOT = 512
+_GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
+
+# Fields of EngineOptions that the native parameters have under the same name.
+_COPIED_FIELDS = (
+    *("n_parallel", "n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn"),
+    *("cache_type_k", "cache_type_v", "kv_unified", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
+    "llama_args",
+)
+
+
+def default_n_ctx(file: _native.ModelFile, n_parallel: int, free_memory: int | None) -> int:
+    """Context for all slots: what the model was trained with for each, as far as memory allows.
+
+    Args:
+        file: the model file.
+        n_parallel: slots.
+        free_memory: bytes that may be allocated; None when unknown.
+    """
+    per_slot = file.n_ctx_train or 4096
+    if free_memory is not None and file.kv_bytes_per_token > 0:
+        affordable = free_memory // _KV_SHARE // file.kv_bytes_per_token // n_parallel
+        per_slot = min(per_slot, max(_MIN_CTX_PER_SLOT, affordable // 256 * 256))
+    return per_slot * n_parallel
+
+
+def native_params(options: EngineOptions, name: str, file: _native.ModelFile) -> _native.EngineParams:
+    """Decide what the user left open and build the parameters.
+
+    Args:
+        options: what the user said.
+        name: the model's name, for messages.
+        file: what the model file says.
+    """
+    native = _native.EngineParams()
+    for name in _COPIED_FIELDS:
+        value = getattr(options, name)
+        setattr(native, name, list(value) if isinstance(value, tuple) else value)
+    native.pooling = options.pooling or ""
+    native.chat_template = options.chat_template or ""
+    layers = options.n_gpu_layers
+    native.n_gpu_layers = layers if isinstance(layers, int) else _GPU_LAYERS[layers]
+    native.model_path = file.path
+    native.model_name = name
+    native.n_ctx = options.n_ctx or default_n_ctx(file, options.n_parallel, hardware.available_memory())
+    native.n_ctx_retrieval = options.n_ctx or 0
+    native.n_threads = options.n_threads or hardware.available_cores()
+    native.n_threads_batch = options.n_threads_batch or native.n_threads
+    native.thinking = -1 if options.thinking is None else int(options.thinking)
+    native.context_shift = options.on_overflow == "shift"
+    return native
+
+
+def progress_reporter(progress: bool | LoadProgress | None, name: str) -> LoadProgress | None:
+    """What loading reports to: the given function, a bar on stderr, or nothing.
+
+    Args:
+        progress: a function of 0 … 1; True or False for a bar or none; None for a bar on a terminal.
+        name: the model's name, shown beside the bar.
+    """
+    if callable(progress):
+        return progress
+    if progress is False or (progress is None and not sys.stderr.isatty()):
+        return None
+    # A model that is there at once needs no bar: it appears after half a second.
+    bar = tqdm(total=100, desc=f"loading {name}", unit="%", delay=0.5, leave=False)
+
+    def report(done: float) -> None:
+        bar.update(round(done * 100) - bar.n)
+        if done >= 1:
+            bar.close()
+
+    return report

@@ -1,0 +1,372 @@
+"""What can be set: on an engine when it opens, and on a request when it is made.
+
+All of them are small frozen pydantic models that refuse unknown names and say which name was meant.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from typing_extensions import Self
+
+from xlc_core.errors import InvalidRequestError
+
+__all__ = [
+    "ChatKwargs",
+    "ChatOptions",
+    "CompletionKwargs",
+    "CompletionOptions",
+    "EngineKwargs",
+    "EngineOptions",
+    "Options",
+    "Pooling",
+    "SamplingKwargs",
+    "SamplingOptions",
+    "Truncate",
+]
+
+Pooling = Literal["mean", "cls", "last", "rank", "none"]
+"""How the vectors of a text's tokens become one: ``rank`` is a ranking head, ``none`` keeps them all."""
+
+Truncate = Literal["error", "end", "start"]
+"""What to do with a text that is too long: refuse it, or drop tokens at its end or its start."""
+
+CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
+"""Types that llama.cpp can keep the KV cache in."""
+
+SamplerName = Literal[
+    "penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "infill",
+    "adaptive_p",
+]  # fmt: skip
+
+
+class Options(BaseModel):
+    """Base of every option model: frozen, and an unknown name is an error that names the nearest one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_names(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for name in values:
+                if name not in cls.model_fields:
+                    near = difflib.get_close_matches(str(name), cls.model_fields, n=1)
+                    hint = f"; did you mean {near[0]!r}?" if near else ""
+                    raise ValueError(f"unknown option {name!r}{hint}")
+        return values
+
+    @classmethod
+    def checked(cls, **values: Any) -> Self:
+        """Build the options, turning pydantic's report into one InvalidRequestError.
+
+        Raises:
+            InvalidRequestError: a name is unknown or a value is out of range; the message lists all of them.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise InvalidRequestError(describe(error)) from None
+
+
+def describe(error: ValidationError) -> str:
+    """Say in one line per fault which value was wrong and why."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        reason = fault["msg"].removeprefix("Value error, ")
+        place = ".".join(str(part) for part in fault["loc"])
+        lines.append(f"{place}: {reason}, got {fault['input']!r}" if place else reason)
+    return "; ".join(lines)
+
+
+class EngineOptions(Options):
+    """How an engine runs its model. Two engines with equal options may share one copy of the weights.
+
+    Attributes:
+        model: path of a GGUF file, a catalog name, or ``hf:owner/repo[:quant-or-file]``; None takes the name in the
+            environment variable ``XLLAMA_MODEL``.
+        n_ctx: tokens of context for all slots together, so that one request may hold ``n_ctx / n_parallel``; None: as
+            many for each slot as the model was trained with, capped so that the cache takes at most a quarter of the
+            free memory.
+        n_parallel: slots: requests that are generated at once; the others wait their turn.
+        n_batch: prompt tokens that are read in one step; between two steps other requests get their next token and
+            cancelled ones go.
+        n_ubatch: tokens that are computed at once.
+        n_threads: threads that generate; None: the physical cores that this process may use.
+        n_threads_batch: threads that read prompts; None: as ``n_threads``.
+        n_gpu_layers: layers on the GPU, ``"auto"`` for as many as fit, ``"all"``, or a number.
+        main_gpu: the GPU for what cannot be split.
+        split_mode: how a model is spread over several GPUs.
+        tensor_split: share of each GPU, in any unit.
+        flash_attn: flash attention; ``"auto"`` where the backend has it.
+        cache_type_k: type of the keys in the KV cache.
+        cache_type_v: type of the values in the KV cache; other than f16 needs flash attention.
+        kv_unified: one cache for all slots, so that one request may hold all of ``n_ctx``. When the requests under
+            way together exceed it, llama.cpp ends all of them with an error; so it is off.
+        use_mmap: map the file into memory instead of reading it.
+        use_mlock: keep the weights from being swapped out.
+        pooling: how token vectors become one; None: what the model file says.
+        chat_template: Jinja text of a chat template, instead of the file's.
+        thinking: whether the model may think before it answers; None: as the template does by default.
+        cache_ram_mib: memory for prompts that have lost their slot, in MiB; 0 turns it off, -1 is without limit.
+        on_overflow: what happens when an answer fills the context: end it with ``finish_reason="length"``
+            (``"error"`` refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``).
+        warmup: run one empty batch when opening, so that the first request is not slower.
+        llama_args: anything else, as llama-server's command line takes it, such as
+            ``("--rope-scaling", "yarn")``. Overrides the fields above.
+    """
+
+    model: str | Path | None = None
+    n_ctx: int | None = Field(None, ge=2)
+    n_parallel: int = Field(4, ge=1, le=256)
+    n_batch: int = Field(512, ge=1)
+    n_ubatch: int = Field(512, ge=1)
+    n_threads: int | None = Field(None, ge=1, le=512)
+    n_threads_batch: int | None = Field(None, ge=1, le=512)
+    n_gpu_layers: int | Literal["auto", "all"] = "auto"
+    main_gpu: int = Field(0, ge=0)
+    split_mode: Literal["none", "layer", "row"] = "layer"
+    tensor_split: tuple[float, ...] = ()
+    flash_attn: Literal["auto", "on", "off"] = "auto"
+    cache_type_k: CacheType = "f16"
+    cache_type_v: CacheType = "f16"
+    kv_unified: bool = False
+    use_mmap: bool = True
+    use_mlock: bool = False
+    pooling: Pooling | None = None
+    chat_template: str | None = None
+    thinking: bool | None = None
+    cache_ram_mib: int = Field(1024, ge=-1)
+    on_overflow: Literal["error", "shift"] = "error"
+    warmup: bool = True
+    llama_args: tuple[str, ...] = ()
+
+
+class SamplingOptions(Options):
+    """How tokens are chosen and when to stop. None leaves a field at llama.cpp's default, given in brackets.
+
+    Attributes:
+        max_tokens: tokens to generate at most; None: until the model stops or the context is full.
+        n: answers to the same prompt; each needs a slot, so at most ``n_parallel``.
+        temperature: randomness; 0 takes the likeliest token [0.8].
+        top_k: keep the k likeliest tokens; 0 turns it off [40].
+        top_p: keep the likeliest tokens that together reach this probability; 1 turns it off [0.95].
+        min_p: drop tokens less likely than this share of the likeliest; 0 turns it off [0.05].
+        typical_p: locally typical sampling; 1 turns it off [1.0].
+        top_n_sigma: keep tokens within n standard deviations of the best logit; negative turns it off [-1].
+        xtc_probability: chance of removing the likeliest tokens; 0 turns it off [0].
+        xtc_threshold: least probability of a token that XTC removes [0.1].
+        dynatemp_range: temperature varies by this much with entropy; 0 turns it off [0].
+        dynatemp_exponent: how entropy maps to temperature [1].
+        repeat_last_n: tokens that penalties look back; 0 turns them off [64].
+        repeat_penalty: divides the logits of repeated tokens; 1 turns it off [1].
+        frequency_penalty: subtracted per earlier occurrence [0].
+        presence_penalty: subtracted once for a token that occurred [0].
+        dry_multiplier: strength of the DRY penalty on repeated sequences; 0 turns it off [0].
+        dry_base: base of its growth with length [1.75].
+        dry_allowed_length: length that is not yet penalised [2].
+        dry_penalty_last_n: tokens that DRY looks back; 0 turns it off [64].
+        dry_sequence_breakers: strings that end a sequence [newline, colon, quote, star].
+        mirostat: 1 or 2 for Mirostat, which replaces the other samplers; 0 turns it off [0].
+        mirostat_tau: target entropy [5].
+        mirostat_eta: learning rate [0.1].
+        adaptive_target: aim for tokens near this probability; negative turns it off [-1].
+        adaptive_decay: memory of the adaptive sampler, 0 to 0.99 [0.9].
+        min_keep: tokens that samplers must leave at least [0].
+        samplers: which samplers run, in order.
+        logit_bias: added to a token's logit; a key is a token's number or a text whose tokens are meant, False bans.
+        seed: makes sampling repeatable; None draws one. A seeded request reads its whole prompt, uncached, so that
+            the same request alone on the engine gives the same text.
+        stop: texts that end the answer; they are left out of it.
+        ignore_eos: go on after the model's end token.
+        logprobs: give the log-probability of each token and of this many likeliest others; 0 gives none.
+        post_sampling_probs: log-probabilities after the samplers instead of before them.
+        cache_prompt: take the start of the prompt from the cache; None: unless ``seed`` is set.
+        n_keep: tokens at the start of the prompt to keep when the context shifts; -1 keeps all of it [0].
+        n_discard: tokens to drop when the context shifts; 0 drops half [0].
+        n_indent: least indentation of new lines, for code [0].
+        n_cache_reuse: shortest run of tokens to reuse from another place in the cache; 0 turns it off [0].
+        max_generation_ms: end the answer at the first new line after this time; None for no limit.
+    """
+
+    max_tokens: int | None = Field(None, ge=0)
+    n: int = Field(1, ge=1, le=256)
+    temperature: float | None = Field(None, ge=0)
+    top_k: int | None = Field(None, ge=0)
+    top_p: float | None = Field(None, ge=0, le=1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    typical_p: float | None = Field(None, ge=0, le=1)
+    top_n_sigma: float | None = None
+    xtc_probability: float | None = Field(None, ge=0, le=1)
+    xtc_threshold: float | None = Field(None, ge=0, le=1)
+    dynatemp_range: float | None = Field(None, ge=0)
+    dynatemp_exponent: float | None = None
+    repeat_last_n: int | None = Field(None, ge=0)
+    repeat_penalty: float | None = Field(None, gt=0)
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    dry_multiplier: float | None = Field(None, ge=0)
+    dry_base: float | None = Field(None, ge=1)
+    dry_allowed_length: int | None = Field(None, ge=0)
+    dry_penalty_last_n: int | None = Field(None, ge=0)
+    dry_sequence_breakers: tuple[str, ...] | None = Field(None, min_length=1)
+    mirostat: Literal[0, 1, 2] | None = None
+    mirostat_tau: float | None = Field(None, ge=0)
+    mirostat_eta: float | None = Field(None, ge=0)
+    adaptive_target: float | None = Field(None, le=1)
+    adaptive_decay: float | None = Field(None, ge=0, le=0.99)
+    min_keep: int | None = Field(None, ge=0)
+    samplers: tuple[SamplerName, ...] | None = None
+    logit_bias: dict[int | str, Literal[False] | float] | None = None
+    seed: int | None = Field(None, ge=0, le=0xFFFF_FFFE)
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int | None = Field(None, ge=0, le=1000)
+    post_sampling_probs: bool = False
+    cache_prompt: bool | None = None
+    n_keep: int | None = Field(None, ge=-1)
+    n_discard: int | None = Field(None, ge=0)
+    n_indent: int | None = Field(None, ge=0)
+    n_cache_reuse: int | None = Field(None, ge=0)
+    max_generation_ms: int | None = Field(None, ge=1)
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_stop_is_a_list_of_one(cls, value: Any) -> Any:
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("stop")
+    @classmethod
+    def _stop_is_not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in value:
+            raise ValueError("a stop sequence must not be empty")
+        return value
+
+
+class CompletionOptions(SamplingOptions):
+    """Everything that a completion takes beside its prompt.
+
+    Attributes:
+        constraint: what the answer must match: a Constraint, or what JsonSchema takes, such as a pydantic model.
+        timeout: seconds after which the request is given up with RequestTimeoutError.
+        prompt_progress: whether a stream reports how far the prompt has been read.
+    """
+
+    constraint: Any = None
+    timeout: float | None = Field(None, gt=0)
+    prompt_progress: bool = False
+
+
+class ChatOptions(CompletionOptions):
+    """Everything that a chat takes beside its messages.
+
+    Attributes:
+        tools: functions that the model may call: Tool objects or dictionaries in OpenAI's form.
+        tool_choice: ``auto``, ``none``, ``required``, or the name of the tool that must be called.
+        parallel_tool_calls: whether several calls may be made at once; None: as the template can.
+        thinking: whether the model may think first; None: as the engine was opened.
+        template_kwargs: variables for the chat template.
+    """
+
+    tools: tuple[Any, ...] = ()
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool | None = None
+    thinking: bool | None = None
+    template_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+class SamplingKwargs(TypedDict, total=False):
+    """The fields of SamplingOptions as keyword arguments of ``chat``, ``complete`` and their streams."""
+
+    max_tokens: int | None
+    n: int
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    typical_p: float | None
+    top_n_sigma: float | None
+    xtc_probability: float | None
+    xtc_threshold: float | None
+    dynatemp_range: float | None
+    dynatemp_exponent: float | None
+    repeat_last_n: int | None
+    repeat_penalty: float | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    dry_multiplier: float | None
+    dry_base: float | None
+    dry_allowed_length: int | None
+    dry_penalty_last_n: int | None
+    dry_sequence_breakers: tuple[str, ...] | list[str] | None
+    mirostat: Literal[0, 1, 2] | None
+    mirostat_tau: float | None
+    mirostat_eta: float | None
+    adaptive_target: float | None
+    adaptive_decay: float | None
+    min_keep: int | None
+    samplers: tuple[SamplerName, ...] | list[SamplerName] | None
+    logit_bias: dict[int | str, Literal[False] | float] | None
+    seed: int | None
+    stop: str | tuple[str, ...] | list[str] | None
+    ignore_eos: bool
+    logprobs: int | None
+    post_sampling_probs: bool
+    cache_prompt: bool | None
+    n_keep: int | None
+    n_discard: int | None
+    n_indent: int | None
+    n_cache_reuse: int | None
+    max_generation_ms: int | None
+
+
+class CompletionKwargs(SamplingKwargs, total=False):
+    """The fields of CompletionOptions as keyword arguments."""
+
+    constraint: Any
+    timeout: float | None
+    prompt_progress: bool
+
+
+class ChatKwargs(CompletionKwargs, total=False):
+    """The fields of ChatOptions as keyword arguments."""
+
+    tools: Sequence[Any]
+    tool_choice: str
+    parallel_tool_calls: bool | None
+    thinking: bool | None
+    template_kwargs: Mapping[str, Any]
+
+
+class EngineKwargs(TypedDict, total=False):
+    """The fields of EngineOptions but ``model`` as keyword arguments of Engine."""
+
+    n_ctx: int | None
+    n_parallel: int
+    n_batch: int
+    n_ubatch: int
+    n_threads: int | None
+    n_threads_batch: int | None
+    n_gpu_layers: int | Literal["auto", "all"]
+    main_gpu: int
+    split_mode: Literal["none", "layer", "row"]
+    tensor_split: tuple[float, ...] | list[float]
+    flash_attn: Literal["auto", "on", "off"]
+    cache_type_k: CacheType
+    cache_type_v: CacheType
+    kv_unified: bool
+    use_mmap: bool
+    use_mlock: bool
+    pooling: Pooling | None
+    chat_template: str | None
+    thinking: bool | None
+    cache_ram_mib: int
+    on_overflow: Literal["error", "shift"]
+    warmup: bool
+    llama_args: tuple[str, ...] | list[str]

@@ -1,0 +1,282 @@
+"""What the engine gives back: frozen objects, no dictionaries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from xlc_core.messages import Message, ToolCall
+
+if TYPE_CHECKING:
+    from xlc_core.constraints import Constraint
+
+__all__ = [
+    "Completion",
+    "CompletionChoice",
+    "EngineMetrics",
+    "FinishReason",
+    "ModelInfo",
+    "RerankScore",
+    "Timings",
+    "TokenLogprob",
+    "Usage",
+]
+
+FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+"""Why an answer ended: by itself or at a stop sequence; at ``max_tokens`` or the end of the context; with
+tool calls; by ``cancel()``."""
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token and how likely the model held it.
+
+    Attributes:
+        token: the token's text; may be half a character, replaced by U+FFFD.
+        id: the token's number in the vocabulary.
+        logprob: natural logarithm of its probability.
+        top: the likeliest tokens at this place, best first; empty within an entry of another ``top``.
+    """
+
+    token: str
+    id: int
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one request.
+
+    Attributes:
+        prompt_tokens: tokens in the prompt, cached ones included.
+        completion_tokens: tokens generated, over all ``n`` answers.
+        cached_tokens: prompt tokens that were not computed again.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time went, as llama.cpp measures it (``server_slot_stats``).
+
+    Attributes:
+        prompt_seconds: reading the part of the prompt that was not cached.
+        prompt_tokens: tokens in that part.
+        generation_seconds: from the first generated token to the last.
+        generation_tokens: tokens generated. The first is free: it comes with the prompt.
+        draft_tokens: tokens that speculation proposed.
+        draft_accepted: of these, how many were right.
+    """
+
+    prompt_seconds: float = 0.0
+    prompt_tokens: int = 0
+    generation_seconds: float = 0.0
+    generation_tokens: int = 0
+    draft_tokens: int = 0
+    draft_accepted: int = 0
+
+    @property
+    def prompt_tokens_per_second(self) -> float:
+        """Speed of prompt processing; 0 when nothing was processed."""
+        return self.prompt_tokens / self.prompt_seconds if self.prompt_seconds > 0 else 0.0
+
+    @property
+    def generation_tokens_per_second(self) -> float:
+        """Decode steps per second, the free first token left out; 0 for answers of one token."""
+        steps = self.generation_tokens - 1
+        return steps / self.generation_seconds if steps > 0 and self.generation_seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class CompletionChoice:
+    """One of the ``n`` answers to a request.
+
+    Attributes:
+        text: the answer, thinking left out.
+        reasoning: the thinking, empty for models without.
+        tool_calls: parsed calls, in order.
+        finish_reason: why it ended.
+        stop_sequence: the stop sequence that was hit, else empty; it is not part of ``text``.
+        logprobs: one entry per generated token when asked for, else empty.
+        timings: where the time went.
+        constraint: what the answer was held to, if anything.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: FinishReason = "stop"
+    stop_sequence: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    timings: Timings = field(default_factory=Timings)
+    constraint: Constraint | None = field(default=None, repr=False)
+
+    @property
+    def parsed(self) -> Any:
+        """What the constraint makes of the text, such as an instance of a pydantic model; None without constraint.
+
+        Raises:
+            ValueError: the answer was cut off (``finish_reason`` says so), or a validator of the model's own refuses
+                it (pydantic's ValidationError); ``text`` holds what there is.
+        """
+        return None if self.constraint is None else self.constraint.parse(self.text)
+
+    @property
+    def message(self) -> Message:
+        """The answer as a message to append to the chat."""
+        return Message(
+            role="assistant",
+            content=self.text,
+            reasoning=self.reasoning,
+            tool_calls=self.tool_calls,
+        )
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The result of a chat or completion. The single-answer properties read the first choice.
+
+    Attributes:
+        choices: the ``n`` answers, in order.
+        usage: tokens of the whole request.
+        model: the model's name as it was given to the engine.
+    """
+
+    choices: tuple[CompletionChoice, ...]
+    usage: Usage
+    model: str = ""
+
+    @property
+    def text(self) -> str:
+        """The answer, thinking left out."""
+        return self.choices[0].text
+
+    @property
+    def reasoning(self) -> str:
+        """The thinking, empty for models without."""
+        return self.choices[0].reasoning
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Parsed tool calls, in order."""
+        return self.choices[0].tool_calls
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why the answer ended."""
+        return self.choices[0].finish_reason
+
+    @property
+    def stop_sequence(self) -> str:
+        """The stop sequence that was hit, else empty."""
+        return self.choices[0].stop_sequence
+
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """One entry per generated token when asked for, else empty."""
+        return self.choices[0].logprobs
+
+    @property
+    def timings(self) -> Timings:
+        """Where the time went."""
+        return self.choices[0].timings
+
+    @property
+    def parsed(self) -> Any:
+        """What the constraint makes of the text; as CompletionChoice.parsed."""
+        return self.choices[0].parsed
+
+    @property
+    def message(self) -> Message:
+        """The answer as a message to append to the chat."""
+        return self.choices[0].message
+
+
+@dataclass(frozen=True)
+class RerankScore:
+    """How well one document answers the query.
+
+    Attributes:
+        index: the document's place in the list that was given.
+        score: the model's score; higher is better.
+    """
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What the model file says of itself, and the sizes that the engine settled on.
+
+    Attributes:
+        name: the model's name as it was given.
+        path: the file.
+        architecture: llama.cpp's name of it, such as ``llama`` or ``bert``.
+        description: llama.cpp's one-line description, such as ``llama 135M Q8_0``.
+        n_params: parameters.
+        size_bytes: bytes of weights.
+        n_ctx_train: tokens of context the model was trained with.
+        n_ctx: tokens that one request may hold, prompt and answer together.
+        n_embd: dimensions of an embedding.
+        n_vocab: tokens in the vocabulary.
+        pooling: how token vectors become one, for embedding models; else ``none``.
+        can_generate: whether chat and complete work.
+        can_rerank: whether the file has a ranking head.
+        has_chat_template: whether the file brings a chat template.
+        supports_tools: whether that template has its own format for tool calls.
+        supports_thinking: whether that template can switch thinking on and off.
+    """
+
+    name: str
+    path: str
+    architecture: str
+    description: str
+    n_params: int
+    size_bytes: int
+    n_ctx_train: int
+    n_ctx: int
+    n_embd: int
+    n_vocab: int
+    pooling: str
+    can_generate: bool
+    can_rerank: bool
+    has_chat_template: bool
+    supports_tools: bool
+    supports_thinking: bool
+
+
+@dataclass(frozen=True)
+class EngineMetrics:
+    """Counters since the engine was opened, and what it is doing now.
+
+    Attributes:
+        requests_running: requests that hold a slot.
+        requests_waiting: requests that wait for one.
+        prompt_tokens: prompt tokens processed, cached ones left out.
+        prompt_seconds: time spent on them.
+        cached_tokens: prompt tokens taken from the cache.
+        generation_tokens: tokens generated.
+        generation_seconds: time spent on them, summed over slots.
+        draft_tokens: tokens that speculation proposed.
+        draft_accepted: of these, how many were right.
+    """
+
+    requests_running: int = 0
+    requests_waiting: int = 0
+    prompt_tokens: int = 0
+    prompt_seconds: float = 0.0
+    cached_tokens: int = 0
+    generation_tokens: int = 0
+    generation_seconds: float = 0.0
+    draft_tokens: int = 0
+    draft_accepted: int = 0

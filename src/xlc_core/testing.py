@@ -1,0 +1,284 @@
+"""A fake engine for tests of what is built on one: it plays a script and needs no model.
+
+engine = ScriptedEngine(["Hello!", RequestTimeoutError("too slow")])
+engine.chat("Hi").text          # "Hello!"
+engine.chat("Hi")               # raises RequestTimeoutError
+engine.requests[0].messages     # what was asked
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self, Unpack
+
+from xlc_core.conversion import MessageLike, ToolLike, to_messages
+from xlc_core.errors import EngineClosedError
+from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
+from xlc_core.messages import Message
+from xlc_core.options import ChatKwargs, ChatOptions, CompletionKwargs, CompletionOptions, Truncate
+from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
+
+__all__ = ["Reply", "ScriptedEngine", "ScriptedRequest"]
+
+Reply = str | Completion | Sequence[Event] | BaseException
+"""What one request gets: a text, a whole result, the events of a stream, or an error to raise."""
+
+
+@dataclass(frozen=True)
+class ScriptedRequest:
+    """What was asked: a chat's messages or a completion's prompt, and the checked options."""
+
+    messages: tuple[Message, ...]
+    prompt: str
+    options: CompletionOptions
+
+
+class _ScriptedStream(AbstractContextManager["_ScriptedStream"]):
+    def __init__(self, events: list[Event]) -> None:
+        self._events = iter(events)
+        self.closed = False
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        if self.closed:
+            raise StopIteration
+        return next(self._events)
+
+    def close(self) -> None:
+        """End the stream."""
+        self.closed = True
+
+    cancel = close
+
+    def result(self) -> Completion:
+        """Skip to the end."""
+        return next(event.completion for event in self if isinstance(event, Finished))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _AsyncScriptedStream(AbstractAsyncContextManager["_AsyncScriptedStream"]):
+    def __init__(self, make_events: Callable[[], list[Event]]) -> None:
+        self._make_events = make_events
+        self._events: Iterator[Event] | None = None
+        self.closed = False
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        await asyncio.sleep(0)  # a real stream lets other tasks run between events
+        if self._events is None:
+            self._events = iter(self._make_events())
+        for event in self._events:
+            if not self.closed:
+                return event
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the stream."""
+        self.closed = True
+
+    async def result(self) -> Completion:
+        """Skip to the end."""
+        async for event in self:
+            if isinstance(event, Finished):
+                return event.completion
+        raise AssertionError("the script's events do not end with Finished")
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class ScriptedEngine:
+    """Has Engine's face. Each request takes the next reply; when they are used up, the last one again.
+
+    Args:
+        replies: what requests get, in order.
+        embeddings: called with the texts, returns their vectors; None: vectors that depend on the text's words.
+        scores: called with query and documents, returns their scores; None: the share of the query's words that the
+            document holds.
+        info: what the engine says of its model.
+
+    Attributes:
+        requests: every request, in order.
+        closed: whether close was called.
+    """
+
+    def __init__(
+        self,
+        replies: Sequence[Reply] = ("",),
+        *,
+        embeddings: Callable[[Sequence[str]], npt.NDArray[np.float32]] | None = None,
+        scores: Callable[[str, Sequence[str]], Sequence[float]] | None = None,
+        info: ModelInfo | None = None,
+    ) -> None:
+        self._replies = list(replies)
+        self._embed = embeddings or _embed_words
+        self._score = scores or _share_of_words
+        self.requests: list[ScriptedRequest] = []
+        self.closed = False
+        self.info = info or ModelInfo(
+            name="scripted", path="", architecture="scripted", description="a script", n_params=0, size_bytes=0,
+            n_ctx_train=4096, n_ctx=4096, n_embd=8, n_vocab=256, pooling="none", can_generate=True, can_rerank=True,
+            has_chat_template=True, supports_tools=True, supports_thinking=False,
+        )  # fmt: skip
+
+    def _next(self, request: ScriptedRequest) -> list[Event]:
+        if self.closed:
+            raise EngineClosedError("the engine is closed; open another one to go on")
+        self.requests.append(request)
+        reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+        if isinstance(reply, BaseException):
+            raise reply
+        if isinstance(reply, (str, Completion)):
+            return _events_of(_completion_of(reply) if isinstance(reply, str) else reply)
+        return list(reply)
+
+    def _chat(self, messages: str | Sequence[MessageLike], options: ChatKwargs) -> list[Event]:
+        return self._next(ScriptedRequest(to_messages(messages), "", ChatOptions.checked(**options)))
+
+    def _complete(self, prompt: str, options: CompletionKwargs) -> list[Event]:
+        return self._next(ScriptedRequest((), prompt, CompletionOptions.checked(**options)))
+
+    def chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
+        """As Engine.chat."""
+        return _ScriptedStream(self._chat(messages, options)).result()
+
+    async def achat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
+        """As Engine.achat."""
+        return await self.astream_chat(messages, **options).result()
+
+    def stream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> _ScriptedStream:
+        """As Engine.stream_chat."""
+        return _ScriptedStream(self._chat(messages, options))
+
+    def astream_chat(
+        self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]
+    ) -> _AsyncScriptedStream:
+        """As Engine.astream_chat."""
+        return _AsyncScriptedStream(lambda: self._chat(messages, options))
+
+    def complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
+        """As Engine.complete."""
+        return _ScriptedStream(self._complete(prompt, options)).result()
+
+    async def acomplete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
+        """As Engine.acomplete."""
+        return await self.astream_complete(prompt, **options).result()
+
+    def stream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> _ScriptedStream:
+        """As Engine.stream_complete."""
+        return _ScriptedStream(self._complete(prompt, options))
+
+    def astream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> _AsyncScriptedStream:
+        """As Engine.astream_complete."""
+        return _AsyncScriptedStream(lambda: self._complete(prompt, options))
+
+    def embed(self, texts: Sequence[str], *, prefix: str = "", **_: Any) -> npt.NDArray[np.float32]:
+        """As Engine.embed."""
+        return self._embed([prefix + text for text in texts])
+
+    async def aembed(self, texts: Sequence[str], **options: Any) -> npt.NDArray[np.float32]:
+        """As Engine.aembed."""
+        return self.embed(texts, **options)
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_n: int | None = None,
+        truncate: Truncate = "error",
+        **_: Any,
+    ) -> list[RerankScore]:
+        """As Engine.rerank."""
+        scored = [RerankScore(index, float(score)) for index, score in enumerate(self._score(query, documents))]
+        return sorted(scored, key=lambda score: -score.score)[:top_n]
+
+    async def arerank(self, query: str, documents: Sequence[str], **options: Any) -> list[RerankScore]:
+        """As Engine.arerank."""
+        return self.rerank(query, documents, **options)
+
+    def tokenize(self, text: str, **_: Any) -> list[int]:
+        """One token per byte."""
+        return list(text.encode())
+
+    def detokenize(self, tokens: Sequence[int], **_: Any) -> str:
+        """As Engine.detokenize, of one token per byte."""
+        return bytes(tokens).decode("utf-8", "replace")
+
+    def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
+        """As Engine.count_tokens, of one token per byte."""
+        return len(self.tokenize(messages if isinstance(messages, str) else self.render_chat(messages)))
+
+    def render_chat(self, messages: str | Sequence[MessageLike], **_: Unpack[ChatKwargs]) -> str:
+        """A line per message."""
+        return "".join(f"{message.role}: {message.content}\n" for message in to_messages(messages))
+
+    def metrics(self) -> EngineMetrics:
+        """As Engine.metrics, of nothing."""
+        return EngineMetrics()
+
+    def close(self) -> None:
+        """As Engine.close."""
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _completion_of(text: str) -> Completion:
+    n_words = len(re.findall(r"\S+", text))
+    return Completion((CompletionChoice(text=text),), Usage(prompt_tokens=1, completion_tokens=n_words), "scripted")
+
+
+def _events_of(completion: Completion) -> list[Event]:
+    events: list[Event] = []
+    for index, choice in enumerate(completion.choices):
+        events += [ReasoningDelta(word, index) for word in re.findall(r"\s*\S+\s*$|\s*\S+", choice.reasoning)]
+        events += [TextDelta(word, index) for word in re.findall(r"\s*\S+\s*$|\s*\S+", choice.text)]
+        for call_index, call in enumerate(choice.tool_calls):
+            events.append(ToolCallDelta(call_index, call.id, call.name, index=index))
+            events.append(ToolCallDelta(call_index, arguments=call.arguments, index=index))
+    return [*events, Finished(completion)]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _embed_words(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    vectors = np.zeros((len(texts), 8), dtype=np.float32)
+    for row, text in enumerate(texts):
+        for word in _words(text):
+            vectors[row, sum(word.encode()) % 8] += 1
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    normalised: npt.NDArray[np.float32] = vectors / np.maximum(norms, np.float32(1e-9))
+    return normalised
+
+
+def _share_of_words(query: str, documents: Sequence[str]) -> list[float]:
+    wanted = _words(query)
+    return [len(wanted & _words(document)) / max(1, len(wanted)) for document in documents]
