@@ -9,6 +9,9 @@
 #ifndef _WIN32
 #include <unistd.h>
 #endif
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace xlc {
 
@@ -180,6 +183,11 @@ void Engine::close() {
         retriever->close();
     }
     retriever.reset(); // before the model that it borrows
+    generator.reset();
+    model.reset();
+#ifdef __GLIBC__
+    malloc_trim(0); // the threads' arenas would keep what the model's buffers took
+#endif
 }
 
 bool Engine::closed() const {

@@ -88,7 +88,9 @@ std::string normalised(std::string flag) {
 
 // The loop of common_params_parse without its exits, environment variables and downloads.
 void apply_llama_args(common_params& params, const std::vector<std::string>& args) {
+    const int32_t n_parallel = params.n_parallel;
     common_params_context context = common_params_parser_init(params, LLAMA_EXAMPLE_SERVER);
+    params.n_parallel = n_parallel; // the parser has put the server's own default there
     std::unordered_map<std::string, std::pair<common_arg*, bool>> options;
     for (common_arg& option : context.options) {
         for (const char* flag : option.args) {

@@ -104,6 +104,9 @@ LogLevel from_ggml(ggml_log_level level) {
 void log_line(LogLevel level, const std::string& text) {
     if (capture && level >= LogLevel::warning) {
         capture->lines_.push_back({level, text});
+        if (capture->swallow_) {
+            return;
+        }
     }
     if (static_cast<int>(level) < threshold.load(std::memory_order_relaxed)) {
         return;
@@ -162,7 +165,7 @@ void redirect_llama_logs() {
         nullptr);
 }
 
-LogCapture::LogCapture() : outer_(capture) {
+LogCapture::LogCapture(bool swallow) : swallow_(swallow), outer_(capture) {
     capture = this;
 }
 

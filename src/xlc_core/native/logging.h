@@ -41,9 +41,10 @@ void redirect_llama_logs();
 
 // Gathers the warnings and errors that this thread logs while it lives, whatever the threshold, so that a
 // failed load can say why.
+// With `swallow` they go nowhere else.
 class LogCapture {
 public:
-    LogCapture();
+    explicit LogCapture(bool swallow = false);
     ~LogCapture();
     LogCapture(const LogCapture&) = delete;
     LogCapture& operator=(const LogCapture&) = delete;
@@ -54,6 +55,7 @@ public:
 private:
     friend void log_line(LogLevel level, const std::string& text);
     std::vector<LogLine> lines_;
+    const bool swallow_;
     LogCapture* outer_;
 };
 

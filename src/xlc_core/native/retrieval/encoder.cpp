@@ -150,7 +150,7 @@ void Encoder::ensure_context(size_t n_tokens) {
     context_.reset(); // first, so that both need not fit
     capacity_ = 0;
     largest_pass_ = 0;
-    const LogCapture log;
+    const LogCapture log(/* swallow */ true); // it warns of every pooling that is not the file's
     context_.reset(llama_init_from_model(model_.get(), params));
     if (!context_) {
         const bool memory_ran_out = log.summary().find("alloc") != std::string::npos;

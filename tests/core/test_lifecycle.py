@@ -1,0 +1,320 @@
+"""Processes that end, fork and are interrupted: each in a child, so that a failure cannot take the tests along."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import xlc_core as xlc
+
+OPEN = """
+import os, signal, sys, threading, time
+import xlc_core as xlc
+engine = xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2)
+LONG = dict(max_tokens=2000, ignore_eos=True)
+"""
+
+
+def run(code: str, timeout: float = 60, opening: str = OPEN) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", opening + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def assert_clean(done: subprocess.CompletedProcess[str], output: str = "") -> None:
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == output.split()
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+@pytest.mark.parametrize(
+    "call",
+    [
+        'engine.chat("Count", **LONG)',
+        'list(engine.stream_complete("Count", **LONG))',
+        'xlc.Engine("all-minilm-l6-v2").embed(["word " * 300] * 3000)',
+    ],
+)
+def test_ctrl_c_raises_within_100_ms_and_frees_the_slot(call: str) -> None:
+    done = run(
+        f"""
+        sent = []
+        def interrupt():
+            time.sleep(1)
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=interrupt).start()
+        try:
+            {call}
+        except KeyboardInterrupt:
+            late = time.monotonic() - sent[0]
+        end = time.monotonic() + 5
+        while engine.metrics().requests_running and time.monotonic() < end:
+            time.sleep(0.01)
+        print(late < 0.5, engine.metrics().requests_running, len(engine.chat("Hi", max_tokens=3).choices))
+        """
+    )
+    # 100 ms is what the design promises; a busy machine gets some patience here
+    assert_clean(done, "True 0 1")
+
+
+def test_ctrl_c_while_loading_gives_up() -> None:
+    done = run(
+        """
+        import xlc_core as xlc
+        seen = []
+        def progress(done):
+            seen.append(done)
+            raise KeyboardInterrupt
+        try:
+            xlc.Engine("smollm2-135m-instruct", progress=progress)
+        except KeyboardInterrupt:
+            print(len(seen))
+        """,
+        opening="",
+    )
+    assert_clean(done, "1")
+
+
+def test_what_a_progress_callback_raises_reaches_the_caller() -> None:
+    class Enough(Exception):
+        pass
+
+    def progress(done: float) -> None:
+        raise Enough
+
+    for model in ("smollm2-135m-instruct", "all-minilm-l6-v2"):
+        with pytest.raises(Enough):
+            xlc.Engine(model, progress=progress)
+
+
+def test_load_progress_goes_from_0_to_1() -> None:
+    seen: list[float] = []
+    xlc.Engine("smollm2-135m-instruct", n_ctx=512, progress=seen.append).close()
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+def test_the_interpreter_exits_with_a_live_engine() -> None:
+    assert_clean(run("print('end')"), "end")
+
+
+def test_the_interpreter_exits_with_a_live_stream() -> None:
+    assert_clean(run("stream = engine.stream_chat('Count', **LONG); print(type(next(stream)).__name__)"), "TextDelta")
+
+
+def test_the_interpreter_exits_with_streams_on_daemon_threads() -> None:
+    done = run(
+        """
+        def consume():
+            try:
+                for event in engine.stream_chat("Count", **LONG):
+                    pass
+            except xlc.EngineClosedError:
+                pass
+        for _ in range(4):
+            threading.Thread(target=consume, daemon=True).start()
+        time.sleep(0.5)
+        print("end")
+        """
+    )
+    assert_clean(done, "end")
+
+
+def test_the_interpreter_exits_while_a_loop_waits() -> None:
+    done = run(
+        """
+        import asyncio
+        async def main():
+            task = asyncio.ensure_future(engine.achat("Count", **LONG))
+            await asyncio.sleep(0.5)
+        asyncio.run(main())
+        print("end")
+        """
+    )
+    assert_clean(done, "end")
+
+
+def test_the_interpreter_exits_in_the_middle_of_embedding() -> None:
+    done = run(
+        """
+        embedder = xlc.Engine("all-minilm-l6-v2")
+        def embed():
+            try:
+                embedder.embed(["word " * 300] * 3000)
+            except xlc.EngineClosedError:
+                pass
+        threading.Thread(target=embed, daemon=True).start()
+        time.sleep(0.5)
+        print("end")
+        """
+    )
+    assert_clean(done, "end")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
+    done = run(
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        stream = engine.stream_chat("Count", **LONG)
+        next(stream)
+        child = os.fork()
+        if child == 0:
+            try:
+                engine.chat("Hi", max_tokens=3)
+            except xlc.EngineFailedError as error:
+                assert "fork" in str(error)
+                own = xlc.Engine("smollm2-135m-instruct", n_ctx=512, n_parallel=1, n_threads=1)
+                assert own.chat("Hi", max_tokens=3).usage.completion_tokens == 3
+                own.close()
+                engine.close()
+                sys.exit(0)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        stream.close()
+        print(os.waitstatus_to_exitcode(status), engine.chat("Hi", max_tokens=3).usage.completion_tokens)
+        """
+    )
+    assert_clean(done, "0 3")
+
+
+def test_close_during_a_stream_ends_it_with_an_error() -> None:
+    engine = xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=1)
+    stream = engine.stream_chat("Count", max_tokens=900, ignore_eos=True)
+    next(stream)
+    threading.Timer(0.2, engine.close).start()
+    with pytest.raises(xlc.EngineClosedError, match="closed"):
+        for _ in stream:
+            pass
+    assert engine.closed
+    for call in (lambda: engine.chat("Hi"), engine.metrics, lambda: engine.tokenize("a"), lambda: engine.embed(["a"])):
+        with pytest.raises(xlc.EngineClosedError):
+            call()
+    engine.close()
+
+
+def test_close_ends_waiting_requests_too() -> None:
+    engine = xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=1)
+    errors = []
+
+    def ask() -> None:
+        try:
+            engine.chat("Count", max_tokens=900, ignore_eos=True)
+        except xlc.XllamaError as error:
+            errors.append(type(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    engine.close()
+    for thread in threads:
+        thread.join(10)
+    assert errors == [xlc.EngineClosedError] * 6
+
+
+def test_two_engines_at_once_do_not_disturb_each_other(engine: xlc.Engine) -> None:
+    alone = engine.chat("Name a colour.", max_tokens=12, temperature=0, seed=1).text
+    with xlc.Engine("smollm2-135m-instruct-q4_1", n_ctx=1024, n_parallel=1) as other:
+        answers: list[str] = []
+        threads = [
+            threading.Thread(
+                target=lambda: answers.append(engine.chat("Name a colour.", max_tokens=12, temperature=0, seed=1).text)
+            ),
+            threading.Thread(target=lambda: other.chat("Name a colour.", max_tokens=12)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert answers == [alone]
+
+
+def test_opening_and_closing_leaks_neither_memory_nor_threads() -> None:
+    process = psutil.Process()
+
+    def once() -> None:
+        with xlc.Engine("smollm2-135m-instruct", n_ctx=512, n_parallel=1, warmup=False) as engine:
+            engine.chat("Hi", max_tokens=2)
+            engine.embed(["Hi"])
+
+    once()
+    once()
+    before, threads = process.memory_info().rss, process.num_threads()
+    for _ in range(6):
+        once()
+    assert process.num_threads() <= threads
+    assert process.memory_info().rss - before < 40e6
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(xlc.ModelNotFoundError, match="nothing-here"):
+        xlc.Engine(tmp_path / "nothing-here.gguf")
+
+
+def test_a_file_that_is_no_model_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "noise.gguf"
+    path.write_bytes(b"noise" * 1000)
+    with pytest.raises(xlc.ModelLoadError, match="not a GGUF file"):
+        xlc.Engine(path)
+
+
+def test_a_truncated_model_says_so(tmp_path: Path, smollm2_path: Path) -> None:
+    path = tmp_path / "half.gguf"
+    path.write_bytes(smollm2_path.read_bytes()[: 60 << 20])
+    with pytest.raises(xlc.ModelLoadError, match=r"half\.gguf.*(corrupted|incomplete|bounds|size)"):
+        xlc.Engine(path)
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["--no-such-flag"], "no option '--no-such-flag'"),
+        (["--ctx-size"], "needs a value"),
+        (["--ctx-size", "many"], "--ctx-size"),
+        (["--port", "8080"], "means nothing in this process"),
+        (["--version"], "means nothing in this process"),
+    ],
+)
+def test_a_wrong_llama_arg_is_named_and_never_exits(args: list[str], reason: str) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match=reason):
+        xlc.Engine("smollm2-135m-instruct", llama_args=args)
+
+
+def test_llama_args_reach_llama_cpp() -> None:
+    with xlc.Engine("smollm2-135m-instruct", llama_args=["--ctx-size", "1024", "-np", "2"]) as engine:
+        assert engine.info.n_ctx == 512
+
+
+def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "256")
+    monkeypatch.setenv("LLAMA_ARG_N_PARALLEL", "1")
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2, llama_args=["--threads", "1"]) as engine:
+        assert engine.info.n_ctx == 512
+
+
+def test_opening_leaves_the_process_as_it_was() -> None:
+    done = run(
+        """
+        import signal
+        print(signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+              signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, os.environ == before)
+        """,
+        opening="import os\nbefore = dict(os.environ)" + OPEN,
+    )
+    assert_clean(done, "True True True")
