@@ -24,7 +24,14 @@ from xlc_core.conversion import MessageLike, ToolLike, to_messages
 from xlc_core.errors import EngineClosedError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from xlc_core.messages import Message
-from xlc_core.options import ChatKwargs, ChatOptions, CompletionKwargs, CompletionOptions, Truncate
+from xlc_core.options import (
+    ChatKwargs,
+    ChatOptions,
+    CompletionKwargs,
+    CompletionOptions,
+    EngineOptions,
+    Truncate,
+)
 from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
 
 __all__ = ["Reply", "ScriptedEngine", "ScriptedRequest"]
@@ -118,6 +125,7 @@ class ScriptedEngine:
 
     Attributes:
         requests: every request, in order.
+        options: the options of an engine whose model is called "scripted".
         closed: whether close was called.
     """
 
@@ -134,6 +142,7 @@ class ScriptedEngine:
         self._score = scores or _share_of_words
         self.requests: list[ScriptedRequest] = []
         self.closed = False
+        self.options = EngineOptions(model="scripted")
         self.info = info or ModelInfo(
             name="scripted", path="", architecture="scripted", description="a script", n_params=0, size_bytes=0,
             n_ctx_train=4096, n_ctx=4096, n_embd=8, n_vocab=256, pooling="none", can_generate=True, can_rerank=True,

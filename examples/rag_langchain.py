@@ -1,0 +1,166 @@
+"""Ask a folder of Markdown files: all on this machine and in this process, with LangChain.
+
+    python examples/rag_langchain.py --question "How large is the KV cache?"
+
+The files are cut at their ## headings, embedded, and stored in Qdrant's local mode. For a question the 20
+nearest passages are retrieved, a reranker keeps the best ones, and a chat model answers from them,
+sentence by sentence.
+
+A model of 135 million parameters neither cites reliably nor keeps to what it read. So by default a grammar
+lets it answer only with sentences of the passages: it chooses which, and every citation is exact. Larger
+models answer in their own words with --free. Each of their sentences is scored against the passages by the
+reranker, and the best passage is cited if its score says that it is about the same; otherwise the sentence is
+marked [?]. That finds the source of a sentence. It does not prove that the sentence is true.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from langchain_core.documents import Document
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from langchain_qdrant import QdrantVectorStore
+from qdrant_client import QdrantClient
+from qdrant_client.models import Distance, VectorParams
+from rich.console import Console
+from rich.progress import track
+
+import xlc_core as xlc
+from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker
+
+N_RETRIEVED = 20
+N_KEPT = 5
+MARGIN = 1.5
+"""Passages whose reranker score is further below the best one's are left out."""
+SUPPORT = 0.0
+"""Least reranker score at which a passage is cited: a logit, so 0 is a probability of one half."""
+
+PROMPT = ChatPromptTemplate.from_messages(
+    [
+        ("system", "You answer questions from the passages that you are given, in a few sentences."),
+        ("user", "{passages}\n\nQuestion: {question}\nAnswer from the passages only."),
+    ]
+)
+
+
+def read_passages(folder: Path) -> list[Document]:
+    """Cut every Markdown file at its ## headings."""
+    passages = []
+    for file in sorted(folder.rglob("*.md")):
+        title, *sections = re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        topic = title.strip().removeprefix("# ").partition("\n")[0]
+        for section in sections:
+            heading, _, body = section.partition("\n")
+            metadata = {
+                "file": str(file.relative_to(folder)),
+                "heading": heading.strip(),
+                "sentences": list(split_sentences([body])),
+            }
+            text = f"{topic}, {heading.strip()}: {' '.join(body.split())}"
+            passages.append(Document(text, metadata=metadata))
+    return passages
+
+
+def split_sentences(pieces: Iterable[str]) -> Iterator[str]:
+    """Gather a stream of text into sentences; each is given out as soon as it is whole."""
+    pending = ""
+    for piece in pieces:
+        pending += piece
+        *whole, pending = re.split(r"(?<=[.!?])\s+", pending)
+        yield from (" ".join(sentence.split()) for sentence in whole if sentence.strip())
+    if pending.strip():
+        yield " ".join(pending.split())
+
+
+def index(passages: list[Document], embeddings: XLlamaEmbeddings) -> QdrantVectorStore:
+    """Embed the passages and store them in memory; give QdrantClient(path=…) to keep them."""
+    client = QdrantClient(":memory:")
+    size = len(embeddings.embed_query("size"))
+    client.create_collection("passages", VectorParams(size=size, distance=Distance.COSINE))
+    store = QdrantVectorStore(client, "passages", embeddings, validate_collection_config=False)
+    batches = [passages[start : start + 16] for start in range(0, len(passages), 16)]
+    for batch in track(batches, f"Indexing {len(passages)} passages", console=Console(stderr=True)):
+        store.add_documents(batch)
+    return store
+
+
+def quotes(passages: list[Document]) -> xlc.Lark:
+    """Allow one or two sentences that follow each other in a passage, then perhaps some of another."""
+    rules = []
+    for number, passage in enumerate(passages):
+        texts = [json.dumps(text, ensure_ascii=False) for text in passage.metadata["sentences"]]
+        pairs = [f'{first} (" " {second})?' for first, second in pairwise(texts)]
+        rules.append(f"quote_{number}: {' | '.join([*pairs, texts[-1]])}")
+    starts = []
+    for number in range(len(passages)):
+        others = [f"quote_{other}" for other in range(len(passages)) if other != number]
+        starts.append(f"quote_{number}" + (f' (" " ({" | ".join(others)}))?' if others else ""))
+    return xlc.Lark("\n".join([f"start: {' | '.join(starts)}", *rules]))
+
+
+def cite(sentence: str, passages: list[Document], reranker: XLlamaReranker) -> int | None:
+    """Return the number of the passage that a sentence was taken from, or that supports it best."""
+    numbered = []
+    for number, passage in enumerate(passages, start=1):
+        if sentence in passage.metadata["sentences"]:
+            return number
+        numbered.append(Document(passage.page_content, metadata={"number": number}))
+    best = reranker.compress_documents(numbered, sentence)[0].metadata
+    return best["number"] if best["relevance_score"] >= SUPPORT else None
+
+
+def main(
+    question: Annotated[str, typer.Option(help="What to ask.")] = "What happens when a request is cancelled?",
+    folder: Annotated[Path, typer.Option(help="Folder of Markdown files.", exists=True, file_okay=False)] = Path(
+        __file__
+    ).parent
+    / "corpus",
+    model: Annotated[str, typer.Option(help="Chat model: a path, a name or hf:owner/repo.")] = "smollm2-135m-instruct",
+    embedder: Annotated[str, typer.Option(help="Embedding model.")] = "all-minilm-l6-v2",
+    reranker_model: Annotated[str, typer.Option("--reranker", help="Reranking model.")] = "xllama-rerank-mini",
+    free: Annotated[bool, typer.Option("--free", help="Let the model use its own words instead of quoting.")] = False,
+) -> None:
+    """Answer a question from a folder of Markdown files, with sources."""
+    passages = read_passages(folder)
+    if not passages:
+        raise typer.BadParameter(f"{folder} has no Markdown file with a ## heading")
+    console = Console(highlight=False, soft_wrap=True)
+    llm = ChatXLlama(model=model, n_ctx=4096, temperature=0, max_tokens=256)
+    reranker = XLlamaReranker(model=reranker_model, top_n=N_KEPT, truncate="end")
+    embeddings = XLlamaEmbeddings(model=embedder, truncate="end")
+    with llm, reranker, embeddings:
+        retriever = index(passages, embeddings).as_retriever(search_kwargs={"k": N_RETRIEVED})
+
+        def keep_best(found: list[Document]) -> list[Document]:
+            best = reranker.compress_documents(found, question)
+            least = best[0].metadata["relevance_score"] - MARGIN
+            return [passage for passage in best if passage.metadata["relevance_score"] >= least]
+
+        sources = (retriever | RunnableLambda(keep_best)).invoke(question)
+        answerer = PROMPT | (llm if free else llm.bind(constraint=quotes(sources))) | StrOutputParser()
+
+        text = "\n\n".join(passage.page_content for passage in sources)
+        console.print(f"\n{question}\n", style="bold", markup=False)
+        for sentence in split_sentences(answerer.stream({"passages": text, "question": question})):
+            console.print(sentence, end=" ", markup=False)
+            console.print(f"[{cite(sentence, sources, reranker) or '?'}]", end=" ", markup=False)
+        console.print("\n\nSources")
+        for number, source in enumerate(sources, start=1):
+            place = f"{source.metadata['file']}, {source.metadata['heading']}"
+            console.print(f"[{number}] {place} ({source.metadata['relevance_score']:.1f})", markup=False)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    try:
+        app()
+    except xlc.XllamaError as error:
+        sys.exit(f"error: {error}")

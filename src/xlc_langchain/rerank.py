@@ -1,0 +1,82 @@
+"""XLlamaReranker: a GGUF cross-encoder inside this process, as a LangChain document compressor."""
+
+from collections.abc import Sequence
+
+from langchain_core.callbacks import Callbacks
+from langchain_core.documents import BaseDocumentCompressor, Document
+from pydantic import Field
+
+from xlc_core import RerankScore
+from xlc_core.options import Truncate
+from xlc_langchain.engine_access import EngineUser
+from xlc_langchain.errors import langchain_errors
+
+__all__ = ["XLlamaReranker"]
+
+
+class XLlamaReranker(EngineUser, BaseDocumentCompressor):
+    """Orders documents by how well they answer a query, best first, and keeps the best ones.
+
+    Building one loads nothing; see ``load()`` and ``close()``. The documents that come back are
+    copies with the model's score in ``metadata["relevance_score"]``; those that were given stay as
+    they are.
+
+    Example:
+        >>> reranker = XLlamaReranker(model="xllama-rerank-mini", top_n=5)
+        >>> best = reranker.compress_documents(documents, "What is a slot?")
+        >>> best[0].metadata["relevance_score"]
+        4.81
+    """
+
+    top_n: int | None = Field(None, ge=1)
+    """Keep this many documents; None: all of them."""
+
+    truncate: Truncate = "error"
+    """Whether a document that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
+
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> list[Document]:
+        """Order documents by how well they answer the query.
+
+        Args:
+            documents: what a retriever found.
+            query: what was asked.
+            callbacks: unused; a reranker has no run of its own in LangChain.
+
+        Returns:
+            Copies of the best ``top_n``, best first.
+
+        Raises:
+            InputTooLongError: a document is longer than the model takes, and ``truncate`` is
+                ``"error"``.
+        """
+        if not documents:
+            return []
+        with langchain_errors():
+            scores = self._get_engine().rerank(query, _texts(documents), top_n=self.top_n, truncate=self.truncate)
+        return _scored(documents, scores)
+
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> list[Document]:
+        """Do the same without blocking the event loop; see ``compress_documents``."""
+        if not documents:
+            return []
+        with langchain_errors():
+            engine = await self._aget_engine()
+            scores = await engine.arerank(query, _texts(documents), top_n=self.top_n, truncate=self.truncate)
+        return _scored(documents, scores)
+
+
+def _texts(documents: Sequence[Document]) -> list[str]:
+    return [document.page_content for document in documents]
+
+
+def _scored(documents: Sequence[Document], scores: Sequence[RerankScore]) -> list[Document]:
+    return [
+        documents[score.index].model_copy(
+            update={"metadata": {**documents[score.index].metadata, "relevance_score": score.score}}
+        )
+        for score in scores
+    ]

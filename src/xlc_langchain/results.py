@@ -1,0 +1,189 @@
+"""The engine's completions and events into LangChain's messages and chunks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from xlc_core import Finished, ReasoningDelta, TextDelta, ToolCallDelta
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_core.messages import InvalidToolCall
+    from langchain_core.messages import ToolCall as LangChainToolCall
+    from langchain_core.messages import content as blocks
+    from langchain_core.messages.ai import UsageMetadata
+
+    from xlc_core import Completion, CompletionChoice, Event, TokenLogprob, ToolCall, Usage
+
+__all__ = ["PROVIDER", "to_chat_result", "to_chunk"]
+
+PROVIDER = "xllama"
+"""Names this package in ``response_metadata["model_provider"]``."""
+
+
+def to_chat_result(completion: Completion) -> ChatResult:
+    """Convert a finished answer; each of its ``n`` choices becomes a generation.
+
+    Args:
+        completion: what the engine gave.
+
+    Returns:
+        The generations. The first one carries the usage of all of them.
+    """
+    return ChatResult(
+        generations=[
+            ChatGeneration(message=_message(choice, completion, usage=completion.usage if index == 0 else None))
+            for index, choice in enumerate(completion.choices)
+        ]
+    )
+
+
+def to_chunk(event: Event) -> ChatGenerationChunk | None:
+    """Convert one event of a stream.
+
+    The pieces of text, thinking and tool calls become chunks as they come. The last event becomes
+    an empty chunk that carries, once and only there, the usage, the model's name and how the answer
+    ended.
+
+    Args:
+        event: what the engine's stream gave.
+
+    Returns:
+        The chunk, or None for an event that says nothing about the answer.
+    """
+    metadata: dict[str, Any] = {"model_provider": PROVIDER}
+    if isinstance(event, TextDelta):
+        if event.logprobs:
+            metadata["logprobs"] = _logprobs(event.logprobs)
+        message = AIMessageChunk(content=event.text, response_metadata=metadata)
+    elif isinstance(event, ReasoningDelta):
+        message = AIMessageChunk(
+            content="",
+            additional_kwargs={"reasoning_content": event.text},
+            response_metadata=metadata,
+        )
+    elif isinstance(event, ToolCallDelta):
+        piece = tool_call_chunk(
+            name=event.name or None,
+            args=event.arguments,
+            id=event.id or None,
+            index=event.call_index,
+        )
+        message = AIMessageChunk(content="", tool_call_chunks=[piece], response_metadata=metadata)
+    elif isinstance(event, Finished):
+        completion = event.completion
+        message = AIMessageChunk(
+            content="",
+            usage_metadata=_usage(completion.usage),
+            response_metadata=_response_metadata(completion.choices[0], completion),
+            chunk_position="last",
+        )
+    else:
+        return None
+    return ChatGenerationChunk(message=message)
+
+
+def _message(choice: CompletionChoice, completion: Completion, *, usage: Usage | None) -> AIMessage:
+    valid: list[LangChainToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    for call in choice.tool_calls:
+        _sort_in(call, valid, invalid)
+    metadata = _response_metadata(choice, completion)
+    if choice.logprobs:
+        metadata["logprobs"] = _logprobs(choice.logprobs)
+    return AIMessage(
+        content=choice.text,
+        additional_kwargs={"reasoning_content": choice.reasoning} if choice.reasoning else {},
+        tool_calls=valid,
+        invalid_tool_calls=invalid,
+        usage_metadata=_usage(usage) if usage else None,
+        response_metadata=metadata,
+    )
+
+
+def _sort_in(call: ToolCall, valid: list[LangChainToolCall], invalid: list[InvalidToolCall]) -> None:
+    """Parse a call's arguments, which may have been cut off by ``max_tokens``."""
+    try:
+        arguments = json.loads(call.arguments or "{}")
+        if not isinstance(arguments, dict):
+            raise ValueError(f"the arguments must be an object, got {type(arguments).__name__}")
+        valid.append(tool_call(name=call.name, args=arguments, id=call.id or None))
+    except ValueError as error:
+        invalid.append(invalid_tool_call(name=call.name, args=call.arguments, id=call.id or None, error=str(error)))
+
+
+def _usage(usage: Usage) -> UsageMetadata:
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "output_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "input_token_details": {"cache_read": usage.cached_tokens},
+    }
+
+
+def _response_metadata(choice: CompletionChoice, completion: Completion) -> dict[str, Any]:
+    timings = choice.timings
+    metadata: dict[str, Any] = {
+        "model_provider": PROVIDER,
+        "model_name": completion.model,
+        "finish_reason": choice.finish_reason,
+        "timings": {
+            "prompt_seconds": timings.prompt_seconds,
+            "prompt_tokens_per_second": timings.prompt_tokens_per_second,
+            "generation_seconds": timings.generation_seconds,
+            "generation_tokens_per_second": timings.generation_tokens_per_second,
+        },
+    }
+    if choice.stop_sequence:
+        metadata["stop_sequence"] = choice.stop_sequence
+    return metadata
+
+
+def _logprobs(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
+    """Lay out log-probabilities as OpenAI does, which is what LangChain's users know."""
+    return {
+        "content": [
+            {
+                "token": token.token,
+                "logprob": token.logprob,
+                "top_logprobs": [{"token": other.token, "logprob": other.logprob} for other in token.top],
+            }
+            for token in tokens
+        ]
+    }
+
+
+def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
+    """Lay a message of ours out in LangChain's standard blocks.
+
+    The places are texts, since core's own numbering gives a text that precedes tool call 0 the same
+    number as the call, and merges the two into one broken block.
+    """
+    if not isinstance(message.content, str):
+        raise NotImplementedError  # core's word for: read the blocks that are there
+    streamed = isinstance(message, AIMessageChunk) and message.chunk_position != "last"
+    result: list[dict[str, Any]] = []
+    if reasoning := message.additional_kwargs.get("reasoning_content"):
+        result.append({"type": "reasoning", "reasoning": reasoning, "index": "lc_reasoning"})
+    if message.content:
+        result.append({"type": "text", "text": message.content, "index": "lc_text"})
+    if isinstance(message, AIMessageChunk) and streamed:
+        result += [
+            {**piece, "type": "tool_call_chunk", "index": f"lc_call_{piece['index']}"}
+            for piece in message.tool_call_chunks
+        ]
+    else:
+        for block in result:
+            del block["index"]
+        result += [{**call, "type": "tool_call"} for call in message.tool_calls]
+    return cast("list[blocks.ContentBlock]", result)
+
+
+register_translator(PROVIDER, _content_blocks, _content_blocks)

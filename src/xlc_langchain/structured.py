@@ -1,0 +1,93 @@
+"""Structured output: a chat model and the parser of its answer, as one runnable."""
+
+from __future__ import annotations
+
+import json
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.exceptions import OutputParserException
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.utils.pydantic import TBaseModel, is_basemodel_subclass
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage
+    from langchain_core.output_parsers import BaseOutputParser
+    from langchain_core.outputs import Generation
+
+__all__ = ["json_parser", "tool_parser", "with_parser"]
+
+
+class _WholeJsonParser(JsonOutputParser):
+    """Parses JSON, and unlike its base does not complete an answer that was cut off."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        if not partial:
+            _refuse_cut_answer(result[0].text)
+        return super().parse_result(result, partial=partial)
+
+
+class _WholePydanticParser(PydanticOutputParser[TBaseModel]):
+    """Parses JSON into a pydantic object; see ``_WholeJsonParser``."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        if not partial:
+            _refuse_cut_answer(result[0].text)
+        return super().parse_result(result, partial=partial)
+
+
+def _refuse_cut_answer(text: str) -> None:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise OutputParserException(
+            f"the answer is not whole JSON ({error}); if it was cut off, raise max_tokens",
+            llm_output=text,
+        ) from error
+
+
+def json_parser(schema: Any) -> BaseOutputParser[Any]:
+    """Return the parser of a JSON answer: into the pydantic class, else into a dictionary."""
+    if _is_pydantic(schema):
+        return _WholePydanticParser(pydantic_object=schema)
+    return _WholeJsonParser()
+
+
+def tool_parser(schema: Any) -> BaseOutputParser[Any]:
+    """Return the parser for an answer that is a call of the tool that stands for the schema."""
+    if _is_pydantic(schema):
+        return PydanticToolsParser(tools=[schema], first_tool_only=True)
+    name = convert_to_openai_tool(schema)["function"]["name"]
+    return JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+
+
+def with_parser(
+    llm: Runnable[LanguageModelInput, AIMessage],
+    parser: BaseOutputParser[Any],
+    *,
+    include_raw: bool,
+) -> Runnable[LanguageModelInput, Any]:
+    """Join a model and a parser.
+
+    Args:
+        llm: the model, told what to answer with.
+        parser: what reads its answer.
+        include_raw: answer with ``{"raw": …, "parsed": …, "parsing_error": …}`` instead of raising.
+
+    Returns:
+        The chain.
+    """
+    if not include_raw:
+        return llm | parser
+    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+    failed = RunnablePassthrough.assign(parsed=lambda _: None)
+    return RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+
+def _is_pydantic(schema: Any) -> bool:
+    """Tell whether a schema is a pydantic class, of either version."""
+    return isinstance(schema, type) and is_basemodel_subclass(schema)

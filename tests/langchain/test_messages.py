@@ -1,0 +1,151 @@
+"""LangChain's messages become the engine's, or an error that names the message."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall
+from xlc_langchain.messages import to_engine_messages
+
+PIXEL = base64.b64encode(b"a picture").decode()
+
+
+def test_roles_and_text() -> None:
+    chat: list[BaseMessage] = [
+        SystemMessage("Be brief."),
+        HumanMessage("Hi", name="Ann"),
+        AIMessage("Hello"),
+        ChatMessage("And now?", role="user"),
+        ChatMessage("Be kind.", role="developer"),
+    ]
+    assert to_engine_messages(chat) == [
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="Hi", name="Ann"),
+        Message(role="assistant", content="Hello"),
+        Message(role="user", content="And now?"),
+        Message(role="developer", content="Be kind."),
+    ]
+
+
+def test_a_call_and_its_answer() -> None:
+    call = {"name": "get_weather", "args": {"city": "Tromsø"}, "id": "c1"}
+    chat = [
+        AIMessage("", tool_calls=[call]),
+        ToolMessage("rain", tool_call_id="c1", name="get_weather"),
+    ]
+    assert to_engine_messages(chat) == [
+        Message(
+            role="assistant",
+            tool_calls=(ToolCall(id="c1", name="get_weather", arguments='{"city": "Tromsø"}'),),
+        ),
+        Message(role="tool", content="rain", tool_call_id="c1", name="get_weather"),
+    ]
+
+
+def test_a_call_that_could_not_be_parsed_goes_back_as_written() -> None:
+    broken = {"name": "f", "args": '{"city": "Os', "id": "c1", "error": "cut off"}
+    (message,) = to_engine_messages([AIMessage("", invalid_tool_calls=[broken])])
+    assert message.tool_calls == (ToolCall(id="c1", name="f", arguments='{"city": "Os'),)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AIMessage("42", additional_kwargs={"reasoning_content": "6 × 7"}),
+        AIMessage([{"type": "reasoning", "reasoning": "6 × 7"}, {"type": "text", "text": "42"}]),
+        AIMessage([{"type": "thinking", "thinking": "6 × 7"}, {"type": "text", "text": "42"}]),
+        AIMessage(
+            "42",
+            additional_kwargs={"reasoning_content": "6 × 7"},
+            response_metadata={"model_provider": "xllama"},
+        ),
+    ],
+)
+def test_thinking_is_kept_apart(message: AIMessage) -> None:
+    assert to_engine_messages([message]) == [Message(role="assistant", content="42", reasoning="6 × 7")]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "base64": PIXEL, "mime_type": "image/png"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}},
+        {"type": "image", "source_type": "base64", "data": PIXEL, "mime_type": "image/png"},
+        {
+            "type": "image",
+            "source": {"type": "base64", "media_type": "image/png", "data": PIXEL},
+        },
+    ],
+    ids=["standard", "openai", "older standard", "anthropic"],
+)
+def test_images_in_every_form(block: dict[str, object]) -> None:
+    (message,) = to_engine_messages([HumanMessage([{"type": "text", "text": "What?"}, block])])
+    assert message.content == (TextPart(text="What?"), ImagePart(data=b"a picture"))
+
+
+def test_sound() -> None:
+    block = {"type": "audio", "base64": PIXEL, "mime_type": "audio/wav"}
+    (message,) = to_engine_messages([HumanMessage([block])])
+    assert message.content == (AudioPart(data=b"a picture"),)
+
+
+def test_anthropic_calls_and_results() -> None:
+    chat = [
+        AIMessage(
+            [
+                {"type": "text", "text": "Hm."},
+                {"type": "tool_use", "id": "c1", "name": "pick", "input": {"color": "green"}},
+            ],
+            tool_calls=[{"name": "pick", "args": {"color": "green"}, "id": "c1"}],
+        ),
+        HumanMessage(
+            [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "c1",
+                    "content": [{"type": "text", "text": "a great pick"}],
+                },
+                {"type": "text", "text": "And hers?"},
+            ]
+        ),
+    ]
+    assert to_engine_messages(chat) == [
+        Message(
+            role="assistant",
+            content="Hm.",
+            tool_calls=(ToolCall(id="c1", name="pick", arguments='{"color": "green"}'),),
+        ),
+        Message(role="tool", content="a great pick", tool_call_id="c1"),
+        Message(role="user", content="And hers?"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (ChatMessage("x", role="narrator"), "role must be one of"),
+        (FunctionMessage("x", name="f"), "ToolMessage"),
+        (RemoveMessage(id="7"), "ToolMessage"),
+        (HumanMessage([{"type": "video", "base64": PIXEL, "mime_type": "video/mp4"}]), "'video'"),
+        (HumanMessage([{"type": "image", "url": "https://example.org/x.png"}]), "links are not"),
+        (HumanMessage([{"type": "image", "base64": "?", "mime_type": "image/png"}]), "base64"),
+        (HumanMessage([{"type": "marvel"}]), "'marvel'"),
+        (AIMessage([{"type": "image", "base64": PIXEL, "mime_type": "image/png"}]), "'image'"),
+    ],
+)
+def test_what_cannot_be_said_is_refused(message: BaseMessage, reason: str) -> None:
+    with pytest.raises(InvalidRequestError, match=reason) as caught:
+        to_engine_messages([HumanMessage("fine"), message])
+    assert f"messages[1], {type(message).__name__}: " in str(caught.value)

@@ -1,0 +1,168 @@
+"""The adapters over real models: what a script cannot show."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.tools import tool
+from pydantic import BaseModel
+
+from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker
+from xlc_langchain.errors import ContextOverflowError, RequestTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from xlc_core import Engine
+
+
+@pytest.fixture(scope="module")
+def llm(smollm2_path: Path) -> Iterator[ChatXLlama]:
+    with ChatXLlama(model=smollm2_path, n_ctx=2048, temperature=0, max_tokens=16) as model:
+        yield model
+
+
+def running(llm: ChatXLlama) -> int:
+    return engine_of(llm).metrics().requests_running
+
+
+def engine_of(llm: ChatXLlama) -> Engine:
+    return llm._get_engine()
+
+
+async def until_idle(llm: ChatXLlama) -> None:
+    async def wait() -> None:
+        while running(llm):  # noqa: ASYNC110 - the counter has no event
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(wait(), 2)
+
+
+async def test_four_ways_to_the_same_answer(llm: ChatXLlama) -> None:
+    invoked = llm.invoke("Name a colour.")
+    assert invoked.text
+    assert (await llm.ainvoke("Name a colour.")).text == invoked.text
+    streamed = list(llm.stream("Name a colour."))
+    assert "".join(chunk.text for chunk in streamed) == invoked.text
+    assert len(streamed) > 2
+    whole = AIMessageChunk("")
+    async for chunk in llm.astream("Name a colour."):
+        whole += chunk
+    assert whole.text == invoked.text
+    assert whole.usage_metadata["output_tokens"] == invoked.usage_metadata["output_tokens"]
+    assert invoked.response_metadata["finish_reason"] in {"stop", "length"}
+
+
+async def test_concurrent_calls_share_the_engine(llm: ChatXLlama) -> None:
+    questions = [f"Count to {n}." for n in range(3, 9)]
+    assert len(llm.batch(questions)) == len(await llm.abatch(questions)) == 6
+    twin = pickle.loads(pickle.dumps(llm))
+    assert engine_of(twin) is engine_of(llm)
+    twin.close()
+    assert not engine_of(llm).closed
+
+
+async def test_a_cancelled_call_frees_its_slot(llm: ChatXLlama) -> None:
+    task = asyncio.create_task(llm.ainvoke("Tell a long story.", max_tokens=1500))
+    while not running(llm):  # noqa: ASYNC110 - the counter has no event
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until_idle(llm)
+
+
+async def test_leaving_a_stream_frees_its_slot(llm: ChatXLlama) -> None:
+    stream = llm.stream("Tell a long story.", max_tokens=1500)
+    next(stream)
+    stream.close()
+    await until_idle(llm)
+    astream = llm.astream("Tell a long story.", max_tokens=1500)
+    await anext(astream)
+    await astream.aclose()
+    await until_idle(llm)
+
+
+def test_a_timeout_is_langchain_s_error(llm: ChatXLlama) -> None:
+    with pytest.raises(RequestTimeoutError):
+        llm.invoke("Tell a long story.", max_tokens=1500, timeout=0.05)
+
+
+def test_an_overflow_is_refused_and_says_by_how_much(llm: ChatXLlama) -> None:
+    prompt = "word " * 4000
+    with pytest.raises(ContextOverflowError) as caught:
+        llm.invoke(prompt)
+    assert caught.value.n_prompt_tokens > caught.value.n_ctx
+    assert caught.value.n_prompt_tokens == llm.get_num_tokens_from_messages([HumanMessage(prompt)])
+
+
+def test_counts_are_exact(llm: ChatXLlama) -> None:
+    messages = [HumanMessage("How are you?")]
+    answer = llm.invoke(messages)
+    assert answer.usage_metadata["input_tokens"] == llm.get_num_tokens_from_messages(messages)
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Say how the weather is in a city."""
+    return f"rain in {city}"
+
+
+class Person(BaseModel):
+    """Somebody."""
+
+    name: str
+    age: int
+
+
+async def test_a_forced_call_is_made(llm: ChatXLlama) -> None:
+    caller = llm.bind_tools([get_weather], tool_choice="any", max_tokens=200)
+    calls = caller.invoke("How is the weather in Oslo?").tool_calls
+    assert get_weather.invoke(calls[0]["args"]).startswith("rain in")
+    whole = AIMessageChunk("")
+    async for chunk in caller.astream("How is the weather in Oslo?"):
+        whole += chunk
+    assert [(call["name"], call["args"]) for call in whole.tool_calls] == [
+        (call["name"], call["args"]) for call in calls
+    ]
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+async def test_structured_output(llm: ChatXLlama, method: str) -> None:
+    structured = llm.with_structured_output(Person, method=method, max_tokens=200)
+    assert isinstance(structured.invoke("Ann is seven years old."), Person)
+    assert isinstance(await structured.ainvoke("Ann is seven years old."), Person)
+
+
+async def test_embeddings(embedder_path: Path) -> None:
+    with XLlamaEmbeddings(model=embedder_path) as embeddings:
+        texts = ["A cat sleeps.", "A kitten naps.", "Shares fell on Monday."]
+        vectors = np.array(embeddings.embed_documents(texts))
+        assert vectors.shape == (3, 384)
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+        assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+        np.testing.assert_allclose(await embeddings.aembed_documents(texts), vectors, atol=1e-5)
+        np.testing.assert_allclose(embeddings.embed_query(texts[0]), vectors[0], atol=1e-5)
+
+
+@pytest.mark.usefixtures("reranker_path")
+async def test_reranking() -> None:
+    documents = [
+        Document("The tower is in Paris and is 330 metres high."),
+        Document("A request that is cancelled frees its slot."),
+        Document("Tea steeps for four minutes."),
+    ]
+    query = "What happens to the slot of a cancelled request?"
+    with XLlamaReranker(model="xllama-rerank-mini", top_n=2) as reranker:
+        best = reranker.compress_documents(documents, query)
+        assert best[0].page_content == documents[1].page_content
+        assert best[0].metadata["relevance_score"] > 0 > best[1].metadata["relevance_score"]
+        again = await reranker.acompress_documents(documents, query)
+        assert [document.page_content for document in again] == [document.page_content for document in best]

@@ -1,0 +1,92 @@
+"""XLlamaEmbeddings and XLlamaReranker over a scripted engine."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from langchain_core.documents import Document
+
+from xlc_core.testing import ScriptedEngine
+from xlc_langchain import XLlamaEmbeddings, XLlamaReranker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class RecordingEngine(ScriptedEngine):
+    """Keeps what it was asked to embed or rerank."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.asked: list[dict[str, Any]] = []
+
+    def embed(self, texts: Sequence[str], **options: Any) -> Any:
+        self.asked.append({"texts": list(texts), **options})
+        return super().embed(texts, **options)
+
+    def rerank(self, query: str, documents: Sequence[str], **options: Any) -> Any:
+        self.asked.append({"query": query, **options})
+        return super().rerank(query, documents, **options)
+
+
+def lengths(texts: Sequence[str]) -> Any:
+    return np.array([[len(text), 1] for text in texts], dtype=np.float32)
+
+
+async def test_embeddings_sync_and_async() -> None:
+    engine = RecordingEngine(embeddings=lengths)
+    embeddings = XLlamaEmbeddings(engine=engine, query_prompt="query: ", truncate="end")
+    assert embeddings.embed_documents(["a", "bcd"]) == [[1.0, 1.0], [3.0, 1.0]]
+    assert await embeddings.aembed_documents(["a", "bcd"]) == [[1.0, 1.0], [3.0, 1.0]]
+    assert embeddings.embed_query("abc") == [10.0, 1.0]
+    assert await embeddings.aembed_query("abc") == [10.0, 1.0]
+    assert engine.asked[0] == engine.asked[1]
+    assert engine.asked[0]["truncate"] == "end"
+    assert engine.asked[2] == engine.asked[3]
+
+
+async def test_no_texts_need_no_model() -> None:
+    embeddings = XLlamaEmbeddings(model="missing.gguf")
+    assert embeddings.embed_documents([]) == await embeddings.aembed_documents([]) == []
+    reranker = XLlamaReranker(model="missing.gguf")
+    assert reranker.compress_documents([], "q") == await reranker.acompress_documents([], "q") == []
+
+
+def test_prompts_come_from_the_catalog_unless_given() -> None:
+    known = XLlamaEmbeddings(model="embeddinggemma-300m")
+    assert known._request("query")["prefix"] == "task: search result | query: "
+    assert known._request("document")["prefix"] == "title: none | text: "
+    given = XLlamaEmbeddings(model="embeddinggemma-300m", query_prompt="")
+    assert given._request("query")["prefix"] == ""
+    assert XLlamaEmbeddings(model="some.gguf")._request("query")["prefix"] == ""
+
+
+DOCUMENTS = [
+    Document("cats sleep", metadata={"source": "a.md"}),
+    Document("what is a slot", metadata={"source": "b.md"}, id="2"),
+    Document("a slot of a door", metadata={"source": "c.md"}),
+]
+
+
+async def test_reranking_orders_and_keeps_the_input() -> None:
+    before = copy.deepcopy(DOCUMENTS)
+    engine = RecordingEngine()
+    reranker = XLlamaReranker(engine=engine, top_n=2, truncate="end")
+    best = reranker.compress_documents(DOCUMENTS, "what is a slot")
+    assert [document.metadata for document in best] == [
+        {"source": "b.md", "relevance_score": 1.0},
+        {"source": "c.md", "relevance_score": 0.5},
+    ]
+    assert best[0].id == "2"
+    assert await reranker.acompress_documents(DOCUMENTS, "what is a slot") == best
+    assert before == DOCUMENTS
+    assert engine.asked[0] == {"query": "what is a slot", "top_n": 2, "truncate": "end"}
+
+
+@pytest.mark.parametrize("top_n", [0, -1])
+def test_top_n_is_checked(top_n: int) -> None:
+    with pytest.raises(ValueError, match="top_n"):
+        XLlamaReranker(model="some.gguf", top_n=top_n)
