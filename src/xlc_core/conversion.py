@@ -69,7 +69,7 @@ def _from_dict(message: Mapping[str, Any], index: int) -> Message:
     if "reasoning_content" in fields:
         fields["reasoning"] = fields.pop("reasoning_content") or ""
     if fields.get("tool_calls") is not None:
-        fields["tool_calls"] = tuple(_tool_call(call) for call in fields["tool_calls"])
+        fields["tool_calls"] = tuple(_tool_call(call, index) for call in fields["tool_calls"])
     fields = {name: value for name, value in fields.items() if value is not None}
     try:
         return Message.checked(**fields)
@@ -82,6 +82,10 @@ def _content(content: Any, index: int) -> Any:
         return ""
     if isinstance(content, str):
         return content
+    if not isinstance(content, Sequence):
+        raise InvalidRequestError(
+            f"the content of message {index} is a {type(content).__name__}; give a text or a list of parts"
+        )
     return tuple(_part(part, index) for part in content)
 
 
@@ -97,14 +101,18 @@ def _part(part: Any, index: int) -> Any:
     return part
 
 
-def _tool_call(call: Any) -> ToolCall:
+def _tool_call(call: Any, index: int) -> ToolCall:
     if isinstance(call, ToolCall):
         return call
-    function = call.get("function", call)
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise InvalidRequestError(
+            f"message {index} has the tool call {call!r}; give a ToolCall, or a dict with 'name' and 'arguments'"
+        )
     arguments = function.get("arguments", "{}")
     return ToolCall.checked(
         id=call.get("id") or "",
-        name=function.get("name"),
+        name=function["name"],
         arguments=arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False),
     )
 
@@ -115,6 +123,8 @@ def to_tools(tools: Sequence[ToolLike]) -> tuple[Tool, ...]:
     for tool in tools:
         if isinstance(tool, Tool):
             read.append(tool)
+        elif not isinstance(tool, Mapping):
+            raise InvalidRequestError(f"a tool is a {type(tool).__name__}; give a Tool, or a dict in OpenAI's form")
         elif tool.get("type") == "function" and "function" in tool:
             function = {name: value for name, value in tool["function"].items() if name != "strict"}
             read.append(Tool.checked(**function))

@@ -407,7 +407,7 @@ class Engine:
             n_ctx=facts.n_ctx,
             n_embd=facts.n_embd,
             n_vocab=facts.n_vocab,
-            pooling=self.options.pooling or self._file.pooling or "none",
+            pooling=self.options.pooling or self._file.pooling or ("rank" if self._file.has_rank_head else "none"),
             can_generate=self._file.causal,
             can_rerank=self._file.has_rank_head,
             has_chat_template=self._file.has_chat_template,
@@ -421,6 +421,19 @@ def _off_loop(submit: Callable[[], Pump], prompt: str | Sequence[MessageLike]) -
     is_long = len(str(prompt)) > _LONG_PROMPT
 
     async def start() -> Pump:
-        return await asyncio.to_thread(submit) if is_long else submit()
+        if not is_long:
+            return submit()
+        submitted = asyncio.get_running_loop().run_in_executor(None, submit)
+        try:
+            return await asyncio.shield(submitted)
+        except asyncio.CancelledError:
+            submitted.add_done_callback(_discard)
+            raise
 
     return start
+
+
+def _discard(submitted: asyncio.Future[Pump]) -> None:
+    """End a request whose task was cancelled while it was being queued."""
+    if not submitted.cancelled() and submitted.exception() is None:
+        submitted.result().close()

@@ -50,9 +50,9 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
         file: what the model file says.
     """
     native = _native.EngineParams()
-    for name in _COPIED_FIELDS:
-        value = getattr(options, name)
-        setattr(native, name, list(value) if isinstance(value, tuple) else value)
+    for field in _COPIED_FIELDS:
+        value = getattr(options, field)
+        setattr(native, field, list(value) if isinstance(value, tuple) else value)
     native.pooling = options.pooling or ""
     native.chat_template = options.chat_template or ""
     layers = options.n_gpu_layers

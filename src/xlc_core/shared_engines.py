@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +70,12 @@ class EngineLease:
         self.release()
 
     def __del__(self) -> None:
-        self.release()
+        # The garbage collector may come while this thread holds the very locks that a release takes; and closing
+        # an engine would hold up whoever it came to.
+        shared, self._shared = self._shared, None
+        if shared is not None and not sys.is_finalizing():
+            with contextlib.suppress(RuntimeError):  # no more threads: the interpreter is ending and closes all
+                threading.Thread(target=_release, args=(self._options, shared), daemon=True).start()
 
 
 def acquire_engine(

@@ -114,6 +114,10 @@ class Pump:
             self.generation.cancel()
         self.generation.set_waker(None)
 
+    def __del__(self) -> None:
+        # Also of a pump that reached no stream: its task was cancelled while a helper thread queued the request.
+        self.close()
+
 
 class EventStream:
     """The events of one request, as an iterator.
@@ -166,9 +170,6 @@ class EventStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
         self.close()
 
 
@@ -236,7 +237,4 @@ class AsyncEventStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
-
-    def __del__(self) -> None:
         self._close()

@@ -169,7 +169,10 @@ void bind_engine(nb::module_& m) {
             },
             nb::arg("tokens"), nb::arg("special"), "The bytes of tokens, which may end inside a character.")
         .def("close", &EngineHandle::close, release_gil(), "End all requests and free the model. Idempotent.")
-        .def_prop_ro("closed", [](EngineHandle& self) { return self->closed(); });
+        .def_prop_ro("closed", [](EngineHandle& self) {
+            nb::gil_scoped_release release; // another thread may be loading under the engine's lock
+            return self->closed();
+        });
 }
 
 } // namespace xlc

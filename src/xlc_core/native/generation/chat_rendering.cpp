@@ -34,6 +34,15 @@ bool needs_tools(const ChatRequest& chat) {
            });
 }
 
+// For templates that mark each call, llama.cpp's grammar repeats calls whatever parallel_tool_calls says.
+void allow_one_call(std::string& grammar) {
+    const std::string many = "\ntool-calls ::= (tool-call space)+\n";
+    const size_t found = grammar.find(many);
+    if (found != std::string::npos) {
+        grammar.replace(found, many.size(), "\ntool-calls ::= tool-call space\n");
+    }
+}
+
 // llama.cpp's grammar for a required call lets the model write text before it, and a weak model then never
 // calls. So the call's opening tag is put into its mouth, unless it is to think first.
 void begin_tool_call(
@@ -109,6 +118,9 @@ render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::st
     }
     try {
         common_chat_params rendered = common_chat_templates_apply(templates, inputs);
+        if (!inputs.parallel_tool_calls) {
+            allow_one_call(rendered.grammar);
+        }
         if (inputs.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED) {
             begin_tool_call(rendered, templates, inputs);
         }

@@ -27,8 +27,8 @@ TokenProbability to_token_probability(const completion_token_output& output) {
 
 } // namespace
 
-ChoiceStream::ChoiceStream(int32_t choice, bool is_chat, const task_params& params)
-    : choice_(choice), parse_(is_chat && !params.chat_parser_params.parser.empty()),
+ChoiceStream::ChoiceStream(int32_t choice, bool needs_parsing, const task_params& params)
+    : choice_(choice), parse_(needs_parsing && !params.chat_parser_params.parser.empty()),
       state_(params.chat_parser_params) {}
 
 std::vector<Event> ChoiceStream::translate(server_task_result& result, bool& ended) {

@@ -12,7 +12,7 @@ namespace xlc {
 
 class ChoiceStream {
 public:
-    ChoiceStream(int32_t choice, bool is_chat, const task_params& params);
+    ChoiceStream(int32_t choice, bool needs_parsing, const task_params& params);
 
     // The events of a partial or final result; `ended` says which it was.
     std::vector<Event> translate(server_task_result& result, bool& ended);

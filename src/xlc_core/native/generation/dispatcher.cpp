@@ -35,8 +35,8 @@ std::shared_ptr<Generation> Dispatcher::submit(PreparedTask prepared) {
         }
         waiting_.push_back({generation, std::move(prepared)});
         admit();
+        wake();
     }
-    wake();
     return generation;
 }
 
@@ -59,14 +59,15 @@ void Dispatcher::admit() {
 
 void Dispatcher::post(Request request) {
     server_task& task = request.prepared.task;
-    const bool is_chat = request.prepared.is_chat;
+    const bool needs_parsing = request.prepared.needs_parsing;
     const int n = task.params.n_cmpl;
     task.id = tasks_.get_new_id();
     for (int i = 1; i < n; i++) {
         task.add_child(task.id, tasks_.get_new_id());
     }
     const auto listen = [&](int id, int32_t choice) {
-        running_[id] = {request.generation, std::make_shared<ChoiceStream>(choice, is_chat, task.params)};
+        running_[id] = {
+            request.generation, std::make_shared<ChoiceStream>(choice, needs_parsing, task.params)};
         results_.add_waiting_task_id(id);
     };
     listen(task.id, 0);
@@ -162,8 +163,8 @@ void Dispatcher::cancel(Generation& generation) {
             drop_tasks(running_ids(generation));
         }
         admit();
+        wake();
     }
-    wake();
     generation.finish();
 }
 
@@ -193,7 +194,11 @@ std::vector<int> Dispatcher::running_ids(const Generation& generation) const {
     return ids;
 }
 
+// After stop() the queues may be gone, while somebody still holds a reference to cancel a generation.
 void Dispatcher::wake() {
+    if (stopping_) {
+        return;
+    }
     auto control = std::make_unique<ControlResult>();
     control->id = control_id_;
     results_.send(std::move(control));
@@ -216,8 +221,8 @@ void Dispatcher::fail(const Error& error) {
             lost.push_back(request.generation);
         }
         waiting_.clear();
+        wake();
     }
-    wake();
     for (const auto& generation : lost) {
         generation->fail(error);
     }
@@ -227,9 +232,9 @@ void Dispatcher::stop() {
     fail(Error(ErrorKind::engine_closed, "the engine was closed; open another one to go on"));
     {
         std::lock_guard<std::mutex> lock(mutex_);
+        wake();
         stopping_ = true;
     }
-    wake();
     if (thread_.joinable()) {
         thread_.join();
     }

@@ -16,7 +16,7 @@ namespace xlc {
 // A request that is ready to run: one task, or one with its siblings when several answers are wanted.
 struct PreparedTask {
     server_task task;
-    bool is_chat = false;
+    bool needs_parsing = false; // the answer may hold thinking or tool calls
 };
 
 class Dispatcher : public GenerationOwner, public std::enable_shared_from_this<Dispatcher> {
@@ -61,9 +61,7 @@ private:
     void post(Request request);
     void drop_tasks(const std::vector<int>& ids);
     std::vector<int> running_ids(const Generation& generation) const;
-
-    // Have the thread look at running_ again.
-    void wake();
+    void wake(); // have the thread look at running_ and stopping_ again
 
     server_queue& tasks_;
     server_response& results_;

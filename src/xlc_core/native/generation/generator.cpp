@@ -149,9 +149,12 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
         rendered = render_chat(*request.chat, chat_defaults(), request.grammar);
     }
     PreparedTask prepared;
-    prepared.is_chat = request.chat.has_value();
     prepared.task = server_task(SERVER_TASK_TYPE_COMPLETION);
     prepared.task.params = to_task_params(request, rendered ? &*rendered : nullptr, base, vocab());
+    // The parser reads the whole answer again with every token, so it is kept for where it has something to
+    // find.
+    prepared.needs_parsing =
+        rendered && (rendered->supports_thinking || prepared.task.params.chat_parser_params.parse_tool_calls);
 
     const std::string& prompt = rendered ? rendered->prompt : request.prompt;
     llama_tokens tokens = common_tokenize(vocab(), prompt, true, true);
