@@ -4,14 +4,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-FRAMEWORK ?= langchain
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/requirements.txt
 
-.PHONY: demo test soak check format stubs bench clean
+.PHONY: demo test soak check format stubs clean
 
 demo: $(STAMP)
-	$(BIN)/python examples/rag_$(FRAMEWORK).py
+	$(BIN)/python examples/rag_langchain.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -567,6 +567,18 @@ class Generation:
     def finished(self) -> bool:
         """Nothing more will come."""
 
+class RenderedChat:
+    """A chat as the template writes it out."""
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def thinking_start_tag(self) -> str: ...
+
+    @property
+    def thinking_end_tags(self) -> list[str]: ...
+
 class GeneratorMetrics:
     @property
     def n_running(self) -> int: ...
@@ -908,8 +920,8 @@ class Engine:
     def submit(self, request: GenerationRequest) -> Generation:
         """Queue a request and return it; its events come later."""
 
-    def render(self, chat: ChatRequest) -> str:
-        """The prompt that the model's template makes of a chat."""
+    def render(self, chat: ChatRequest) -> RenderedChat:
+        """Write a chat out by the model's template."""
 
     def retriever(self) -> Retriever:
         """The worker for embedding and reranking."""
@@ -925,6 +937,19 @@ class Engine:
 
     def detokenize(self, tokens: Sequence[int], special: bool) -> bytes:
         """The bytes of tokens, which may end inside a character."""
+
+    def accepts(self, kind: str, data: str, text: str) -> bool:
+        """
+        Whether the whole text satisfies the constraint, in this model's tokens.
+        """
+
+    def explain(self, kind: str, data: str, text: str) -> Explanation:
+        """
+        How far the text satisfies the constraint, and which of this model's tokens may come there.
+        """
+
+    def control_token(self, text: str) -> int:
+        """The number of the control token that is written so, or -1."""
 
     def close(self) -> None:
         """End all requests and free the model. Idempotent."""

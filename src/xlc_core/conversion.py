@@ -233,15 +233,14 @@ def to_generation_request(
     stream: bool,
     prompt: str = "",
     chat: _native.ChatRequest | None = None,
-    constraint: Constraint | None = None,
+    grammar: str = "",
 ) -> _native.GenerationRequest:
     """Build a request that completes a prompt or, when it is given, answers a chat."""
     request = _native.GenerationRequest()
     request.sampling = _native_sampling(options)
     request.chat = chat
     request.prompt = check_text(prompt, "the prompt")
-    if constraint is not None:
-        _, request.grammar = constraint.grammar()
+    request.grammar = grammar
     request.stream = stream
     request.prompt_progress = options.prompt_progress
     return request

@@ -8,14 +8,14 @@ import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from typing_extensions import Self, Unpack
 
 from xlc_core import _native, catalog, logging_bridge, opening
-from xlc_core.constraints import to_constraint
+from xlc_core.constraints import Constraint, to_constraint, with_thinking
 from xlc_core.conversion import MessageLike, ToolLike, check_text, to_chat_request, to_generation_request
+from xlc_core.errors import UnsupportedFeatureError
 from xlc_core.options import (
     ChatKwargs,
     ChatOptions,
@@ -23,16 +23,13 @@ from xlc_core.options import (
     CompletionOptions,
     EngineKwargs,
     EngineOptions,
-    Truncate,
 )
-from xlc_core.results import Completion, EngineMetrics, ModelInfo, RerankScore
-from xlc_core.retrieval import await_job, best_first, run_job
+from xlc_core.results import Completion, EngineMetrics, ModelInfo
+from xlc_core.retrieval import RetrievalMethods
 from xlc_core.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.waiting import Deadline
 
 __all__ = ["Engine"]
-
-Embeddings = npt.NDArray[np.float32]
 
 # Tokenising a longer prompt than this, in characters, takes long enough to be done off the event loop.
 _LONG_PROMPT = 20_000
@@ -47,7 +44,7 @@ def _close_all() -> None:
         engine.close()
 
 
-class Engine:
+class Engine(RetrievalMethods):
     """A model loaded by llama.cpp.
 
     Every method may be called from any thread and any event loop, also at the same time: requests are generated
@@ -151,140 +148,6 @@ class Engine:
         """Continue a text event by event, for ``async for``; as complete."""
         return AsyncEventStream(_off_loop(self._completion(prompt, options, stream=True), prompt))
 
-    # Retrieval
-
-    def embed(
-        self,
-        texts: Sequence[str],
-        *,
-        truncate: Truncate = "error",
-        normalize: bool = True,
-        prefix: str = "",
-        dimensions: int | None = None,
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> Embeddings:
-        """Turn texts into vectors.
-
-        Args:
-            texts: any number of texts, of any length and order.
-            truncate: what to do with a text that is longer than the model takes.
-            normalize: scale each vector to length 1.
-            prefix: put before every text, for models that tell queries from documents.
-            dimensions: keep this many leading numbers, for models trained so (Matryoshka); None keeps all.
-            progress: show a bar on stderr.
-            timeout: seconds after which the request is given up.
-
-        Returns:
-            float32 array of shape (len(texts), dimensions), in the order of the texts; its memory was written once.
-
-        Raises:
-            InputTooLongError: a text is too long and ``truncate`` is ``"error"``.
-            InvalidRequestError: a text is no string, or holds what no tokenizer can read.
-            UnsupportedFeatureError: the model gives no embeddings.
-            RequestTimeoutError: ``timeout`` passed.
-        """
-        job = self._embed_job(texts, truncate, normalize, prefix, dimensions)
-        result: Embeddings = run_job(job, Deadline(timeout), progress)
-        return result
-
-    async def aembed(
-        self,
-        texts: Sequence[str],
-        *,
-        truncate: Truncate = "error",
-        normalize: bool = True,
-        prefix: str = "",
-        dimensions: int | None = None,
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> Embeddings:
-        """Turn texts into vectors; as embed."""
-        job = self._embed_job(texts, truncate, normalize, prefix, dimensions)
-        result: Embeddings = await await_job(job, Deadline(timeout), progress)
-        return result
-
-    def embed_tokens(
-        self,
-        texts: Sequence[str],
-        *,
-        truncate: Truncate = "error",
-        normalize: bool = True,
-        prefix: str = "",
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> list[Embeddings]:
-        """Turn each token of each text into a vector, for late interaction.
-
-        Args and errors are those of embed.
-
-        Returns:
-            one float32 array of shape (tokens of the text, dimensions of the model) per text.
-        """
-        job = self._native.retriever().embed_tokens(texts, truncate=truncate, normalize=normalize, prefix=prefix)
-        result: list[Embeddings] = run_job(job, Deadline(timeout), progress)
-        return result
-
-    async def aembed_tokens(
-        self,
-        texts: Sequence[str],
-        *,
-        truncate: Truncate = "error",
-        normalize: bool = True,
-        prefix: str = "",
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> list[Embeddings]:
-        """Turn each token of each text into a vector; as embed_tokens."""
-        job = self._native.retriever().embed_tokens(texts, truncate=truncate, normalize=normalize, prefix=prefix)
-        result: list[Embeddings] = await await_job(job, Deadline(timeout), progress)
-        return result
-
-    def rerank(
-        self,
-        query: str,
-        documents: Sequence[str],
-        *,
-        top_n: int | None = None,
-        truncate: Truncate = "error",
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> list[RerankScore]:
-        """Score how well each document answers the query.
-
-        Args:
-            query: the question.
-            documents: the candidates.
-            top_n: return only the best so many; None returns all.
-            truncate: what to do with a pair that is longer than the model takes; only documents are cut.
-            progress: show a bar on stderr.
-            timeout: seconds after which the request is given up.
-
-        Returns:
-            the scores, best first: what the ranking head says, without a sigmoid.
-
-        Raises:
-            UnsupportedFeatureError: the model has no ranking head.
-            InputTooLongError: a pair is too long and ``truncate`` is ``"error"``, or the query alone is.
-            RequestTimeoutError: ``timeout`` passed.
-        """
-        job = self._rerank_job(query, documents, truncate)
-        return best_first(run_job(job, Deadline(timeout), progress), top_n)
-
-    async def arerank(
-        self,
-        query: str,
-        documents: Sequence[str],
-        *,
-        top_n: int | None = None,
-        truncate: Truncate = "error",
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> list[RerankScore]:
-        """Score how well each document answers the query; as rerank."""
-        job = self._rerank_job(query, documents, truncate)
-        return best_first(await await_job(job, Deadline(timeout), progress), top_n)
-
     # Tokens and templates
 
     def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
@@ -315,7 +178,31 @@ class Engine:
 
     def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:
         """Write out the prompt that the model's template makes of a chat."""
-        return self._native.render(to_chat_request(messages, ChatOptions.checked(**options)))
+        return self._native.render(to_chat_request(messages, ChatOptions.checked(**options))).prompt
+
+    # Constraints
+
+    def accepts(self, constraint: Any, text: str) -> bool:
+        """Say whether a text satisfies a constraint, in this model's tokens, without running the model.
+
+        Args:
+            constraint: a Constraint, or what JsonSchema takes.
+            text: the whole answer; JSON may have any white space.
+
+        Raises:
+            ConstraintError: the constraint is malformed, unsupported, or nothing satisfies it.
+        """
+        return self._native.accepts(*to_constraint(constraint).checking_grammar(), check_text(text, "the text"))
+
+    def explain(self, constraint: Any, text: str) -> _native.Explanation:
+        """Say where a text leaves a constraint, and which of this model's tokens were allowed there.
+
+        Args and errors are those of accepts.
+
+        Returns:
+            ``accepted``, ``complete``, ``n_bytes`` of the text that are allowed, and ``expected`` tokens as bytes.
+        """
+        return self._native.explain(*to_constraint(constraint).checking_grammar(), check_text(text, "the text"))
 
     # The engine itself
 
@@ -370,9 +257,8 @@ class Engine:
     ) -> Callable[[], Pump]:
         """Check everything that can be checked now; what is returned queues the request."""
         constraint = None if options.constraint is None else to_constraint(options.constraint)
-        if constraint is not None:
-            constraint.check()
-        request = to_generation_request(options, stream=stream, prompt=prompt, chat=chat, constraint=constraint)
+        grammar = "" if constraint is None else self._grammar(constraint, chat)
+        request = to_generation_request(options, stream=stream, prompt=prompt, chat=chat, grammar=grammar)
         deadline = Deadline(options.timeout)
 
         def submit() -> Pump:
@@ -380,19 +266,24 @@ class Engine:
 
         return submit
 
-    def _embed_job(
-        self, texts: Sequence[str], truncate: Truncate, normalize: bool, prefix: str, dimensions: int | None
-    ) -> _native.RetrievalJob:
-        return self._native.retriever().embed(
-            texts, truncate=truncate, normalize=normalize, prefix=prefix, dimensions=dimensions or 0
-        )
-
-    def _rerank_job(self, query: str, documents: Sequence[str], truncate: Truncate) -> _native.RetrievalJob:
-        # A model that was trained without sentence types says so in its catalog entry.
-        known = self._entry.sentence_types if self._entry is not None else None
-        return self._native.retriever().rerank(
-            query, documents, truncate=truncate, sentence_types=True if known is None else known
-        )
+    def _grammar(self, constraint: Constraint, chat: _native.ChatRequest | None) -> str:
+        """The grammar of an answer: the constraint's, after free thinking where the model is to think."""
+        constraint.check()
+        kind, grammar = constraint.grammar()
+        if chat is None or not self.info.supports_thinking:
+            return grammar
+        rendered = self._native.render(chat)
+        if not rendered.thinking_end_tags:
+            return grammar
+        if kind != "lark":
+            raise UnsupportedFeatureError(
+                "a GBNF grammar holds from the first token and leaves no room for thinking; "
+                "pass thinking=False or write the constraint as Lark"
+            )
+        start, ends = rendered.thinking_start_tag, rendered.thinking_end_tags
+        numbers = {tag: self._native.control_token(tag) for tag in (start, *ends) if tag}
+        control = {tag: number for tag, number in numbers.items() if number >= 0}
+        return with_thinking(grammar, start or None, ends, token_ids=control)
 
     def _describe(self, name: str) -> ModelInfo:
         facts = self._native.facts()

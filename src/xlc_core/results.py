@@ -128,7 +128,10 @@ class CompletionChoice:
             ValueError: the answer was cut off (``finish_reason`` says so), or a validator of the model's own refuses
                 it (pydantic's ValidationError); ``text`` holds what there is.
         """
-        return None if self.constraint is None else self.constraint.parse(self.text)
+        if self.constraint is None:
+            return None
+        # White space may stand between thinking and answer.
+        return self.constraint.parse(self.text.lstrip() if self.reasoning else self.text)
 
     @property
     def message(self) -> Message:

@@ -3,6 +3,7 @@
 #include "constraints/checker.h"
 #include "constraints/llg_tokenizer.h"
 #include "constraints/llguidance_api.h"
+#include "constraints/mask_timing.h"
 #include "errors.h"
 
 #include "llama.h"
@@ -117,6 +118,17 @@ void bind_constraints(nb::module_& m) {
         nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab") = nb::none(),
         nb::call_guard<nb::gil_scoped_release>(),
         "How far the text satisfies the constraint, and what may come there. Raises ConstraintError.");
+    m.def(
+        "time_masks",
+        [](const std::string& kind, const std::string& data, std::string_view text, const VocabFile& vocab,
+           size_t every) { return time_masks(vocab.vocab(), kind, data, text, every); },
+        nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab"), nb::arg("every") = 1,
+        nb::call_guard<nb::gil_scoped_release>(),
+        "For benchmarks: seconds for the mask before every nth token of a text, and at its end. Raises "
+        "ConstraintError.");
+    m.def(
+        "schema_to_gbnf", &schema_to_gbnf, nb::arg("schema"), nb::call_guard<nb::gil_scoped_release>(),
+        "For benchmarks: the GBNF that llama.cpp makes of a JSON schema's text. Raises ConstraintError.");
 }
 
 } // namespace xlc

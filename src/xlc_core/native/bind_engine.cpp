@@ -1,7 +1,10 @@
 #include "bindings.h"
 
+#include "constraints/checker.h"
 #include "engine.h"
 #include "errors.h"
+
+#include "llama.h"
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
@@ -141,7 +144,7 @@ void bind_engine(nb::module_& m) {
         .def(
             "render",
             [](EngineHandle& self, const ChatRequest& chat) { return self->generator()->render(chat); },
-            nb::arg("chat"), release_gil(), "The prompt that the model's template makes of a chat.")
+            nb::arg("chat"), release_gil(), "Write a chat out by the model's template.")
         .def(
             "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
             "The worker for embedding and reranking.")
@@ -168,6 +171,29 @@ void bind_engine(nb::module_& m) {
                 return nb::bytes(text.data(), text.size());
             },
             nb::arg("tokens"), nb::arg("special"), "The bytes of tokens, which may end inside a character.")
+        .def(
+            "accepts",
+            [](EngineHandle& self, const std::string& kind, const std::string& data, const std::string& text) {
+                const std::shared_ptr<llama_model> model = self->open_model();
+                return accepts(llama_model_get_vocab(model.get()), kind, data, text);
+            },
+            nb::arg("kind"), nb::arg("data"), nb::arg("text"), release_gil(),
+            "Whether the whole text satisfies the constraint, in this model's tokens.")
+        .def(
+            "explain",
+            [](EngineHandle& self, const std::string& kind, const std::string& data, const std::string& text) {
+                const std::shared_ptr<llama_model> model = self->open_model();
+                return explain(llama_model_get_vocab(model.get()), kind, data, text);
+            },
+            nb::arg("kind"), nb::arg("data"), nb::arg("text"), release_gil(),
+            "How far the text satisfies the constraint, and which of this model's tokens may come there.")
+        .def(
+            "control_token",
+            [](EngineHandle& self, const std::string& text) {
+                const std::shared_ptr<llama_model> model = self->open_model();
+                return control_token(llama_model_get_vocab(model.get()), text);
+            },
+            nb::arg("text"), release_gil(), "The number of the control token that is written so, or -1.")
         .def("close", &EngineHandle::close, release_gil(), "End all requests and free the model. Idempotent.")
         .def_prop_ro("closed", [](EngineHandle& self) {
             nb::gil_scoped_release release; // another thread may be loading under the engine's lock

@@ -5,6 +5,7 @@
 #include "generation/generator.h"
 
 #include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 namespace xlc {
@@ -16,6 +17,11 @@ void bind_generation(nb::module_& m) {
            "take", &Generation::take,
            "The events since the last call, maybe none. Raises what ended the request.")
         .def_prop_ro("finished", &Generation::finished, "Nothing more will come.");
+
+    nb::class_<RenderedChat>(m, "RenderedChat", "A chat as the template writes it out.")
+        .def_ro("prompt", &RenderedChat::prompt)
+        .def_ro("thinking_start_tag", &RenderedChat::thinking_start_tag)
+        .def_ro("thinking_end_tags", &RenderedChat::thinking_end_tags);
 
     nb::class_<GeneratorMetrics>(m, "GeneratorMetrics")
         .def_ro("n_running", &GeneratorMetrics::n_running)

@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include "constraints/llg_tokenizer.h"
 #include "errors.h"
 #include "logging.h"
 
@@ -75,7 +76,9 @@ void Engine::load_for_retrieval(const Generator::Progress& progress) {
             ErrorKind::model_load,
             "llama.cpp could not load '" + params_.model_path + "': " + capture.summary());
     }
-    retrieval_model_ = std::shared_ptr<llama_model>(loaded, loaded->model());
+    retrieval_model_ = std::shared_ptr<llama_model>(loaded->model(), [loaded](llama_model* model) {
+        TokenizerRegistry::forget(llama_model_get_vocab(model)); // before the address can be another's
+    });
 }
 
 void Engine::check_open() const {

@@ -36,6 +36,9 @@ public:
     std::shared_ptr<Generator> generator();
     std::shared_ptr<Retriever> retriever();
 
+    // The weights that are loaded. Throws Error(engine_closed).
+    std::shared_ptr<llama_model> open_model() const;
+
     EngineFacts facts() const;
     std::vector<int32_t> tokenize(const std::string& text, bool add_special, bool parse_special) const;
     std::string detokenize(const std::vector<int32_t>& tokens, bool special) const;
@@ -53,8 +56,6 @@ private:
     // With mutex_ held:
     void check_open() const;
     std::shared_ptr<llama_model> model() const;
-
-    std::shared_ptr<llama_model> open_model() const; // throws when the engine is closed
 
     const EngineParams params_;
     const ModelFile file_;

@@ -195,8 +195,18 @@ std::shared_ptr<Generation> Generator::submit(const GenerationRequest& request) 
     return impl_->dispatcher->submit(impl_->prepare(request));
 }
 
-std::string Generator::render(const ChatRequest& chat) const {
-    return render_chat(chat, impl_->chat_defaults(), "").prompt;
+RenderedChat Generator::render(const ChatRequest& chat) const {
+    const ChatDefaults defaults = impl_->chat_defaults();
+    const common_chat_params rendered = render_chat(chat, defaults, "");
+    RenderedChat out;
+    out.prompt = rendered.prompt;
+    if (rendered.supports_thinking && chat.thinking.value_or(defaults.enable_thinking)) {
+        const bool opened = !rendered.thinking_start_tag.empty() &&
+                            rendered.generation_prompt.find(rendered.thinking_start_tag) != std::string::npos;
+        out.thinking_start_tag = opened ? "" : rendered.thinking_start_tag;
+        out.thinking_end_tags = rendered.thinking_end_tags;
+    }
+    return out;
 }
 
 GeneratorMetrics Generator::metrics() const {

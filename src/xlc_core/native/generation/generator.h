@@ -25,6 +25,14 @@ struct GeneratorMetrics {
     uint64_t n_draft_accepted = 0;
 };
 
+// A chat as the template writes it out.
+struct RenderedChat {
+    std::string prompt;
+    // How the answer may begin with thinking; empty end tags when it cannot.
+    std::string thinking_start_tag; // empty when the prompt has opened it already
+    std::vector<std::string> thinking_end_tags;
+};
+
 class Generator {
 public:
     // Called with 0 … 1 while weights are loaded; returning false gives up.
@@ -39,8 +47,7 @@ public:
     // Throws Error(invalid_request, context_overflow, constraint) before anything is queued.
     std::shared_ptr<Generation> submit(const GenerationRequest& request);
 
-    // The prompt that the template makes of a chat.
-    std::string render(const ChatRequest& chat) const;
+    RenderedChat render(const ChatRequest& chat) const;
 
     GeneratorMetrics metrics() const;
 
