@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PydanticUserError, TypeAdapter
@@ -13,7 +14,7 @@ from xlc_core.errors import ConstraintError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["adapter_of", "check_depth", "check_text", "dump_json", "load_json", "schema_of"]
+__all__ = ["adapter_of", "check_depth", "check_text", "dump_json", "load_json", "plain_json", "schema_of"]
 
 MAX_DEPTH = 64
 MAX_SIZE = 1 << 20  # characters
@@ -65,6 +66,23 @@ def dump_json(schema: Mapping[str, Any]) -> str:
     check_text(text, "JSON schema")
     check_depth(lark_text.depth(text), "JSON schema")
     return text
+
+
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def plain_json(text: str) -> str:
+    """Write the characters of JSON text the one way that grammars know: escaped only where they must be."""
+    return _JSON_STRING.sub(lambda match: _plain_string(match[0]), text) if "\\" in text or "\x7f" in text else text
+
+
+def _plain_string(literal: str) -> str:
+    try:
+        plain = json.dumps(json.loads(literal), ensure_ascii=False)
+        plain.encode()
+    except ValueError:  # no JSON, or half a surrogate pair
+        return literal
+    return plain.replace("\x7f", "\\u007f")
 
 
 def adapter_of(schema: Any) -> TypeAdapter[Any]:

@@ -18,16 +18,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from xlc_core import lark_text
+from xlc_core import lark_text, schema_rules
 from xlc_core.constraint_input import (
     adapter_of,
     check_depth,
     check_text,
     dump_json,
     load_json,
+    plain_json,
     schema_of,
 )
 from xlc_core.errors import ConstraintError, UnsupportedFeatureError
+from xlc_core.json_order import accepted_in_some_order
 from xlc_core.lark_text import with_thinking
 
 if TYPE_CHECKING:
@@ -155,11 +157,23 @@ class JsonSchema(Constraint):
         rule = self._rule({"whitespace_flexible": True})
         return "lark", lark_text.with_rules(f"start: SPACE? json SPACE?\njson: {rule}\nSPACE: /[ \\t\\r\\n]+/")
 
+    def check(self) -> None:  # noqa: D102
+        try:
+            super().check()
+        except ConstraintError as error:
+            raise ConstraintError(schema_rules.with_places(str(error), self.schema)) from None
+
+    def accepts(self, text: str) -> bool:
+        """Say whether a text satisfies the schema, in any order and with any escapes; raises as ``check`` does."""
+        return accepted_in_some_order(self.explain, plain_json(text))
+
     def _rule(self, whitespace: dict[str, Any]) -> str:
         schema = self.schema
         # What a type's parse() checks anyway need not be provable beforehand.
         assumed = {"coerce_one_of": True} if self._adapter else {}
-        schema["x-guidance"] = {**whitespace, **assumed, **schema.get("x-guidance", {})}
+        options = schema.get("x-guidance", {})
+        schema = schema_rules.rewritten(schema)
+        schema["x-guidance"] = {**whitespace, **assumed, **options}
         return "%json " + json.dumps(schema, ensure_ascii=False)
 
     def parse(self, text: str) -> Any:
@@ -183,6 +197,9 @@ class JsonObject(Constraint):
 
     def checking_grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
         return JsonSchema({"type": "object"}).checking_grammar()
+
+    def accepts(self, text: str) -> bool:  # noqa: D102
+        return super().accepts(plain_json(text))
 
     def parse(self, text: str) -> Any:
         """Turn an answer into a dict.

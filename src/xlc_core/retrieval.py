@@ -17,7 +17,7 @@ from xlc_core.options import Truncate
 from xlc_core.results import RerankScore
 from xlc_core.waiting import AsyncWaiter, Deadline
 
-__all__ = ["RetrievalMethods"]
+__all__ = ["RetrievalMethods", "best_first"]
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -68,7 +68,7 @@ async def _await_job(job: RetrievalJob, deadline: Deadline, progress: bool) -> A
     return job.result()
 
 
-def _best_first(scores: np.ndarray[Any, np.dtype[np.float32]], top_n: int | None) -> list[RerankScore]:
+def best_first(scores: np.ndarray[Any, np.dtype[np.float32]], top_n: int | None) -> list[RerankScore]:
     """Order documents by score, best first; equal scores keep their order."""
     order = np.argsort(-scores, kind="stable")[:top_n]
     return [RerankScore(int(index), float(scores[index])) for index in order]
@@ -196,7 +196,7 @@ class RetrievalMethods:
             RequestTimeoutError: ``timeout`` passed.
         """
         job = self._rerank_job(query, documents, truncate)
-        return _best_first(_run_job(job, Deadline(timeout), progress), top_n)
+        return best_first(_run_job(job, Deadline(timeout), progress), top_n)
 
     async def arerank(
         self,
@@ -210,7 +210,7 @@ class RetrievalMethods:
     ) -> list[RerankScore]:
         """Score how well each document answers the query; as rerank."""
         job = self._rerank_job(query, documents, truncate)
-        return _best_first(await _await_job(job, Deadline(timeout), progress), top_n)
+        return best_first(await _await_job(job, Deadline(timeout), progress), top_n)
 
     def _embed_job(
         self, texts: Sequence[str], truncate: Truncate, normalize: bool, prefix: str, dimensions: int | None

@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self, Unpack
 
+from xlc_core._native import Explanation
+from xlc_core.constraints import to_constraint
 from xlc_core.conversion import MessageLike, ToolLike, to_messages
 from xlc_core.errors import EngineClosedError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
@@ -240,6 +242,14 @@ class ScriptedEngine:
     def render_chat(self, messages: str | Sequence[MessageLike], **_: Unpack[ChatKwargs]) -> str:
         """A line per message."""
         return "".join(f"{message.role}: {message.content}\n" for message in to_messages(messages))
+
+    def accepts(self, constraint: Any, text: str) -> bool:
+        """As Engine.accepts, byte by byte."""
+        return to_constraint(constraint).accepts(text)
+
+    def explain(self, constraint: Any, text: str) -> Explanation:
+        """As Engine.explain, byte by byte."""
+        return to_constraint(constraint).explain(text)
 
     def metrics(self) -> EngineMetrics:
         """As Engine.metrics, of nothing."""

@@ -6,6 +6,7 @@
 #include "llama.h"
 
 #include <algorithm>
+#include <mutex>
 
 namespace xlc {
 
@@ -84,6 +85,30 @@ llg::MatcherPtr start(const LlgTokenizer& tokenizer, const std::string& kind, co
     }
 }
 
+// Texts are often checked one after the other against the same constraint, and copying a matcher is cheaper
+// than compiling its grammar.
+llg::MatcherPtr start_again(
+    const std::shared_ptr<const LlgTokenizer>& tokenizer, const std::string& kind, const std::string& data) {
+    struct Last {
+        std::mutex mutex;
+        std::shared_ptr<const LlgTokenizer> tokenizer;
+        std::string data;
+        llg::MatcherPtr matcher; // goes before its tokenizer
+    };
+    static auto* last = new Last; // never destroyed: threads may outlive static destructors
+    std::lock_guard<std::mutex> lock(last->mutex);
+    if (!last->matcher || last->tokenizer != tokenizer || last->data != data || kind != "lark") {
+        llg::MatcherPtr fresh = start(*tokenizer, kind, data);
+        if (tokenizer != tokenizer_for(nullptr)) {
+            return fresh; // a model's tokenizer is freed with it
+        }
+        last->matcher = std::move(fresh);
+        last->tokenizer = tokenizer;
+        last->data = data;
+    }
+    return llg::MatcherPtr(llg::api().clone_matcher(last->matcher.get()));
+}
+
 std::string_view text_of(const LlgTokenizer& tokenizer, uint32_t token) {
     const std::string_view bytes = tokenizer.token_bytes(token);
     return bytes.size() > 1 && bytes[0] == '\xFF' ? bytes.substr(1) : bytes;
@@ -140,7 +165,7 @@ explain(const llama_vocab* vocab, const std::string& kind, const std::string& da
     }
     const llg::Api& api = llg::api();
     const auto tokenizer = tokenizer_for(vocab);
-    const llg::MatcherPtr matcher = start(*tokenizer, kind, data);
+    const llg::MatcherPtr matcher = start_again(tokenizer, kind, data);
 
     Explanation found;
     const std::vector<uint32_t> tokens = tokens_of(*tokenizer, text);

@@ -80,6 +80,13 @@ void continue_last_message(common_chat_templates_inputs& inputs) {
 
 } // namespace
 
+bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults) {
+    const auto named = chat.template_kwargs.find("enable_thinking");
+    const bool fallback =
+        named == chat.template_kwargs.end() ? defaults.enable_thinking : named->second == "true";
+    return chat.thinking.value_or(fallback);
+}
+
 common_chat_params
 render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::string& grammar) {
     if (chat.messages.empty()) {
@@ -100,7 +107,7 @@ render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::st
     }
     inputs.use_jinja = defaults.use_jinja;
     inputs.reasoning_format = defaults.reasoning_format;
-    inputs.enable_thinking = chat.thinking.value_or(defaults.enable_thinking);
+    inputs.enable_thinking = wants_thinking(chat, defaults);
     inputs.chat_template_kwargs = defaults.template_kwargs;
     for (const auto& [name, value] : chat.template_kwargs) {
         inputs.chat_template_kwargs[name] = value;

@@ -18,6 +18,9 @@ struct ChatDefaults {
     std::map<std::string, std::string> template_kwargs;
 };
 
+// Whether the model is to think: as the request says, else its template_kwargs, else the engine.
+bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults);
+
 // The prompt, and how to constrain and parse what the model answers to it. Thread-safe.
 // Throws Error(invalid_request) with the template's own words when it cannot express the messages.
 common_chat_params

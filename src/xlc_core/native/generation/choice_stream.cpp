@@ -25,11 +25,17 @@ TokenProbability to_token_probability(const completion_token_output& output) {
     return token;
 }
 
+// A limit may fall between the bytes of a character; a stream never shows such a half either.
+std::string without_half_character(std::string text) {
+    text.resize(validate_utf8(text));
+    return text;
+}
+
 } // namespace
 
 ChoiceStream::ChoiceStream(int32_t choice, bool needs_parsing, const task_params& params)
-    : choice_(choice), parse_(needs_parsing && !params.chat_parser_params.parser.empty()),
-      state_(params.chat_parser_params) {}
+    : choice_(choice), silent_(params.n_predict == 0),
+      parse_(needs_parsing && !params.chat_parser_params.parser.empty()), state_(params.chat_parser_params) {}
 
 std::vector<Event> ChoiceStream::translate(server_task_result& result, bool& ended) {
     if (auto* partial = dynamic_cast<server_task_result_cmpl_partial*>(&result)) {
@@ -45,7 +51,11 @@ Event ChoiceStream::make_event(Event::Kind kind, std::string text) {
     event.kind = kind;
     event.choice = choice_;
     event.text = std::move(text);
+    if (kind == Event::Kind::reasoning) {
+        reasoning_ += event.text;
+    }
     if (kind == Event::Kind::text) {
+        text_ += event.text;
         event.logprobs.assign(
             logprobs_.begin() + static_cast<std::ptrdiff_t>(n_sent_logprobs_), logprobs_.end());
         n_sent_logprobs_ = logprobs_.size();
@@ -54,8 +64,10 @@ Event ChoiceStream::make_event(Event::Kind kind, std::string text) {
 }
 
 void ChoiceStream::add_text(std::vector<Event>& events, const std::string& text, bool is_partial) {
+    if (silent_) {
+        return;
+    }
     if (!parse_) {
-        text_ += text;
         if (!text.empty()) {
             events.push_back(make_event(Event::Kind::text, text));
         }
@@ -70,7 +82,6 @@ void ChoiceStream::add_text(std::vector<Event>& events, const std::string& text,
         if (!is_partial) {
             log_warning(std::string("an answer ended outside its template's format: ") + error.what());
             if (state_.chat_msg.empty()) {
-                state_.chat_msg.content = state_.generated_text;
                 events.push_back(make_event(Event::Kind::text, state_.generated_text));
             }
         }
@@ -117,20 +128,16 @@ std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result)
         logprobs_.push_back(to_token_probability(output));
     }
     std::vector<Event> events;
-    add_text(events, result.content, false);
+    add_text(events, without_half_character(std::move(result.content)), false);
     if (!result.stream) {
         events.clear(); // nobody listens to the pieces of an answer that comes whole
     }
 
     auto choice = std::make_shared<ChoiceResult>();
-    if (parse_) {
-        choice->text = state_.chat_msg.content;
-        choice->reasoning = state_.chat_msg.reasoning_content;
-        for (const common_chat_tool_call& call : state_.chat_msg.tool_calls) {
-            choice->tool_calls.push_back({call.id, call.name, call.arguments});
-        }
-    } else {
-        choice->text = text_;
+    choice->text = text_;
+    choice->reasoning = reasoning_;
+    for (const common_chat_tool_call& call : state_.chat_msg.tool_calls) {
+        choice->tool_calls.push_back({call.id, call.name, call.arguments});
     }
     choice->finish_reason = result.stop == STOP_TYPE_LIMIT ? "length"
                             : !choice->tool_calls.empty()  ? "tool_calls"
@@ -139,7 +146,7 @@ std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result)
     choice->logprobs = logprobs_;
     choice->n_prompt_tokens = result.n_prompt_tokens;
     choice->n_cached_tokens = result.n_prompt_tokens_cache;
-    choice->n_generated_tokens = result.n_decoded;
+    choice->n_generated_tokens = silent_ ? 0 : result.n_decoded;
     choice->n_processed_tokens = static_cast<int32_t>(result.stats.n_prompt_processed);
     choice->prompt_seconds = result.stats.t_prompt_ms() / 1000;
     choice->generation_seconds = result.stats.t_gen_ms() / 1000;

@@ -24,9 +24,12 @@ private:
     Event make_event(Event::Kind kind, std::string text);
 
     const int32_t choice_;
-    const bool parse_; // does the answer need the chat parser, or is it plain text?
+    const bool silent_; // no tokens were asked for; llama.cpp generates one all the same
+    const bool parse_;  // does the answer need the chat parser, or is it plain text?
     task_result_state state_;
-    std::string text_; // the answer so far, when it is plain text
+    // What was generated, by kind. Of a continued message the parser's own text holds the beginning too.
+    std::string text_;
+    std::string reasoning_;
     std::vector<TokenProbability> logprobs_;
     size_t n_sent_logprobs_ = 0;
 };

@@ -94,13 +94,14 @@ void Generator::Impl::load(const Progress& progress) {
 
 void Generator::Impl::load_tool_templates() {
     const common_chat_templates* own = meta->chat_params.tmpls.get();
-    if (common_chat_templates_get_caps(own)["supports_tools"]) {
+    std::map<std::string, bool> caps = common_chat_templates_get_caps(own);
+    if (caps["supports_tools"]) {
         return;
     }
     try {
         const llama_model* model = llama_get_model(context.get_llama_context());
         tool_templates =
-            common_chat_templates_init(model, with_generic_tools(common_chat_templates_source(own)));
+            common_chat_templates_init(model, with_generic_tools(common_chat_templates_source(own), caps["supports_system_role"]));
     } catch (const std::exception& error) {
         log_warning(
             std::string("tools will not be shown to this model, its chat template takes none: ") +
@@ -200,7 +201,7 @@ RenderedChat Generator::render(const ChatRequest& chat) const {
     const common_chat_params rendered = render_chat(chat, defaults, "");
     RenderedChat out;
     out.prompt = rendered.prompt;
-    if (rendered.supports_thinking && chat.thinking.value_or(defaults.enable_thinking)) {
+    if (rendered.supports_thinking && wants_thinking(chat, defaults)) {
         const bool opened = !rendered.thinking_start_tag.empty() &&
                             rendered.generation_prompt.find(rendered.thinking_start_tag) != std::string::npos;
         out.thinking_start_tag = opened ? "" : rendered.thinking_start_tag;

@@ -14,12 +14,14 @@ constexpr const char* preamble = R"jinja(
         {%- set xlc.system = xlc.system + '\n' + (tool | tojson) -%}
     {%- endfor -%}
     {%- set xlc.system = xlc.system + '\n</tools>\nTo call one, answer with its name and arguments as JSON between tags:\n<tool_call>\n{"name": <function-name>, "arguments": <arguments-object>}\n</tool_call>' -%}
-    {%- if messages[0]['role'] != 'system' -%}
+    {%- if messages[0]['role'] != 'system' and xlc_has_system_role -%}
         {%- set xlc.messages = [{'role': 'system', 'content': xlc.system}] -%}
     {%- endif -%}
 {%- endif -%}
 {%- for message in messages -%}
-    {%- if message['role'] == 'system' and loop.first and tools -%}
+    {%- if loop.first and tools and not xlc_has_system_role -%}
+        {%- set xlc.messages = [{'role': message['role'], 'content': xlc.system + '\n\n' + message['content']}] -%}
+    {%- elif message['role'] == 'system' and loop.first and tools -%}
         {%- set xlc.messages = xlc.messages + [{'role': 'system', 'content': message['content'] + '\n\n' + xlc.system}] -%}
     {%- elif message['role'] == 'assistant' and message.tool_calls -%}
         {%- set turn = namespace(text=message['content'] or '') -%}
@@ -39,10 +41,11 @@ constexpr const char* preamble = R"jinja(
 
 } // namespace
 
-std::string with_generic_tools(const std::string& template_source) {
+std::string with_generic_tools(const std::string& template_source, bool has_system_role) {
     std::string text = preamble;
     text = text.substr(1, text.size() - 2); // the line breaks of the literal
-    return text + template_source;
+    return std::string("{%- set xlc_has_system_role = ") + (has_system_role ? "true" : "false") + " -%}" + text +
+           template_source;
 }
 
 } // namespace xlc

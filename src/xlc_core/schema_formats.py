@@ -1,0 +1,51 @@
+"""Formats of JSON schemas as regular expressions, where llguidance's own take what is not of the format.
+
+Its dates allow 29 February in every year, its times a leap second in every minute, and its IPv6 addresses
+leave out those that end in an IPv4 address.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MAX_LENGTHS", "PATTERNS"]
+
+_LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
+_DATE = (
+    "(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    f"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP_YEAR}-02-29)"
+)
+
+
+def _leap_seconds() -> str:
+    """One second past 23:59:59 UTC, in the offsets that are in use: multiples of a quarter of an hour."""
+    ways = ["23:59:60(?:[.][0-9]+)?[Zz]"]
+    for offset in range(0, 24 * 60, 15):
+        for sign, minutes in (("[+]", 23 * 60 + 59 + offset), ("-", 23 * 60 + 59 - offset)):
+            hour, minute = divmod(minutes % (24 * 60), 60)
+            ways.append(f"{hour:02}:{minute:02}:60(?:[.][0-9]+)?{sign}{offset // 60:02}:{offset % 60:02}")
+    return "|".join(ways)
+
+
+_HOUR = "(?:[01][0-9]|2[0-3])"
+_TIME = f"(?:{_HOUR}:[0-5][0-9]:[0-5][0-9](?:[.][0-9]+)?(?:[Zz]|[+-]{_HOUR}:[0-5][0-9])|{_leap_seconds()})"
+
+
+def _ipv6() -> str:
+    """IPv6address of RFC 3986: up to seven groups in front of "::", and fewer behind it the more there are."""
+    byte = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+    group = "[0-9a-fA-F]{1,4}"
+    last = f"(?:{group}:{group}|{byte}(?:[.]{byte}){{3}})"  # the last 32 bits, written either way
+    ways = [f"(?:{group}:){{6}}{last}"]
+    behind = [*(f"(?:{group}:){{{n}}}{last}" for n in range(5, 0, -1)), last, group, ""]
+    for n, rest in enumerate(behind):
+        front = f"(?:{group}(?::{group}){{0,{n - 1}}})?" if n else ""
+        ways.append(f"{front}::{rest}")
+    return "(?:" + "|".join(ways) + ")"
+
+
+PATTERNS = {
+    "date": f"^{_DATE}$",
+    "time": f"^{_TIME}$",
+    "date-time": f"^{_DATE}[Tt]{_TIME}$",
+    "ipv6": f"^{_ipv6()}$",
+}
+MAX_LENGTHS = {"hostname": 253}

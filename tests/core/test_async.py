@@ -1,0 +1,245 @@
+"""asyncio: the same answers, no thread per request, and a loop that is never held up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xlc_core as xlc
+
+GREEDY: dict[str, Any] = {"temperature": 0, "seed": 1, "max_tokens": 8}
+LONG: dict[str, Any] = {"max_tokens": 1500, "ignore_eos": True}
+
+
+async def wait_until(condition: Callable[[], bool], seconds: float = 3) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:  # noqa: ASYNC110 - no event says that a slot is free
+        await asyncio.sleep(0.01)
+    return condition()
+
+
+def is_idle(engine: xlc.Engine) -> bool:
+    metrics = engine.metrics()
+    return metrics.requests_running == metrics.requests_waiting == 0
+
+
+@pytest.fixture(autouse=True)
+async def _slots_are_free_before_and_after(engine: xlc.Engine) -> AsyncIterator[None]:
+    assert await wait_until(lambda: is_idle(engine), 5)
+    yield
+    assert await wait_until(lambda: is_idle(engine), 5)
+
+
+async def test_the_twins_answer_alike(engine: xlc.Engine) -> None:
+    assert (await engine.achat("Hello!", **GREEDY)).text == engine.chat("Hello!", **GREEDY).text
+    assert (await engine.acomplete("1, 2, 3,", **GREEDY)).text == engine.complete("1, 2, 3,", **GREEDY).text
+
+
+@pytest.mark.parametrize("call", ["stream_chat", "stream_complete"])
+async def test_the_streams_have_the_same_events(engine: xlc.Engine, call: str) -> None:
+    options = {**GREEDY, "logprobs": 2, "prompt_progress": True}
+    events = list(getattr(engine, call)("1, 2, 3,", **options))
+    async_events = [event async for event in getattr(engine, f"a{call}")("1, 2, 3,", **options)]
+    assert [type(event) for event in async_events] == [type(event) for event in events]
+    assert [e.text for e in async_events if isinstance(e, xlc.TextDelta)] == [
+        e.text for e in events if isinstance(e, xlc.TextDelta)
+    ]
+    assert async_events[-1].completion.usage == events[-1].completion.usage
+
+
+async def test_wrong_requests_raise_before_anything_is_awaited(engine: xlc.Engine) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="temprature"):
+        engine.astream_chat("Hi", temprature=1)  # type: ignore[call-arg]
+    with pytest.raises(xlc.ConstraintError):
+        engine.astream_chat("Hi", constraint=xlc.Regex("("))
+    with pytest.raises(xlc.ContextOverflowError):
+        await engine.achat("word " * 3000)
+    with pytest.raises(xlc.ContextOverflowError):  # on the helper thread for long prompts
+        await engine.achat("word " * 30_000)
+
+
+async def test_fifty_requests_at_once_need_no_threads(engine: xlc.Engine) -> None:
+    n_threads = threading.active_count()
+    tasks = [asyncio.create_task(engine.acomplete(f"{i}", max_tokens=2, ignore_eos=True)) for i in range(50)]
+    await asyncio.sleep(0.3)
+    assert threading.active_count() == n_threads
+    answers = await asyncio.gather(*tasks)
+    assert [answer.usage.completion_tokens for answer in answers] == [2] * 50
+
+
+async def test_the_loop_keeps_ticking(engine: xlc.Engine) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticker = asyncio.create_task(tick())
+    start = time.monotonic()
+    await asyncio.gather(
+        engine.achat("word " * 200, max_tokens=10, ignore_eos=True, cache_prompt=False),
+        engine.aembed(["word " * 50] * 2),
+    )
+    seconds = time.monotonic() - start
+    ticker.cancel()
+    # Two cores that llama.cpp keeps busy wake a sleeper late: a quarter of the ticks would still be a free loop.
+    assert ticks >= 0.25 * seconds / 0.01
+
+
+async def test_cancelling_a_task_frees_its_slot_at_once(engine: xlc.Engine) -> None:
+    task = asyncio.create_task(engine.achat("Count", **LONG))
+    assert await wait_until(lambda: engine.metrics().requests_running == 1)
+    start = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - start < 0.2
+    assert await wait_until(lambda: is_idle(engine))
+
+
+async def test_cancelling_while_the_prompt_is_read_frees_the_slot(engine: xlc.Engine) -> None:
+    task = asyncio.create_task(engine.achat("word " * 1900, cache_prompt=False, **{**LONG, "max_tokens": 100}))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await wait_until(lambda: is_idle(engine), 10)  # a batch of 512 tokens is not broken off
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.001, 0.003, 0.01])
+async def test_cancelling_while_a_long_prompt_is_tokenised_frees_the_slot(engine: xlc.Engine, delay: float) -> None:
+    spaces = " " * 24_000  # so long that it is tokenised on a helper thread, yet few tokens
+    task = asyncio.create_task(engine.acomplete(spaces, **LONG))
+    await asyncio.sleep(delay)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.1)
+    gc.collect()
+    assert await wait_until(lambda: is_idle(engine), 10)
+
+
+async def test_closing_after_a_break_frees_the_slot(engine: xlc.Engine) -> None:
+    stream = engine.astream_chat("Count", **LONG)
+    async for event in stream:
+        assert isinstance(event, xlc.TextDelta)
+        break
+    await stream.aclose()
+    await stream.aclose()
+    assert await wait_until(lambda: is_idle(engine))
+    assert [event async for event in stream] == []
+    with pytest.raises(xlc.RequestCancelledError):
+        await stream.result()
+
+
+async def test_a_dropped_stream_frees_the_slot(engine: xlc.Engine) -> None:
+    stream = engine.astream_chat("Count", **LONG)
+    await anext(stream)
+    del stream
+    assert await wait_until(lambda: is_idle(engine))
+
+
+async def test_the_request_starts_with_the_first_event(engine: xlc.Engine) -> None:
+    async with engine.astream_chat("Count", **LONG) as stream:
+        await asyncio.sleep(0.05)
+        assert is_idle(engine)
+        await anext(stream)
+        assert engine.metrics().requests_running == 1
+    assert await wait_until(lambda: is_idle(engine))
+
+
+async def test_cancel_ends_a_stream_with_what_had_come(engine: xlc.Engine) -> None:
+    stream = engine.astream_chat("Count", **LONG)
+    texts = []
+    async for event in stream:
+        if isinstance(event, xlc.Finished):
+            assert event.completion.finish_reason == "cancelled"
+            assert event.completion.text == "".join(texts)
+        elif isinstance(event, xlc.TextDelta):
+            texts.append(event.text)
+            if len(texts) == 3:
+                threading.Thread(target=stream.cancel).start()
+    assert len(texts) >= 3
+
+
+async def test_a_timeout_raises_and_frees_the_slot(engine: xlc.Engine) -> None:
+    start = time.monotonic()
+    with pytest.raises(xlc.RequestTimeoutError, match=r"0\.2 s"):
+        await engine.achat("Count", timeout=0.2, **LONG)
+    assert time.monotonic() - start < 2
+    assert await wait_until(lambda: is_idle(engine))
+
+
+async def test_asyncio_timeouts_work_too(engine: xlc.Engine) -> None:
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(engine.achat("Count", **LONG), 0.2)
+    assert await wait_until(lambda: is_idle(engine))
+
+
+async def test_retrieval_answers_alike(embedder: xlc.Engine, reranker: xlc.Engine) -> None:
+    texts = ["a llama", "", "the stock market"]
+    np.testing.assert_allclose(await embedder.aembed(texts), embedder.embed(texts), atol=1e-6)
+    rows = await embedder.aembed_tokens(texts)
+    for row, expected in zip(rows, embedder.embed_tokens(texts), strict=True):
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+    documents = ["A bank lends money.", "The llama is an animal of the Andes.", "Rivers have banks."]
+    ranked = await reranker.arerank("What is a llama?", documents, top_n=2)
+    assert ranked == reranker.rerank("What is a llama?", documents, top_n=2)
+
+
+async def test_cancelling_retrieval_ends_it(embedder: xlc.Engine) -> None:
+    task = asyncio.create_task(embedder.aembed(["word " * 400] * 2000))
+    await asyncio.sleep(0.1)
+    start = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await embedder.aembed(["next"], timeout=10)).shape == (1, 384)
+    assert time.monotonic() - start < 10
+    with pytest.raises(xlc.RequestTimeoutError):
+        await embedder.aembed(["word " * 400] * 2000, timeout=0.1)
+
+
+def test_two_loops_in_two_threads_use_one_engine(engine: xlc.Engine) -> None:
+    async def main(word: str) -> list[str]:
+        return [answer.text for answer in await asyncio.gather(*(engine.acomplete(word, **GREEDY) for _ in range(3)))]
+
+    results: dict[str, list[str]] = {}
+    words = ["1, 2, 3,", "A, B, C,"]
+    threads = [threading.Thread(target=lambda w=word: results.update({w: asyncio.run(main(w))})) for word in words]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {word: set(texts) for word, texts in results.items()} == {
+        word: {engine.complete(word, **GREEDY).text} for word in words
+    }
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loop_may_close_while_a_request_runs(engine: xlc.Engine) -> None:
+    loop = asyncio.new_event_loop()
+    stream = engine.astream_chat("Count", **LONG)
+    loop.run_until_complete(anext(stream))
+    task = loop.create_task(anext(stream))
+    loop.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        loop.run_until_complete(task)
+    kept = engine.astream_chat("Count", **{**LONG, "max_tokens": 5})
+    loop.run_until_complete(anext(kept))
+    loop.close()
+    time.sleep(0.5)  # events arrive for a loop that is gone
+    del stream, kept
+    gc.collect()
+    asyncio.run(engine.achat("Hi", max_tokens=1))

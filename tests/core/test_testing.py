@@ -1,0 +1,132 @@
+"""ScriptedEngine stands in for Engine wherever an adapter uses one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import xlc_core as xlc
+from xlc_core.testing import ScriptedEngine
+
+# What adapters have no use for.
+LEFT_OUT = {"embed_tokens", "aembed_tokens"}
+
+
+def public_methods(cls: type) -> dict[str, Callable[..., Any]]:
+    return {name: method for name, method in inspect.getmembers(cls, inspect.isfunction) if not name.startswith("_")}
+
+
+def test_it_has_the_engines_methods() -> None:
+    assert public_methods(ScriptedEngine).keys() == public_methods(xlc.Engine).keys() - LEFT_OUT
+
+
+@pytest.mark.parametrize("name", sorted(public_methods(xlc.Engine).keys() - LEFT_OUT))
+def test_its_methods_take_what_the_engines_take(name: str) -> None:
+    real = inspect.signature(getattr(xlc.Engine, name)).parameters
+    fake = inspect.signature(getattr(ScriptedEngine, name)).parameters
+    named = {key for key, parameter in fake.items() if parameter.kind is not parameter.VAR_KEYWORD}
+    assert named <= real.keys()
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in fake.values())
+    assert takes_any or named == real.keys()
+    positional = [key for key, parameter in real.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    assert [key for key, parameter in fake.items() if parameter.kind is parameter.POSITIONAL_OR_KEYWORD] == positional
+    assert inspect.iscoroutinefunction(getattr(ScriptedEngine, name)) == inspect.iscoroutinefunction(
+        getattr(xlc.Engine, name)
+    )
+
+
+def test_replies_come_in_order_and_the_last_one_stays() -> None:
+    engine = ScriptedEngine(["one", "two"])
+    assert [engine.chat("Hi").text for _ in range(3)] == ["one", "two", "two"]
+    assert engine.complete("Hi").text == "two"
+
+
+def test_an_error_is_raised_and_the_next_reply_follows() -> None:
+    engine = ScriptedEngine([xlc.RequestTimeoutError("too slow"), "fine"])
+    with pytest.raises(xlc.RequestTimeoutError, match="too slow"):
+        engine.chat("Hi")
+    assert engine.chat("Hi").text == "fine"
+
+
+def test_requests_are_kept_with_their_options() -> None:
+    engine = ScriptedEngine()
+    engine.chat([{"role": "user", "content": "Hi"}], temperature=0.5)
+    engine.complete("Once", max_tokens=3)
+    chat, completion = engine.requests
+    assert chat.messages == (xlc.Message(role="user", content="Hi"),)
+    assert chat.options.temperature == 0.5
+    assert (completion.prompt, completion.options.max_tokens) == ("Once", 3)
+
+
+def test_wrong_options_are_refused_as_by_the_engine() -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="did you mean 'temperature'"):
+        ScriptedEngine().chat("Hi", temprature=1)  # type: ignore[call-arg]
+
+
+def test_a_stream_has_the_reply_in_pieces() -> None:
+    call = xlc.ToolCall(id="1", name="f", arguments='{"a": 1}')
+    choice = xlc.CompletionChoice(text="one two  three ", reasoning="so it is", tool_calls=(call,))
+    engine = ScriptedEngine([xlc.Completion((choice,), xlc.Usage())])
+    events = list(engine.stream_chat("Hi"))
+    assert "".join(event.text for event in events if isinstance(event, xlc.TextDelta)) == choice.text
+    assert "".join(event.text for event in events if isinstance(event, xlc.ReasoningDelta)) == choice.reasoning
+    assert "".join(e.arguments for e in events if isinstance(e, xlc.ToolCallDelta)) == call.arguments
+    assert isinstance(events[-1], xlc.Finished)
+    assert events[-1].completion.choices == (choice,)
+
+
+async def test_the_async_twins_play_the_same_script() -> None:
+    engine = ScriptedEngine(["one two"])
+    assert (await engine.achat("Hi")).text == (await engine.acomplete("Hi")).text == "one two"
+    events = [event async for event in engine.astream_chat("Hi")]
+    assert events == list(engine.stream_chat("Hi"))
+    assert (await engine.aembed(["a"])).shape == (1, 8)
+    assert await engine.arerank("a", ["b", "a"]) == engine.rerank("a", ["b", "a"])
+
+
+def test_events_can_be_scripted_one_by_one() -> None:
+    events = [xlc.TextDelta("a"), xlc.Finished(xlc.Completion((xlc.CompletionChoice(text="a"),), xlc.Usage()))]
+    assert list(ScriptedEngine([events]).stream_chat("Hi")) == events
+
+
+def test_a_closed_stream_yields_no_more() -> None:
+    with ScriptedEngine(["one two three"]).stream_chat("Hi") as stream:
+        next(stream)
+    assert list(stream) == []
+
+
+def test_a_closed_engine_answers_no_more() -> None:
+    with ScriptedEngine(["a"]) as engine:
+        pass
+    assert engine.closed
+    with pytest.raises(xlc.EngineClosedError):
+        engine.chat("Hi")
+
+
+def test_vectors_and_scores_depend_on_the_words() -> None:
+    engine = ScriptedEngine()
+    vectors = engine.embed(["red llama", "llama red", "blue bank"])
+    assert vectors.dtype == np.float32
+    assert vectors[0] == pytest.approx(vectors[1])
+    assert engine.embed(["llama"], prefix="red ")[0] == pytest.approx(vectors[0])
+    assert [score.index for score in engine.rerank("red llama", ["a bank", "a red llama"], top_n=1)] == [1]
+
+
+def test_vectors_and_scores_can_be_scripted() -> None:
+    engine = ScriptedEngine(
+        embeddings=lambda texts: np.ones((len(texts), 2), dtype=np.float32),
+        scores=lambda query, documents: [float(len(document)) for document in documents],
+    )
+    assert engine.embed(["a"]).tolist() == [[1, 1]]
+    assert [score.index for score in engine.rerank("q", ["a", "aaa", "aa"])] == [1, 2, 0]
+
+
+def test_a_token_is_a_byte() -> None:
+    engine = ScriptedEngine()
+    assert engine.detokenize(engine.tokenize("ü")) == "ü"
+    assert engine.count_tokens("ü") == 2
+    assert engine.count_tokens([{"role": "user", "content": "a"}]) == len(engine.render_chat("a"))

@@ -1,0 +1,78 @@
+"""What users may import, and that it is documented."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+import types
+from typing import Any
+
+import pytest
+
+PACKAGES = ["xlc_core", "xlc_langchain"]
+
+
+def names_of(package: str) -> list[Any]:
+    return [pytest.param(package, name, id=f"{package}.{name}") for name in importlib.import_module(package).__all__]
+
+
+EVERY_NAME = [name for package in PACKAGES for name in names_of(package)]
+
+
+@pytest.mark.parametrize(("package", "name"), EVERY_NAME)
+def test_a_public_name_is_documented(package: str, name: str) -> None:
+    value = getattr(importlib.import_module(package), name)
+    if isinstance(value, types.UnionType):  # such as Event: its members are documented
+        return
+    own = vars(value).get("__doc__") if inspect.isclass(value) else inspect.getdoc(value)
+    assert own, f"{package}.{name} has no docstring"
+    assert not own.startswith(f"{name}("), "that is dataclass's, not ours"
+    if inspect.isclass(value):
+        for method_name, method in vars(value).items():
+            is_public = not method_name.startswith("_") and isinstance(method, (types.FunctionType, property))
+            assert not is_public or inspect.getdoc(getattr(value, method_name)), f"{package}.{name}.{method_name}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_else_public_leaks(package: str) -> None:
+    module = importlib.import_module(package)
+    leaked = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name not in module.__all__
+    }
+    assert leaked <= {"annotations"}
+    assert len(module.__all__) == len(set(module.__all__))
+    assert module.__doc__
+
+
+def test_names_are_sorted_where_readers_look_them_up() -> None:
+    for package in PACKAGES:
+        names = importlib.import_module(package).__all__
+        assert list(names) == sorted(names)
+
+
+def test_the_core_imports_no_framework() -> None:
+    code = (
+        "import sys, xlc_core\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('langchain_core', 'llama_index', 'torch')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_errors_form_one_tree_and_survive_pickling() -> None:
+    import pickle
+
+    import xlc_core as xlc
+
+    errors = [value for name in xlc.__all__ if inspect.isclass(value := getattr(xlc, name)) and name.endswith("Error")]
+    assert len(errors) == 13
+    for cls in errors:
+        assert issubclass(cls, xlc.XllamaError)
+        numbers = {"ContextOverflowError": (9, 8), "InputTooLongError": (1, 9, 8)}.get(cls.__name__, ())
+        error = cls("why", *numbers)
+        copy = pickle.loads(pickle.dumps(error))
+        assert (type(copy), str(copy), vars(copy)) == (cls, "why", vars(error))
