@@ -722,6 +722,16 @@ def explain(kind: str, data: str, text: str, vocab: VocabFile | None = None) -> 
     How far the text satisfies the constraint, and what may come there. Raises ConstraintError.
     """
 
+def time_masks(kind: str, data: str, text: str, vocab: VocabFile, every: int = 1) -> list[float]:
+    """
+    For benchmarks: seconds for the mask before every nth token of a text, and at its end. Raises ConstraintError.
+    """
+
+def schema_to_gbnf(schema: str) -> str:
+    """
+    For benchmarks: the GBNF that llama.cpp makes of a JSON schema's text. Raises ConstraintError.
+    """
+
 class EngineParams:
     def __init__(self) -> None: ...
 

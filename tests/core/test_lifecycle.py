@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 import xlc_core as xlc
 
 OPEN = """
@@ -90,14 +90,14 @@ def test_ctrl_c_while_loading_gives_up() -> None:
 
 
 def test_what_a_progress_callback_raises_reaches_the_caller() -> None:
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     def progress(done: float) -> None:
-        raise Enough
+        raise EnoughError
 
     for model in ("smollm2-135m-instruct", "all-minilm-l6-v2"):
-        with pytest.raises(Enough):
+        with pytest.raises(EnoughError):
             xlc.Engine(model, progress=progress)
 
 

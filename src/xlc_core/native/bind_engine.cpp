@@ -173,7 +173,8 @@ void bind_engine(nb::module_& m) {
             nb::arg("tokens"), nb::arg("special"), "The bytes of tokens, which may end inside a character.")
         .def(
             "accepts",
-            [](EngineHandle& self, const std::string& kind, const std::string& data, const std::string& text) {
+            [](EngineHandle& self, const std::string& kind, const std::string& data,
+               const std::string& text) {
                 const std::shared_ptr<llama_model> model = self->open_model();
                 return accepts(llama_model_get_vocab(model.get()), kind, data, text);
             },
@@ -181,7 +182,8 @@ void bind_engine(nb::module_& m) {
             "Whether the whole text satisfies the constraint, in this model's tokens.")
         .def(
             "explain",
-            [](EngineHandle& self, const std::string& kind, const std::string& data, const std::string& text) {
+            [](EngineHandle& self, const std::string& kind, const std::string& data,
+               const std::string& text) {
                 const std::shared_ptr<llama_model> model = self->open_model();
                 return explain(llama_model_get_vocab(model.get()), kind, data, text);
             },

@@ -100,8 +100,8 @@ void Generator::Impl::load_tool_templates() {
     }
     try {
         const llama_model* model = llama_get_model(context.get_llama_context());
-        tool_templates =
-            common_chat_templates_init(model, with_generic_tools(common_chat_templates_source(own), caps["supports_system_role"]));
+        tool_templates = common_chat_templates_init(
+            model, with_generic_tools(common_chat_templates_source(own), caps["supports_system_role"]));
     } catch (const std::exception& error) {
         log_warning(
             std::string("tools will not be shown to this model, its chat template takes none: ") +

@@ -44,8 +44,8 @@ constexpr const char* preamble = R"jinja(
 std::string with_generic_tools(const std::string& template_source, bool has_system_role) {
     std::string text = preamble;
     text = text.substr(1, text.size() - 2); // the line breaks of the literal
-    return std::string("{%- set xlc_has_system_role = ") + (has_system_role ? "true" : "false") + " -%}" + text +
-           template_source;
+    return std::string("{%- set xlc_has_system_role = ") + (has_system_role ? "true" : "false") + " -%}" +
+           text + template_source;
 }
 
 } // namespace xlc

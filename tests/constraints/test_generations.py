@@ -1,0 +1,77 @@
+"""Answers at temperature 1 of a model that would rather say something else: each matches, or says it was cut off."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import jsonschema
+import pytest
+
+import xlc_core as xlc
+from constraints.generated_schemas import make_schema
+
+MAX_TOKENS = 160
+
+
+@dataclass
+class Outcome:
+    """What became of all answers."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[tuple[int, str, str]] = field(default_factory=list)
+
+
+def generate(engine: xlc.Engine, n_schemas: int, n_each: int, n_at_once: int) -> Outcome:
+    validators = [
+        jsonschema.Draft202012Validator(
+            make_schema(seed), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        )
+        for seed in range(n_schemas)
+    ]
+    outcome = Outcome()
+
+    def ask(number: int) -> tuple[int, Any]:
+        seed = number % n_schemas
+        prompt = f"Fill in this record, number {number}, as JSON."
+        answer = engine.chat(prompt, constraint=make_schema(seed), temperature=1.0, seed=number, max_tokens=MAX_TOKENS)
+        return seed, answer
+
+    with ThreadPoolExecutor(n_at_once) as pool:
+        for seed, answer in pool.map(ask, range(n_schemas * n_each)):
+            outcome.counts[answer.finish_reason] += 1
+            reason = complaint(validators[seed], answer)
+            if reason:
+                outcome.wrong.append((seed, reason, answer.text))
+    return outcome
+
+
+def complaint(validator: jsonschema.Draft202012Validator, answer: Any) -> str:
+    """Why an answer is wrong; nothing when it is right, or cut off and says so."""
+    if answer.finish_reason == "length":
+        return "" if answer.usage.completion_tokens == MAX_TOKENS else "it claims to be cut off"
+    if answer.finish_reason != "stop":
+        return f"it ends with {answer.finish_reason}"
+    try:
+        value = json.loads(answer.text)
+    except ValueError as error:
+        return f"it is no JSON: {error}"
+    return "; ".join(error.message for error in validator.iter_errors(value))
+
+
+def test_answers_match_whatever_the_model_would_rather_say(engine: xlc.Engine) -> None:
+    outcome = generate(engine, n_schemas=20, n_each=2, n_at_once=4)
+    assert not outcome.wrong
+    assert outcome.counts["stop"] >= 28
+
+
+@pytest.mark.soak
+def test_a_thousand_answers_match(engine: xlc.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = generate(engine, n_schemas=100, n_each=10, n_at_once=8)
+    with capsys.disabled():
+        print(f"\n1,000 answers over 100 schemas: {dict(outcome.counts)}, {len(outcome.wrong)} wrong")
+    assert not outcome.wrong
+    assert outcome.counts["stop"] >= 800
