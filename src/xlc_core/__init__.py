@@ -28,6 +28,7 @@ from xlc_core.errors import (
 from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, TextDelta, ToolCallDelta
 from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall
 from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
+from xlc_core.partial_json import apartial_objects, partial_objects
 from xlc_core.results import (
     Completion,
     CompletionChoice,
@@ -93,4 +94,6 @@ __all__ = [
     "Usage",
     "XllamaError",
     "acquire_engine",
+    "apartial_objects",
+    "partial_objects",
 ]

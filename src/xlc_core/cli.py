@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,9 +19,10 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from xlc_core import catalog
+from xlc_core.constraints import JsonSchema
 from xlc_core.errors import XllamaError
 
-__all__ = ["app", "models_app"]
+__all__ = ["app", "constraint_app", "models_app"]
 
 _WIDTH_IN_PIPES = 120  # a table must not be cut to a terminal's width where there is none
 
@@ -42,6 +44,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="List, fetch and find models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+constraint_app = typer.Typer(help="Find out what a constraint allows.", no_args_is_help=True)
+app.add_typer(constraint_app, name="constraint")
 
 Name = Annotated[str, typer.Argument(help="A name of the catalog, hf:owner/repo[:quant-or-file], or a path.")]
 
@@ -94,3 +98,28 @@ def path(name: Name) -> None:
 
 def _readable(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+@constraint_app.command("check")
+def check_constraint(
+    schema: Annotated[Path, typer.Argument(help="A file with a JSON schema.", exists=True, dir_okay=False)],
+    texts: Annotated[list[Path] | None, typer.Argument(help="Files with answers.", exists=True, dir_okay=False)] = None,
+) -> None:
+    """Compile a JSON schema, and say of each file whether it would be accepted, and if not, where it goes wrong."""
+    constraint = JsonSchema(schema.read_text("utf-8"))
+    constraint.check()
+    typer.echo(f"{schema}: can be enforced")
+    refused = 0
+    for path in texts or []:
+        text = path.read_text("utf-8").strip()
+        explanation = constraint.explain(text)
+        if explanation.accepted:
+            typer.echo(f"{path}: accepted")
+            continue
+        refused += 1
+        allowed = text.encode()[: explanation.n_bytes].decode("utf-8", "ignore")
+        line, column = allowed.count("\n") + 1, len(allowed) - (allowed.rfind("\n") + 1) + 1
+        expected = " ".join(sorted(repr(token.decode("utf-8", "replace")) for token in explanation.expected)[:20])
+        typer.echo(f"{path}:{line}:{column}: refused after {allowed[-30:]!r}; allowed there: {expected or 'nothing'}")
+    if refused:
+        raise typer.Exit(1)

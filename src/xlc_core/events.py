@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from xlc_core.results import Completion, TokenLogprob
 
@@ -70,9 +71,18 @@ class PromptProgress:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event of every stream that ends by itself: the whole result."""
+    """The last event of every stream that ends by itself: the whole result.
+
+    Attributes:
+        completion: what ``chat`` or ``complete`` would have returned.
+    """
 
     completion: Completion
+
+    @property
+    def parsed(self) -> Any:
+        """What the constraint makes of the text; as CompletionChoice.parsed."""
+        return self.completion.parsed
 
 
 Event = TextDelta | ReasoningDelta | ToolCallDelta | PromptProgress | Finished

@@ -1,7 +1,7 @@
 """Formats of JSON schemas as regular expressions, where llguidance's own take what is not of the format.
 
-Its dates allow 29 February in every year, its times a leap second in every minute, and its IPv6 addresses
-leave out those that end in an IPv4 address.
+Its dates allow 29 February in every year, its times a leap second in every minute, its host names any length and labels
+that only look like IDNA's; its IPv6 addresses leave out those that end in an IPv4 address.
 """
 
 from __future__ import annotations
@@ -42,10 +42,19 @@ def _ipv6() -> str:
     return "(?:" + "|".join(ways) + ")"
 
 
+def _hostname() -> str:
+    """Labels without "--" in the third place: whether such a one is valid cannot be seen without decoding it."""
+    char, inner = "[0-9A-Za-z]", "[0-9A-Za-z-]"
+    long_label = f"{inner}(?:{char}{inner}|-{char}){inner}{{0,58}}{char}"
+    label = f"{char}(?:{char}|{inner}{char}|{inner}(?:{char}{char}|-{char})|{long_label})?"
+    return f"{label}(?:[.]{label})*"
+
+
 PATTERNS = {
     "date": f"^{_DATE}$",
     "time": f"^{_TIME}$",
     "date-time": f"^{_DATE}[Tt]{_TIME}$",
+    "hostname": f"^{_hostname()}$",
     "ipv6": f"^{_ipv6()}$",
 }
 MAX_LENGTHS = {"hostname": 253}

@@ -170,7 +170,7 @@ class _Rewriting:
                 more.append({"pattern": schema_formats.PATTERNS[name]})
             else:
                 schema["pattern"] = schema_formats.PATTERNS[name]
-        elif name in schema_formats.MAX_LENGTHS:
+        if name in schema_formats.MAX_LENGTHS:
             limit = schema_formats.MAX_LENGTHS[name]
             schema["maxLength"] = min(limit, schema.get("maxLength", limit))
 

@@ -117,7 +117,11 @@ def test_random_schemas_accept_nothing_that_is_not_valid(seed: int) -> None:
             ['"::"', '"::1"', '"1::d6:192.168.0.1"', '"1:2:3:4:5:6:7::"', '"::ffff:1.2.3.4"', '"1:2:3:4:5:6:7:8"'],
             ['"1"', '":::"', '"1:2:3:4:5:6:7:8:9"', '"1::2::3"', '"::1.2.3.256"', '"1:2:3:4:5:6:7::8"'],
         ),
-        ({"format": "hostname"}, [f'"{"a." * 126}a"'], [f'"{"a." * 127}a"']),
+        (
+            {"format": "hostname"},
+            [f'"{"a." * 126}a"', f'"{"a" * 63}.b-c.a--b.d"', '"a-b"', '"1.2"', '"aa-a"'],
+            [f'"{"a." * 127}a"', f'"{"a" * 64}"', '"xn--a"', '"ab--c"', '"a-"', '"-a"', '"a..b"', '"a."', '""'],
+        ),
     ],
 )  # fmt: skip
 def test_keywords_that_are_said_in_others(schema: dict[str, Any], accepted: list[str], refused: list[str]) -> None:
