@@ -27,6 +27,10 @@ set(LLAMA_BUILD_UI OFF)
 set(LLAMA_USE_PREBUILT_UI OFF)
 set(LLAMA_OPENSSL OFF)
 set(LLAMA_TOOLS_INSTALL OFF)
+# ggml's own thread pools instead of OpenMP: every thread that computes (a generation loop and a retrieval worker
+# per engine) would get an OpenMP team of its own, and when these together outnumber the processors, libgomp lets
+# its threads sleep at every barrier. It halved the speed of generation here (docs/building.md).
+set(GGML_OPENMP OFF CACHE BOOL "compute with OpenMP")
 set(GGML_CCACHE OFF) # cmake/ccache.cmake has chosen the launcher
 option(GGML_NATIVE "optimise for this machine's processor; turn off for wheels that travel" ON)
 add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)

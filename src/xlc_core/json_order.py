@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["accepted_in_some_order"]
 
 MAX_TRIES = 200
+MAX_BYTES = 100_000  # read in all tries; llguidance reads some 100,000 to 500,000 in a second
 
 
 class _Object:
@@ -112,6 +113,7 @@ class _Search:
         self._explain = explain
         self._value = value
         self._n_left = MAX_TRIES
+        self._n_bytes_left = MAX_BYTES
 
     def succeeds(self) -> bool:
         """Say whether an order was found that is accepted."""
@@ -120,7 +122,8 @@ class _Search:
             found = self._explain(written.text)
             if found.accepted:
                 return True
-            stuck = next((key for key in written.keys if key.start <= found.n_bytes < key.end), None)
+            # At a key, or at the comma in front of it where the object could only end.
+            stuck = next((key for key in written.keys if key.start - (key.index > 0) <= found.n_bytes < key.end), None)
             if stuck is None or not self._move(stuck, found, written.text.encode()):
                 return False
 
@@ -141,9 +144,10 @@ class _Search:
 
     def _gets_past(self, stuck: _Key, source: int, target: int, n_bytes: int) -> bool:
         """Try a move; undo it unless the text is then accepted that far."""
-        if self._n_left <= 0:
+        if self._n_left <= 0 or self._n_bytes_left <= 0:
             return False
         self._n_left -= 1
+        self._n_bytes_left -= n_bytes
         entries = stuck.owner.entries
         before = list(entries)
         entries.insert(target, entries.pop(source))

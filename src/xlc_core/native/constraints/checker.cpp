@@ -179,6 +179,13 @@ explain(const llama_vocab* vocab, const std::string& kind, const std::string& da
         found.n_bytes += text_of(*tokenizer, token).size();
         ++n_consumed;
     }
+    // A matcher that has given up (a limit of llguidance's, say) takes nothing more: no answer of the text.
+    const std::string reason = llg::matcher_error(matcher.get());
+    if (!reason.empty()) {
+        throw Error(
+            ErrorKind::constraint, "the constraint cannot be followed beyond byte " +
+                                       std::to_string(found.n_bytes) + " of the text: " + readable(reason));
+    }
     found.complete = api.matcher_is_accepting(matcher.get());
     found.accepted = found.complete && n_consumed == tokens.size();
     if (!found.accepted) {

@@ -194,6 +194,9 @@ llg::MatcherPtr LlgTokenizer::new_matcher(const char* kind, const char* data) co
     init.log_buffer_level = 0;
     init.log_stderr_level = 0; // a library does not write to the process's stderr
     init.limits.verbose_errors = false;
+    // A step lasts until the next mask, and where the tokens that are drawn fit anyway none is computed: the
+    // default of 200,000 breaks off long answers to large schemas. This is 70 ms of work at most.
+    init.limits.step_lexer_fuel = 1'000'000;
     llg::MatcherPtr matcher;
     // llguidance recurses along chains of rules and of $ref, kilobytes for each.
     on_deep_stack([&] { matcher.reset(api.new_matcher(&init, kind, data)); });

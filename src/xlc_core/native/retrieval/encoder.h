@@ -6,6 +6,7 @@
 #include "retrieval/retriever_options.h"
 #include "retrieval/tokenizing.h"
 
+#include <ggml-cpu.h>
 #include <llama.h>
 
 #include <cstddef>
@@ -50,6 +51,9 @@ public:
     void encode(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
 
 private:
+    struct FreeThreadpool {
+        void operator()(ggml_threadpool* threadpool) const { ggml_threadpool_free(threadpool); }
+    };
     struct FreeContext {
         void operator()(llama_context* context) const { llama_free(context); }
     };
@@ -72,6 +76,8 @@ private:
     size_t n_batch_tokens_;
     size_t n_batch_sequences_;
 
+    // Before the context, which uses it to its end. Without one ggml starts its threads anew for every pass.
+    std::unique_ptr<ggml_threadpool, FreeThreadpool> threadpool_;
     std::unique_ptr<llama_context, FreeContext> context_;
     size_t capacity_ = 0;           // tokens that the context holds
     bool splits_sequences_ = false; // causal with a KV cache: a long text may take several passes

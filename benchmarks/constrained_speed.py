@@ -1,0 +1,112 @@
+"""How fast constrained answers of SmolLM2 are generated, against free ones of as many tokens, in turns."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from settings import Settings
+from tables import spread, write_section
+
+import xlc_core as xlc
+from constraints import RESULTS, TITLE
+
+PROMPT = "Describe a person as JSON, with all details you can think of."
+WARM_UP_ROUNDS = 2
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 3, "maxLength": 40},
+        "age": {"type": "integer", "minimum": 0, "maximum": 120},
+        "email": {"type": "string", "format": "email"},
+        "city": {"type": "string", "maxLength": 40},
+        "biography": {"type": "string", "minLength": 60, "maxLength": 200},
+        "skills": {"type": "array", "items": {"type": "string", "maxLength": 20}, "minItems": 2, "maxItems": 4},
+        "active": {"type": "boolean"},
+        "score": {"type": "number", "minimum": 0, "maximum": 10},
+        "joined": {"type": "string", "format": "date"},
+        "level": {"enum": ["junior", "senior", "principal"]},
+    },
+    "additionalProperties": False,
+}
+SCHEMA["required"] = list(SCHEMA["properties"])
+
+
+@dataclass
+class Figures:
+    """Tokens per second of one side, a round each.
+
+    Attributes:
+        generation: by the engine's own timings, without the prompt.
+        whole: of the whole call.
+    """
+
+    generation: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+
+    def add(self, completion: xlc.Completion, seconds: float) -> None:
+        """Note a round."""
+        self.generation.append(completion.timings.generation_tokens_per_second)
+        self.whole.append(completion.usage.completion_tokens / seconds)
+
+
+def measure(engine: xlc.Engine, n_rounds: int, temperature: float) -> tuple[Figures, Figures, list[int]]:
+    """Give the figures without and with a constraint, and the length of each round's answers."""
+    free, constrained, lengths = Figures(), Figures(), []
+    constraint = xlc.JsonSchema(SCHEMA)
+    for number in range(-WARM_UP_ROUNDS, n_rounds):
+        # One seed for both sides and a prompt that is never cached, so that only the constraint differs.
+        common: dict[str, Any] = {"temperature": temperature, "seed": number + 100, "cache_prompt": False}
+        start = time.perf_counter()
+        bound = engine.chat(PROMPT, constraint=constraint, max_tokens=400, **common)
+        bound_seconds = time.perf_counter() - start
+        n_tokens = bound.usage.completion_tokens
+        start = time.perf_counter()
+        unbound = engine.chat(PROMPT, max_tokens=n_tokens, ignore_eos=True, **common)
+        unbound_seconds = time.perf_counter() - start
+        if number >= 0:
+            constrained.add(bound, bound_seconds)
+            free.add(unbound, unbound_seconds)
+            lengths.append(n_tokens)
+    return free, constrained, lengths
+
+
+def ratio(constrained: list[float], free: list[float]) -> str:
+    return spread([ours / theirs for ours, theirs in zip(constrained, free, strict=True)], 3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="rounds that count (default: %(default)s)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="default: %(default)s")
+    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{RESULTS.name}")
+    options = parser.parse_args()
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=1) as engine:
+        free, constrained, lengths = measure(engine, options.rounds, options.temperature)
+    rows = [
+        "| | without | with | ratio | target |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        f"| tokens/s of generation | {spread(free.generation, 1)} | {spread(constrained.generation, 1)} | "
+        f"{ratio(constrained.generation, free.generation)} | ≥ 0.95 |",
+        f"| tokens/s of the whole call, with prompt and compilation | {spread(free.whole, 1)} | "
+        f"{spread(constrained.whole, 1)} | {ratio(constrained.whole, free.whole)} | |",
+    ]
+    text = (
+        "## Speed of constrained generation\n\nSmolLM2-135M-Instruct writes an object of 10 fields, "
+        f"{options.rounds} rounds at temperature {options.temperature:g}, {min(lengths)}–{max(lengths)} tokens; "
+        "each followed by an answer of as many tokens without the constraint.\n"
+        "Medians, least and greatest in brackets; ratios are taken within a round.\n\n"
+        "    python benchmarks/constrained_speed.py\n\n" + "\n".join(rows) + f"\n\n{Settings().machine}"
+    )
+    print(text)
+    if options.write:
+        if not RESULTS.exists():
+            Path(RESULTS).write_text(TITLE, "utf-8")
+        write_section(RESULTS, "speed", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Running contenders in turns, each in a process of its own, and noticing when other programs disturbed one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from peers import CACHE, HERE, UnavailableError, interpreter, version_of
+from settings import Settings
+
+ANSWER_TIMEOUT = 600  # seconds; a load or a measurement that takes longer is given up
+
+# What one measurement gives: "wall" is the figure, "timings" the peer's own, where it has one.
+Measurement = dict[str, Any]
+
+
+class Worker:
+    """One of workers/*.py, running: a peer with its models loaded, that measures on command."""
+
+    def __init__(self, python: Path, script: str, settings: dict[str, Any]) -> None:
+        logs = CACHE / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self._name = script
+        self._log = logs / f"{script}.log"
+        with self._log.open("w") as log:
+            try:
+                self._process = subprocess.Popen(
+                    [str(python), str(HERE / "workers" / f"{script}.py")],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    encoding="utf-8",
+                )
+            except OSError as error:
+                raise UnavailableError(f"{script} does not start: {error.strerror}") from None
+        try:
+            self._answer(settings)
+        except UnavailableError:
+            self.close()
+            raise
+
+    def __call__(self, task: str) -> Measurement:
+        """Measure.
+
+        Raises:
+            UnavailableError: the worker reports an error or has died.
+        """
+        return self._answer({"task": task})
+
+    def _answer(self, command: dict[str, Any]) -> Measurement:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        timer = threading.Timer(ANSWER_TIMEOUT, process.kill)
+        timer.start()
+        try:
+            process.stdin.write(json.dumps(command) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except OSError:
+            line = ""
+        finally:
+            timer.cancel()
+        if not line:
+            raise UnavailableError(f"{self._name} ended with code {process.wait()}: {self._last_words()}")
+        answer: Measurement = json.loads(line)
+        if "error" in answer:
+            raise UnavailableError(answer["error"])
+        return answer
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text("utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else "no message"
+
+    def close(self) -> None:
+        """End the process."""
+        with suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr]
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@dataclass
+class Contender:
+    """A row of a table, and what was measured for it, one per round.
+
+    Attributes:
+        name: what the table calls it.
+        measure: runs it once.
+        target: the ratio to the first row that is expected, if any.
+        error: why it is skipped.
+        rounds: measurements, in the order of the rounds.
+    """
+
+    name: str
+    measure: Callable[[], Measurement]
+    target: float | None = None
+    error: str = ""
+    rounds: list[Measurement] = field(default_factory=list)
+
+    def figures(self, key: str) -> list[float]:
+        """One figure of every round."""
+        return [round_[key] for round_ in self.rounds if key in round_]
+
+
+def unavailable(name: str, error: object, target: float | None = None) -> Contender:
+    """A row that says why there is nothing in it."""
+    return Contender(name, dict, target, error=str(error))
+
+
+class Peer:
+    """A worker with its name, or why there is none; gives rows of either kind."""
+
+    def __init__(self, peer: str, script: str, work: dict[str, Any], settings: Settings) -> None:
+        """Install the peer if need be and start its worker.
+
+        Args:
+            peer: which of peers.REQUIREMENTS; empty for xllama itself, which this interpreter has.
+            script: which of workers/.
+            work: the worker's settings.
+            settings: names interpreters that are ready.
+        """
+        self.worker: Worker | None = None
+        self.name = peer
+        self.error = ""
+        try:
+            python = Path(sys.executable)
+            if peer:
+                python = interpreter(peer, settings.ready_peers)
+                self.name = f"{peer} {version_of(python, peer)}".strip()
+            self.worker = Worker(python, script, work)
+        except UnavailableError as error:
+            self.error = str(error)
+
+    def row(self, name: str, task: str, target: float | None = None) -> Contender:
+        """A row whose name follows the peer's."""
+        if self.worker is None:
+            return unavailable(self.name + name, self.error, target)
+        worker = self.worker
+        return Contender(self.name + name, lambda: worker(task), target)
+
+    def close(self) -> None:
+        """End the worker."""
+        if self.worker is not None:
+            self.worker.close()
+
+
+def run_rounds(contenders: list[Contender], n_rounds: int, others_limit: float, retries: int) -> None:
+    """Measure A B C …, A B C …: drift of the machine then meets all alike.
+
+    Args:
+        contenders: the rows; a row that fails is skipped from then on.
+        n_rounds: rounds that count. One before them warms up.
+        others_limit: a measurement during which other programs took more than this share of the processors is
+            repeated.
+        retries: how often; of all tries the least disturbed counts.
+    """
+    for number in range(-1, n_rounds):
+        for contender in contenders:
+            if contender.error:
+                continue
+            try:
+                measurement = _least_disturbed(contender.measure, others_limit, retries if number >= 0 else 0)
+            except UnavailableError as error:
+                contender.error = str(error)
+                continue
+            if number >= 0:
+                contender.rounds.append(measurement)
+                _report(contender.name, number, measurement)
+
+
+def _report(name: str, number: int, measurement: Measurement) -> None:
+    others = measurement["others"]
+    figure = measurement["wall"]
+    print(f"  round {number + 1}: {name}: {figure:.1f} (others {others:.0%})", file=sys.stderr, flush=True)
+
+
+def _least_disturbed(measure: Callable[[], Measurement], others_limit: float, retries: int) -> Measurement:
+    best: Measurement = {}
+    for _ in range(retries + 1):
+        start, busy, own = time.perf_counter(), _busy_seconds(), _own_seconds()
+        measurement = measure()
+        elapsed = (time.perf_counter() - start) * (psutil.cpu_count() or 1)
+        others = max(0.0, (_busy_seconds() - busy) - (_own_seconds() - own)) / elapsed
+        if not best or others < best["others"]:
+            best = {**measurement, "others": others}
+        if best["others"] <= others_limit:
+            break
+    return best
+
+
+def _busy_seconds() -> float:
+    """Processor seconds that the machine has been busy, stolen ones of a virtual machine included."""
+    times = psutil.cpu_times()._asdict()
+    names = ("user", "nice", "system", "irq", "softirq", "steal", "interrupt", "dpc")
+    return float(sum(times.get(name, 0.0) for name in names))
+
+
+def _own_seconds() -> float:
+    """Those that went to this process, its workers and the programs it has run."""
+    me = psutil.Process()
+    mine = me.cpu_times()
+    total = mine.user + mine.system + getattr(mine, "children_user", 0) + getattr(mine, "children_system", 0)
+    for child in me.children(recursive=True):
+        with suppress(psutil.Error):
+            times = child.cpu_times()
+            total += times.user + times.system
+    return float(total)

