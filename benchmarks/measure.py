@@ -159,7 +159,7 @@ class Peer:
 
 
 def run_rounds(contenders: list[Contender], n_rounds: int, others_limit: float, retries: int) -> None:
-    """Measure A B C …, A B C …: drift of the machine then meets all alike.
+    """Measure A B C …, B C … A, C … A B: drift of the machine then meets all alike.
 
     Args:
         contenders: the rows; a row that fails is skipped from then on.
@@ -169,7 +169,8 @@ def run_rounds(contenders: list[Contender], n_rounds: int, others_limit: float, 
         retries: how often; of all tries the least disturbed counts.
     """
     for number in range(-1, n_rounds):
-        for contender in contenders:
+        first = number % len(contenders)
+        for contender in contenders[first:] + contenders[:first]:
             if contender.error:
                 continue
             try:
