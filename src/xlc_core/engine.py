@@ -12,10 +12,11 @@ from typing import Any
 
 from typing_extensions import Self, Unpack
 
-from xlc_core import _native, catalog, logging_bridge, opening
+from xlc_core import _native, catalog, logging_bridge, opening, template_checks
+from xlc_core.answer_tool import AnswerTool
 from xlc_core.constraints import Constraint, to_constraint, with_thinking
 from xlc_core.conversion import MessageLike, ToolLike, check_text, to_chat_request, to_generation_request
-from xlc_core.errors import UnsupportedFeatureError
+from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 from xlc_core.options import (
     ChatKwargs,
     ChatOptions,
@@ -100,7 +101,8 @@ class Engine(RetrievalMethods):
         Args:
             messages: Message objects, dictionaries in OpenAI's form, or one user's text. A chat that ends with an
                 assistant's message is continued where that ends.
-            **options: fields of ChatOptions: sampling, tools, constraint, timeout…
+            **options: fields of ChatOptions: sampling, tools, constraint, timeout… With tools and a JSON schema the
+                answer is a call of a tool or fits the schema, as the model chooses.
 
         Raises:
             InvalidRequestError: an option, message or tool is wrong; nothing was run.
@@ -178,7 +180,13 @@ class Engine(RetrievalMethods):
 
     def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:
         """Write out the prompt that the model's template makes of a chat."""
-        return self._native.render(to_chat_request(messages, ChatOptions.checked(**options))).prompt
+        checked = ChatOptions.checked(**options)
+        answer_tool = AnswerTool.wanted_by(checked)
+        chat = to_chat_request(messages, checked if answer_tool is None else answer_tool.applied_to(checked))
+        try:
+            return self._native.render(chat).prompt
+        except InvalidRequestError as error:
+            raise template_checks.naming_the_message(self._native, chat, error) from None
 
     # Constraints
 
@@ -247,13 +255,21 @@ class Engine(RetrievalMethods):
 
     def _chat(self, messages: str | Sequence[MessageLike], kwargs: ChatKwargs, *, stream: bool) -> Callable[[], Pump]:
         options = ChatOptions.checked(**kwargs)
-        return self._submitter(options, to_chat_request(messages, options), "", stream)
+        answer_tool = AnswerTool.wanted_by(options)
+        if answer_tool is not None:
+            options = answer_tool.applied_to(options)
+        return self._submitter(options, to_chat_request(messages, options), "", stream, answer_tool)
 
     def _completion(self, prompt: str, kwargs: CompletionKwargs, *, stream: bool) -> Callable[[], Pump]:
         return self._submitter(CompletionOptions.checked(**kwargs), None, prompt, stream)
 
     def _submitter(
-        self, options: CompletionOptions, chat: _native.ChatRequest | None, prompt: str, stream: bool
+        self,
+        options: CompletionOptions,
+        chat: _native.ChatRequest | None,
+        prompt: str,
+        stream: bool,
+        answer_tool: AnswerTool | None = None,
     ) -> Callable[[], Pump]:
         """Check everything that can be checked now; what is returned queues the request."""
         constraint = None if options.constraint is None else to_constraint(options.constraint)
@@ -262,7 +278,14 @@ class Engine(RetrievalMethods):
         deadline = Deadline(options.timeout)
 
         def submit() -> Pump:
-            return Pump(self._native.submit(request), options.n, self.info.name, constraint, deadline)
+            try:
+                if chat is not None:
+                    template_checks.check_nothing_is_lost(self._native, chat)
+                generation = self._native.submit(request)
+            except InvalidRequestError as error:
+                raise template_checks.naming_the_message(self._native, chat, error) from None
+            name = self.info.name
+            return Pump(generation, options.n, name, constraint, deadline, self.count_tokens, answer_tool)
 
         return submit
 

@@ -52,11 +52,13 @@ class Usage:
         prompt_tokens: tokens in the prompt, cached ones included.
         completion_tokens: tokens generated, over all ``n`` answers.
         cached_tokens: prompt tokens that were not computed again.
+        reasoning_tokens: of the completion, those of the thinking, over all ``n`` answers, as the tokenizer splits it.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:

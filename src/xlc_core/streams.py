@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -11,12 +12,13 @@ from typing_extensions import Self
 
 from xlc_core import _native
 from xlc_core.conversion import to_choice, to_token_logprob
-from xlc_core.errors import RequestCancelledError
+from xlc_core.errors import EngineClosedError, RequestCancelledError
 from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, TextDelta, ToolCallDelta
 from xlc_core.results import Completion, CompletionChoice, Usage
 from xlc_core.waiting import AsyncWaiter, Deadline, wait_ready
 
 if TYPE_CHECKING:
+    from xlc_core.answer_tool import AnswerTool
     from xlc_core.constraints import Constraint
 
 __all__ = ["AsyncEventStream", "EventStream", "Pump"]
@@ -27,9 +29,10 @@ _Kind = _native.EventKind
 class _Collector:
     """Turns native events into ours and gathers what the last one, Finished, needs."""
 
-    def __init__(self, n: int, model: str, constraint: Constraint | None) -> None:
+    def __init__(self, n: int, model: str, constraint: Constraint | None, count_tokens: Callable[[str], int]) -> None:
         self._model = model
         self._constraint = constraint
+        self._count_tokens = count_tokens
         self._choices: list[CompletionChoice | None] = [None] * n
         self._texts = [""] * n
         self._reasonings = [""] * n
@@ -57,10 +60,20 @@ class _Collector:
             prompt_tokens=result.n_prompt_tokens if first else self._usage.prompt_tokens,
             completion_tokens=self._usage.completion_tokens + result.n_generated_tokens,
             cached_tokens=result.n_cached_tokens if first else self._usage.cached_tokens,
+            reasoning_tokens=self._usage.reasoning_tokens + self._n_reasoning(result),
         )
         if None in self._choices:
             return None
         return self._finished()
+
+    def _n_reasoning(self, result: _native.ChoiceResult) -> int:
+        if not result.reasoning:
+            return 0
+        if not (result.text or result.tool_calls):  # cut off while thinking
+            return result.n_generated_tokens
+        with contextlib.suppress(EngineClosedError):  # the answer came before the end, and is worth more than a count
+            return min(self._count_tokens(result.reasoning), result.n_generated_tokens)
+        return 0
 
     def cancelled(self) -> Finished:
         """What there is when the request was cancelled: the texts that had come."""
@@ -86,18 +99,23 @@ class Pump:
         model: str,
         constraint: Constraint | None,
         deadline: Deadline,
+        count_tokens: Callable[[str], int],
+        answer_tool: AnswerTool | None = None,
     ) -> None:
         self.generation = generation
         self.deadline = deadline
         self.ready: deque[Event] = deque()
         self.ended = False
-        self._collector = _Collector(n, model, constraint)
+        self._collector = _Collector(n, model, constraint, count_tokens)
+        self._answer_tool = answer_tool
 
     def take(self) -> bool:
         """Fetch what is there; whether there is an event or the end."""
         finished = self.generation.finished  # read before the events: what is added in between comes next time
         for native in self.generation.take():
             event = self._collector.read(native)
+            if event is not None and self._answer_tool is not None:
+                event = self._answer_tool.read(event)
             if event is not None:
                 self.ready.append(event)
                 self.ended = self.ended or isinstance(event, Finished)

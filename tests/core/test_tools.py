@@ -168,7 +168,7 @@ def test_tools_are_counted(engine: xlc.Engine) -> None:
         ({"tools": [ZONE, ZONE]}, "two tools are called 'get_time'"),
         ({"tool_choice": "required"}, "needs at least one tool"),
         ({"tool_choice": "get_time"}, "names 'get_time', the tools given are: none"),
-        ({"tools": [ZONE], "constraint": xlc.Regex("a+")}, "a constraint and tools cannot both"),
+        ({"tools": [ZONE], "constraint": xlc.Regex("a+")}, "tools and a Regex cannot both"),
         ({"tools": [{"name": ""}]}, "name"),
     ],
 )
@@ -259,6 +259,7 @@ def test_thinking_is_kept_apart_from_the_answer(templates: Path) -> None:
         answer = engine.chat("Well?", **options)
         assert answer.reasoning
         assert answer.text == ""
+        assert answer.usage.reasoning_tokens == answer.usage.completion_tokens == 8
         events = list(engine.stream_chat("Well?", **options))
     assert "".join(e.text for e in events if isinstance(e, xlc.ReasoningDelta)) == answer.reasoning
     finished = events[-1]
@@ -271,6 +272,7 @@ def test_a_constraint_holds_the_answer_and_leaves_the_thinking_free(thinker: xlc
     constraint = xlc.Choice("yes", "no")
     for seed in range(4):
         answer = thinker.chat("Well?", constraint=constraint, thinking=thinking, max_tokens=24, seed=seed)
+        assert bool(answer.usage.reasoning_tokens) == bool(answer.reasoning)
         cut_while_thinking = thinking and answer.finish_reason == "length" and answer.reasoning and not answer.text
         assert cut_while_thinking or answer.text.strip() in ("yes", "no")
 
