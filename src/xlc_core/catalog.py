@@ -39,6 +39,7 @@ __all__ = [
     "ResolvedModel",
     "cache_dir",
     "entries",
+    "find_local",
     "is_cached",
     "pull",
     "resolve",
@@ -185,6 +186,25 @@ def is_cached(name: str) -> bool:
     if name not in catalog:
         raise ModelNotFoundError(_unknown(name, catalog))
     return _present(catalog[name]) is not None
+
+
+def find_local(model: str | Path | None) -> Path | None:
+    """Return a model's file if it is on this disk, ready to be loaded. Never uses the network.
+
+    Args:
+        model: as ``resolve`` takes it.
+
+    Raises:
+        InvalidRequestError: a catalog file of the user's cannot be read, or an ``hf:`` text is malformed.
+    """
+    model = model or os.environ.get("XLLAMA_MODEL") or ""
+    if isinstance(model, str):
+        if model.startswith("hf:"):
+            return hub.cached_path(hub.HubModel.parse(model))
+        if entry := entries().get(model):
+            return _present(entry)
+    path = Path(model).expanduser()
+    return path if path.is_file() else None
 
 
 def _given(model: str | Path | None) -> str | Path:

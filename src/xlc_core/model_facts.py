@@ -1,0 +1,89 @@
+"""What is known of a model before it is loaded, from the head of its file: frameworks ask when they build a model."""
+
+from __future__ import annotations
+
+import functools
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from xlc_core import _native, catalog, hardware, opening
+from xlc_core.options import EngineOptions
+
+__all__ = ["ModelFacts", "read_facts"]
+
+_TEMPLATE_KEY = b"tokenizer.chat_template"
+_STRING = 8  # GGUF's number of the type
+_THINKING = ("enable_thinking", "<think>", "[THINK]", "<|channel|>analysis")
+"""What the templates of models that think have in them."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model's file says of it.
+
+    Attributes:
+        n_ctx: tokens that one request may hold, prompt and answer together, if the model is loaded now.
+        has_chat_template: whether the file, or the options, bring a chat template.
+        supports_thinking: whether that template has a place for thinking.
+        can_generate: whether the model writes text.
+    """
+
+    n_ctx: int
+    has_chat_template: bool
+    supports_thinking: bool
+    can_generate: bool
+
+
+def read_facts(options: EngineOptions) -> ModelFacts | None:
+    """Read what a model's file says, without loading it. Uses no network.
+
+    Args:
+        options: the model and how it would be opened.
+
+    Returns:
+        the facts; None when the file is not on this disk yet.
+
+    Raises:
+        ModelLoadError: the file is no GGUF file.
+        InvalidRequestError: a catalog file of the user's cannot be read.
+    """
+    path = catalog.find_local(options.model)
+    if path is None:
+        return None
+    state = path.stat()
+    head = _read_head(path, state.st_size, state.st_mtime_ns)
+    template = options.chat_template or head.template
+    total = options.n_ctx or opening.default_n_ctx(head.file, options.n_parallel, hardware.available_memory())
+    return ModelFacts(
+        n_ctx=total if options.kv_unified else total // options.n_parallel,
+        has_chat_template=bool(template),
+        supports_thinking=any(mark in template for mark in _THINKING),
+        can_generate=head.file.causal,
+    )
+
+
+@dataclass(frozen=True)
+class _Head:
+    file: _native.ModelFile
+    template: str
+
+
+@functools.lru_cache(maxsize=32)
+def _read_head(path: Path, size: int, mtime_ns: int) -> _Head:
+    """Read a file's head once for as long as the file stays as it is, which size and time tell."""
+    file = _native.read_model_file(str(path))
+    return _Head(file, _chat_template(path) if file.has_chat_template else "")
+
+
+def _chat_template(path: Path) -> str:
+    """Find the template among the metadata: the length of its key stands before the key, its type and length after it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        entry = struct.pack("<Q", len(_TEMPLATE_KEY)) + _TEMPLATE_KEY + struct.pack("<I", _STRING)
+        found = content.find(entry)
+        if found < 0:
+            return ""
+        start = found + len(entry) + 8
+        (length,) = struct.unpack("<Q", content[start - 8 : start])
+        return content[start : start + length].decode("utf-8", "replace")
