@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from xlc_core import engine_user
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.testing import ScriptedEngine
-from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker, engine_access, errors
+from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker, errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ class FakeLease:
 @pytest.fixture
 def leases(monkeypatch: pytest.MonkeyPatch) -> list[FakeLease]:
     made: list[FakeLease] = []
-    monkeypatch.setattr(engine_access, "acquire_engine", lambda model, **options: FakeLease(made, model, options))
+    monkeypatch.setattr(engine_user, "acquire_engine", lambda model, **options: FakeLease(made, model, options))
     return made
 
 
@@ -119,7 +120,7 @@ def test_a_missing_model_is_langchain_s_error(monkeypatch: pytest.MonkeyPatch) -
     def acquire(model: str, **options: Any) -> None:
         raise ModelNotFoundError(f"no {model}")
 
-    monkeypatch.setattr(engine_access, "acquire_engine", acquire)
+    monkeypatch.setattr(engine_user, "acquire_engine", acquire)
     for adapter in (ChatXLlama, XLlamaEmbeddings, XLlamaReranker):
         with pytest.raises(errors.ModelNotFoundError, match=r"no a\.gguf"):
             adapter(model="a.gguf").load()
