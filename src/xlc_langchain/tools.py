@@ -8,9 +8,10 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import BaseModel
 
 from xlc_core import InvalidRequestError, JsonObject, JsonSchema, Tool
+from xlc_core.tool_choice import to_tool_choice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 __all__ = ["response_format", "to_constraint", "to_engine_tools", "to_tool_choice"]
 
@@ -33,34 +34,6 @@ def _engine_tool(tool: dict[str, Any]) -> Tool:
         description=function.get("description", ""),
         parameters=function.get("parameters") or {"type": "object", "properties": {}},
     )
-
-
-def to_tool_choice(choice: str | bool | dict[str, Any] | None, names: Sequence[str]) -> str | None:
-    """Bring a tool choice into the engine's form.
-
-    Args:
-        choice: ``"auto"``, ``"none"``, ``"any"``, ``"required"`` or True for some call, a tool's
-            name, or a dictionary of OpenAI's or Anthropic's that holds one of these. None and False
-            leave it to the model.
-        names: the tools that there are.
-
-    Returns:
-        ``"auto"``, ``"none"``, ``"required"``, a tool's name, or None where nothing was chosen.
-
-    Raises:
-        InvalidRequestError: the tool that was chosen is not among the tools.
-    """
-    if isinstance(choice, dict):
-        choice = choice.get("function", choice).get("name") or choice.get("type")
-    if choice is None or choice is False:
-        return None
-    if choice is True or choice in {"any", "required"}:
-        return "required"
-    if choice not in {"auto", "none", *names}:
-        raise InvalidRequestError(
-            f"tool_choice must be auto, none, any, required or one of the tools {list(names)}, got {choice!r}"
-        )
-    return choice
 
 
 def response_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
