@@ -78,7 +78,7 @@ def _read_head(path: Path, size: int, mtime_ns: int) -> _Head:
 
 
 def _chat_template(path: Path) -> str:
-    """Find the template among the metadata: the length of its key stands before the key, its type and length after it."""
+    """Find the template among the metadata: its key follows the length of that, and its type and length the key."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         entry = struct.pack("<Q", len(_TEMPLATE_KEY)) + _TEMPLATE_KEY + struct.pack("<I", _STRING)
         found = content.find(entry)

@@ -1,49 +1,39 @@
 """ChatXLlama: a GGUF chat model inside this process, as a LangChain chat model."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils import from_env
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import AfterValidator, Field, model_validator
-from typing_extensions import Self
+from pydantic import PrivateAttr
 
-from xlc_core import InvalidRequestError, SamplingOptions
-from xlc_langchain.engine_access import EngineUser, as_text
+from xlc_core import Engine, EngineOptions, InvalidRequestError, Message
+from xlc_core.model_facts import read_facts
 from xlc_langchain.errors import langchain_errors
+from xlc_langchain.generation import Generating, one_answer
 from xlc_langchain.messages import to_engine_messages
+from xlc_langchain.profile import to_profile
 from xlc_langchain.results import PROVIDER, to_chat_result, to_chunk
-from xlc_langchain.structured import json_parser, tool_parser, with_parser
+from xlc_langchain.stream_events import EventWriter, message_id
+from xlc_langchain.structured import described, json_parser, show_schema, tool_parser, with_parser
 from xlc_langchain.tools import response_format, to_constraint, to_engine_tools, to_tool_choice
+
+if TYPE_CHECKING:
+    from langchain_protocol.protocol import MessagesData
 
 __all__ = ["ChatXLlama"]
 
-_SAMPLING = (
-    "temperature",
-    "max_tokens",
-    "seed",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repeat_penalty",
-    "frequency_penalty",
-    "presence_penalty",
-    "stop",
-    "logprobs",
-)
-_ENGINE = ("model", "n_ctx", "engine_options")
-_REQUEST = ("thinking", "template_kwargs", "timeout")
+_Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
 
-class ChatXLlama(EngineUser, BaseChatModel):
+class ChatXLlama(Generating, BaseChatModel):
     """A chat model that llama.cpp runs inside this process: no server, no port.
 
     Building one loads nothing. The model is loaded on first use, or by ``load()``; every adapter of
@@ -62,98 +52,53 @@ class ChatXLlama(EngineUser, BaseChatModel):
         'Blue'
     """
 
-    model: Annotated[str | Path | None, AfterValidator(as_text)] = Field(
-        default_factory=from_env("XLLAMA_MODEL", default=None)
-    )
-    """A path, a catalog name, or ``hf:owner/repo[:quant-or-file]``; else ``$XLLAMA_MODEL``."""
-
-    temperature: float | None = None
-    """Randomness; 0 takes the likeliest token."""
-
-    max_tokens: int | None = 1024
-    """Tokens to generate at most; None: until the model stops or the context is full."""
-
-    seed: int | None = None
-    """Makes sampling repeatable."""
-
-    top_p: float | None = None
-    """Keep the likeliest tokens that together reach this probability."""
-
-    top_k: int | None = None
-    """Keep the k likeliest tokens."""
-
-    min_p: float | None = None
-    """Drop tokens less likely than this share of the likeliest."""
-
-    repeat_penalty: float | None = None
-    """Divides the logits of repeated tokens."""
-
-    frequency_penalty: float | None = None
-    """Subtracted from a token's logit per earlier occurrence."""
-
-    presence_penalty: float | None = None
-    """Subtracted once from the logit of a token that occurred."""
-
-    stop: list[str] | None = None
-    """Texts that end the answer; a call's own ``stop`` replaces them."""
-
-    logprobs: int | None = None
-    """Put tokens' log-probabilities and so many likeliest others into ``response_metadata``."""
-
-    model_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of ``xlc_core.SamplingOptions``, such as ``{"dry_multiplier": 0.8}``."""
-
     thinking: bool | None = None
     """Whether the model may think before it answers; None: as its template does by default."""
 
     template_kwargs: dict[str, Any] | None = None
     """Variables for the model's chat template."""
 
-    timeout: float | None = None
-    """Seconds that a call may take; afterwards it raises and its slot is free."""
+    close_constraint: bool | None = None
+    """Whether an answer under a constraint is closed as the budget runs out, so that it parses; None: yes."""
 
-    streaming: bool = False
-    """Whether ``invoke`` streams inside, for the sake of callbacks that watch tokens."""
-
-    @model_validator(mode="after")
-    def _check_sampling(self) -> Self:
-        SamplingOptions.checked(**self._sampling())
-        return self
+    _profile_is_guess: bool = PrivateAttr(False)
 
     @property
     def _llm_type(self) -> str:
         return "chat-xllama"
 
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Say that the configuration can be written out; the model is found again by name."""
-        return True
-
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        """Everything that an answer depends on: LangChain's key for caches and traces."""
-        return {name: getattr(self, name) for name in (*_ENGINE, *_SAMPLING, "model_kwargs", *_REQUEST)}
+        return self._configuration()
+
+    def _request_fields(self) -> tuple[str, ...]:
+        return (*super()._request_fields(), "thinking", "template_kwargs", "close_constraint")
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = PROVIDER
         return params
 
-    def _sampling(self) -> dict[str, Any]:
-        given = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
-        return {**self.model_kwargs, **given}
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        """Say what the model can do, from the head of its file; exactly, once it is loaded."""
+        if self.engine is not None:
+            return to_profile(self.engine.info.name, self.engine.info)
+        self._profile_is_guess = True
+        facts = read_facts(EngineOptions.checked(model=self.model, **self._engine_options()))
+        return None if facts is None else to_profile(self._model_name(), facts)
 
-    def _request(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Join the model's settings and a call's own into keyword arguments of ``Engine.chat``."""
-        own = {name: value for name in _REQUEST if (value := getattr(self, name)) is not None}
-        request = {**self._sampling(), **own, **kwargs}
-        for name in (
-            "model",
-            "stream",
-        ):  # choose the engine and the method, and are no part of the request
-            request.pop(name, None)
-        if stop is not None:
-            request["stop"] = stop
+    def _get_engine(self, model: str | None = None) -> Engine:
+        engine = super()._get_engine(model)
+        if self._profile_is_guess and model in {None, self.model}:
+            self.profile = to_profile(self._model_name(), engine.info)
+            self._profile_is_guess = False
+        return engine
+
+    def _request(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> tuple[list[Message], dict[str, Any]]:
+        """Turn a call into what ``Engine.chat`` takes: its messages and its keyword arguments."""
+        request = self._joined(stop, kwargs)
         tools = to_engine_tools(request.pop("tools", None) or ())
         choice = to_tool_choice(request.pop("tool_choice", None), [tool.name for tool in tools])
         if tools:
@@ -162,13 +107,10 @@ class ChatXLlama(EngineUser, BaseChatModel):
             request["tool_choice"] = choice
         if (wanted := request.pop("response_format", None)) is not None:
             request["constraint"] = to_constraint(response_format(wanted))
-        return request
-
-    def _stream_request(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-        request = self._request(stop, kwargs)
-        if request.get("n", 1) != 1:
-            raise InvalidRequestError(f"a stream has one answer, so n must be 1, got {request['n']}")
-        return request
+        converted = to_engine_messages(messages)
+        if request.pop("show_schema", False):
+            converted = show_schema(converted, request.get("constraint"))
+        return converted, request
 
     def _generate(
         self,
@@ -178,9 +120,9 @@ class ChatXLlama(EngineUser, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
-            request = self._request(stop, kwargs)
+            chat, request = self._request(messages, stop, kwargs)
             engine = self._get_engine(kwargs.get("model"))
-            return to_chat_result(engine.chat(to_engine_messages(messages), **request))
+            return to_chat_result(engine.chat(chat, **request))
 
     async def _agenerate(
         self,
@@ -190,9 +132,9 @@ class ChatXLlama(EngineUser, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
-            request = self._request(stop, kwargs)
+            chat, request = self._request(messages, stop, kwargs)
             engine = await self._aget_engine(kwargs.get("model"))
-            return to_chat_result(await engine.achat(to_engine_messages(messages), **request))
+            return to_chat_result(await engine.achat(chat, **request))
 
     def _stream(
         self,
@@ -202,9 +144,9 @@ class ChatXLlama(EngineUser, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with langchain_errors():
-            request = self._stream_request(stop, kwargs)
+            chat, request = self._request(messages, stop, kwargs)
             engine = self._get_engine(kwargs.get("model"))
-            with engine.stream_chat(to_engine_messages(messages), **request) as events:
+            with engine.stream_chat(chat, **one_answer(request)) as events:
                 for event in events:
                     if (chunk := to_chunk(event)) is not None:
                         yield chunk
@@ -217,16 +159,51 @@ class ChatXLlama(EngineUser, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with langchain_errors():
-            request = self._stream_request(stop, kwargs)
+            chat, request = self._request(messages, stop, kwargs)
             engine = await self._aget_engine(kwargs.get("model"))
-            async with engine.astream_chat(to_engine_messages(messages), **request) as events:
+            async with engine.astream_chat(chat, **one_answer(request)) as events:
                 async for event in events:
                     if (chunk := to_chunk(event)) is not None:
                         yield chunk
 
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> "Iterator[MessagesData]":
+        """Stream content blocks: core calls this for ``stream_events(version="v3")``."""
+        with langchain_errors():
+            chat, request = self._request(messages, stop, kwargs)
+            engine = self._get_engine(kwargs.get("model"))
+            with engine.stream_chat(chat, **one_answer(request)) as events:
+                writer = EventWriter()
+                yield writer.start(message_id(run_manager), engine.info.name)
+                for event in events:
+                    yield from writer.write(event)
+
+    async def _astream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> "AsyncIterator[MessagesData]":
+        """Do the same for ``astream_events(version="v3")``."""
+        with langchain_errors():
+            chat, request = self._request(messages, stop, kwargs)
+            engine = await self._aget_engine(kwargs.get("model"))
+            async with engine.astream_chat(chat, **one_answer(request)) as events:
+                writer = EventWriter()
+                yield writer.start(message_id(run_manager), engine.info.name)
+                async for event in events:
+                    for written in writer.write(event):
+                        yield written
+
     def bind_tools(
         self,
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        tools: _Tools,
         *,
         tool_choice: str | bool | dict[str, Any] | None = None,
         strict: bool | None = None,
@@ -268,6 +245,7 @@ class ChatXLlama(EngineUser, BaseChatModel):
         method: Literal["json_schema", "function_calling", "json_mode"] = "json_schema",
         include_raw: bool = False,
         strict: bool | None = None,
+        show_schema: bool = False,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
         """Make the model answer with an object of a schema.
@@ -283,7 +261,10 @@ class ChatXLlama(EngineUser, BaseChatModel):
             include_raw: answer with ``{"raw": …, "parsed": …, "parsing_error": …}`` instead of
                 raising.
             strict: True makes every property required and allows no others.
-            **kwargs: further arguments of a call, such as ``tools``.
+            show_schema: put the schema's properties and their descriptions into the prompt too. Models of some
+                billions of parameters answer better for it; the smallest ones copy it.
+            **kwargs: further arguments of a call, such as ``tools``: the model then calls one of them, or answers
+                with the object.
 
         Returns:
             A runnable that answers with the pydantic object, or with a dictionary for the other
@@ -292,7 +273,7 @@ class ChatXLlama(EngineUser, BaseChatModel):
         Raises:
             InvalidRequestError: the method is unknown, or the schema is missing.
         """
-        described = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+        traced = described(schema, method=method, strict=strict)
         with langchain_errors():
             if schema is None and method != "json_mode":
                 raise InvalidRequestError(f"method {method!r} needs a schema")
@@ -302,7 +283,7 @@ class ChatXLlama(EngineUser, BaseChatModel):
                     tool_choice="required",
                     strict=strict,
                     parallel_tool_calls=False,
-                    ls_structured_output_format=described,
+                    ls_structured_output_format=traced,
                     **kwargs,
                 )
                 return with_parser(llm, tool_parser(schema), include_raw=include_raw)
@@ -312,7 +293,9 @@ class ChatXLlama(EngineUser, BaseChatModel):
                 wanted = {"type": "json_object"}
             else:
                 raise InvalidRequestError(f"method must be json_schema, function_calling or json_mode, got {method!r}")
-        llm = self.bind(response_format=wanted, ls_structured_output_format=described, **kwargs)
+        if show_schema:
+            kwargs["show_schema"] = True
+        llm = self.bind(response_format=wanted, ls_structured_output_format=traced, **kwargs)
         return with_parser(llm, json_parser(schema), include_raw=include_raw)
 
     def get_token_ids(self, text: str) -> list[int]:
@@ -323,7 +306,7 @@ class ChatXLlama(EngineUser, BaseChatModel):
     def get_num_tokens_from_messages(
         self,
         messages: list[BaseMessage],
-        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        tools: _Tools | None = None,
     ) -> int:
         """Return how many tokens the model reads for a chat, template and tools included."""
         bound = [convert_to_openai_tool(tool) for tool in tools or ()]

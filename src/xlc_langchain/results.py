@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from xlc_core import Completion, CompletionChoice, Event, TokenLogprob, ToolCall, Usage
 
-__all__ = ["PROVIDER", "to_chat_result", "to_chunk"]
+__all__ = ["PROVIDER", "logprobs_of", "response_metadata_of", "to_chat_result", "to_chunk", "usage_of"]
 
 PROVIDER = "xllama"
 """Names this package in ``response_metadata["model_provider"]``."""
@@ -61,7 +61,7 @@ def to_chunk(event: Event) -> ChatGenerationChunk | None:
     metadata: dict[str, Any] = {"model_provider": PROVIDER}
     if isinstance(event, TextDelta):
         if event.logprobs:
-            metadata["logprobs"] = _logprobs(event.logprobs)
+            metadata["logprobs"] = logprobs_of(event.logprobs)
         message = AIMessageChunk(content=event.text, response_metadata=metadata)
     elif isinstance(event, ReasoningDelta):
         message = AIMessageChunk(
@@ -81,8 +81,8 @@ def to_chunk(event: Event) -> ChatGenerationChunk | None:
         completion = event.completion
         message = AIMessageChunk(
             content="",
-            usage_metadata=_usage(completion.usage),
-            response_metadata=_response_metadata(completion.choices[0], completion),
+            usage_metadata=usage_of(completion.usage),
+            response_metadata=response_metadata_of(completion.choices[0], completion),
             chunk_position="last",
         )
     else:
@@ -95,15 +95,15 @@ def _message(choice: CompletionChoice, completion: Completion, *, usage: Usage |
     invalid: list[InvalidToolCall] = []
     for call in choice.tool_calls:
         _sort_in(call, valid, invalid)
-    metadata = _response_metadata(choice, completion)
+    metadata = response_metadata_of(choice, completion)
     if choice.logprobs:
-        metadata["logprobs"] = _logprobs(choice.logprobs)
+        metadata["logprobs"] = logprobs_of(choice.logprobs)
     return AIMessage(
         content=choice.text,
         additional_kwargs={"reasoning_content": choice.reasoning} if choice.reasoning else {},
         tool_calls=valid,
         invalid_tool_calls=invalid,
-        usage_metadata=_usage(usage) if usage else None,
+        usage_metadata=usage_of(usage) if usage else None,
         response_metadata=metadata,
     )
 
@@ -119,16 +119,19 @@ def _sort_in(call: ToolCall, valid: list[LangChainToolCall], invalid: list[Inval
         invalid.append(invalid_tool_call(name=call.name, args=call.arguments, id=call.id or None, error=str(error)))
 
 
-def _usage(usage: Usage) -> UsageMetadata:
+def usage_of(usage: Usage) -> UsageMetadata:
+    """Convert the tokens of a request."""
     return {
         "input_tokens": usage.prompt_tokens,
         "output_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
         "input_token_details": {"cache_read": usage.cached_tokens},
+        "output_token_details": {"reasoning": usage.reasoning_tokens},
     }
 
 
-def _response_metadata(choice: CompletionChoice, completion: Completion) -> dict[str, Any]:
+def response_metadata_of(choice: CompletionChoice, completion: Completion) -> dict[str, Any]:
+    """Say who answered, how the answer ended, and how long it took."""
     timings = choice.timings
     metadata: dict[str, Any] = {
         "model_provider": PROVIDER,
@@ -146,7 +149,7 @@ def _response_metadata(choice: CompletionChoice, completion: Completion) -> dict
     return metadata
 
 
-def _logprobs(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
+def logprobs_of(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
     """Lay out log-probabilities as OpenAI does, which is what LangChain's users know."""
     return {
         "content": [

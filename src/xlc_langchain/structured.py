@@ -13,13 +13,17 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import TBaseModel, is_basemodel_subclass
 
+from xlc_core import JsonSchema, Message
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage
     from langchain_core.output_parsers import BaseOutputParser
     from langchain_core.outputs import Generation
 
-__all__ = ["json_parser", "tool_parser", "with_parser"]
+__all__ = ["described", "json_parser", "show_schema", "tool_parser", "with_parser"]
 
 
 class _WholeJsonParser(JsonOutputParser):
@@ -48,6 +52,40 @@ def _refuse_cut_answer(text: str) -> None:
             f"the answer is not whole JSON ({error}); if it was cut off, raise max_tokens",
             llm_output=text,
         ) from error
+
+
+def described(schema: Any, *, method: str, strict: bool | None) -> dict[str, Any]:
+    """Say for traces what a structured answer is to look like."""
+    return {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+
+
+def show_schema(messages: Sequence[Message], constraint: Any) -> list[Message]:
+    """Put what a schema asks for into the system message.
+
+    Args:
+        messages: the chat.
+        constraint: what the answer is held to; anything but a schema of an object is left unsaid.
+
+    Returns:
+        The chat, its system message extended, or with one.
+    """
+    properties = constraint.schema.get("properties") if isinstance(constraint, JsonSchema) else None
+    if not properties:
+        return list(messages)
+    lines = [f"- {name}: {_property_text(schema)}" for name, schema in properties.items()]
+    wanted = "\n".join(["Answer with a JSON object that has these properties:", *lines])
+    first = messages[0] if messages else None
+    if first is not None and first.role == "system" and isinstance(first.content, str):
+        return [first.model_copy(update={"content": f"{first.content}\n\n{wanted}"}), *messages[1:]]
+    return [Message(role="system", content=wanted), *messages]
+
+
+def _property_text(schema: Any) -> str:
+    if not isinstance(schema, dict):
+        return "any value"
+    kind = schema.get("enum") or schema.get("const") or schema.get("type") or "a value"
+    described = schema.get("description")
+    return f"{described} ({json.dumps(kind)})" if described else json.dumps(kind)
 
 
 def json_parser(schema: Any) -> BaseOutputParser[Any]:

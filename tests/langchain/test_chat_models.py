@@ -47,6 +47,7 @@ async def test_invoke_and_ainvoke_give_the_same() -> None:
             "output_tokens": 12,
             "total_tokens": 42,
             "input_token_details": {"cache_read": 20},
+            "output_token_details": {"reasoning": 0},
         }
         assert answer.response_metadata == {
             "model_provider": "xllama",

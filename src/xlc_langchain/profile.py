@@ -1,0 +1,56 @@
+"""What a model can do, in LangChain's terms: agents and their middleware read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.language_models.model_profile import ModelProfile
+
+if TYPE_CHECKING:
+    from xlc_core import ModelInfo
+    from xlc_core.model_facts import ModelFacts
+
+__all__ = ["to_profile"]
+
+
+def to_profile(name: str, facts: ModelInfo | ModelFacts) -> ModelProfile:
+    """Describe a model.
+
+    Tools, their choice and schemas are enforced while tokens are sampled, for every model that has a chat template.
+
+    Args:
+        name: the model's name.
+        facts: what its file says, or the engine that has it open.
+
+    Returns:
+        The profile. ``max_input_tokens`` is what one request may hold, prompt and answer together.
+    """
+    chats = facts.has_chat_template
+    profile: dict[str, Any] = {
+        "name": name,
+        "open_weights": True,
+        "max_input_tokens": facts.n_ctx,
+        "text_inputs": True,
+        "text_outputs": True,
+        "image_inputs": False,
+        "image_url_inputs": False,
+        "image_tool_message": False,
+        "image_outputs": False,
+        "audio_inputs": False,
+        "audio_outputs": False,
+        "video_inputs": False,
+        "video_outputs": False,
+        "pdf_inputs": False,
+        "pdf_tool_message": False,
+        "attachment": False,
+        "reasoning_output": facts.supports_thinking,
+        "tool_calling": chats,
+        "tool_choice": chats,
+        "tool_call_streaming": chats,
+        "structured_output": chats,
+        "mid_conversation_system_messages": chats,
+        "temperature": True,
+    }
+    # An older core warns of names that it does not know.
+    known = ModelProfile.__annotations__.keys()
+    return cast("ModelProfile", {key: value for key, value in profile.items() if key in known})
