@@ -18,7 +18,7 @@ from xlc_core.engine import Engine
 from xlc_core.options import EngineOptions
 from xlc_core.shared_engines import EngineLease, acquire_engine
 
-__all__ = ["EngineLeases", "EngineUser", "as_text"]
+__all__ = ["EngineLeases", "EngineUser", "as_text", "default_model"]
 
 _MEANT_FOR_SERVERS = {"api_key", "base_url", "max_retries"}
 """Names that frameworks' code passes to every model and that mean nothing in one's own process."""
@@ -62,6 +62,11 @@ def _key(model: str | None, options: dict[str, Any]) -> str:
 def as_text(model: str | Path | None) -> str | None:
     """Turn a path into text, which can be written out and compared."""
     return None if model is None else os.fspath(model)
+
+
+def default_model() -> str | None:
+    """Return the model that ``XLLAMA_MODEL`` names, if any."""
+    return os.environ.get("XLLAMA_MODEL") or None
 
 
 class EngineUser(BaseModel):

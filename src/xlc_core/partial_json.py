@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from pydantic_core import from_json
 
 from xlc_core.events import Event, Finished, TextDelta
-from xlc_core.streams import AsyncEventStream
 
 __all__ = ["apartial_objects", "partial_objects"]
 
@@ -62,7 +61,7 @@ def partial_objects(events: Iterable[Event]) -> Iterator[Any]:
             yield growing.value
 
 
-async def apartial_objects(events: AsyncEventStream) -> AsyncIterator[Any]:
+async def apartial_objects(events: AsyncIterable[Event]) -> AsyncIterator[Any]:
     """Yield the object of a JSON answer as it grows; as partial_objects."""
     growing = _Growing()
     async for event in events:

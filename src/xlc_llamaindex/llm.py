@@ -1,0 +1,343 @@
+"""XLlama: a GGUF model inside this process, as a LlamaIndex LLM."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from llama_index.core.base.llms.generic_utils import messages_to_prompt
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+)
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.llm import ToolSelection, default_completion_to_prompt
+from llama_index.core.tools.types import BaseTool
+from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import Self
+
+from xlc_core import AsyncEventStream, ChatOptions, CompletionOptions, Engine, EventStream, InvalidRequestError, Message
+from xlc_core.engine_user import EngineUser, as_text, default_model
+from xlc_llamaindex.messages import to_engine_messages
+from xlc_llamaindex.responses import Answer, to_chat_response, to_completion_response
+from xlc_llamaindex.structured import StructuredPrediction
+from xlc_llamaindex.tools import chat_with_tools_request, tool_selections
+
+__all__ = ["XLlama"]
+
+_SAMPLING = ("temperature", "max_tokens", "seed", "top_p", "top_k", "min_p", "stop")
+_REQUEST = ("thinking", "template_kwargs", "timeout")
+
+
+class XLlama(EngineUser, StructuredPrediction):
+    """An LLM that llama.cpp runs inside this process: no server, no port.
+
+    Building one loads nothing. The model is loaded on first use, or by ``load()``; every adapter of the process that
+    has the same model and engine options shares it, and concurrent calls are decoded together in one batch.
+    Cancelling a task, or leaving a stream before its end, stops the generation.
+
+    A sampling field that is None stays at llama.cpp's default, which ``xlc_core.SamplingOptions`` names. Every field
+    of ``xlc_core.ChatOptions`` may also be given to a single call.
+
+    Every method raises xllama's own errors (``xlc_core.XllamaError``); LlamaIndex has none for models.
+
+    Example:
+        >>> llm = XLlama(model="smollm2-135m-instruct", temperature=0)
+        >>> llm.complete("Name a colour.").text
+        'Blue'
+    """
+
+    model: Annotated[str | Path | None, AfterValidator(as_text)] = Field(default_factory=default_model)
+    """A path, a catalog name, or ``hf:owner/repo[:quant-or-file]``; else ``$XLLAMA_MODEL``."""
+
+    temperature: float | None = None
+    """Randomness; 0 takes the likeliest token."""
+
+    max_tokens: int | None = 1024
+    """Tokens to generate at most; None: until the model stops or the context is full."""
+
+    seed: int | None = None
+    """Makes sampling repeatable."""
+
+    top_p: float | None = None
+    """Keep the likeliest tokens that together reach this probability."""
+
+    top_k: int | None = None
+    """Keep the k likeliest tokens."""
+
+    min_p: float | None = None
+    """Drop tokens less likely than this share of the likeliest."""
+
+    stop: list[str] | None = None
+    """Texts that end the answer."""
+
+    additional_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of ``xlc_core.ChatOptions``, such as ``{"repeat_penalty": 1.1}``."""
+
+    thinking: bool | None = None
+    """Whether the model may think before it answers; None: as its template does by default."""
+
+    template_kwargs: dict[str, Any] | None = None
+    """Variables for the model's chat template."""
+
+    timeout: float | None = None
+    """Seconds that a call may take; afterwards it raises and its slot is free."""
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        ChatOptions.checked(**self._own_options())
+        return self
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name under which LlamaIndex serializes this class."""
+        return "XLlama"
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What the model is and how much it takes; loads the model if it is not loaded yet.
+
+        ``context_window`` is what one request may hold, and ``num_output`` is ``max_tokens``, but at most half of
+        that, so that there is room for a prompt. A model with a chat template can call functions: where the
+        template has no format for it, xllama brings one.
+        """
+        return self._metadata(self._get_engine())
+
+    def _metadata(self, engine: Engine) -> LLMMetadata:
+        is_chat_model = _is_chat_model(engine)
+        half = engine.info.n_ctx // 2
+        return LLMMetadata(
+            context_window=engine.info.n_ctx,
+            num_output=half if self.max_tokens is None else min(self.max_tokens, half),
+            is_chat_model=is_chat_model,
+            is_function_calling_model=is_chat_model,
+            model_name=engine.info.name,
+        )
+
+    def to_payload(self) -> dict[str, Any]:
+        """Describe this LLM for traces and callbacks, which come with each call: what is known without loading it."""
+        payload = {"class_name": self.class_name(), "model": self.model, **self._own_options()}
+        if (engine := self._opened_engine(None)) is not None:
+            payload.update(self._metadata(engine).model_dump())
+        return payload
+
+    @property
+    def tokenizer(self) -> Callable[[str], list[int]]:
+        """The model's own tokenizer, a function from text to tokens, for ``Settings.tokenizer`` and splitters."""
+        return self._tokenize
+
+    def _tokenize(self, text: str) -> list[int]:
+        return self._get_engine().tokenize(text)
+
+    # Requests
+
+    def _own_options(self) -> dict[str, Any]:
+        own = {name: value for name in (*_SAMPLING, *_REQUEST) if (value := getattr(self, name)) is not None}
+        return {**self.additional_kwargs, **own}
+
+    def _request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Join this LLM's settings and a call's own into keyword arguments of ``Engine.chat``."""
+        # LlamaIndex passes on None for what its caller left open; for max_tokens it says something.
+        given = {name: value for name, value in kwargs.items() if value is not None or name == "max_tokens"}
+        request = {**self._own_options(), **given}
+        if request.get("n", 1) != 1:
+            raise InvalidRequestError(f"a LlamaIndex response has one answer, so n must be 1, got {request['n']}")
+        return request
+
+    def _chat_call(
+        self, engine: Engine, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
+    ) -> tuple[str, Any, dict[str, Any]]:
+        """Return the kind of request that answers a chat, what it is of, and its options."""
+        if not _is_chat_model(engine):
+            return self._completion_call(
+                engine, (self.messages_to_prompt or messages_to_prompt)(messages), True, kwargs
+            )
+        return "chat", to_engine_messages(messages), self._request(kwargs)
+
+    def _completion_call(
+        self, engine: Engine, prompt: str, formatted: bool, kwargs: dict[str, Any]
+    ) -> tuple[str, Any, dict[str, Any]]:
+        """Do the same for a prompt: unless formatted, it is what a user says to a chat model."""
+        request = self._request(kwargs)
+        to_prompt = self.completion_to_prompt or default_completion_to_prompt
+        if not formatted and to_prompt is default_completion_to_prompt and _is_chat_model(engine):
+            return "chat", [Message(role="user", content=prompt)], request
+        # Settings of this LLM that mean something to chats only do no harm here; a call's own are refused.
+        kept = {name: v for name, v in request.items() if name in CompletionOptions.model_fields or name in kwargs}
+        return "complete", prompt if formatted else to_prompt(prompt), kept
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a chat.
+
+        Args:
+            messages: the chat, oldest first; not changed.
+            **kwargs: fields of ``xlc_core.ChatOptions``.
+
+        Returns:
+            The answer, with usage, timings and finish reason in ``raw``.
+
+        Raises:
+            InvalidRequestError: a message or option cannot be honoured; nothing was run.
+            ContextOverflowError: the chat does not fit into the context.
+            RequestTimeoutError: ``timeout`` passed.
+        """
+        engine = self._get_engine()
+        return to_chat_response(Answer.whole(_run(engine, *self._chat_call(engine, messages, kwargs))))
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a chat without blocking the event loop; as chat."""
+        engine = await self._aget_engine()
+        return to_chat_response(Answer.whole(await _arun(engine, *self._chat_call(engine, messages, kwargs))))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer a chat bit by bit; as chat.
+
+        Returns:
+            A generator of responses. Each holds the message so far and, in ``delta``, the text that is new; thinking
+            that is new is in ``additional_kwargs["thinking_delta"]``. The last one has what ``chat`` has in ``raw``.
+        """
+        engine = self._get_engine()
+        stream = _stream(engine, *self._chat_call(engine, messages, kwargs))
+
+        def responses() -> ChatResponseGen:
+            answer = Answer()
+            with stream:
+                for event in stream:
+                    if answer.take(event):
+                        yield to_chat_response(answer, streamed=True)
+
+        return responses()
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """Answer a chat bit by bit without blocking the event loop; as stream_chat."""
+        engine = await self._aget_engine()
+        stream = _astream(engine, *self._chat_call(engine, messages, kwargs))
+
+        async def responses() -> ChatResponseAsyncGen:
+            answer = Answer()
+            async with stream:
+                async for event in stream:
+                    if answer.take(event):
+                        yield to_chat_response(answer, streamed=True)
+
+        return responses()
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answer a prompt.
+
+        Args:
+            prompt: what a user says; with ``formatted``, and for models without a chat template, a text to continue.
+            formatted: whether the prompt is laid out for the model already.
+            **kwargs: as for chat.
+
+        Raises:
+            Those of chat.
+        """
+        engine = self._get_engine()
+        call = self._completion_call(engine, prompt, formatted, kwargs)
+        return to_completion_response(Answer.whole(_run(engine, *call)))
+
+    @llm_completion_callback()
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answer a prompt without blocking the event loop; as complete."""
+        engine = await self._aget_engine()
+        call = self._completion_call(engine, prompt, formatted, kwargs)
+        return to_completion_response(Answer.whole(await _arun(engine, *call)))
+
+    @llm_completion_callback()
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """Answer a prompt bit by bit; as complete and stream_chat."""
+        engine = self._get_engine()
+        stream = _stream(engine, *self._completion_call(engine, prompt, formatted, kwargs))
+
+        def responses() -> CompletionResponseGen:
+            answer = Answer()
+            with stream:
+                for event in stream:
+                    if answer.take(event):
+                        yield to_completion_response(answer, streamed=True)
+
+        return responses()
+
+    @llm_completion_callback()
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Answer a prompt bit by bit without blocking the event loop; as stream_complete."""
+        engine = await self._aget_engine()
+        stream = _astream(engine, *self._completion_call(engine, prompt, formatted, kwargs))
+
+        async def responses() -> CompletionResponseAsyncGen:
+            answer = Answer()
+            async with stream:
+                async for event in stream:
+                    if answer.take(event):
+                        yield to_completion_response(answer, streamed=True)
+
+        return responses()
+
+    # Tools
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        request = chat_with_tools_request(
+            tools,
+            user_msg,
+            chat_history,
+            parallel=allow_parallel_tool_calls,
+            required=tool_required,
+            choice=tool_choice,
+        )
+        return {**request, **kwargs}
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """Read the tool calls of a response.
+
+        Args:
+            response: what ``chat_with_tools`` or a stream of it gave.
+            error_on_no_tool_call: whether it is an error that there is none.
+            **kwargs: not used.
+
+        Raises:
+            ValueError: there is no call although there should be; or a call was cut off.
+        """
+        return tool_selections(response, error_on_no_tool_call=error_on_no_tool_call)
+
+
+def _is_chat_model(engine: Engine) -> bool:
+    return engine.info.has_chat_template or bool(engine.options.chat_template)
+
+
+def _run(engine: Engine, kind: str, prompt: Any, options: dict[str, Any]) -> Any:
+    return engine.chat(prompt, **options) if kind == "chat" else engine.complete(prompt, **options)
+
+
+async def _arun(engine: Engine, kind: str, prompt: Any, options: dict[str, Any]) -> Any:
+    return await (engine.achat(prompt, **options) if kind == "chat" else engine.acomplete(prompt, **options))
+
+
+def _stream(engine: Engine, kind: str, prompt: Any, options: dict[str, Any]) -> EventStream:
+    return engine.stream_chat(prompt, **options) if kind == "chat" else engine.stream_complete(prompt, **options)
+
+
+def _astream(engine: Engine, kind: str, prompt: Any, options: dict[str, Any]) -> AsyncEventStream:
+    return engine.astream_chat(prompt, **options) if kind == "chat" else engine.astream_complete(prompt, **options)

@@ -1,0 +1,229 @@
+"""The engine's completions and events into LlamaIndex's responses."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from pydantic_core import from_json
+
+from xlc_core import (
+    Completion,
+    Event,
+    Finished,
+    PromptProgress,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
+)
+
+__all__ = ["Answer", "to_chat_response", "to_completion_response"]
+
+
+@dataclass
+class _Call:
+    id: str
+    name: str
+    arguments: str = ""
+
+
+@dataclass
+class Answer:
+    """What an answer has grown to, and what its last event added.
+
+    Attributes:
+        text: the text so far.
+        reasoning: the thinking so far.
+        delta: the text that the last event added.
+        extras: what a streamed response says of the last event, such as ``thinking_delta``.
+        completion: the whole result, once it is there.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    delta: str = ""
+    extras: dict[str, Any] = field(default_factory=dict)
+    logprobs: list[list[LogProb]] = field(default_factory=list)
+    completion: Completion | None = None
+    _calls: list[_Call] = field(default_factory=list)
+
+    def take(self, event: Event) -> bool:
+        """Take in an event of a stream; whether it said something of the answer."""
+        self.delta = ""
+        self.extras = {}
+        self.logprobs = []
+        if isinstance(event, TextDelta):
+            self.text += event.text
+            self.delta = event.text
+            self.logprobs = _logprobs(event.logprobs)
+        elif isinstance(event, ReasoningDelta):
+            self.reasoning += event.text
+            self.extras = {"thinking_delta": event.text}
+        elif isinstance(event, ToolCallDelta):
+            self._take_call(event)
+        elif isinstance(event, Finished):
+            self._finish(event.completion)
+        return not isinstance(event, PromptProgress)
+
+    @classmethod
+    def whole(cls, completion: Completion) -> Answer:
+        """Return the answer of a finished request."""
+        answer = cls()
+        answer._finish(completion)
+        answer.logprobs = _logprobs(completion.logprobs)
+        return answer
+
+    def _take_call(self, event: ToolCallDelta) -> None:
+        if event.call_index == len(self._calls):
+            self._calls.append(_Call(event.id or _new_id(), event.name))
+        self._calls[event.call_index].arguments += event.arguments
+
+    def _finish(self, completion: Completion) -> None:
+        self.completion = completion
+        self.text = completion.text
+        self.reasoning = completion.reasoning
+        streamed = self._calls
+        self._calls = [
+            _Call(streamed[n].id if n < len(streamed) else call.id or _new_id(), call.name, call.arguments)
+            for n, call in enumerate(completion.tool_calls)
+        ]
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """The tool calls so far, the last one's arguments perhaps incomplete."""
+        return [ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in self._calls]
+
+    @property
+    def raw(self) -> dict[str, Any] | None:
+        """How the request went: usage, finish reason and timings; None while it is under way."""
+        return None if self.completion is None else _raw(self.completion)
+
+
+def _new_id() -> str:
+    return f"call_{uuid.uuid4().hex}"
+
+
+def to_chat_response(answer: Answer, *, streamed: bool = False) -> ChatResponse:
+    """Lay out an answer, or what there is of it, as a chat response.
+
+    Args:
+        answer: the answer.
+        streamed: whether this is one response of a stream, which has a ``delta``.
+
+    Returns:
+        The response. Its message holds a ThinkingBlock, a TextBlock and ToolCallBlocks, as far as there are such.
+        The calls are in ``additional_kwargs["tool_calls"]`` too, in OpenAI's form, where parts of LlamaIndex look
+        for them.
+    """
+    whole = answer.completion is not None
+    calls = answer.calls
+    blocks: list[Any] = []
+    if answer.reasoning:
+        blocks.append(ThinkingBlock(content=answer.reasoning))
+    if answer.text or not calls:
+        blocks.append(TextBlock(text=answer.text))
+    blocks += [
+        ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=_arguments(call.arguments, whole))
+        for call in calls
+    ]
+    raw = answer.raw
+    return ChatResponse(
+        message=ChatMessage(
+            role=MessageRole.ASSISTANT,
+            blocks=blocks,
+            additional_kwargs={"tool_calls": [_openai_form(call) for call in calls]} if calls else {},
+        ),
+        raw=raw,
+        delta=answer.delta if streamed else None,
+        logprobs=answer.logprobs or None,
+        additional_kwargs={**_counts(raw), **answer.extras},
+    )
+
+
+def to_completion_response(answer: Answer, *, streamed: bool = False) -> CompletionResponse:
+    """Lay out an answer, or what there is of it, as a completion response; as to_chat_response."""
+    raw = answer.raw
+    return CompletionResponse(
+        text=answer.text,
+        raw=raw,
+        delta=answer.delta if streamed else None,
+        logprobs=answer.logprobs or None,
+        additional_kwargs={**_counts(raw), **answer.extras},
+    )
+
+
+def _arguments(text: str, whole: bool) -> dict[str, Any] | str:
+    """Parse a call's arguments: what there is of them in a stream; the text itself where they were cut off."""
+    try:
+        value = json.loads(text or "{}") if whole else from_json(text or "{}", allow_partial="trailing-strings")
+    except ValueError:
+        return text if whole else {}
+    if isinstance(value, dict):
+        return value
+    return text if whole else {}
+
+
+def _openai_form(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _counts(raw: dict[str, Any] | None) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    return {name: raw["usage"][name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+
+
+def _raw(completion: Completion) -> dict[str, Any]:
+    """Lay out what is known of a request under the names that OpenAI's and llama-server's users know."""
+    usage, timings = completion.usage, completion.timings
+    raw: dict[str, Any] = {
+        "model": completion.model,
+        "finish_reason": completion.finish_reason,
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        },
+        "timings": {
+            "cache_n": usage.cached_tokens,
+            "prompt_n": timings.prompt_tokens,
+            "prompt_ms": timings.prompt_seconds * 1000,
+            "prompt_per_second": timings.prompt_tokens_per_second,
+            "predicted_n": timings.generation_tokens,
+            "predicted_ms": timings.generation_seconds * 1000,
+            "predicted_per_second": timings.generation_tokens_per_second,
+            "draft_n": timings.draft_tokens,
+            "draft_n_accepted": timings.draft_accepted,
+        },
+    }
+    if completion.stop_sequence:
+        raw["stop_sequence"] = completion.stop_sequence
+    return raw
+
+
+def _logprobs(tokens: Sequence[TokenLogprob]) -> list[list[LogProb]]:
+    """Lay out each token's log-probability, and after it those of the other candidates."""
+    return [
+        [LogProb(token=one.token, logprob=one.logprob, bytes=list(one.token.encode())) for one in _candidates(token)]
+        for token in tokens
+    ]
+
+
+def _candidates(token: TokenLogprob) -> list[TokenLogprob]:
+    return [token, *(other for other in token.top if other.id != token.id)]
