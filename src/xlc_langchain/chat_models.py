@@ -58,6 +58,9 @@ class ChatXLlama(Generating, BaseChatModel):
     template_kwargs: dict[str, Any] | None = None
     """Variables for the model's chat template."""
 
+    streaming: bool = False
+    """Whether ``invoke`` streams inside, for the sake of callbacks that watch tokens."""
+
     close_constraint: bool | None = None
     """Whether an answer under a constraint is closed as the budget runs out, so that it parses; None: yes."""
 
@@ -256,8 +259,8 @@ class ChatXLlama(Generating, BaseChatModel):
             schema: a pydantic class, a TypedDict, a JSON schema, or OpenAI's form of one. Only
                 ``json_mode`` goes without.
             method: ``"json_schema"`` constrains the answer; ``"function_calling"`` makes the model
-                call a tool that has the schema; ``"json_mode"`` demands a JSON object and leaves
-                its shape to the prompt.
+                call a tool that has the schema; ``"json_mode"`` without a schema demands a JSON
+                object and leaves its shape to the prompt, and is as ``"json_schema"`` with one.
             include_raw: answer with ``{"raw": …, "parsed": …, "parsing_error": …}`` instead of
                 raising.
             strict: True makes every property required and allows no others.
@@ -287,12 +290,9 @@ class ChatXLlama(Generating, BaseChatModel):
                     **kwargs,
                 )
                 return with_parser(llm, tool_parser(schema), include_raw=include_raw)
-            if method == "json_schema":
-                wanted = response_format(schema, strict=strict)
-            elif method == "json_mode":
-                wanted = {"type": "json_object"}
-            else:
+            if method not in {"json_schema", "json_mode"}:
                 raise InvalidRequestError(f"method must be json_schema, function_calling or json_mode, got {method!r}")
+            wanted = {"type": "json_object"} if schema is None else response_format(schema, strict=strict)
         if show_schema:
             kwargs["show_schema"] = True
         llm = self.bind(response_format=wanted, ls_structured_output_format=traced, **kwargs)

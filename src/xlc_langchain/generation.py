@@ -75,9 +75,6 @@ class Generating(EngineUser):
     timeout: float | None = None
     """Seconds that a call may take; afterwards it raises and its slot is free."""
 
-    streaming: bool = False
-    """Whether ``invoke`` streams inside, for the sake of callbacks that watch tokens."""
-
     @model_validator(mode="after")
     def _check_sampling(self) -> Self:
         SamplingOptions.checked(**self._sampling())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
@@ -145,6 +146,27 @@ def test_json_mode_needs_no_schema() -> None:
     assert isinstance(asked(engine).constraint, JsonObject)
     with pytest.raises(InvalidRequestError, match="needs a schema"):
         llm.with_structured_output()
+    with pytest.raises(InvalidRequestError, match="method must be json_schema, function_calling or json_mode"):
+        llm.with_structured_output(Person, method="json")
+
+
+def test_json_mode_with_a_schema_holds_to_it() -> None:
+    llm, engine = chat(ANN)
+    assert llm.with_structured_output(Person, method="json_mode").invoke("Who?") == Person(name="Ann", age=7)
+    assert isinstance(asked(engine).constraint, JsonSchema)
+
+
+def test_the_schema_can_be_shown_in_the_prompt() -> None:
+    llm, engine = chat(ANN)
+    structured = llm.with_structured_output(Person, show_schema=True)
+    wanted = 'Answer with a JSON object that has these properties:\n- name: "string"\n- age: in years ("integer")'
+    structured.invoke([SystemMessage("Be brief."), HumanMessage("Who?")])
+    assert [(message.role, message.content) for message in engine.requests[-1].messages] == [
+        ("system", f"Be brief.\n\n{wanted}"),
+        ("user", "Who?"),
+    ]
+    structured.invoke("Who?")
+    assert [message.content for message in engine.requests[-1].messages] == [wanted, "Who?"]
 
 
 def test_an_answer_that_was_cut_off_is_not_completed() -> None:

@@ -1,0 +1,78 @@
+"""XLlamaCrossEncoder: a GGUF cross-encoder inside this process, as LangChain's BaseCrossEncoder."""
+
+import asyncio
+from collections.abc import Sequence
+
+from langchain_core.cross_encoders import BaseCrossEncoder
+
+from xlc_core import RerankScore
+from xlc_core.options import Truncate
+from xlc_langchain.engine_access import EngineUser
+from xlc_langchain.errors import langchain_errors
+
+__all__ = ["XLlamaCrossEncoder"]
+
+
+class XLlamaCrossEncoder(EngineUser, BaseCrossEncoder):
+    """Scores pairs of texts with a GGUF model that llama.cpp runs inside this process.
+
+    It is for code that takes a ``BaseCrossEncoder``, such as langchain-classic's ``CrossEncoderReranker``;
+    ``XLlamaReranker`` orders documents without it. Building one loads nothing; see ``load()`` and ``close()``.
+
+    Example:
+        >>> scorer = XLlamaCrossEncoder(model="xllama-rerank-mini")
+        >>> scorer.score([("What is a slot?", "A slot holds one request.")])
+        [3.74]
+    """
+
+    truncate: Truncate = "error"
+    """Whether a text that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
+
+    def score(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Score how well the second text of each pair answers the first.
+
+        Args:
+            text_pairs: queries with documents. The pairs of one query are scored together.
+
+        Returns:
+            The model's score of each pair, in order; higher is better. No sigmoid is applied.
+
+        Raises:
+            InputTooLongError: a pair is longer than the model takes, and ``truncate`` is ``"error"``.
+        """
+        scores = [0.0] * len(text_pairs)
+        with langchain_errors():
+            for query, places in _by_query(text_pairs).items():
+                documents = [text_pairs[place][1] for place in places]
+                found = self._get_engine().rerank(query, documents, truncate=self.truncate)
+                _fill(scores, places, found)
+        return scores
+
+    async def ascore(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Do the same without blocking the event loop; see ``score``."""
+        scores = [0.0] * len(text_pairs)
+        if not text_pairs:
+            return scores
+        with langchain_errors():
+            engine = await self._aget_engine()
+            groups = _by_query(text_pairs)
+            rerankings = [
+                engine.arerank(query, [text_pairs[place][1] for place in places], truncate=self.truncate)
+                for query, places in groups.items()
+            ]
+            for places, found in zip(groups.values(), await asyncio.gather(*rerankings), strict=True):
+                _fill(scores, places, found)
+        return scores
+
+
+def _by_query(text_pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
+    """Return where the pairs of each query are."""
+    places: dict[str, list[int]] = {}
+    for place, (query, _) in enumerate(text_pairs):
+        places.setdefault(query, []).append(place)
+    return places
+
+
+def _fill(scores: list[float], places: list[int], found: Sequence[RerankScore]) -> None:
+    for score in found:
+        scores[places[score.index]] = score.score

@@ -1,0 +1,153 @@
+"""LangChain's own integration suites, on real models. Every flag is on that a model here can honour."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_tests.integration_tests import (
+    ChatModelIntegrationTests,
+    EmbeddingsIntegrationTests,
+    chat_models,
+)
+
+from xlc_langchain import ChatXLlama, XLlamaEmbeddings
+from xlc_langchain.errors import UnsupportedFeatureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from langchain_core.language_models import BaseChatModel
+
+N_TOKENS = 48
+"""Enough for what the suite looks at; answers under a schema close themselves before."""
+
+OTHER_MODEL = "smollm2-135m-instruct-q4_1"
+PARAMS = {"model": "smollm2-135m-instruct", "n_ctx": 8192, "temperature": 0, "max_tokens": N_TOKENS}
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+THINKER = "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja"
+"""A template that opens the thinking itself, so that any model thinks by it."""
+
+no_model_reads_media = pytest.mark.xfail(
+    raises=UnsupportedFeatureError, reason="no model here reads pictures or sound: refused, naming the message"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _models_stay_loaded() -> Iterator[None]:
+    """Keep the models between tests, each of which builds its own adapter."""
+    with ChatXLlama(**PARAMS), ChatXLlama(**{**PARAMS, "model": OTHER_MODEL}):
+        yield
+
+
+class TestChatXLlama(ChatModelIntegrationTests):
+    @pytest.fixture
+    def media(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Turn the flags on, and give the suite its picture from here instead of from the web."""
+        for flag in ("supports_image_inputs", "supports_audio_inputs", "supports_image_tool_message"):
+            monkeypatch.setattr(type(self), flag, True)
+
+        class Response:
+            content = PIXEL
+
+        monkeypatch.setattr(chat_models.httpx, "get", lambda *_, **__: Response)
+        monkeypatch.setattr(chat_models, "_get_base64_from_url", lambda _: base64.b64encode(PIXEL).decode())
+
+    @property
+    def chat_model_class(self) -> type[ChatXLlama]:
+        return ChatXLlama
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return PARAMS
+
+    @property
+    def standard_chat_model_params(self) -> dict[str, Any]:
+        """The suite's own allow 1024 tokens."""
+        return {}
+
+    @property
+    def supports_json_mode(self) -> bool:
+        return True
+
+    @property
+    def supports_anthropic_inputs(self) -> bool:
+        return True
+
+    @property
+    def returns_usage_metadata(self) -> bool:
+        return True
+
+    @property
+    def supported_usage_metadata_details(self) -> dict[str, list[str]]:
+        details = ["cache_read_input", "reasoning_output"]
+        return {"invoke": details, "stream": details}
+
+    @property
+    def supports_model_override(self) -> bool:
+        return True
+
+    @property
+    def model_override_value(self) -> str:
+        return OTHER_MODEL
+
+    def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
+        llm = ChatXLlama(**PARAMS)
+        return [_answer(llm, "Name three rivers of France.", stream=stream) for _ in range(2)][-1]
+
+    def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
+        """Answer by a template of a model that thinks."""
+        template = (self._templates / THINKER).read_text(encoding="utf-8")
+        options = {"chat_template": template, "n_parallel": 1}
+        with ChatXLlama(**{**PARAMS, "n_ctx": 1024, "max_tokens": 8}, engine_options=options) as llm:
+            return _answer(llm, "Name a river.", stream=stream)
+
+    @pytest.fixture(autouse=True)
+    def _find_templates(self, vendored_llama_cpp: Path) -> None:
+        self._templates = vendored_llama_cpp / "models" / "templates"
+
+    @pytest.mark.xfail(
+        raises=AssertionError, reason="135 million parameters do not suffice to see that a question wants a tool"
+    )
+    @pytest.mark.parametrize("model", [{}, {"output_version": "v1"}], indirect=True)
+    def test_agent_loop(self, model: BaseChatModel) -> None:
+        super().test_agent_loop(model)
+
+    @pytest.mark.usefixtures("media")
+    @no_model_reads_media
+    def test_image_inputs(self, model: BaseChatModel) -> None:
+        super().test_image_inputs(model)
+
+    @pytest.mark.usefixtures("media")
+    @no_model_reads_media
+    def test_image_tool_message(self, model: BaseChatModel) -> None:
+        super().test_image_tool_message(model)
+
+    @pytest.mark.usefixtures("media")
+    @no_model_reads_media
+    def test_audio_inputs(self, model: BaseChatModel) -> None:
+        super().test_audio_inputs(model)
+
+
+def _answer(llm: ChatXLlama, question: str, *, stream: bool) -> AIMessage:
+    if not stream:
+        return llm.invoke(question)
+    first, *others = llm.stream(question)
+    whole = first + others
+    assert isinstance(whole, AIMessage)
+    return whole
+
+
+class TestXLlamaEmbeddings(EmbeddingsIntegrationTests):
+    @property
+    def embeddings_class(self) -> type[XLlamaEmbeddings]:
+        return XLlamaEmbeddings
+
+    @property
+    def embedding_model_params(self) -> dict[str, Any]:
+        return {"model": "all-minilm-l6-v2"}
