@@ -38,6 +38,7 @@ __all__ = [
     "Derive",
     "ResolvedModel",
     "cache_dir",
+    "cached_path",
     "entries",
     "find_local",
     "is_cached",
@@ -198,6 +199,26 @@ def find_local(model: str | Path | None) -> Path | None:
         InvalidRequestError: a catalog file of the user's cannot be read, or an ``hf:`` text is malformed.
     """
     model = model or os.environ.get("XLLAMA_MODEL") or ""
+    if isinstance(model, str):
+        if model.startswith("hf:"):
+            return hub.cached_path(hub.HubModel.parse(model))
+        if entry := entries().get(model):
+            return _present(entry)
+    path = Path(model).expanduser()
+    return path if path.is_file() else None
+
+
+def cached_path(model: str | Path | None) -> Path | None:
+    """Return a model's file if it is on this disk, ready to be used; else None. Never uses the network.
+
+    Args:
+        model: as ``resolve`` takes it.
+
+    Raises:
+        ModelNotFoundError: no model was named.
+        InvalidRequestError: a catalog file of the user's cannot be read.
+    """
+    model = _given(model)
     if isinstance(model, str):
         if model.startswith("hf:"):
             return hub.cached_path(hub.HubModel.parse(model))
