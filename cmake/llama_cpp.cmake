@@ -35,14 +35,24 @@ set(GGML_CCACHE OFF) # cmake/ccache.cmake has chosen the launcher
 option(GGML_NATIVE "optimise for this machine's processor; turn off for wheels that travel" ON)
 add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 
-# Two of its files are replaced by ours, under the same headers:
+# Some of its files are replaced by ours, under the same headers:
 # - log.cpp, whose thread writes to the process's stdout and stderr and does not survive a fork;
-# - llguidance.cpp, which links a Rust library; ours calls that of the installed wheel (native/constraints/).
-get_target_property(common_sources llama-common SOURCES)
-list(REMOVE_ITEM common_sources log.cpp llguidance.cpp)
-set_target_properties(llama-common PROPERTIES SOURCES "${common_sources}")
-target_sources(llama-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native/overrides/common_log.cpp)
-target_include_directories(llama-common PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native)
+# - llguidance.cpp, which links a Rust library; ours calls that of the installed wheel (native/constraints/);
+# - sampling.cpp, speculative.cpp and server-context.cpp, which ours include, so that tokens that a grammar forces
+#   are drafted (native/overrides/drafting.h).
+set(native "${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native")
+function(xlc_replace_sources target)
+  cmake_parse_arguments(PARSE_ARGV 1 args "" "" "DROP;ADD")
+  get_target_property(sources ${target} SOURCES)
+  list(REMOVE_ITEM sources ${args_DROP})
+  list(TRANSFORM args_ADD PREPEND "${native}/overrides/")
+  set_target_properties(${target} PROPERTIES SOURCES "${sources};${args_ADD}")
+  target_include_directories(${target} PRIVATE "${native}" "$<TARGET_PROPERTY:${target},SOURCE_DIR>")
+endfunction()
+xlc_replace_sources(llama-common
+  DROP log.cpp llguidance.cpp sampling.cpp speculative.cpp
+  ADD common_log.cpp common_sampling.cpp common_speculative.cpp)
+xlc_replace_sources(server-context DROP server-context.cpp ADD server_context.cpp)
 target_compile_definitions(llama-common PRIVATE LLAMA_USE_LLGUIDANCE)
 
 add_library(xlc_llama_cpp INTERFACE)

@@ -422,6 +422,12 @@ class GenerationRequest:
     def grammar(self, arg: str, /) -> None: ...
 
     @property
+    def close_grammar(self) -> bool: ...
+
+    @close_grammar.setter
+    def close_grammar(self, arg: bool, /) -> None: ...
+
+    @property
     def stream(self) -> bool: ...
 
     @stream.setter
@@ -720,6 +726,11 @@ def accepts(kind: str, data: str, text: str, vocab: VocabFile | None = None) -> 
 def explain(kind: str, data: str, text: str, vocab: VocabFile | None = None) -> Explanation:
     """
     How far the text satisfies the constraint, and what may come there. Raises ConstraintError.
+    """
+
+def ending(kind: str, data: str, text: str, vocab: VocabFile, max_tokens: int = 256) -> bytes | None:
+    """
+    What is written after a text when the tokens run out; None when no legal ending of so many tokens is found. Raises ConstraintError.
     """
 
 def time_masks(kind: str, data: str, text: str, vocab: VocabFile, every: int = 1) -> list[float]:

@@ -3,9 +3,9 @@
     engine.chat(messages, constraint=JsonSchema(Person))
 
 While the answer is generated, tokens that would leave the constraint are masked, so an answer that
-was not cut off (``finish_reason="stop"``) matches it. A constraint is plain data: it needs no
-engine, can be shared between threads, and says with ``accepts`` and ``explain`` which texts it
-takes, without running a model.
+ended by itself (``finish_reason="stop"``) matches it, and one that runs out of tokens is closed in
+time. A constraint is plain data: it needs no engine, can be shared between threads, and says with
+``accepts`` and ``explain`` which texts it takes, without running a model.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class Constraint(abc.ABC):
 class JsonSchema(Constraint):
     """A JSON value that a schema describes.
 
-    Objects are written with their properties in the schema's order, and with at most one space
-    after commas and colons: weak models otherwise go on with white space until the answer is full.
+    Objects are written with their properties in the schema's order, and with one space after commas
+    and colons: weak models otherwise go on with white space until the answer is full.
     A top-level ``"x-guidance"`` in the schema overrides this (docs/constraints.md).
 
     Args:
@@ -148,8 +148,8 @@ class JsonSchema(Constraint):
     def grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
         compact = {
             "whitespace_flexible": False,
-            "item_separator": ", ?",
-            "key_separator": ": ?",
+            "item_separator": ", ",
+            "key_separator": ": ",
         }
         return "lark", lark_text.with_rules(f"start: {self._rule(compact)}")
 

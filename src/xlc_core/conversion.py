@@ -241,6 +241,7 @@ def to_generation_request(
     request.chat = chat
     request.prompt = check_text(prompt, "the prompt")
     request.grammar = grammar
+    request.close_grammar = options.close_constraint
     request.stream = stream
     request.prompt_progress = options.prompt_progress
     return request

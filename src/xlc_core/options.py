@@ -256,11 +256,14 @@ class CompletionOptions(SamplingOptions):
         constraint: what the answer must match: a Constraint, or what JsonSchema takes, such as a pydantic model.
         timeout: seconds after which the request is given up with RequestTimeoutError.
         prompt_progress: whether a stream reports how far the prompt has been read.
+        close_constraint: as ``max_tokens`` or the context run out, end the answer as its constraint (or its tool call)
+            allows instead of cutting it off. It then has ``finish_reason="length"`` all the same, and parses.
     """
 
     constraint: Any = None
     timeout: float | None = Field(None, gt=0)
     prompt_progress: bool = False
+    close_constraint: bool = True
 
 
 class ChatOptions(CompletionOptions):
@@ -332,6 +335,7 @@ class CompletionKwargs(SamplingKwargs, total=False):
     constraint: Any
     timeout: float | None
     prompt_progress: bool
+    close_constraint: bool
 
 
 class ChatKwargs(CompletionKwargs, total=False):

@@ -106,7 +106,7 @@ class CompletionChoice:
         text: the answer, thinking left out.
         reasoning: the thinking, empty for models without.
         tool_calls: parsed calls, in order.
-        finish_reason: why it ended.
+        finish_reason: why it ended; ``length`` also where a constraint was closed because the tokens ran out.
         stop_sequence: the stop sequence that was hit, else empty; it is not part of ``text``.
         logprobs: one entry per generated token when asked for, else empty.
         timings: where the time went.

@@ -85,12 +85,12 @@ def test_accepts_the_whole_language_and_nothing_else(
         assert not constraint.accepts(text), text
 
 
-def test_json_is_generated_compact_but_any_white_space_is_accepted() -> None:
+def test_json_is_generated_as_json_dumps_writes_it_but_any_white_space_is_accepted() -> None:
     constraint = JsonSchema(PERSON)
     pretty = json.dumps({"name": "Ada", "age": 36}, indent=4)
     assert constraint.accepts(f"\n {pretty}\n")
     for text, generated in [
-        ('{"name":"A","age":1}', True),
+        ('{"name":"A","age":1}', False),
         ('{"name": "A", "age": 1}', True),
         (pretty, False),
     ]:

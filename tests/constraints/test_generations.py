@@ -1,4 +1,4 @@
-"""Answers at temperature 1 of a model that would rather say something else: each matches, or says it was cut off."""
+"""Answers at temperature 1 of a model that would rather say something else: each matches, cut short or not."""
 
 from __future__ import annotations
 
@@ -50,10 +50,8 @@ def generate(engine: xlc.Engine, n_schemas: int, n_each: int, n_at_once: int) ->
 
 
 def complaint(validator: jsonschema.Draft202012Validator, answer: Any) -> str:
-    """Why an answer is wrong; nothing when it is right, or cut off and says so."""
-    if answer.finish_reason == "length":
-        return "" if answer.usage.completion_tokens == MAX_TOKENS else "it claims to be cut off"
-    if answer.finish_reason != "stop":
+    """Why an answer is wrong; nothing when it is right."""
+    if answer.finish_reason not in ("stop", "length"):
         return f"it ends with {answer.finish_reason}"
     try:
         value = json.loads(answer.text)
@@ -69,9 +67,11 @@ def test_answers_match_whatever_the_model_would_rather_say(engine: xlc.Engine) -
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_a_thousand_answers_match(engine: xlc.Engine, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = generate(engine, n_schemas=100, n_each=10, n_at_once=8)
     with capsys.disabled():
         print(f"\n1,000 answers over 100 schemas: {dict(outcome.counts)}, {len(outcome.wrong)} wrong")
+        print(outcome.wrong)
     assert not outcome.wrong
     assert outcome.counts["stop"] >= 800

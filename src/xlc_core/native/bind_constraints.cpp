@@ -1,6 +1,7 @@
 // Constraints: where llguidance lies, and checks of constraints and texts, with a model file's vocabulary or
 // none.
 #include "constraints/checker.h"
+#include "constraints/ending.h"
 #include "constraints/llg_tokenizer.h"
 #include "constraints/llguidance_api.h"
 #include "constraints/mask_timing.h"
@@ -11,6 +12,7 @@
 #include <memory>
 
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/unique_ptr.h>
@@ -118,6 +120,21 @@ void bind_constraints(nb::module_& m) {
         nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab") = nb::none(),
         nb::call_guard<nb::gil_scoped_release>(),
         "How far the text satisfies the constraint, and what may come there. Raises ConstraintError.");
+    m.def(
+        "ending",
+        [](const std::string& kind, const std::string& data, const std::string& text, const VocabFile& vocab,
+           int32_t max_tokens) -> std::optional<nb::bytes> {
+            std::optional<std::string> found;
+            {
+                const nb::gil_scoped_release released;
+                found = ending_of(vocab.vocab(), kind, data, text, max_tokens);
+            }
+            return found ? std::optional(nb::bytes(found->data(), found->size())) : std::nullopt;
+        },
+        nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab"), nb::arg("max_tokens") = 256,
+        "What is written after a text when the tokens run out; None when no legal ending of so many tokens "
+        "is "
+        "found. Raises ConstraintError.");
     m.def(
         "time_masks",
         [](const std::string& kind, const std::string& data, std::string_view text, const VocabFile& vocab,

@@ -1,9 +1,12 @@
 // llama_sampler_init_llg(), which llama.cpp's common/sampling.cpp calls for a grammar that begins with
 // "%llguidance". It takes the place of common/llguidance.cpp: grammars that are refused are errors here,
 // never samplers that constrain nothing, and tokenizers belong to their models.
+#include "constraints/closing_sampler.h"
+#include "constraints/forced_tokens.h"
 #include "constraints/llg_tokenizer.h"
 #include "sampling.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <stdexcept>
@@ -139,4 +142,16 @@ llama_sampler_init_llg(const llama_vocab* vocab, const char* grammar_kind, const
         throw std::runtime_error("llguidance's masks are shorter than the vocabulary");
     }
     return llama_sampler_init(&sampler_interface, state.release());
+}
+
+std::vector<llama_token> xlc::forced_tokens(const llama_sampler* grammar, int32_t n_max) {
+    grammar = grammar_inside(grammar);
+    if (grammar == nullptr || grammar->iface != &sampler_interface || n_max <= 0) {
+        return {};
+    }
+    const auto& state = *static_cast<const LlgSampler*>(grammar->ctx);
+    std::vector<uint32_t> tokens(static_cast<size_t>(n_max));
+    const int32_t n =
+        xlc::llg::api().matcher_compute_ff_tokens(state.matcher.get(), tokens.data(), tokens.size());
+    return {tokens.begin(), tokens.begin() + std::clamp(n, 0, n_max)};
 }

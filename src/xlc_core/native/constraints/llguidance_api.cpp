@@ -131,6 +131,7 @@ Api open_api(const std::string& path) {
     load(library, "llg_matcher_get_mask_byte_size", table.matcher_get_mask_byte_size);
     load(library, "llg_matcher_consume_token", table.matcher_consume_token);
     load(library, "llg_matcher_validate_tokens", table.matcher_validate_tokens);
+    load(library, "llg_matcher_compute_ff_tokens", table.matcher_compute_ff_tokens);
     load(library, "llg_matcher_reset", table.matcher_reset);
     load(library, "llg_matcher_is_accepting", table.matcher_is_accepting);
     load(library, "llg_matcher_is_stopped", table.matcher_is_stopped);

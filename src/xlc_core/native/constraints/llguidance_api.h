@@ -67,6 +67,7 @@ struct Api {
     size_t (*matcher_get_mask_byte_size)(const Matcher*);
     int32_t (*matcher_consume_token)(Matcher*, uint32_t token);
     int32_t (*matcher_validate_tokens)(Matcher*, const uint32_t* tokens, size_t n_tokens);
+    int32_t (*matcher_compute_ff_tokens)(Matcher*, uint32_t* tokens, size_t max_tokens); // how many it wrote
     int32_t (*matcher_reset)(Matcher*);
     bool (*matcher_is_accepting)(Matcher*);
     bool (*matcher_is_stopped)(const Matcher*); // also true after an error

@@ -33,9 +33,11 @@ std::string without_half_character(std::string text) {
 
 } // namespace
 
-ChoiceStream::ChoiceStream(int32_t choice, bool needs_parsing, const task_params& params)
+ChoiceStream::ChoiceStream(
+    int32_t choice, bool needs_parsing, const task_params& params, std::shared_ptr<const Closing> closing)
     : choice_(choice), silent_(params.n_predict == 0),
-      parse_(needs_parsing && !params.chat_parser_params.parser.empty()), state_(params.chat_parser_params) {}
+      parse_(needs_parsing && !params.chat_parser_params.parser.empty()), closing_(std::move(closing)),
+      state_(params.chat_parser_params) {}
 
 std::vector<Event> ChoiceStream::translate(server_task_result& result, bool& ended) {
     if (auto* partial = dynamic_cast<server_task_result_cmpl_partial*>(&result)) {
@@ -139,9 +141,8 @@ std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result)
     for (const common_chat_tool_call& call : state_.chat_msg.tool_calls) {
         choice->tool_calls.push_back({call.id, call.name, call.arguments});
     }
-    choice->finish_reason = result.stop == STOP_TYPE_LIMIT ? "length"
-                            : !choice->tool_calls.empty()  ? "tool_calls"
-                                                           : "stop";
+    const bool ran_out = result.stop == STOP_TYPE_LIMIT || (closing_ && closing_->forced);
+    choice->finish_reason = ran_out ? "length" : !choice->tool_calls.empty() ? "tool_calls" : "stop";
     choice->stop_sequence = result.stop == STOP_TYPE_WORD ? result.stopping_word : "";
     choice->logprobs = logprobs_;
     choice->n_prompt_tokens = result.n_prompt_tokens;

@@ -1,6 +1,7 @@
 // From llama.cpp's results for one answer to our events.
 #pragma once
 
+#include "constraints/closing.h"
 #include "errors.h"
 #include "generation/event.h"
 
@@ -12,7 +13,12 @@ namespace xlc {
 
 class ChoiceStream {
 public:
-    ChoiceStream(int32_t choice, bool needs_parsing, const task_params& params);
+    // `closing` says how the answer's grammar is closed in time; nullptr when it is not.
+    ChoiceStream(
+        int32_t choice,
+        bool needs_parsing,
+        const task_params& params,
+        std::shared_ptr<const Closing> closing);
 
     // The events of a partial or final result; `ended` says which it was.
     std::vector<Event> translate(server_task_result& result, bool& ended);
@@ -26,6 +32,7 @@ private:
     const int32_t choice_;
     const bool silent_; // no tokens were asked for; llama.cpp generates one all the same
     const bool parse_;  // does the answer need the chat parser, or is it plain text?
+    const std::shared_ptr<const Closing> closing_;
     task_result_state state_;
     // What was generated, by kind. Of a continued message the parser's own text holds the beginning too.
     std::string text_;

@@ -59,20 +59,22 @@ void Dispatcher::admit() {
 
 void Dispatcher::post(Request request) {
     server_task& task = request.prepared.task;
-    const bool needs_parsing = request.prepared.needs_parsing;
     const int n = task.params.n_cmpl;
     task.id = tasks_.get_new_id();
     for (int i = 1; i < n; i++) {
         task.add_child(task.id, tasks_.get_new_id());
     }
-    const auto listen = [&](int id, int32_t choice) {
-        running_[id] = {
-            request.generation, std::make_shared<ChoiceStream>(choice, needs_parsing, task.params)};
-        results_.add_waiting_task_id(id);
-    };
-    listen(task.id, 0);
-    for (int i = 1; i < n; i++) {
-        listen(task.child_tasks[static_cast<size_t>(i) - 1].id, i);
+    for (int32_t i = 0; i < n; i++) {
+        server_task& answer = i == 0 ? task : task.child_tasks[static_cast<size_t>(i) - 1];
+        std::shared_ptr<Closing> closing;
+        if (request.prepared.closing) {
+            closing = std::make_shared<Closing>(*request.prepared.closing);
+            mark_closing(answer.params.sampling.grammar.grammar, closing);
+        }
+        running_[answer.id] = {
+            request.generation, std::make_shared<ChoiceStream>(
+                                    i, request.prepared.needs_parsing, answer.params, std::move(closing))};
+        results_.add_waiting_task_id(answer.id);
     }
     running_changed_ = true;
     std::vector<server_task> tasks;

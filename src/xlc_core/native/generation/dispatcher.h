@@ -2,12 +2,14 @@
 // to.
 #pragma once
 
+#include "constraints/closing.h"
 #include "generation/choice_stream.h"
 #include "generation/generation.h"
 
 #include "server-queue.h"
 
 #include <deque>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 
@@ -16,7 +18,8 @@ namespace xlc {
 // A request that is ready to run: one task, or one with its siblings when several answers are wanted.
 struct PreparedTask {
     server_task task;
-    bool needs_parsing = false; // the answer may hold thinking or tool calls
+    bool needs_parsing = false;           // the answer may hold thinking or tool calls
+    std::optional<ClosingParams> closing; // for a grammar that is closed in time
 };
 
 class Dispatcher : public GenerationOwner, public std::enable_shared_from_this<Dispatcher> {

@@ -10,6 +10,8 @@
 
 #include "server-context.h"
 
+#include <algorithm>
+#include <limits>
 #include <thread>
 
 namespace xlc {
@@ -32,6 +34,30 @@ struct LoadCancelled : std::runtime_error {
                 " (" + said + "); use a smaller n_ctx, a smaller quantisation or fewer GPU layers");
     }
     throw Error(ErrorKind::model_load, "llama.cpp could not load '" + params.model_path + "': " + said);
+}
+
+// What opens the thinking; empty where the prompt has done so already.
+std::string thinking_start(const common_chat_params& rendered) {
+    const std::string& tag = rendered.thinking_start_tag;
+    const bool opened = !tag.empty() && rendered.generation_prompt.find(tag) != std::string::npos;
+    return opened ? "" : tag;
+}
+
+constexpr int32_t no_limit = std::numeric_limits<int32_t>::max();
+
+// `n_room`: tokens that the context still holds; `thinking`: the chat of a model that is to think first.
+std::optional<ClosingParams>
+closing_params(const task_params& params, int32_t n_room, const common_chat_params* thinking) {
+    ClosingParams out;
+    out.n_tokens = params.n_predict < 0 ? n_room : std::min(params.n_predict, n_room);
+    if (out.n_tokens <= 0 || out.n_tokens == no_limit) {
+        return std::nullopt;
+    }
+    if (thinking != nullptr && thinking->supports_thinking) {
+        out.thinking_start = thinking_start(*thinking);
+        out.thinking_ends = thinking->thinking_end_tags;
+    }
+    return out;
 }
 
 } // namespace
@@ -170,6 +196,11 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
                 ", answer included; shorten the prompt or open the engine with a larger n_ctx",
             n_tokens, meta->slot_n_ctx);
     }
+    if (request.close_grammar && !prepared.task.params.sampling.grammar.empty()) {
+        const bool thinks = rendered && wants_thinking(*request.chat, chat_defaults());
+        const int32_t n_room = base.ctx_shift ? no_limit : meta->slot_n_ctx - n_tokens - 1;
+        prepared.closing = closing_params(prepared.task.params, n_room, thinks ? &*rendered : nullptr);
+    }
     prepared.task.tokens = server_tokens(tokens, false);
     if (rendered) {
         rendered->message_delimiters.tokenize(vocab());
@@ -202,9 +233,7 @@ RenderedChat Generator::render(const ChatRequest& chat) const {
     RenderedChat out;
     out.prompt = rendered.prompt;
     if (rendered.supports_thinking && wants_thinking(chat, defaults)) {
-        const bool opened = !rendered.thinking_start_tag.empty() &&
-                            rendered.generation_prompt.find(rendered.thinking_start_tag) != std::string::npos;
-        out.thinking_start_tag = opened ? "" : rendered.thinking_start_tag;
+        out.thinking_start_tag = thinking_start(rendered);
         out.thinking_end_tags = rendered.thinking_end_tags;
     }
     return out;

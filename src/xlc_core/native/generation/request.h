@@ -71,7 +71,8 @@ struct GenerationRequest {
     SamplingParams sampling;
     std::optional<ChatRequest> chat; // else `prompt` is completed as it stands
     std::string prompt;
-    std::string grammar; // empty, GBNF, or "%llguidance {}" and Lark
+    std::string grammar;       // empty, GBNF, or "%llguidance {}" and Lark
+    bool close_grammar = true; // as the tokens run out, end the answer as the grammar allows
     bool stream = false;
     bool prompt_progress = false;
 };

@@ -1,0 +1,280 @@
+#include "constraints/closing_sampler.h"
+
+#include "constraints/ending.h"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace xlc {
+
+namespace {
+
+using Ending = std::vector<llama_token>;
+
+// Endings are looked for when fewer tokens are left than this; one that is longer is not found.
+constexpr int32_t horizon = 1024;
+
+// One token may open an object with many required properties, so endings are looked for well before they are
+// needed: with so many tokens to spare, and now and then before that, to learn how long they are.
+constexpr int32_t spare_tokens = 32;
+constexpr int32_t tokens_between_looks = 16;
+constexpr int32_t tokens_between_far_looks = 64; // while there are several times as many as needed
+
+// Of the tokens that the grammar allows, so many of the likeliest are tried.
+constexpr size_t n_tried = 4;
+
+class ClosingSampler {
+public:
+    ClosingSampler(llama_sampler* grammar, const llama_vocab* vocab, std::shared_ptr<Closing> closing)
+        : grammar_(grammar), vocab_(vocab),
+          finder_(std::make_shared<EndingFinder>(vocab, closing->params.thinking_ends)),
+          closing_(std::move(closing)), n_left_(closing_->params.n_tokens), phase_(first_phase()) {}
+
+    ClosingSampler(const ClosingSampler& other)
+        : grammar_(llama_sampler_clone(other.grammar_)), vocab_(other.vocab_), finder_(other.finder_),
+          closing_(other.closing_), n_left_(other.n_left_), phase_(other.phase_), gave_up_(other.gave_up_),
+          tail_(other.tail_), ending_(other.ending_), tried_(other.tried_), length_(other.length_),
+          n_left_at_look_(other.n_left_at_look_) {}
+
+    ClosingSampler& operator=(const ClosingSampler&) = delete;
+
+    ~ClosingSampler() { llama_sampler_free(grammar_); }
+
+    const llama_sampler* grammar() const { return grammar_; }
+
+    void accept(llama_token token) {
+        watch_thinking(token);
+        llama_sampler_accept(grammar_, token);
+        --n_left_;
+        const auto found = std::find_if(
+            tried_.begin(), tried_.end(), [&](const Tried& tried) { return tried.token == token; });
+        if (found != tried_.end()) {
+            ending_ = found->ending;
+        } else if (ending_ && !ending_->empty() && ending_->front() == token) {
+            ending_->erase(ending_->begin());
+        } else {
+            ending_.reset();
+        }
+        tried_.clear();
+    }
+
+    void apply(llama_token_data_array& candidates) {
+        llama_sampler_apply(grammar_, &candidates);
+        if (!must_look()) {
+            return;
+        }
+        try {
+            if (candidates.size == 1) {
+                check(candidates.data[0]);
+            } else {
+                keep_what_can_be_ended(candidates);
+            }
+        } catch (const std::exception&) {
+            gave_up_ =
+                true; // llguidance refuses to go on looking: the answer is cut when its tokens are used up
+        }
+    }
+
+    void reset() {
+        llama_sampler_reset(grammar_);
+        n_left_ = closing_->params.n_tokens;
+        phase_ = first_phase();
+        ending_.reset();
+        tried_.clear();
+        tail_.clear();
+    }
+
+private:
+    struct Tried {
+        llama_token token;
+        std::optional<Ending> ending; // after the token, if one fits
+    };
+
+    enum class Phase { before_thinking, thinking, answer };
+
+    Phase first_phase() const {
+        if (closing_->params.thinking_ends.empty()) {
+            return Phase::answer;
+        }
+        return closing_->params.thinking_start.empty() ? Phase::thinking : Phase::before_thinking;
+    }
+
+    // Looks for an ending from here when that is due, and says whether tokens must be checked.
+    bool must_look() {
+        if (gave_up_ || n_left_ > horizon) {
+            return false;
+        }
+        const bool near = is_near();
+        const int32_t interval = n_left_ > 4 * length_ ? tokens_between_far_looks : tokens_between_looks;
+        if (near || length_ == 0 || n_left_at_look_ - n_left_ >= interval) {
+            n_left_at_look_ = n_left_;
+            if (!ending_) {
+                ending_ = finder_->find(grammar_, phase_ == Phase::thinking, n_left_);
+            }
+            if (!ending_) {
+                gave_up_ = length_ == 0 || near;
+                return false;
+            }
+            length_ = static_cast<int32_t>(ending_->size());
+        }
+        return is_near();
+    }
+
+    bool is_near() const { return n_left_ <= length_ + length_ / 2 + spare_tokens; }
+
+    bool can_be_ended_after(llama_token token) {
+        if (finder_->ends_answer(token)) {
+            return true;
+        }
+        const auto found = std::find_if(
+            tried_.begin(), tried_.end(), [&](const Tried& tried) { return tried.token == token; });
+        if (found != tried_.end()) {
+            return found->ending.has_value();
+        }
+        Tried tried = {token, std::nullopt};
+        if (ending_ && ending_->front() == token) {
+            tried.ending.emplace(ending_->begin() + 1, ending_->end());
+        } else {
+            ClosingSampler after(*this);
+            after.watch_thinking(token);
+            llama_sampler_accept(after.grammar_, token);
+            const bool still_fits = ending_ && static_cast<int32_t>(ending_->size()) < n_left_ &&
+                                    EndingFinder::is_ending(after.grammar_, *ending_);
+            tried.ending = still_fits
+                               ? ending_ // within a text most often
+                               : finder_->find(after.grammar_, after.phase_ == Phase::thinking, n_left_ - 1);
+        }
+        tried_.push_back(tried);
+        return tried.ending.has_value();
+    }
+
+    void check(llama_token_data& candidate) {
+        if (!std::isinf(candidate.logit) && !can_be_ended_after(candidate.id)) {
+            candidate.logit = -INFINITY;
+            closing_->forced = true;
+        }
+    }
+
+    // Leaves the first token of an ending and those of the likeliest that leave room for one.
+    void keep_what_can_be_ended(llama_token_data_array& candidates) {
+        std::vector<llama_token_data> likeliest(std::min(n_tried, candidates.size));
+        const auto likelier = [](const llama_token_data& a, const llama_token_data& b) {
+            return a.logit > b.logit;
+        };
+        std::partial_sort_copy(
+            candidates.data, candidates.data + candidates.size, likeliest.begin(), likeliest.end(), likelier);
+        std::vector<llama_token> kept;
+        for (const llama_token_data& candidate : likeliest) {
+            if (!std::isinf(candidate.logit) && can_be_ended_after(candidate.id)) {
+                kept.push_back(candidate.id);
+            }
+        }
+        if (kept.empty()) {
+            kept.push_back(ending_->front());
+            closing_->forced = true;
+        }
+        for (size_t i = 0; i < candidates.size; ++i) {
+            if (std::find(kept.begin(), kept.end(), candidates.data[i].id) == kept.end()) {
+                candidates.data[i].logit = -INFINITY;
+            }
+        }
+    }
+
+    void watch_thinking(llama_token token) {
+        if (phase_ == Phase::answer) {
+            return;
+        }
+        char piece[128];
+        const int32_t n = llama_token_to_piece(vocab_, token, piece, sizeof(piece), 0, true);
+        tail_.append(piece, static_cast<size_t>(std::max(n, 0)));
+        const auto contains = [&](const std::string& tag) { return tail_.find(tag) != std::string::npos; };
+        if (phase_ == Phase::before_thinking && contains(closing_->params.thinking_start)) {
+            phase_ = Phase::thinking;
+        }
+        const std::vector<std::string>& ends = closing_->params.thinking_ends;
+        if (phase_ == Phase::thinking && std::any_of(ends.begin(), ends.end(), contains)) {
+            phase_ = Phase::answer;
+        }
+        constexpr size_t kept = 64;
+        tail_.erase(0, tail_.size() - std::min(tail_.size(), kept));
+    }
+
+    llama_sampler* grammar_;
+    const llama_vocab* vocab_;
+    std::shared_ptr<const EndingFinder> finder_;
+    std::shared_ptr<Closing> closing_;
+    int32_t n_left_;
+    Phase phase_;
+    bool gave_up_ = false;
+    std::string tail_;             // the thinking's last characters
+    std::optional<Ending> ending_; // from here
+    std::vector<Tried> tried_;     // since the last accepted token
+    int32_t length_ = 0;           // of the last ending found; 0 before the first
+    int32_t n_left_at_look_ = 0;
+};
+
+ClosingSampler& state_of(llama_sampler* sampler) {
+    return *static_cast<ClosingSampler*>(sampler->ctx);
+}
+
+const char* name(const llama_sampler* /*sampler*/) {
+    return "closing";
+}
+
+void accept(llama_sampler* sampler, llama_token token) {
+    state_of(sampler).accept(token);
+}
+
+void apply(llama_sampler* sampler, llama_token_data_array* candidates) {
+    state_of(sampler).apply(*candidates);
+}
+
+void reset(llama_sampler* sampler) {
+    state_of(sampler).reset();
+}
+
+llama_sampler* clone(const llama_sampler* sampler);
+
+void free_state(llama_sampler* sampler) {
+    delete static_cast<ClosingSampler*>(sampler->ctx);
+}
+
+llama_sampler_i sampler_interface = {
+    /* .name              = */ name,
+    /* .accept            = */ accept,
+    /* .apply             = */ apply,
+    /* .reset             = */ reset,
+    /* .clone             = */ clone,
+    /* .free              = */ free_state,
+    /* .backend_init      = */ nullptr,
+    /* .backend_accept    = */ nullptr,
+    /* .backend_apply     = */ nullptr,
+    /* .backend_set_input = */ nullptr,
+    /* .backend_reset     = */ nullptr,
+    /* .copy_state        = */ nullptr, // llama_sampler_copy() then clones
+};
+
+llama_sampler* clone(const llama_sampler* sampler) {
+    return llama_sampler_init(
+        &sampler_interface, new ClosingSampler(*static_cast<const ClosingSampler*>(sampler->ctx)));
+}
+
+} // namespace
+
+llama_sampler*
+closing_sampler(llama_sampler* grammar, const llama_vocab* vocab, std::shared_ptr<Closing> closing) {
+    return llama_sampler_init(&sampler_interface, new ClosingSampler(grammar, vocab, std::move(closing)));
+}
+
+const llama_sampler* grammar_inside(const llama_sampler* sampler) {
+    if (sampler == nullptr || sampler->iface != &sampler_interface) {
+        return sampler;
+    }
+    return static_cast<const ClosingSampler*>(sampler->ctx)->grammar();
+}
+
+} // namespace xlc

@@ -1,0 +1,256 @@
+#include "constraints/ending.h"
+
+#include "constraints/checker.h"
+#include "constraints/forced_tokens.h"
+#include "sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+
+namespace xlc {
+
+namespace {
+
+// What ends a value, and leads from one to the next; always right where it fits outside of a text.
+constexpr const char* structure[] = {"}", "]", "\"", ",", ":"};
+
+// What a pattern or a grammar may ask for, or a value begin with; the long words are for a least length.
+constexpr const char* fillers[] = {
+    ">",    ")", ";", "\n", ".", "@", "/", "Z", "com", " responsibilities", " international", " information",
+    " more"};
+constexpr const char* filler_characters =
+    "0123456789[{ntf-+SDTabcdefghijklmopqrsuvwxyzABCEFGHIJKLMNOPQRUVWXY_ (<'=!?#%&*|^$\\~`";
+
+// In a text of any characters that may not end yet: what its pattern may look for.
+constexpr const char* text_filler = "0.0.0";
+
+// Each time that a filler was taken it comes so many places later: what may be repeated without end must not
+// keep the others from their turn.
+constexpr int places_per_use = 6;
+
+constexpr int max_in_a_row = 64; // of the same structure, in a text that looks like none
+
+struct SamplerDeleter {
+    void operator()(llama_sampler* sampler) const { llama_sampler_free(sampler); }
+};
+using SamplerPtr = std::unique_ptr<llama_sampler, SamplerDeleter>;
+
+std::vector<llama_token> tokens_of(const llama_vocab* vocab, const std::string& text, bool special) {
+    std::vector<llama_token> tokens(text.size() + 4);
+    const int32_t n = llama_tokenize(
+        vocab, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
+        static_cast<int32_t>(tokens.size()), false, special);
+    tokens.resize(static_cast<size_t>(std::max(n, 0)));
+    return tokens;
+}
+
+std::string piece_of(const llama_vocab* vocab, llama_token token) {
+    char piece[64];
+    const int32_t n = llama_token_to_piece(vocab, token, piece, sizeof(piece), 0, false);
+    return {piece, static_cast<size_t>(std::max(n, 0))};
+}
+
+// The one token that is the text, however the tokenizer begins a text; LLAMA_TOKEN_NULL when there is none.
+llama_token token_of(const llama_vocab* vocab, const std::string& text) {
+    const std::vector<llama_token> tokens = tokens_of(vocab, text, false);
+    const bool found = !tokens.empty() && piece_of(vocab, tokens.back()) == text;
+    return found ? tokens.back() : LLAMA_TOKEN_NULL;
+}
+
+bool fits(llama_sampler* grammar, llama_token token) {
+    llama_token_data candidate = {token, 1.0f, 0.0f};
+    llama_token_data_array candidates = {&candidate, 1, -1, false};
+    llama_sampler_apply(grammar, &candidates);
+    return !std::isinf(candidate.logit);
+}
+
+// The longest text that the grammar allows, for where none of the usual characters fits.
+llama_token any_that_fits(llama_sampler* grammar, const llama_vocab* vocab) {
+    const int32_t n_vocab = llama_vocab_n_tokens(vocab);
+    std::vector<llama_token_data> tokens(static_cast<size_t>(n_vocab));
+    for (llama_token id = 0; id < n_vocab; ++id) {
+        tokens[static_cast<size_t>(id)] = {id, 1.0f, 0.0f};
+    }
+    llama_token_data_array candidates = {tokens.data(), tokens.size(), -1, false};
+    llama_sampler_apply(grammar, &candidates);
+    llama_token best = LLAMA_TOKEN_NULL;
+    size_t best_length = 0;
+    for (size_t i = 0; i < candidates.size; ++i) {
+        const llama_token_data& candidate = candidates.data[i];
+        if (std::isinf(candidate.logit)) {
+            continue;
+        }
+        const size_t length = piece_of(vocab, candidate.id).size();
+        if (length > best_length) {
+            best = candidate.id;
+            best_length = length;
+        }
+    }
+    return best;
+}
+
+} // namespace
+
+EndingFinder::EndingFinder(const llama_vocab* vocab, const std::vector<std::string>& thinking_ends)
+    : vocab_(vocab), end_token_(llama_vocab_eot(vocab)), quote_(token_of(vocab, "\"")),
+      tilde_(token_of(vocab, "~")) {
+    if (end_token_ == LLAMA_TOKEN_NULL) {
+        end_token_ = llama_vocab_eos(vocab);
+    }
+    for (const char* text : structure) {
+        structure_.push_back(token_of(vocab, text));
+    }
+    fillers_.push_back(tokens_of(vocab, text_filler, false));
+    const auto add = [&](const std::string& text) {
+        const llama_token token = token_of(vocab, text);
+        if (token != LLAMA_TOKEN_NULL) {
+            fillers_.push_back({token});
+        }
+    };
+    for (const char* text : fillers) {
+        add(text);
+    }
+    for (const char* at = filler_characters; *at != '\0'; ++at) {
+        add(std::string(1, *at));
+    }
+    for (const std::string& text : thinking_ends) {
+        thinking_ends_.push_back(tokens_of(vocab, text, true));
+    }
+}
+
+// An ending being written.
+struct EndingFinder::Draft {
+    SamplerPtr grammar;
+    std::vector<llama_token> tokens;
+    std::vector<int> uses; // of each filler
+
+    bool fits(llama_token token) const {
+        return token != LLAMA_TOKEN_NULL && xlc::fits(grammar.get(), token);
+    }
+
+    void take(llama_token token) {
+        llama_sampler_accept(grammar.get(), token);
+        tokens.push_back(token);
+    }
+
+    // As much of it as fits; whether anything did.
+    bool take_text(const std::vector<llama_token>& text) {
+        const size_t before = tokens.size();
+        for (const llama_token token : text) {
+            if (!fits(token)) {
+                break;
+            }
+            take(token);
+        }
+        return tokens.size() > before;
+    }
+
+    bool ends_with_run(llama_token token) const {
+        const auto n = static_cast<size_t>(max_in_a_row);
+        return tokens.size() >= n &&
+               std::count(tokens.end() - max_in_a_row, tokens.end(), token) == max_in_a_row;
+    }
+};
+
+bool EndingFinder::take_structure(Draft& draft) const {
+    for (const llama_token token : structure_) {
+        if (draft.fits(token) && !draft.ends_with_run(token)) {
+            draft.take(token);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool EndingFinder::take_filler(Draft& draft, bool in_text) const {
+    const size_t first = in_text ? 0 : 1;
+    std::vector<size_t> order(fillers_.size() - first);
+    std::iota(order.begin(), order.end(), first);
+    const auto place = [&](size_t i) { return static_cast<int>(i) + places_per_use * draft.uses[i]; };
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return place(a) < place(b); });
+    for (const size_t i : order) {
+        if (draft.take_text(fillers_[i])) {
+            ++draft.uses[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+std::optional<std::vector<llama_token>>
+EndingFinder::find(const llama_sampler* grammar, bool thinking, int32_t n_max) const {
+    Draft draft = {SamplerPtr(llama_sampler_clone(grammar)), {}, std::vector<int>(fillers_.size(), 0)};
+    if (thinking && !thinking_ends_.empty()) {
+        draft.take_text(thinking_ends_.front()); // nothing, where the answer may begin without
+    }
+    bool closed_text = false;
+    const auto n_left = [&] { return n_max - static_cast<int32_t>(draft.tokens.size()); };
+    while (n_left() > 0) {
+        if (draft.fits(end_token_)) {
+            draft.tokens.push_back(end_token_);
+            return draft.tokens;
+        }
+        const std::vector<llama_token> forced = forced_tokens(draft.grammar.get(), n_left());
+        if (!forced.empty()) {
+            std::for_each(forced.begin(), forced.end(), [&](llama_token token) { draft.take(token); });
+            continue;
+        }
+        const bool in_text = draft.fits(tilde_);
+        if (in_text && !closed_text && draft.fits(quote_)) {
+            draft.take(quote_);
+            closed_text = true; // twice in a row it was no JSON text
+            continue;
+        }
+        closed_text = false;
+        if ((!in_text && take_structure(draft)) || take_filler(draft, in_text)) {
+            continue;
+        }
+        const llama_token token = any_that_fits(draft.grammar.get(), vocab_);
+        if (token == LLAMA_TOKEN_NULL) {
+            return std::nullopt;
+        }
+        draft.take(token);
+    }
+    return std::nullopt;
+}
+
+bool EndingFinder::is_ending(const llama_sampler* grammar, const std::vector<llama_token>& tokens) {
+    const SamplerPtr state(llama_sampler_clone(grammar));
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        if (!fits(state.get(), tokens[i])) {
+            return false;
+        }
+        if (i + 1 < tokens.size()) {
+            llama_sampler_accept(state.get(), tokens[i]);
+        }
+    }
+    return true;
+}
+
+std::optional<std::string> ending_of(
+    const llama_vocab* vocab,
+    const std::string& kind,
+    const std::string& data,
+    const std::string& text,
+    int32_t n_max) {
+    check_constraint(vocab, kind, data);
+    const SamplerPtr grammar(
+        kind == "lark" ? llama_sampler_init_llg(vocab, "lark", data.c_str())
+                       : llama_sampler_init_grammar(vocab, data.c_str(), "root"));
+    for (const llama_token token : tokens_of(vocab, text, false)) {
+        llama_sampler_accept(grammar.get(), token);
+    }
+    const auto ending = EndingFinder(vocab, {}).find(grammar.get(), false, n_max);
+    if (!ending) {
+        return std::nullopt;
+    }
+    std::string out;
+    for (const llama_token token : *ending) {
+        out += piece_of(vocab, token);
+    }
+    return out;
+}
+
+} // namespace xlc

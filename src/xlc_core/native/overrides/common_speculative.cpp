@@ -1,0 +1,93 @@
+// llama.cpp's common/speculative.cpp with one more way to draft: the tokens that a grammar forces. It costs
+// no model and comes before the others. Compiled into llama-common instead of it (cmake/llama_cpp.cmake), so
+// that nothing of llama.cpp is changed. Drafts are verified like any other, so they never change an answer.
+
+#include "constraints/forced_tokens.h"
+#include "overrides/drafting.h"
+
+#include "speculative.h"
+
+common_speculative* llama_cpp_speculative_init(common_params_speculative& params, uint32_t n_sequences);
+#define common_speculative_init llama_cpp_speculative_init
+#include "speculative.cpp"
+#undef common_speculative_init
+
+namespace {
+
+// A model that writes the forced text in other tokens than its tokenizer would makes every draft useless.
+constexpr int max_misses = 3;
+
+class ForcedTokens : public common_speculative_impl {
+public:
+    explicit ForcedTokens(uint32_t n_sequences)
+        : common_speculative_impl(COMMON_SPECULATIVE_TYPE_NONE, n_sequences, xlc::max_forced_tokens),
+          sequences_(n_sequences) {}
+
+    void attach(llama_seq_id sequence, const common_sampler* sampler, int32_t n_limit) {
+        sequences_.at(static_cast<size_t>(sequence)) = {sampler, n_limit, 0, 0};
+    }
+
+    void begin(llama_seq_id /*sequence*/, const llama_tokens& /*prompt*/) override {}
+
+    bool process(const common_batch& /*batch*/) override { return true; }
+
+    void draft(common_speculative_draft_params_vec& wanted) override {
+        for (size_t i = 0; i < sequences_.size(); ++i) {
+            Sequence& sequence = sequences_[i];
+            sequence.n_drafted = 0;
+            if (!wanted[i].drafting || sequence.sampler == nullptr) {
+                continue;
+            }
+            // One less than fits: the server ends an answer whose draft fills the context before it has read
+            // it.
+            const int32_t n_limit = std::min(wanted[i].n_max - 1, sequence.n_limit);
+            *wanted[i].result = xlc::forced_tokens(xlc::grammar_of(sequence.sampler), n_limit);
+            sequence.n_drafted = wanted[i].result->size();
+        }
+    }
+
+    void accept(llama_seq_id id, uint16_t n_accepted, bool is_other) override {
+        Sequence& sequence = sequences_.at(static_cast<size_t>(id));
+        if (is_other || sequence.n_drafted == 0) {
+            return;
+        }
+        sequence.misses = n_accepted == 0 ? sequence.misses + 1 : 0;
+        if (sequence.misses >= max_misses) {
+            sequence.sampler = nullptr;
+        }
+    }
+
+private:
+    struct Sequence {
+        const common_sampler* sampler = nullptr;
+        int32_t n_limit = 0;
+        size_t n_drafted = 0;
+        int misses = 0; // drafts in a row of which nothing was accepted
+    };
+
+    std::vector<Sequence> sequences_;
+};
+
+} // namespace
+
+// As llama.cpp's, but there is always something that drafts.
+common_speculative* common_speculative_init(common_params_speculative& params, uint32_t n_sequences) {
+    common_speculative_ptr spec(llama_cpp_speculative_init(params, n_sequences));
+    if (!spec) {
+        spec.reset(new common_speculative{
+            /* .dparams     = */ common_speculative_draft_params_vec(n_sequences),
+            /* .impls       = */ {},
+            /* .impl_last   = */ std::vector<common_speculative_impl*>(n_sequences, nullptr),
+            /* .synth_probs = */ {},
+        });
+    }
+    spec->impls.insert(spec->impls.begin(), std::make_unique<ForcedTokens>(n_sequences));
+    return spec.release();
+}
+
+void xlc::draft_forced_tokens(
+    common_speculative* spec, llama_seq_id sequence, const common_sampler* sampler, int32_t n_max) {
+    if (spec != nullptr) {
+        static_cast<ForcedTokens&>(*spec->impls.front()).attach(sequence, sampler, n_max);
+    }
+}

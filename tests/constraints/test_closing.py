@@ -1,0 +1,141 @@
+"""Answers whose tokens run out: their constraint is closed instead of cut."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+import xlc_core as xlc
+from constraints.generated_schemas import make_schema
+from xlc_core import _native, catalog
+
+
+class Item(BaseModel):
+    name: str
+    price: float
+    tags: list[str]
+
+
+class Order(BaseModel):
+    id: int
+    items: list[Item]
+    note: str | None = None
+
+
+@pytest.fixture(scope="module")
+def vocab() -> _native.VocabFile:
+    return _native.VocabFile.open(str(catalog.resolve("smollm2-135m-instruct").path))
+
+
+def ending(constraint: xlc.Constraint, text: str, vocab: _native.VocabFile, max_tokens: int = 256) -> str | None:
+    constraint.check()
+    found = _native.ending(*constraint.grammar(), text, vocab, max_tokens)
+    return None if found is None else found.decode()
+
+
+@pytest.mark.parametrize(
+    ("constraint", "begun"),
+    [
+        (xlc.JsonSchema(Order), ""),
+        (xlc.JsonSchema(Order), '{"id": 7, "items": [{"name": "a pen'),
+        (xlc.JsonSchema(Order), '{"id": 7, "items": [{"name": "a pen", "price": 1.5, "tags": ["x", "y'),
+        (xlc.JsonObject(), '{"a": {"b": [1, [2, {"c": "'),
+        (xlc.JsonSchema({"type": "string", "minLength": 200}), '"Once'),
+        (xlc.JsonSchema({"type": "string", "format": "email"}), ""),
+        (xlc.JsonSchema({"type": "string", "format": "uuid"}), '"12345678-'),
+        (xlc.JsonSchema({"type": "string", "format": "date-time"}), ""),
+        (xlc.JsonSchema({"type": "string", "pattern": r"\d+\.\d+\.\d+"}), '"v'),
+        (xlc.JsonSchema({"type": "array", "items": {"enum": ["alpha", "beta"]}, "minItems": 9}), ""),
+        (xlc.JsonSchema({"type": "integer", "minimum": 1000}), ""),
+        (xlc.Regex(r"[A-Z][a-z ]{100,}\."), "Rivers "),
+        (xlc.Regex(r"(\d{4}-\d{2}-\d{2}(, )?){3}"), "2024-0"),
+        (xlc.Choice("yes, of course", "no, never"), "no"),
+        (xlc.Lark('start: (LINE "\\n")+\nLINE: /[a-z]+: [0-9]+/'), "a: 1\nb"),
+        (xlc.Gbnf('root ::= "{" [a-z ]+ "}" "\\n"'), "{abc"),
+    ],
+)
+def test_whatever_was_begun_can_be_ended(constraint: xlc.Constraint, begun: str, vocab: _native.VocabFile) -> None:
+    found = ending(constraint, begun, vocab)
+    assert found is not None
+    assert constraint.accepts(begun + found), begun + found
+
+
+def test_the_ending_is_short(vocab: _native.VocabFile) -> None:
+    assert ending(xlc.JsonObject(), '{"a": [1, {"b": "text', vocab) == '"}]}'
+    assert ending(xlc.JsonSchema(Order), '{"id": 7, "items": [', vocab) == "]}"
+
+
+def test_no_ending_that_is_too_long(vocab: _native.VocabFile) -> None:
+    assert ending(xlc.JsonObject(), '{"a": [1, {"b": "text', vocab, max_tokens=3) is None
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_generated_schemas_can_be_ended(seed: int, vocab: _native.VocabFile) -> None:
+    constraint = xlc.JsonSchema(make_schema(seed))
+    found = ending(constraint, "", vocab, 1024)
+    assert found is not None
+    assert constraint.accepts(found), found
+
+
+@pytest.mark.parametrize("max_tokens", [40, 47, 55, 63, 72, 90])
+def test_an_answer_that_runs_out_of_tokens_parses(engine: xlc.Engine, max_tokens: int) -> None:
+    answer = engine.chat(
+        "Write a long order with many items as JSON.", constraint=Order, max_tokens=max_tokens, temperature=1.0,
+        seed=max_tokens,
+    )  # fmt: skip
+    assert isinstance(answer.parsed, Order)
+    assert answer.usage.completion_tokens <= max_tokens
+
+
+def test_what_was_closed_says_that_it_was_cut_short(engine: xlc.Engine) -> None:
+    options: dict[str, Any] = {
+        "constraint": xlc.Regex(r"[A-Za-z ]+\."),
+        "logit_bias": {".": -50.0},
+        "temperature": 0,
+        "max_tokens": 24,
+    }
+    cut = engine.chat("Tell a long story about a fox.", close_constraint=False, **options)
+    assert cut.finish_reason == "length"
+    assert not cut.text.endswith(".")
+    closed = engine.chat("Tell a long story about a fox.", **options)
+    assert closed.finish_reason == "length"
+    assert closed.text.endswith(".")
+    assert cut.text.startswith(closed.text[:-1])  # up to its end it is what the model would have said
+
+
+def test_a_full_context_closes_too() -> None:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=256, n_parallel=1) as engine:
+        answer = engine.chat(
+            "Write a very long order with many items as JSON.", constraint=Order, temperature=1.0, seed=2,
+            logit_bias={"]": -100.0, "}": -2.0},
+        )  # fmt: skip
+    assert isinstance(answer.parsed, Order)
+
+
+def test_streams_and_several_answers_close(engine: xlc.Engine) -> None:
+    answer = engine.chat("Write an order as JSON.", constraint=Order, max_tokens=45, n=3, temperature=1.2, seed=5)
+    for choice in answer.choices:
+        assert isinstance(choice.parsed, Order)
+    with engine.stream_chat("Write an order as JSON.", constraint=Order, max_tokens=45, temperature=1.2) as stream:
+        assert isinstance(stream.result().parsed, Order)
+
+
+def test_a_tool_call_closes(engine: xlc.Engine) -> None:
+    note = {
+        "type": "function",
+        "function": {
+            "name": "note",
+            "description": "Take a note.",
+            "parameters": {"type": "object", "properties": {"body": {"type": "string"}}, "required": ["body"]},
+        },
+    }
+    answer = engine.chat(
+        "Note everything you know about rivers.", tools=[note], tool_choice="note", max_tokens=40, temperature=1.0,
+        seed=3, logit_bias={'"': -3.0},
+    )  # fmt: skip
+    assert answer.usage.completion_tokens <= 40
+    (call,) = answer.tool_calls
+    assert set(json.loads(call.arguments)) == {"body"}
