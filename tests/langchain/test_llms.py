@@ -75,7 +75,12 @@ async def test_the_same_text_is_streamed_to_callbacks(llm: XLlama) -> None:
 def test_a_constraint_and_a_stop_hold_here_too(llm: XLlama) -> None:
     assert llm.invoke("Is water wet? Answer:", constraint=Choice(" yes", " no")) in (" yes", " no")
     assert llm.invoke(COUNT, stop=["7"]) == " 6, "
-    schema = {"properties": {"a": {"enum": [1, 2]}}, "required": ["a"], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": [1, 2]}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     assert llm.invoke("An object:", response_format=wanted, max_tokens=30).replace(" ", "") in ('{"a":1}', '{"a":2}')
 
