@@ -55,11 +55,35 @@ def response_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any
         json_schema = schema
     elif isinstance(schema, type) and issubclass(schema, BaseModel):
         # LangChain's own conversion replaces references, which a recursive model does not survive.
-        json_schema = schema.model_json_schema()
-    else:
+        json_schema = _without_extras(schema.model_json_schema())
+    elif isinstance(schema, dict):
         json_schema = convert_to_json_schema(schema)
+    else:
+        json_schema = _without_extras(convert_to_json_schema(schema))
     name = json_schema.get("title", "answer")
     return {"type": "json_schema", "json_schema": {"name": name, "schema": json_schema}}
+
+
+def _without_extras(schema: Any) -> Any:
+    """Let objects have no properties but those of their class, unless it says so: a weak model goes on inventing some.
+
+    What it invented would be dropped anyway when the answer becomes an instance.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    closed = dict(schema)
+    for name in ("properties", "$defs", "definitions"):
+        if isinstance(parts := schema.get(name), dict):
+            closed[name] = {key: _without_extras(part) for key, part in parts.items()}
+    for name in ("items", "additionalProperties"):
+        if name in schema:
+            closed[name] = _without_extras(schema[name])
+    for name in ("anyOf", "oneOf", "prefixItems"):
+        if isinstance(parts := schema.get(name), list):
+            closed[name] = [_without_extras(part) for part in parts]
+    if "properties" in schema:
+        closed.setdefault("additionalProperties", False)
+    return closed
 
 
 def to_constraint(response_format: dict[str, Any]) -> JsonObject | JsonSchema | None:

@@ -128,7 +128,29 @@ def test_json_schema(schema: Any, strict: bool | None) -> None:
     constraint = asked(engine).constraint
     assert isinstance(constraint, JsonSchema)
     assert list(constraint.schema["properties"]) == ["name", "age"]
-    assert constraint.schema.get("additionalProperties") is (False if strict else None)
+    assert constraint.schema.get("additionalProperties") is (None if isinstance(schema, dict) and not strict else False)
+
+
+class Team(BaseModel):
+    """Some people, and what else is known of them."""
+
+    people: list[Person]
+    lead: Person | None = None
+    notes: dict[str, int] = {}
+
+
+class Open(BaseModel, extra="allow"):
+    """Takes what comes."""
+
+
+def test_nothing_is_invented_beside_a_class_s_fields() -> None:
+    llm, engine = chat('{"people": []}')
+    llm.with_structured_output(Team).invoke("Who?")
+    schema = asked(engine).constraint.schema
+    assert schema["additionalProperties"] is schema["$defs"]["Person"]["additionalProperties"] is False
+    assert schema["properties"]["notes"]["additionalProperties"] == {"type": "integer"}
+    llm.with_structured_output(Open).invoke("Who?")
+    assert asked(engine).constraint.schema["additionalProperties"] is True
 
 
 async def test_function_calling() -> None:
