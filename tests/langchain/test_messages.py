@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import TYPE_CHECKING
 
 import pytest
 from langchain_core.messages import (
@@ -16,8 +17,17 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langchain_scripts import thinking_then_calling
 from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall
+from xlc_core.testing import ScriptedEngine
+from xlc_langchain import ChatXLlama, errors
+from xlc_langchain.errors import UnsupportedFeatureError
 from xlc_langchain.messages import to_engine_messages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xlc_core import Engine
 
 PIXEL = base64.b64encode(b"a picture").decode()
 
@@ -149,3 +159,59 @@ def test_what_cannot_be_said_is_refused(message: BaseMessage, reason: str) -> No
     with pytest.raises(InvalidRequestError, match=reason) as caught:
         to_engine_messages([HumanMessage("fine"), message])
     assert f"messages[1], {type(message).__name__}: " in str(caught.value)
+
+
+def test_a_tool_s_error_is_told_as_its_result() -> None:
+    message = ToolMessage("Error: no such city", tool_call_id="c1", status="error")
+    assert to_engine_messages([message]) == [Message(role="tool", content="Error: no such city", tool_call_id="c1")]
+
+
+def test_several_calls_and_their_results_stay_in_order() -> None:
+    calls = [{"name": name, "args": {"n": n}, "id": f"c{n}"} for n, name in enumerate(["f", "g"])]
+    chat = [AIMessage("Both.", tool_calls=calls), *(ToolMessage(f"r{n}", tool_call_id=f"c{n}") for n in (0, 1))]
+    assistant, *results = to_engine_messages(chat)
+    assert [(call.id, call.name) for call in assistant.tool_calls] == [("c0", "f"), ("c1", "g")]
+    assert [(message.tool_call_id, message.content) for message in results] == [("c0", "r0"), ("c1", "r1")]
+
+
+def test_an_answer_goes_back_as_it_came() -> None:
+    """Both directions: what the model thought, said and called is what it reads on the next turn."""
+    for version in ("v0", "v1"):
+        llm = ChatXLlama(engine=ScriptedEngine([thinking_then_calling()]), output_version=version)
+        first, *rest = llm.stream("Hi")
+        for answer in (llm.invoke("Hi"), first + rest):
+            (message,) = to_engine_messages([answer])
+            assert (message.reasoning, message.content) == ("Rain?", "Let me look.")
+            assert [call.name for call in message.tool_calls] == ["get_weather", "get_time"]
+
+
+@pytest.mark.parametrize("kind", ["image", "audio"])
+async def test_a_model_without_eyes_names_the_message(llm: ChatXLlama, kind: str) -> None:
+    block = {"type": kind, "base64": PIXEL, "mime_type": f"{kind}/x"}
+    chat = [HumanMessage("Look:"), AIMessage("Yes?"), HumanMessage([{"type": "text", "text": "this"}, block])]
+    with pytest.raises(UnsupportedFeatureError, match="message 2 holds"):
+        llm.invoke(chat)
+    with pytest.raises(UnsupportedFeatureError, match="message 2 holds"):
+        await llm.ainvoke(chat)
+    with pytest.raises(UnsupportedFeatureError, match="message 2 holds"):
+        next(llm.stream(chat))
+
+
+def test_a_system_message_within_the_chat_stays_where_it_is(llm: ChatXLlama, engine: Engine) -> None:
+    chat = [HumanMessage("Hi"), AIMessage("Hello"), SystemMessage("Rhyme from now on."), HumanMessage("Why?")]
+    assert llm.invoke(chat).text
+    prompt = engine.render_chat(to_engine_messages(chat))
+    assert prompt.index("Hello") < prompt.index("Rhyme from now on.") < prompt.index("Why?")
+
+
+def test_what_the_template_refuses_names_the_message(smollm2_path: Path) -> None:
+    template = (
+        "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{{ raise_exception('no') }}{% endif %}"
+        "{{ m.content }}{% endfor %}"
+    )
+    options = {"chat_template": template, "n_parallel": 1, "warmup": False}
+    with (
+        ChatXLlama(model=smollm2_path, n_ctx=512, engine_options=options) as llm,
+        pytest.raises(errors.InvalidRequestError, match=r"message 1 \(system\) is refused"),
+    ):
+        llm.invoke([HumanMessage("Hi"), SystemMessage("Rhyme."), HumanMessage("Why?")])
