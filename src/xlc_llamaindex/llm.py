@@ -1,5 +1,6 @@
 """XLlama: a GGUF model inside this process, as a LlamaIndex LLM."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +33,8 @@ __all__ = ["XLlama"]
 
 _SAMPLING = ("temperature", "max_tokens", "seed", "top_p", "top_k", "min_p", "stop")
 _REQUEST = ("thinking", "template_kwargs", "timeout")
+
+_templates: weakref.WeakKeyDictionary[Engine, int] = weakref.WeakKeyDictionary()
 
 
 class XLlama(EngineUser, StructuredPrediction):
@@ -102,18 +105,19 @@ class XLlama(EngineUser, StructuredPrediction):
     def metadata(self) -> LLMMetadata:
         """What the model is and how much it takes; loads the model if it is not loaded yet.
 
-        ``context_window`` is what one request may hold, and ``num_output`` is ``max_tokens``, but at most half of
-        that, so that there is room for a prompt. A model with a chat template can call functions: where the
-        template has no format for it, xllama brings one.
+        ``context_window`` is what one request may hold, less what the chat template adds to a message, since
+        LlamaIndex fills all of it with text. ``num_output`` is ``max_tokens``, but at most half of that, so that
+        there is room for a prompt. A model with a chat template can call functions: where the template has no format
+        for it, xllama brings one.
         """
         return self._metadata(self._get_engine())
 
     def _metadata(self, engine: Engine) -> LLMMetadata:
         is_chat_model = _is_chat_model(engine)
-        half = engine.info.n_ctx // 2
+        window = engine.info.n_ctx - (_template_tokens(engine) if is_chat_model else 0)
         return LLMMetadata(
-            context_window=engine.info.n_ctx,
-            num_output=half if self.max_tokens is None else min(self.max_tokens, half),
+            context_window=window,
+            num_output=window // 2 if self.max_tokens is None else min(self.max_tokens, window // 2),
             is_chat_model=is_chat_model,
             is_function_calling_model=is_chat_model,
             model_name=engine.info.name,
@@ -325,6 +329,13 @@ class XLlama(EngineUser, StructuredPrediction):
 
 def _is_chat_model(engine: Engine) -> bool:
     return engine.info.has_chat_template or bool(engine.options.chat_template)
+
+
+def _template_tokens(engine: Engine) -> int:
+    """Count what the chat template puts around a message; once for each engine, as it is asked for with each call."""
+    if engine not in _templates:
+        _templates[engine] = engine.count_tokens([Message(role="user", content="")])
+    return _templates[engine]
 
 
 def _run(engine: Engine, kind: str, prompt: Any, options: dict[str, Any]) -> Any:

@@ -5,10 +5,39 @@ from __future__ import annotations
 import pytest
 
 from llamaindex.conformance import LLMConformance
-from xlc_llamaindex import XLlama
+from llamaindex.conformance_retrieval import EmbeddingConformance, RerankConformance
+from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
 
 
 class TestXLlama(LLMConformance):
     @pytest.fixture
     def llm(self, llm: XLlama) -> XLlama:
         return llm
+
+
+class TestXLlamaEmbedding(EmbeddingConformance):
+    tells_queries_from_passages = True
+
+    @pytest.fixture
+    def embed_model(self, embed_model: XLlamaEmbedding) -> XLlamaEmbedding:
+        return embed_model.model_copy(update={"query_instruction": "question: "})
+
+
+class TestCrossEncoder(RerankConformance):
+    @pytest.fixture
+    def rerank(self, rerank: XLlamaRerank) -> XLlamaRerank:
+        return rerank
+
+
+class TestLateInteraction(RerankConformance):
+    @pytest.fixture
+    def rerank(self, embed_model: XLlamaEmbedding) -> XLlamaRerank:
+        return XLlamaRerank(model=embed_model.model, top_n=2)
+
+
+class TestChatModelAsJudge(RerankConformance):
+    finds_the_best = False  # 135 million parameters do not judge well
+
+    @pytest.fixture
+    def rerank(self, llm: XLlama) -> XLlamaRerank:
+        return XLlamaRerank(model=llm.model, n_ctx=2048, top_n=2)  # a small context, so that long texts are soon read
