@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import psutil
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, get_usage_metadata_callback
@@ -272,3 +273,23 @@ class Person(BaseModel):
 async def test_structured_output_falls_back_and_retries_as_any_runnable(llm: ChatXLlama) -> None:
     structured = llm.with_structured_output(Person, max_tokens=30).with_retry(stop_after_attempt=2)
     assert isinstance(await structured.ainvoke("Ann is here."), Person)
+
+
+async def test_many_calls_wait_their_turn_without_threads(llm: ChatXLlama) -> None:
+    """Sixty at once on four slots: they end in the order in which they came, but for those in the slots together."""
+    one_token = llm.bind(max_tokens=1, seed=None)
+    await one_token.ainvoke("Number 0.")
+    before = psutil.Process().num_threads()
+    most = before
+    ended: list[int] = []
+
+    async def call(number: int) -> None:
+        nonlocal most
+        await one_token.ainvoke(f"Number {number}.")
+        ended.append(number)
+        most = max(most, psutil.Process().num_threads())
+
+    await asyncio.gather(*(call(number) for number in range(60)))
+    assert len(ended) == 60
+    assert max(abs(place - number) for place, number in enumerate(ended)) < 8
+    assert most == before

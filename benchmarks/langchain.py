@@ -1,0 +1,207 @@
+"""What LangChain costs on top of the engine: one call, a batch of 16, and 200 calls at once.
+
+All in this process, over one engine for each part, so that the only difference is the adapter and LangChain itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+from measure import Contender, Measurement, run_rounds
+from settings import Settings, written_command
+from tables import comparison, disturbance, spread, write_section
+
+import xlc_core as xlc
+from xlc_langchain import ChatXLlama
+
+MODEL = "smollm2-135m-instruct"
+QUESTION = "Name a colour."
+N_BATCH = 16
+N_AT_ONCE = 200
+N_SLOTS = 4
+OVERHEAD_TARGET_MS = 2.0
+
+
+def overhead(engine: xlc.Engine, n_calls: int) -> dict[str, list[float]]:
+    """Milliseconds of calls for one token, whose prompt is cached; the ways take turns call by call."""
+    llm = ChatXLlama(engine=engine, max_tokens=1, temperature=0)
+    loop = asyncio.new_event_loop()
+    ways: dict[str, Callable[[], object]] = {
+        "`Engine.chat`": lambda: engine.chat(QUESTION, max_tokens=1, temperature=0),
+        "`ChatXLlama.invoke`": lambda: llm.invoke(QUESTION),
+        "`Engine.achat`": lambda: loop.run_until_complete(engine.achat(QUESTION, max_tokens=1, temperature=0)),
+        "`ChatXLlama.ainvoke`": lambda: loop.run_until_complete(llm.ainvoke(QUESTION)),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    try:
+        for number in range(-5, n_calls):
+            for name, call in ways.items():
+                start = time.perf_counter()
+                call()
+                if number >= 0:
+                    times[name].append((time.perf_counter() - start) * 1000)
+    finally:
+        loop.close()
+    return times
+
+
+def batches(engine: xlc.Engine, settings: Settings) -> list[Contender]:
+    """Tokens per second of 16 requests at once: by the engine alone, and through LangChain."""
+    options: dict[str, Any] = {"max_tokens": settings.n_tokens, "temperature": 0.0}
+    extra = {"ignore_eos": True, "cache_prompt": False}
+    llm = ChatXLlama(engine=engine, **options, model_kwargs=extra)
+    prompts = [f"Write a story about the number {n}." for n in range(N_BATCH)]
+    n_tokens = settings.n_tokens * N_BATCH
+
+    def timed(run: Callable[[], object]) -> Callable[[], Measurement]:
+        def measure() -> Measurement:
+            start = time.perf_counter()
+            run()
+            return {"wall": n_tokens / (time.perf_counter() - start)}
+
+        return measure
+
+    def in_threads() -> None:
+        with ThreadPoolExecutor(N_BATCH) as pool:
+            list(pool.map(lambda prompt: engine.chat(prompt, **options, **extra), prompts))
+
+    return [
+        Contender("`Engine.chat`, 16 threads", timed(in_threads)),
+        Contender("`ChatXLlama.batch` of 16", timed(lambda: llm.batch(list(prompts))), 0.95),
+        Contender("`ChatXLlama.abatch` of 16", timed(lambda: asyncio.run(_abatch(llm, prompts))), 0.95),
+    ]
+
+
+async def _abatch(llm: ChatXLlama, prompts: list[str]) -> None:
+    await llm.abatch(list(prompts))
+
+
+async def at_once(llm: ChatXLlama, n_calls: int) -> dict[str, float]:
+    """Start calls together and see in what order they end, and how many threads there are meanwhile."""
+    await llm.ainvoke(QUESTION)
+    process = psutil.Process()
+    before = (threading.active_count(), process.num_threads())
+    most = before
+    ended: list[int] = []
+
+    async def call(number: int) -> None:
+        nonlocal most
+        await llm.ainvoke(f"Name the number {number}.")
+        ended.append(number)
+        most = (max(most[0], threading.active_count()), max(most[1], process.num_threads()))
+
+    start = time.perf_counter()
+    await asyncio.gather(*(call(number) for number in range(n_calls)))
+    return {
+        "seconds": time.perf_counter() - start,
+        "finished": float(len(ended)),
+        # Those in the slots together may overtake each other; nobody may overtake more than that.
+        "furthest": float(max(abs(place - number) for place, number in enumerate(ended))),
+        "new_python_threads": float(most[0] - before[0]),
+        "new_threads": float(most[1] - before[1]),
+    }
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of batches that count (default: %(default)s)")
+    parser.add_argument("--calls", type=int, default=200, help="calls for one token (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="little of everything: to see whether it works")
+    parser.add_argument("--threads", type=int, help="threads of the engine (default: the physical cores)")
+    parser.add_argument("--others-limit", type=float, default=0.05, metavar="SHARE", help="as engine.py's")
+    parser.add_argument("--retries", type=int, default=3, help="as engine.py's (default: %(default)s)")
+    parser.add_argument("--write", type=Path, metavar="PATH", help="put the tables into this document")
+    options = parser.parse_args(arguments)
+    defaults = Settings()
+    command = written_command(arguments, frozenset({"--write", "--retries", "--others-limit"}))
+    if options.quick:
+        options.calls = 20
+    return options, Settings(
+        n_rounds=1 if options.quick else options.rounds,
+        n_tokens=16 if options.quick else 64,
+        n_threads=options.threads or defaults.n_threads,
+        others_limit=options.others_limit,
+        retries=0 if options.quick else options.retries,
+        command=command.replace("engine.py", "langchain.py"),
+    )
+
+
+def run(options: argparse.Namespace, settings: Settings) -> str:
+    """Measure, and write the section of the document."""
+    print("langchain, one call", file=sys.stderr)
+    with xlc.Engine(MODEL, n_ctx=4096, n_parallel=N_SLOTS, n_threads=settings.n_threads, progress=False) as engine:
+        times = overhead(engine, options.calls)
+        print("langchain, 200 at once", file=sys.stderr)
+        llm = ChatXLlama(engine=engine, max_tokens=4, temperature=0)
+        crowd = asyncio.run(at_once(llm, 40 if options.quick else N_AT_ONCE))
+    print("langchain, batches", file=sys.stderr)
+    n_ctx = N_BATCH * 512
+    with xlc.Engine(MODEL, n_ctx=n_ctx, n_parallel=N_BATCH, n_threads=settings.n_threads, progress=False) as engine:
+        contenders = batches(engine, settings)
+        run_rounds(contenders, settings.n_rounds, settings.others_limit, settings.retries)
+
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    rows = "\n".join(f"| {name} | {_quartiles(values)} |" for name, values in times.items())
+    sync = medians["`ChatXLlama.invoke`"] - medians["`Engine.chat`"]
+    asynchronous = medians["`ChatXLlama.ainvoke`"] - medians["`Engine.achat`"]
+    return f"""## LangChain
+
+SmolLM2-135M-Instruct, Q8_0, {settings.n_threads} threads. {settings.machine}
+
+    {settings.command}
+
+### One call
+
+{options.calls} calls for one token, with a cached prompt; the four take turns.
+
+| | ms, median (quartiles) |
+| --- | ---: |
+{rows}
+
+LangChain adds {sync:.2f} ms to `chat` and {asynchronous:.2f} ms to `achat` (expected: ≤ {OVERHEAD_TARGET_MS} ms).
+
+### A batch of 16
+
+Tokens per second of 16 requests of {settings.n_tokens} tokens in 16 slots, prompts included. Medians over
+{settings.n_rounds} rounds (least–greatest); ratios are taken round by round.
+
+{comparison(contenders, "tokens/s", 1, target=True)}
+
+{disturbance(contenders)}
+
+### Many at once
+
+{crowd["finished"]:.0f} `ainvoke` of 4 tokens at once on {N_SLOTS} slots took {crowd["seconds"]:.1f} s. All finished,
+none further than {crowd["furthest"]:.0f} places from the order in which they were asked ({N_SLOTS} are answered at a
+time). Meanwhile the process had {crowd["new_threads"]:.0f} more threads than before, {crowd["new_python_threads"]:.0f} of
+them Python's.
+"""
+
+
+def _quartiles(values: list[float]) -> str:
+    if len(values) < 2:
+        return spread(values, 2)
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.2f} ({low:.2f}–{high:.2f})"
+
+
+def main() -> None:
+    options, settings = parse(sys.argv[1:])
+    section = run(options, settings)
+    print(section, flush=True)
+    if options.write is not None:
+        write_section(options.write, "langchain", section)
+
+
+if __name__ == "__main__":
+    main()
