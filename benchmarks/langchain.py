@@ -183,8 +183,8 @@ Tokens per second of 16 requests of {settings.n_tokens} tokens in 16 slots, prom
 
 {crowd["finished"]:.0f} `ainvoke` of 4 tokens at once on {N_SLOTS} slots took {crowd["seconds"]:.1f} s. All finished,
 none further than {crowd["furthest"]:.0f} places from the order in which they were asked ({N_SLOTS} are answered at a
-time). Meanwhile the process had {crowd["new_threads"]:.0f} more threads than before, {crowd["new_python_threads"]:.0f} of
-them Python's.
+time). Meanwhile the process had {crowd["new_threads"]:.0f} more threads than before, of which
+{crowd["new_python_threads"]:.0f} were Python's.
 """
 
 
