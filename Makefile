@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# What `make demo` shows: langchain or llamaindex.
+FRAMEWORK ?= langchain
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/requirements.txt
@@ -10,7 +12,7 @@ NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt
 .PHONY: demo test soak check format stubs clean
 
 demo: $(STAMP)
-	$(BIN)/python examples/rag_langchain.py
+	$(BIN)/python examples/rag_$(FRAMEWORK).py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

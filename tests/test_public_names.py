@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-PACKAGES = ["xlc_core", "xlc_langchain"]
+PACKAGES = ["xlc_core", "xlc_langchain", "xlc_llamaindex"]
 
 
 def names_of(package: str) -> list[Any]:

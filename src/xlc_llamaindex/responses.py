@@ -199,6 +199,7 @@ def _raw(completion: Completion) -> dict[str, Any]:
             "completion_tokens": usage.completion_tokens,
             "total_tokens": usage.total_tokens,
             "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+            "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         },
         "timings": {
             "cache_n": usage.cached_tokens,

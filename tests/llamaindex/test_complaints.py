@@ -58,7 +58,7 @@ def test_summaries_fit_into_the_context(smollm2_path: Any, mode: Any) -> None:
     used = [end.response.raw["usage"]["prompt_tokens"] for end in ends]
     assert len(used) > 1, "the texts are longer than one context"
     assert max(used) <= 1024 - 8
-    assert max(used) > 400, "the context is made use of"
+    assert len(used) < len(texts), "and several of them fit into one"
 
 
 async def test_answers_hold_no_prompt_markup(llm: XLlama) -> None:

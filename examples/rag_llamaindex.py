@@ -1,0 +1,168 @@
+"""Ask a folder of Markdown files: all on this machine and in this process, with LlamaIndex.
+
+    python examples/rag_llamaindex.py --question "How large is the KV cache?"
+
+The twin of rag_langchain.py, on the same corpus. The files are cut at their ## headings, embedded, and stored in
+Qdrant's local mode. For a question the 20 nearest passages are retrieved, a reranker keeps the best ones, and a chat
+model answers from them, sentence by sentence.
+
+A model of 135 million parameters neither cites reliably nor keeps to what it read. So by default a grammar
+lets it answer only with sentences of the passages: it chooses which, and every citation is exact. Larger
+models answer in their own words with --free. Each of their sentences is scored against the passages by the
+reranker, and the best passage is cited if its score says that it is about the same; otherwise the sentence is
+marked [?]. That finds the source of a sentence. It does not prove that the sentence is true.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from llama_index.core import PromptTemplate, Settings, StorageContext, VectorStoreIndex
+from llama_index.core.response_synthesizers import CompactAndRefine
+from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.vector_stores.qdrant import QdrantVectorStore
+from qdrant_client import QdrantClient
+from qdrant_client.models import Distance, VectorParams
+from rich.console import Console
+from rich.progress import track
+
+import xlc_core as xlc
+from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
+
+N_RETRIEVED = 20
+N_KEPT = 5
+MARGIN = 1.5
+"""Passages whose reranker score is further below the best one's are left out."""
+SUPPORT = 0.0
+"""Least reranker score at which a passage is cited: a logit, so 0 is a probability of one half."""
+
+PROMPT = PromptTemplate("{context_str}\n\nQuestion: {query_str}\nAnswer from the passages only.")
+SYSTEM_PROMPT = "You answer questions from the passages that you are given, in a few sentences."
+
+
+def read_passages(folder: Path) -> list[TextNode]:
+    """Cut every Markdown file at its ## headings."""
+    passages = []
+    for file in sorted(folder.rglob("*.md")):
+        title, *sections = re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        topic = title.strip().removeprefix("# ").partition("\n")[0]
+        for section in sections:
+            heading, _, body = section.partition("\n")
+            metadata: dict[str, Any] = {
+                "file": str(file.relative_to(folder)),
+                "heading": heading.strip(),
+                "sentences": list(split_sentences([body])),
+            }
+            text = f"{topic}, {heading.strip()}: {' '.join(body.split())}"
+            unseen = list(metadata)  # by any model: the text says it all
+            passages.append(
+                TextNode(
+                    text=text,
+                    metadata=metadata,
+                    excluded_embed_metadata_keys=unseen,
+                    excluded_llm_metadata_keys=unseen,
+                )
+            )
+    return passages
+
+
+def split_sentences(pieces: Iterable[str]) -> Iterator[str]:
+    """Gather a stream of text into sentences; each is given out as soon as it is whole."""
+    pending = ""
+    for piece in pieces:
+        pending += piece
+        *whole, pending = re.split(r"(?<=[.!?])\s+", pending)
+        yield from (" ".join(sentence.split()) for sentence in whole if sentence.strip())
+    if pending.strip():
+        yield " ".join(pending.split())
+
+
+def index(passages: list[TextNode]) -> VectorStoreIndex:
+    """Embed the passages and store them in memory; give QdrantClient(path=…) to keep them."""
+    client = QdrantClient(":memory:")
+    size = len(Settings.embed_model.get_query_embedding("size"))
+    client.create_collection("passages", VectorParams(size=size, distance=Distance.COSINE))
+    store = QdrantVectorStore("passages", client=client)
+    whole = VectorStoreIndex([], storage_context=StorageContext.from_defaults(vector_store=store))
+    batches = [passages[start : start + 16] for start in range(0, len(passages), 16)]
+    for batch in track(batches, f"Indexing {len(passages)} passages", console=Console(stderr=True)):
+        whole.insert_nodes(batch)
+    return whole
+
+
+def quotes(passages: list[NodeWithScore]) -> xlc.Lark:
+    """Allow one or two sentences that follow each other in a passage, then perhaps some of another."""
+    rules = []
+    for number, passage in enumerate(passages):
+        texts = [json.dumps(text, ensure_ascii=False) for text in passage.metadata["sentences"]]
+        pairs = [f'{first} (" " {second})?' for first, second in pairwise(texts)]
+        rules.append(f"quote_{number}: {' | '.join([*pairs, texts[-1]])}")
+    starts = []
+    for number in range(len(passages)):
+        others = [f"quote_{other}" for other in range(len(passages)) if other != number]
+        starts.append(f"quote_{number}" + (f' (" " ({" | ".join(others)}))?' if others else ""))
+    return xlc.Lark("\n".join([f"start: {' | '.join(starts)}", *rules]))
+
+
+def cite(sentence: str, passages: list[NodeWithScore], rerank: XLlamaRerank) -> int | None:
+    """Return the number of the passage that a sentence was taken from, or that supports it best."""
+    for number, passage in enumerate(passages, start=1):
+        if sentence in passage.metadata["sentences"]:
+            return number
+    best = rerank.postprocess_nodes(passages, query_str=sentence)[0]
+    if best.score is None or best.score < SUPPORT:
+        return None
+    return [passage.node_id for passage in passages].index(best.node_id) + 1
+
+
+def main(
+    question: Annotated[str, typer.Option(help="What to ask.")] = "What happens when a request is cancelled?",
+    folder: Annotated[Path, typer.Option(help="Folder of Markdown files.", exists=True, file_okay=False)] = Path(
+        __file__
+    ).parent
+    / "corpus",
+    model: Annotated[str, typer.Option(help="Chat model: a path, a name or hf:owner/repo.")] = "smollm2-135m-instruct",
+    embedder: Annotated[str, typer.Option(help="Embedding model.")] = "all-minilm-l6-v2",
+    reranker_model: Annotated[str, typer.Option("--reranker", help="Reranking model.")] = "xllama-rerank-mini",
+    free: Annotated[bool, typer.Option("--free", help="Let the model use its own words instead of quoting.")] = False,
+) -> None:
+    """Answer a question from a folder of Markdown files, with sources."""
+    passages = read_passages(folder)
+    if not passages:
+        raise typer.BadParameter(f"{folder} has no Markdown file with a ## heading")
+    console = Console(highlight=False, soft_wrap=True)
+    llm = XLlama(model=model, n_ctx=4096, temperature=0, max_tokens=256, system_prompt=SYSTEM_PROMPT)
+    rerank = XLlamaRerank(model=reranker_model, top_n=N_KEPT)
+    embed_model = XLlamaEmbedding(model=embedder, truncate="end")
+    with llm, rerank, embed_model:
+        Settings.llm, Settings.embed_model, Settings.tokenizer = llm, embed_model, llm.tokenizer
+        found = index(passages).as_retriever(similarity_top_k=N_RETRIEVED).retrieve(question)
+        best = rerank.postprocess_nodes(found, query_str=question)
+        sources = [node for node in best if node.get_score() >= best[0].get_score() - MARGIN]
+
+        answering = llm if free else llm.model_copy(update={"additional_kwargs": {"constraint": quotes(sources)}})
+        synthesizer = CompactAndRefine(llm=answering, text_qa_template=PROMPT, streaming=True)
+        answer = synthesizer.synthesize(question, nodes=sources)
+
+        console.print(f"\n{question}\n", style="bold", markup=False)
+        for sentence in split_sentences(answer.response_gen):
+            console.print(sentence, end=" ", markup=False)
+            console.print(f"[{cite(sentence, sources, rerank) or '?'}]", end=" ", markup=False)
+        console.print("\n\nSources")
+        for number, source in enumerate(sources, start=1):
+            place = f"{source.metadata['file']}, {source.metadata['heading']}"
+            console.print(f"[{number}] {place} ({source.get_score():.1f})", markup=False)
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    try:
+        app()
+    except xlc.XllamaError as error:
+        sys.exit(f"error: {error}")
