@@ -132,7 +132,7 @@ print(first[0], max(rss for _, rss in rest) - first[1])
 async def test_cancelling_ends_the_prefill_too(engine: Engine) -> None:
     """llama-cpp-python #733: a call could not be cancelled while it read its prompt."""
     llm = ChatXLlama(engine=engine, max_tokens=1)
-    prompt = " ".join(f"{n} bottles" for n in range(250))
+    prompt = " ".join(f"{n} bottles" for n in range(150))
     start = time.perf_counter()
     task = asyncio.create_task(llm.ainvoke(prompt, seed=1))
     while not engine.metrics().requests_running:  # noqa: ASYNC110 - the counter has no event
