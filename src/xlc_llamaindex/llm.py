@@ -322,7 +322,7 @@ class XLlama(EngineUser, StructuredPrediction):
             **kwargs: not used.
 
         Raises:
-            ValueError: there is no call although there should be; or a call was cut off.
+            ValueError: there is no whole call although there should be.
         """
         return tool_selections(response, error_on_no_tool_call=error_on_no_tool_call)
 

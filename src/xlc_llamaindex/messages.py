@@ -45,8 +45,8 @@ _ROLES: dict[MessageRole, Role] = {
 def to_engine_messages(messages: Iterable[ChatMessage]) -> list[Message]:
     """Convert a chat; what was given stays as it is.
 
-    Thinking and tool calls are read from their blocks. A message of another provider's that has its calls only in
-    ``additional_kwargs["tool_calls"]``, in OpenAI's form, is read from there.
+    Thinking and tool calls are read from their blocks; calls that were cut off are left out. A message of another
+    provider's that has its calls only in ``additional_kwargs["tool_calls"]``, in OpenAI's form, is read from there.
 
     Args:
         messages: the chat, oldest first.
@@ -69,17 +69,19 @@ def to_engine_messages(messages: Iterable[ChatMessage]) -> list[Message]:
 def _convert(message: ChatMessage) -> Message:
     role = _ROLES[message.role]
     thoughts = [block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock)]
-    calls = [_call(block) for block in message.blocks if isinstance(block, ToolCallBlock)]
+    calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if (thoughts or calls) and role != "assistant":
         raise InvalidRequestError("only an assistant's message can hold thinking and tool calls")
-    if role == "assistant" and not calls:
-        calls = [_openai_call(call) for call in message.additional_kwargs.get("tool_calls") or ()]
     kwargs = message.additional_kwargs
+    if calls:
+        made = [_call(block) for block in calls]
+    else:
+        made = [_openai_call(call) for call in kwargs.get("tool_calls") or () if role == "assistant"]
     return Message(
         role=role,
         content=_content(message.blocks),
         reasoning="".join(thoughts),
-        tool_calls=tuple(calls),
+        tool_calls=tuple(call for call in made if _is_whole(call)),
         tool_call_id=str(kwargs.get("tool_call_id") or "") if role == "tool" else "",
         name=str(kwargs.get("name") or ""),
     )
@@ -87,6 +89,14 @@ def _convert(message: ChatMessage) -> Message:
 
 def _call(block: ToolCallBlock) -> ToolCall:
     return ToolCall(id=block.tool_call_id or "", name=block.tool_name, arguments=_json(block.tool_kwargs))
+
+
+def _is_whole(call: ToolCall) -> bool:
+    """Whether a call could be made. One that was cut off has no result, and templates cannot read its arguments."""
+    try:
+        return isinstance(json.loads(call.arguments), dict)
+    except ValueError:
+        return False
 
 
 def _openai_call(call: Any) -> ToolCall:

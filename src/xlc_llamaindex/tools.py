@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
 
 __all__ = ["chat_with_tools_request", "tool_selections"]
+
+logger = logging.getLogger("xllama")
 
 
 def chat_with_tools_request(
@@ -59,20 +62,26 @@ def chat_with_tools_request(
 def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[ToolSelection]:
     """Read the calls of a response, or of the part of it that a stream has brought so far.
 
+    A call that was cut off is left out: half its arguments may mean something else.
+
     Raises:
-        ValueError: there is no call and ``error_on_no_tool_call`` is set; or a call was cut off, so that its
-            arguments are not whole.
+        ValueError: there is no whole call and ``error_on_no_tool_call`` is set.
     """
-    calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
-    if not calls and error_on_no_tool_call:
-        raise ValueError(f"Expected at least one tool call, but got {len(calls)} tool calls.")
-    for call in calls:
+    selections = []
+    reason = ""
+    for call in response.message.blocks:
+        if not isinstance(call, ToolCallBlock):
+            continue
         if isinstance(call.tool_kwargs, str):
-            raise ValueError(
-                f"the arguments of the call of {call.tool_name!r} are no whole JSON object, got "
-                f"{call.tool_kwargs[-80:]!r}; the answer was cut off: raise max_tokens"
+            reason = (
+                f" The call of {call.tool_name!r} was cut off, with the arguments {call.tool_kwargs[-80:]!r}: "
+                "raise max_tokens."
             )
-    return [
-        ToolSelection(tool_id=call.tool_call_id or "", tool_name=call.tool_name, tool_kwargs=call.tool_kwargs)
-        for call in calls
-    ]
+            logger.warning("A tool call is not made.%s", reason)
+            continue
+        selections.append(
+            ToolSelection(tool_id=call.tool_call_id or "", tool_name=call.tool_name, tool_kwargs=call.tool_kwargs)
+        )
+    if not selections and error_on_no_tool_call:
+        raise ValueError(f"Expected at least one tool call, but got 0 tool calls.{reason}")
+    return selections

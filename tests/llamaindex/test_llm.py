@@ -200,12 +200,23 @@ def test_one_tool_may_be_forced_and_only_once(llm: XLlama) -> None:
         llm.chat_with_tools(TOOLS, "?", tool_choice="nothing")
 
 
-async def test_a_call_that_was_cut_off_is_an_error(llm: XLlama) -> None:
-    given: dict[str, Any] = {"tool_required": True, "max_tokens": 8, "close_constraint": False}
-    response = llm.chat_with_tools(TOOLS, "How is the weather in Llanfairpwllgwyngyll?", **given)
-    assert response.raw["finish_reason"] == "length"
-    with pytest.raises(ValueError, match=r"cut off|Expected at least one tool call"):
-        llm.get_tool_calls_from_response(response)
+def test_a_call_that_was_cut_off_is_not_made(caplog: pytest.LogCaptureFixture) -> None:
+    calls = (
+        xlc.ToolCall(id="1", name="get_time", arguments='{"zone": "CET"}'),
+        xlc.ToolCall(id="2", name="get_weather", arguments='{"city": "Os'),
+    )
+    llm, _ = scripted(
+        *(
+            Completion((CompletionChoice(tool_calls=made, finish_reason="length"),), Usage(1, 9), "scripted")
+            for made in (calls, calls[1:])
+        )
+    )
+    both, cut = llm.chat_with_tools(TOOLS, "?"), llm.chat_with_tools(TOOLS, "?")
+    assert [call.tool_name for call in llm.get_tool_calls_from_response(both)] == ["get_time"]
+    assert "'get_weather' was cut off" in caplog.text
+    assert llm.get_tool_calls_from_response(cut, error_on_no_tool_call=False) == []
+    with pytest.raises(ValueError, match=r"cut off, with the arguments .*raise max_tokens"):
+        llm.get_tool_calls_from_response(cut)
 
 
 def test_calls_stream_as_they_grow() -> None:

@@ -62,7 +62,8 @@ def test_an_assistant_s_blocks_go_where_they_belong() -> None:
             ThinkingBlock(content="Rain."),
             TextBlock(text="I look."),
             ToolCallBlock(tool_call_id="1", tool_name="weather", tool_kwargs={"city": "Ålesund"}),
-            ToolCallBlock(tool_call_id="2", tool_name="time", tool_kwargs='{"zone": "CE'),
+            ToolCallBlock(tool_call_id="2", tool_name="time", tool_kwargs='{"zone": "CET"}'),
+            ToolCallBlock(tool_call_id="3", tool_name="cut", tool_kwargs='{"zone": "CE'),
         ],
         additional_kwargs={"tool_calls": [{"id": "1", "function": {"name": "weather", "arguments": "{}"}}]},
     )
@@ -74,7 +75,7 @@ def test_an_assistant_s_blocks_go_where_they_belong() -> None:
             reasoning="Oslo? Rain.",
             tool_calls=(
                 ToolCall(id="1", name="weather", arguments='{"city": "Ålesund"}'),
-                ToolCall(id="2", name="time", arguments='{"zone": "CE'),
+                ToolCall(id="2", name="time", arguments='{"zone": "CET"}'),
             ),
         )
     ]
