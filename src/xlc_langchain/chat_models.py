@@ -9,7 +9,8 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import get_config_list
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
@@ -43,8 +44,8 @@ class ChatXLlama(Generating, BaseChatModel):
 
     A sampling field that is None stays at llama.cpp's default, which ``xlc_core.SamplingOptions``
     names. Every field of those options, and ``tools``, ``tool_choice``, ``response_format``,
-    ``constraint``, ``thinking``, ``template_kwargs``, ``timeout`` and ``model``, may also be given
-    to a single call or to ``bind``.
+    ``constraint``, ``close_constraint``, ``thinking``, ``template_kwargs``, ``timeout`` and
+    ``model``, may also be given to a single call or to ``bind``.
 
     Example:
         >>> llm = ChatXLlama(model="smollm2-135m-instruct", temperature=0)
@@ -203,6 +204,37 @@ class ChatXLlama(Generating, BaseChatModel):
                 async for event in events:
                     for written in writer.write(event):
                         yield written
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """Answer several inputs, as many at a time as the engine has slots; ``max_concurrency`` says otherwise.
+
+        Args:
+            inputs: what ``invoke`` takes.
+            config: for all inputs, or one for each.
+            return_exceptions: give an error in the place of its answer instead of raising it.
+            **kwargs: further arguments of every call.
+
+        Returns:
+            The answers, in the order of the inputs.
+        """
+        configs = get_config_list(config, len(inputs))
+        if configs and configs[0].get("max_concurrency") is None:
+            # LangChain's own pool is as large as the machine has processors, and slots would stay empty.
+            workers = self._n_slots() + 2
+            configs = [{**given, "max_concurrency": workers} for given in configs]
+        return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+
+    def _n_slots(self) -> int:
+        if self.engine is not None:
+            return self.engine.options.n_parallel
+        return EngineOptions.checked(model=self.model, **self._engine_options()).n_parallel
 
     def bind_tools(
         self,

@@ -26,6 +26,7 @@ from xlc_langchain.errors import ContextOverflowError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from langchain_core.runnables import RunnableConfig
     from langchain_core.tracers.schemas import Run
@@ -112,6 +113,16 @@ async def test_a_hundred_at_four_at_a_time(llm: ChatXLlama) -> None:
     alone = [short.invoke(questions[n]).text for n in range(0, 100, 20)]
     assert sum(answers[n * 20].text == text for n, text in enumerate(alone)) >= 4
     assert sum(one.text == other.text for one, other in zip(answers, again, strict=False)) >= 18
+
+
+def test_a_batch_fills_all_slots_whatever_the_machine(smollm2_path: Path) -> None:
+    """LangChain's own pool has as many threads as the machine has processors, and four more."""
+    slots = {"n_parallel": 16, "warmup": False}
+    under_way = UnderWay()
+    with ChatXLlama(model=smollm2_path, n_ctx=16 * 256, max_tokens=3, engine_options=slots) as llm:
+        answers = (PROMPT | llm).batch([{"thing": f"thing {n}"} for n in range(24)], {"callbacks": [under_way]})
+    assert len(answers) == 24
+    assert 16 <= under_way.most <= 18
 
 
 def test_one_failure_of_a_batch_harms_no_other(llm: ChatXLlama) -> None:
