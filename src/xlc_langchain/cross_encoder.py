@@ -1,12 +1,14 @@
-"""XLlamaCrossEncoder: a GGUF cross-encoder inside this process, as LangChain's BaseCrossEncoder."""
+"""XLlamaCrossEncoder: a GGUF model that scores pairs inside this process, as LangChain's BaseCrossEncoder."""
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
 from xlc_core import RerankScore
 from xlc_core.options import Truncate
+from xlc_core.reranking import RerankMethod, arerank_documents, rerank_documents
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 
@@ -28,6 +30,12 @@ class XLlamaCrossEncoder(EngineUser, BaseCrossEncoder):
     truncate: Truncate = "error"
     """Whether a text that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
 
+    method: RerankMethod = "auto"
+    """How pairs are scored; as ``XLlamaReranker.method``."""
+
+    timeout: float | None = None
+    """Seconds that the pairs of one query may take; afterwards the call raises."""
+
     def score(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Score how well the second text of each pair answers the first.
 
@@ -44,7 +52,7 @@ class XLlamaCrossEncoder(EngineUser, BaseCrossEncoder):
         with langchain_errors():
             for query, places in _by_query(text_pairs).items():
                 documents = [text_pairs[place][1] for place in places]
-                found = self._get_engine().rerank(query, documents, truncate=self.truncate)
+                found = rerank_documents(self._get_engine(), query, documents, **self._request())
                 _fill(scores, places, found)
         return scores
 
@@ -57,12 +65,15 @@ class XLlamaCrossEncoder(EngineUser, BaseCrossEncoder):
             engine = await self._aget_engine()
             groups = _by_query(text_pairs)
             rerankings = [
-                engine.arerank(query, [text_pairs[place][1] for place in places], truncate=self.truncate)
+                arerank_documents(engine, query, [text_pairs[place][1] for place in places], **self._request())
                 for query, places in groups.items()
             ]
             for places, found in zip(groups.values(), await asyncio.gather(*rerankings), strict=True):
                 _fill(scores, places, found)
         return scores
+
+    def _request(self) -> dict[str, Any]:
+        return {"method": self.method, "truncate": self.truncate, "timeout": self.timeout}
 
 
 def _by_query(text_pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:

@@ -7,8 +7,8 @@ import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
-from xlc_core.catalog import entries
 from xlc_core.options import Truncate
+from xlc_core.retrieval_prompts import retrieval_prompt
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 
@@ -40,6 +40,9 @@ class XLlamaEmbeddings(EngineUser, Embeddings):
 
     show_progress: bool = False
     """Show a progress bar on stderr while documents are embedded."""
+
+    timeout: float | None = None
+    """Seconds that a call may take; afterwards it raises."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed documents.
@@ -90,9 +93,13 @@ class XLlamaEmbeddings(EngineUser, Embeddings):
         prompts = {"query": self.query_prompt, "document": self.document_prompt}
         prefix = prompts[kind]
         if prefix is None:
-            entry = entries().get(self._model_name())
-            prefix = getattr(entry, f"{kind}_prompt", "")
-        return {"prefix": prefix, "truncate": self.truncate, "dimensions": self.dimensions}
+            prefix = retrieval_prompt(self._model_name(), kind)
+        return {
+            "prefix": prefix,
+            "truncate": self.truncate,
+            "dimensions": self.dimensions,
+            "timeout": self.timeout,
+        }
 
 
 def _lists(vectors: npt.NDArray[np.float32]) -> list[list[float]]:

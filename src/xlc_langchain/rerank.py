@@ -1,6 +1,7 @@
-"""XLlamaReranker: a GGUF cross-encoder inside this process, as a LangChain document compressor."""
+"""XLlamaReranker: a GGUF model inside this process that orders documents, as a LangChain document compressor."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from xlc_core import RerankScore
 from xlc_core.options import Truncate
+from xlc_core.reranking import RerankMethod, arerank_documents, rerank_documents
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 
@@ -34,6 +36,13 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
     truncate: Truncate = "error"
     """Whether a document that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
 
+    method: RerankMethod = "auto"
+    """How documents are scored: by a ``"cross-encoder"``'s ranking head, by the token vectors of an embedding model
+    (``"late-interaction"``), or by a chat model's yes or no (``"generative"``); auto: by what the model is."""
+
+    timeout: float | None = None
+    """Seconds that a call may take; afterwards it raises."""
+
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
@@ -54,7 +63,7 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
         if not documents:
             return []
         with langchain_errors():
-            scores = self._get_engine().rerank(query, _texts(documents), top_n=self.top_n, truncate=self.truncate)
+            scores = rerank_documents(self._get_engine(), query, _texts(documents), **self._request())
         return _scored(documents, scores)
 
     async def acompress_documents(
@@ -65,8 +74,11 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
             return []
         with langchain_errors():
             engine = await self._aget_engine()
-            scores = await engine.arerank(query, _texts(documents), top_n=self.top_n, truncate=self.truncate)
+            scores = await arerank_documents(engine, query, _texts(documents), **self._request())
         return _scored(documents, scores)
+
+    def _request(self) -> dict[str, Any]:
+        return {"method": self.method, "top_n": self.top_n, "truncate": self.truncate, "timeout": self.timeout}
 
 
 def _texts(documents: Sequence[Document]) -> list[str]:

@@ -10,10 +10,13 @@ import pytest
 from langchain_core.documents import Document
 
 from xlc_core.testing import ScriptedEngine
-from xlc_langchain import XLlamaEmbeddings, XLlamaReranker
+from xlc_langchain import XLlamaCrossEncoder, XLlamaEmbeddings, XLlamaReranker
+from xlc_langchain.errors import RequestTimeoutError, UnsupportedFeatureError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from xlc_core import Engine
 
 
 class RecordingEngine(ScriptedEngine):
@@ -83,7 +86,41 @@ async def test_reranking_orders_and_keeps_the_input() -> None:
     assert best[0].id == "2"
     assert await reranker.acompress_documents(DOCUMENTS, "what is a slot") == best
     assert before == DOCUMENTS
-    assert engine.asked[0] == {"query": "what is a slot", "top_n": 2, "truncate": "end"}
+    assert engine.asked[0] == {"query": "what is a slot", "top_n": 2, "truncate": "end", "timeout": None}
+
+
+QUERY = "What happens to the slot of a cancelled request?"
+CANDIDATES = [
+    Document("The tower is in Paris and is 330 metres high."),
+    Document("A request that is cancelled frees its slot."),
+]
+
+
+async def test_an_embedder_can_order_too(embedder: Engine) -> None:
+    """By its token vectors, since it has no ranking head."""
+    reranker = XLlamaReranker(engine=embedder, top_n=1)
+    (best,) = reranker.compress_documents(CANDIDATES, QUERY)
+    assert best.page_content == CANDIDATES[1].page_content
+    assert await reranker.acompress_documents(CANDIDATES, QUERY) == [best]
+    with pytest.raises(UnsupportedFeatureError):
+        XLlamaReranker(engine=embedder, method="cross-encoder").compress_documents(CANDIDATES, QUERY)
+
+
+async def test_a_chat_model_can_judge(engine: Engine) -> None:
+    scorer = XLlamaCrossEncoder(engine=engine)
+    pairs = [(QUERY, document.page_content) for document in CANDIDATES]
+    scores = scorer.score(pairs)
+    assert len(scores) == len(await scorer.ascore(pairs)) == 2
+    assert all(type(score) is float for score in scores)
+
+
+async def test_a_timeout_is_langchain_s_error(embedder: Engine) -> None:
+    texts = ["word " * 200] * 400
+    with pytest.raises(RequestTimeoutError):
+        XLlamaEmbeddings(engine=embedder, timeout=0.01).embed_documents(texts)
+    documents = [Document(text) for text in texts]
+    with pytest.raises(RequestTimeoutError):
+        await XLlamaReranker(engine=embedder, timeout=0.01).acompress_documents(documents, QUERY)
 
 
 @pytest.mark.parametrize("top_n", [0, -1])

@@ -102,14 +102,16 @@ class TestChatXLlama(ChatModelIntegrationTests):
 
     def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
         """Answer by a template of a model that thinks."""
-        template = (self._templates / THINKER).read_text(encoding="utf-8")
+        folder: Path = self._fixtures.getfixturevalue("vendored_llama_cpp") / "models" / "templates"
+        template = (folder / THINKER).read_text(encoding="utf-8")
         options = {"chat_template": template, "n_parallel": 1}
         with ChatXLlama(**{**PARAMS, "n_ctx": 1024, "max_tokens": 8}, engine_options=options) as llm:
             return _answer(llm, "Name a river.", stream=stream)
 
     @pytest.fixture(autouse=True)
-    def _find_templates(self, vendored_llama_cpp: Path) -> None:
-        self._templates = vendored_llama_cpp / "models" / "templates"
+    def _ask_for_templates_later(self, request: pytest.FixtureRequest) -> None:
+        """Only those tests need them that call ``invoke_with_reasoning_output``."""
+        self._fixtures = request
 
     @pytest.mark.xfail(
         raises=AssertionError, reason="135 million parameters do not suffice to see that a question wants a tool"
