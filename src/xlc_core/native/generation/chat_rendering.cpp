@@ -3,6 +3,7 @@
 #include "errors.h"
 
 #include <algorithm>
+#include <regex>
 
 namespace xlc {
 
@@ -43,8 +44,21 @@ void allow_one_call(std::string& grammar) {
     }
 }
 
+// Nothing may come before the call.
+void begin_with_call(std::string& grammar) {
+    static const std::regex text_before_call(
+        R"re(( until-[0-9]+\??( space)?| \(start any\)\*)(?=( start)? tool-call))re");
+    const size_t begin = grammar.find("\nroot ::= ");
+    if (begin != std::string::npos) {
+        const size_t end = std::min(grammar.find('\n', begin + 1), grammar.size());
+        const std::string root = grammar.substr(begin, end - begin);
+        grammar.replace(begin, end - begin, std::regex_replace(root, text_before_call, ""));
+    }
+}
+
 // llama.cpp's grammar for a required call lets the model write text before it, and a weak model then never
-// calls. So the call's opening tag is put into its mouth, unless it is to think first.
+// calls. So the call's opening tag is put into its mouth, or the text is taken out of the grammar where calls
+// have no tag; unless the model is to think first.
 void begin_tool_call(
     common_chat_params& rendered,
     const common_chat_templates* templates,
@@ -58,6 +72,8 @@ void begin_tool_call(
     if (triggers.size() == 1 && triggers[0].type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
         rendered.prompt += triggers[0].value;
         rendered.generation_prompt += triggers[0].value;
+    } else {
+        begin_with_call(rendered.grammar);
     }
 }
 
