@@ -1,0 +1,176 @@
+"""What LlamaIndex costs on top of the engine: one call, and 2,000 nodes through an ingestion pipeline.
+
+All in this process, over one engine for each part, so that the only difference is the adapter and LlamaIndex itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+from embedding import read_texts
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.ingestion import IngestionPipeline
+from llama_index.core.schema import TextNode
+from measure import Contender, Measurement, run_rounds
+from settings import Settings, written_command
+from tables import comparison, disturbance, spread, write_section
+
+import xlc_core as xlc
+from xlc_llamaindex import XLlama, XLlamaEmbedding
+
+MODEL = "smollm2-135m-instruct"
+EMBEDDER = "all-minilm-l6-v2"
+QUESTION = "Name a colour."
+N_NODES = 2000
+OVERHEAD_TARGET_MS = 2.0
+INGESTION_TARGET = 0.9
+
+
+def overhead(engine: xlc.Engine, n_calls: int) -> dict[str, list[float]]:
+    """Milliseconds of calls for one token, whose prompt is cached; the ways take turns call by call."""
+    llm = XLlama(engine=engine, max_tokens=1, temperature=0)
+    messages = [ChatMessage(content=QUESTION)]
+    loop = asyncio.new_event_loop()
+    ways: dict[str, Callable[[], object]] = {
+        "`Engine.chat`": lambda: engine.chat(QUESTION, max_tokens=1, temperature=0),
+        "`XLlama.chat`": lambda: llm.chat(messages),
+        "`Engine.achat`": lambda: loop.run_until_complete(engine.achat(QUESTION, max_tokens=1, temperature=0)),
+        "`XLlama.achat`": lambda: loop.run_until_complete(llm.achat(messages)),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    try:
+        for number in range(-5, n_calls):
+            for name, call in ways.items():
+                start = time.perf_counter()
+                call()
+                if number >= 0:
+                    times[name].append((time.perf_counter() - start) * 1000)
+    finally:
+        loop.close()
+    return times
+
+
+def ingestion(engine: xlc.Engine, texts: list[str]) -> list[Contender]:
+    """Texts per second: by the engine alone, and as nodes through LlamaIndex's pipeline, cache and events included."""
+    embed_model = XLlamaEmbedding(engine=engine, truncate="end")
+
+    def pipeline() -> IngestionPipeline:
+        return IngestionPipeline(transformations=[embed_model])  # a new one, whose cache is empty
+
+    def nodes() -> list[TextNode]:
+        return [TextNode(text=text, id_=str(number)) for number, text in enumerate(texts)]
+
+    def timed(prepare: Callable[[], Callable[[], object]]) -> Callable[[], Measurement]:
+        def measure() -> Measurement:
+            run = prepare()
+            start = time.perf_counter()
+            run()
+            return {"wall": len(texts) / (time.perf_counter() - start)}
+
+        return measure
+
+    def by_the_engine() -> Callable[[], object]:
+        return lambda: engine.embed(texts, truncate="end")
+
+    def by_run() -> Callable[[], object]:
+        given = nodes()
+        return lambda: pipeline().run(nodes=given)
+
+    def by_arun() -> Callable[[], object]:
+        given = nodes()
+        return lambda: asyncio.run(pipeline().arun(nodes=given))
+
+    return [
+        Contender("`Engine.embed`", timed(by_the_engine)),
+        Contender("`IngestionPipeline.run`", timed(by_run), INGESTION_TARGET),
+        Contender("`IngestionPipeline.arun`", timed(by_arun), INGESTION_TARGET),
+    ]
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of ingestion that count (default: %(default)s)")
+    parser.add_argument("--calls", type=int, default=200, help="calls for one token (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="little of everything: to see whether it works")
+    parser.add_argument("--threads", type=int, help="threads of the engine (default: the physical cores)")
+    parser.add_argument("--data", type=Path, help="as engine.py's")
+    parser.add_argument("--others-limit", type=float, default=0.05, metavar="SHARE", help="as engine.py's")
+    parser.add_argument("--retries", type=int, default=3, help="as engine.py's (default: %(default)s)")
+    parser.add_argument("--write", type=Path, metavar="PATH", help="put the tables into this document")
+    options = parser.parse_args(arguments)
+    command = written_command(arguments, frozenset({"--write", "--retries", "--others-limit"}))
+    options.nodes = 100 if options.quick else N_NODES
+    if options.quick:
+        options.calls = 20
+    return options, Settings(
+        n_rounds=1 if options.quick else options.rounds,
+        n_threads=options.threads or Settings().n_threads,
+        data=options.data,
+        others_limit=options.others_limit,
+        retries=0 if options.quick else options.retries,
+        command=command.replace("engine.py", "llamaindex.py"),
+    )
+
+
+def run(options: argparse.Namespace, settings: Settings) -> str:
+    """Measure, and write the section of the document."""
+    print("llamaindex, one call", file=sys.stderr)
+    with xlc.Engine(MODEL, n_ctx=4096, n_threads=settings.n_threads, progress=False) as engine:
+        times = overhead(engine, options.calls)
+    print("llamaindex, ingestion", file=sys.stderr)
+    texts = list(islice(cycle(read_texts(settings.data)), options.nodes))
+    with xlc.Engine(EMBEDDER, n_threads=settings.n_threads, progress=False) as engine:
+        contenders = ingestion(engine, texts)
+        run_rounds(contenders, settings.n_rounds, settings.others_limit, settings.retries)
+
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    rows = "\n".join(f"| {name} | {_quartiles(values)} |" for name, values in times.items())
+    sync = medians["`XLlama.chat`"] - medians["`Engine.chat`"]
+    asynchronous = medians["`XLlama.achat`"] - medians["`Engine.achat`"]
+    return f"""## LlamaIndex
+
+SmolLM2-135M-Instruct, Q8_0, and all-MiniLM-L6-v2, F16; {settings.n_threads} threads. {settings.machine}
+
+    {settings.command}
+
+{options.calls} calls for one token, with a cached prompt; the four take turns.
+
+| | ms, median (quartiles) |
+| --- | ---: |
+{rows}
+
+LlamaIndex adds {sync:.2f} ms to `chat` and {asynchronous:.2f} ms to `achat` (expected: ≤ {OVERHEAD_TARGET_MS} ms).
+
+Embedding {len(texts)} nodes, cache and events of the pipeline included. Medians over {settings.n_rounds} rounds
+(least–greatest); ratios are taken round by round.
+
+{comparison(contenders, "nodes/s", 1, target=True)}
+
+{disturbance(contenders)}
+"""
+
+
+def _quartiles(values: list[float]) -> str:
+    if len(values) < 2:
+        return spread(values, 2)
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.2f} ({low:.2f}–{high:.2f})"
+
+
+def main() -> None:
+    options, settings = parse(sys.argv[1:])
+    section = run(options, settings)
+    print(section, flush=True)
+    if options.write is not None:
+        write_section(options.write, "llamaindex", section)
+
+
+if __name__ == "__main__":
+    main()
