@@ -6,12 +6,14 @@ import contextlib
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 import pytest
 
 import xlc_core as xlc
+from tiny_models import write_byte_llama
 
 HOT: dict[str, Any] = {"temperature": 1.0, "max_tokens": 80}
 
@@ -110,6 +112,33 @@ def test_two_engines_have_tokenizers_of_their_own(engine: xlc.Engine) -> None:
         with xlc.Engine("smollm2-135m-instruct", n_ctx=512, n_parallel=1, warmup=False) as other:
             assert other.chat("Pick.", constraint=["left", "right"], **HOT).parsed in ("left", "right")
         assert engine.chat("Pick.", constraint=["left", "right"], **HOT).parsed in ("left", "right")
+
+
+def test_two_vocabularies_at_once(engine: xlc.Engine, tmp_path: Path) -> None:
+    path = write_byte_llama(tmp_path / "bytes.gguf")
+    with xlc.Engine(path, n_parallel=2, warmup=False) as other, ThreadPoolExecutor(4) as pool:
+
+        def ask(number: int) -> Animal:
+            engines = (engine, other)
+            animal = engines[number % 2].chat("Describe an animal.", constraint=Animal, **{**HOT, "max_tokens": 150})
+            assert isinstance(animal.parsed, Animal)
+            return animal.parsed
+
+        assert len(list(pool.map(ask, range(12)))) == 12
+        assert other.accepts(Animal, '{"name": "x"}') == engine.accepts(Animal, '{"name": "x"}')
+
+
+@pytest.mark.parametrize("kind", ["ngram-simple", "ngram-mod"])
+def test_a_constraint_holds_under_speculation(engine: xlc.Engine, kind: str) -> None:
+    args = ("--spec-type", kind, "--spec-ngram-simple-size-n", "3", "--spec-ngram-mod-n-match", "3")
+    question = "Describe an animal, then the same animal again."
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2, warmup=False, llama_args=args) as drafting:
+        for temperature in (0.0, 1.0):
+            options: dict[str, Any] = {"temperature": temperature, "seed": 4, "max_tokens": 120}
+            answer = drafting.chat(question, constraint=list[Animal], **options)
+            assert xlc.JsonSchema(list[Animal]).accepts(answer.text)
+        free = {"temperature": 0.0, "seed": 4, "max_tokens": 40}
+        assert drafting.chat("Count.", **free).text == engine.chat("Count.", **free).text  # type: ignore[arg-type]
 
 
 def test_a_cut_off_answer_has_no_parsed_value(engine: xlc.Engine) -> None:

@@ -1,0 +1,66 @@
+"""Models of a few hundred kilobytes with random weights, written when a test asks for one: for other vocabularies and
+architectures than those of the real models at hand. What they say is noise, as a constraint's tests would have it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+N_EMBD, N_LAYER, N_HEAD, N_FF = 64, 2, 4, 128
+
+
+def write_byte_llama(path: Path, *, seed: int = 0) -> Path:
+    """Write a llama whose vocabulary is SentencePiece's 256 bytes and the letters, so that texts are long."""
+    pieces = [chr(code) for code in range(ord("a"), ord("z") + 1)] + ["▁", "▁a", "▁the", "th", "he"]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    kinds = [
+        gguf.TokenType.UNKNOWN,
+        gguf.TokenType.CONTROL,
+        gguf.TokenType.CONTROL,
+        *([gguf.TokenType.BYTE] * 256),
+        *([gguf.TokenType.NORMAL] * len(pieces)),
+    ]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(512)
+    writer.add_embedding_length(N_EMBD)
+    writer.add_block_count(N_LAYER)
+    writer.add_feed_forward_length(N_FF)
+    writer.add_head_count(N_HEAD)
+    writer.add_head_count_kv(N_HEAD)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(N_EMBD // N_HEAD)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(pieces))])
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_chat_template("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:")
+
+    rng = np.random.default_rng(seed)
+
+    def add(name: str, *shape: int) -> None:
+        writer.add_tensor(name, rng.normal(0, 0.3, shape).astype(np.float32))
+
+    add("token_embd.weight", len(tokens), N_EMBD)
+    add("output.weight", len(tokens), N_EMBD)
+    writer.add_tensor("output_norm.weight", np.ones(N_EMBD, np.float32))
+    for layer in range(N_LAYER):
+        block = f"blk.{layer}"
+        for norm in ("attn_norm", "ffn_norm"):
+            writer.add_tensor(f"{block}.{norm}.weight", np.ones(N_EMBD, np.float32))
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            add(f"{block}.{name}.weight", N_EMBD, N_EMBD)
+        add(f"{block}.ffn_gate.weight", N_FF, N_EMBD)
+        add(f"{block}.ffn_up.weight", N_FF, N_EMBD)
+        add(f"{block}.ffn_down.weight", N_EMBD, N_FF)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
