@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from langchain_core.documents import Document
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
@@ -139,6 +140,25 @@ async def test_structured_output(llm: ChatXLlama, method: str) -> None:
     structured = llm.with_structured_output(Person, method=method, max_tokens=200)
     assert isinstance(structured.invoke("Ann is seven years old."), Person)
     assert isinstance(await structured.ainvoke("Ann is seven years old."), Person)
+
+
+class Story(BaseModel):
+    """A story, which is never over by itself."""
+
+    chapters: list[str]
+
+
+@pytest.mark.parametrize("max_tokens", [12, 24])
+async def test_a_tight_budget_closes_the_answer(llm: ChatXLlama, max_tokens: int) -> None:
+    question = "Tell a very long story in many chapters."
+    structured = llm.with_structured_output(Story, include_raw=True, max_tokens=max_tokens)
+    for answer in (structured.invoke(question), await structured.ainvoke(question)):
+        assert isinstance(answer["parsed"], Story)
+        assert answer["raw"].response_metadata["finish_reason"] == "length"
+        assert answer["raw"].usage_metadata["output_tokens"] <= max_tokens
+    cut = llm.with_structured_output(Story, max_tokens=max_tokens, close_constraint=False)
+    with pytest.raises(OutputParserException, match="raise max_tokens"):
+        cut.invoke(question)
 
 
 async def test_embeddings(embedder_path: Path) -> None:
