@@ -7,8 +7,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import TBaseModel, is_basemodel_subclass
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import AIMessage
     from langchain_core.output_parsers import BaseOutputParser
     from langchain_core.outputs import Generation
 
@@ -42,6 +43,31 @@ class _WholePydanticParser(PydanticOutputParser[TBaseModel]):
         if not partial:
             _refuse_cut_answer(result[0].text)
         return super().parse_result(result, partial=partial)
+
+
+class _CalledJsonParser(JsonOutputKeyToolsParser):
+    """Parses a call's arguments, and unlike its base does not answer with None when there is no whole call."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        return _called(super().parse_result(result, partial=partial), result, partial=partial)
+
+
+class _CalledPydanticParser(PydanticToolsParser):
+    """Parses a call's arguments into a pydantic object; see ``_CalledJsonParser``."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        return _called(super().parse_result(result, partial=partial), result, partial=partial)
+
+
+def _called(parsed: Any, result: list[Generation], *, partial: bool) -> Any:
+    if parsed is None and not partial:
+        message = result[0].message if isinstance(result[0], ChatGeneration) else None
+        broken = message.invalid_tool_calls if isinstance(message, AIMessage) else []
+        written = str(broken[0]["args"]) if broken else result[0].text
+        raise OutputParserException(
+            "the answer holds no whole tool call; if it was cut off, raise max_tokens", llm_output=written
+        )
+    return parsed
 
 
 def _refuse_cut_answer(text: str) -> None:
@@ -98,9 +124,9 @@ def json_parser(schema: Any) -> BaseOutputParser[Any]:
 def tool_parser(schema: Any) -> BaseOutputParser[Any]:
     """Return the parser for an answer that is a call of the tool that stands for the schema."""
     if _is_pydantic(schema):
-        return PydanticToolsParser(tools=[schema], first_tool_only=True)
+        return _CalledPydanticParser(tools=[schema], first_tool_only=True)
     name = convert_to_openai_tool(schema)["function"]["name"]
-    return JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+    return _CalledJsonParser(key_name=name, first_tool_only=True)
 
 
 def with_parser(

@@ -161,6 +161,17 @@ async def test_function_calling() -> None:
     assert asked(engine).parallel_tool_calls is False
 
 
+@pytest.mark.parametrize("schema", [Person, PersonDict])
+@pytest.mark.parametrize("calls", [[], [ToolCall(id="1", name="Person", arguments='{"name": "A')]])
+def test_a_call_that_is_not_whole_is_not_none(schema: Any, calls: list[ToolCall]) -> None:
+    llm, _ = chat(completion(calls=calls, finish="length"))
+    with pytest.raises(OutputParserException, match="raise max_tokens"):
+        llm.with_structured_output(schema, method="function_calling").invoke("Who?")
+    answer = llm.with_structured_output(schema, method="function_calling", include_raw=True).invoke("Who?")
+    assert answer["parsed"] is None
+    assert isinstance(answer["parsing_error"], OutputParserException)
+
+
 def test_json_mode_needs_no_schema() -> None:
     llm, engine = chat(ANN)
     structured = llm.with_structured_output(method="json_mode")
