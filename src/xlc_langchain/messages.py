@@ -11,6 +11,7 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     ChatMessage,
+    FunctionMessage,
     HumanMessage,
     SystemMessage,
     ToolMessage,
@@ -74,6 +75,8 @@ def _convert(message: BaseMessage) -> list[Message]:
                 name=message.name or "",
             )
         ]
+    if isinstance(message, FunctionMessage):  # as tools were called before they had ids
+        return [Message(role="tool", content=_content(_blocks(message)), name=message.name)]
     role = _role(message)
     blocks = _blocks(message)
     results = [_tool_result(block["value"]) for block in blocks if _is_tool_result(block)]
@@ -122,6 +125,8 @@ def _assistant(message: AIMessage) -> Message:
         ToolCall(id=call["id"] or "", name=call["name"] or "", arguments=call["args"] or "")
         for call in message.invalid_tool_calls
     ]
+    if not calls and (function := message.additional_kwargs.get("function_call")):
+        calls.append(ToolCall(name=function["name"], arguments=function.get("arguments") or "{}"))
     return Message(
         role="assistant",
         content="".join(texts),

@@ -64,6 +64,15 @@ def test_a_call_and_its_answer() -> None:
     ]
 
 
+def test_calls_of_the_old_kind() -> None:
+    function = {"name": "get_weather", "arguments": '{"city": "Oslo"}'}
+    chat = [AIMessage("", additional_kwargs={"function_call": function}), FunctionMessage("rain", name="get_weather")]
+    assert to_engine_messages(chat) == [
+        Message(role="assistant", tool_calls=(ToolCall(name="get_weather", arguments='{"city": "Oslo"}'),)),
+        Message(role="tool", content="rain", name="get_weather"),
+    ]
+
+
 def test_a_call_that_could_not_be_parsed_goes_back_as_written() -> None:
     broken = {"name": "f", "args": '{"city": "Os', "id": "c1", "error": "cut off"}
     (message,) = to_engine_messages([AIMessage("", invalid_tool_calls=[broken])])
@@ -146,7 +155,6 @@ def test_anthropic_calls_and_results() -> None:
     ("message", "reason"),
     [
         (ChatMessage("x", role="narrator"), "role must be one of"),
-        (FunctionMessage("x", name="f"), "ToolMessage"),
         (RemoveMessage(id="7"), "ToolMessage"),
         (HumanMessage([{"type": "video", "base64": PIXEL, "mime_type": "video/mp4"}]), "'video'"),
         (HumanMessage([{"type": "image", "url": "https://example.org/x.png"}]), "links are not"),
