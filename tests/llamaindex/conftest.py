@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+import llama_index.core
 import pytest
 from llama_index.core import Settings
 
 from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
+
+
+@pytest.fixture(autouse=True)
+def own_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A loop for what LlamaIndex's sync methods run inside; they would make one and leave it open."""
+    if inspect.iscoroutinefunction(request.function):
+        yield
+        return
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 @pytest.fixture(scope="session")
@@ -34,11 +50,11 @@ def rerank(reranker_path: Path) -> Iterator[XLlamaRerank]:
 def settings(llm: XLlama, embed_model: XLlamaEmbedding) -> Iterator[None]:
     """Settings as a user would set them, and as they were afterwards."""
     before = dict(vars(Settings))
-    tokenizer = __import__("llama_index.core").core.global_tokenizer
+    tokenizer = llama_index.core.global_tokenizer
     Settings.llm = llm
     Settings.embed_model = embed_model
     Settings.tokenizer = llm.tokenizer
     yield
     vars(Settings).clear()
     vars(Settings).update(before)
-    __import__("llama_index.core").core.global_tokenizer = tokenizer
+    llama_index.core.global_tokenizer = tokenizer

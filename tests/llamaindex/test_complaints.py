@@ -49,7 +49,7 @@ def test_summaries_fit_into_the_context(smollm2_path: Any, mode: Any) -> None:
     fit; an overflow would raise ContextOverflowError.
     """
     with XLlama(model="smollm2-135m-instruct", n_ctx=1024, engine_options={"n_parallel": 1}, max_tokens=8) as small:
-        texts = [f"Fact {n}: " + "übergrößenträger 猫 zzyzx " * 3 for n in range(18)]
+        texts = [f"Fact {n}: " + "übergrößenträger 猫 zzyzx " * 3 for n in range(16)]
         index = SummaryIndex([TextNode(text=text) for text in texts])
         with watched_events() as events:
             response = index.as_query_engine(llm=small, response_mode=mode, use_async=False).query("Summarise.")
