@@ -40,6 +40,7 @@ from xlc_core.results import (
     Usage,
 )
 from xlc_core.shared_engines import EngineLease, acquire_engine
+from xlc_core.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
 from xlc_core.streams import AsyncEventStream, EventStream
 
 __version__ = "0.1.0"
@@ -55,6 +56,10 @@ __all__ = [
     "Constraint",
     "ConstraintError",
     "ContextOverflowError",
+    "DFlash",
+    "DSpark",
+    "DraftModel",
+    "Eagle3",
     "Engine",
     "EngineClosedError",
     "EngineFailedError",
@@ -76,6 +81,8 @@ __all__ = [
     "ModelInfo",
     "ModelLoadError",
     "ModelNotFoundError",
+    "Mtp",
+    "Ngram",
     "PromptProgress",
     "ReasoningDelta",
     "Regex",
@@ -83,6 +90,7 @@ __all__ = [
     "RequestTimeoutError",
     "RerankScore",
     "SamplingOptions",
+    "Speculation",
     "TextDelta",
     "TextPart",
     "Timings",

@@ -422,6 +422,12 @@ class GenerationRequest:
     def grammar(self, arg: str, /) -> None: ...
 
     @property
+    def speculative(self) -> bool: ...
+
+    @speculative.setter
+    def speculative(self, arg: bool, /) -> None: ...
+
+    @property
     def close_grammar(self) -> bool: ...
 
     @close_grammar.setter
@@ -494,6 +500,9 @@ class ChoiceResult:
 
     @property
     def n_draft_accepted(self) -> int: ...
+
+    @property
+    def n_draft_steps(self) -> int: ...
 
 class EventKind(enum.Enum):
     text = 0

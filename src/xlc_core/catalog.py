@@ -23,7 +23,7 @@ from xlc_core import catalog_hub as hub
 from xlc_core import catalog_sources as sources
 from xlc_core.catalog_storage import cache_dir, check_file
 from xlc_core.errors import InvalidRequestError, ModelNotFoundError
-from xlc_core.options import Options
+from xlc_core.option_base import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Self

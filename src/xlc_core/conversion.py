@@ -242,6 +242,7 @@ def to_generation_request(
     request.prompt = check_text(prompt, "the prompt")
     request.grammar = grammar
     request.close_grammar = options.close_constraint
+    request.speculative = options.speculative
     request.stream = stream
     request.prompt_progress = options.prompt_progress
     return request
@@ -273,6 +274,7 @@ def to_choice(result: _native.ChoiceResult, constraint: Constraint | None) -> Co
             generation_tokens=result.n_generated_tokens,
             draft_tokens=result.n_draft_tokens,
             draft_accepted=result.n_draft_accepted,
+            draft_steps=result.n_draft_steps,
         ),
         constraint=constraint,
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from xlc_core.options import Options
+from xlc_core.option_base import Options
 
 __all__ = ["AudioPart", "ImagePart", "Message", "Role", "TextPart", "Tool", "ToolCall", "ToolChoice"]
 

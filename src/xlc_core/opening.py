@@ -22,7 +22,6 @@ _GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
 _COPIED_FIELDS = (
     *("n_parallel", "n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn"),
     *("cache_type_k", "cache_type_v", "kv_unified", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
-    "llama_args",
 )
 
 
@@ -41,6 +40,14 @@ def default_n_ctx(file: _native.ModelFile, n_parallel: int, free_memory: int | N
     return per_slot * n_parallel
 
 
+def speculation_arguments(options: EngineOptions) -> list[str]:
+    """What ``speculation`` is on llama.cpp's command line. Finds the draft model, which may fetch it."""
+    if not options.speculation:
+        return []
+    names = ",".join(kind.type_name for kind in options.speculation)
+    return ["--spec-type", names, *(part for kind in options.speculation for part in kind.arguments())]
+
+
 def native_params(options: EngineOptions, name: str, file: _native.ModelFile) -> _native.EngineParams:
     """Decide what the user left open and build the parameters.
 
@@ -53,6 +60,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     for field in _COPIED_FIELDS:
         value = getattr(options, field)
         setattr(native, field, list(value) if isinstance(value, tuple) else value)
+    native.llama_args = [*speculation_arguments(options), *options.llama_args]
     native.pooling = options.pooling or ""
     native.chat_template = options.chat_template or ""
     layers = options.n_gpu_layers

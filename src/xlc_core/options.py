@@ -5,15 +5,14 @@ All of them are small frozen pydantic models that refuse unknown names and say w
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from typing_extensions import Self
+from pydantic import Field, field_validator
 
-from xlc_core.errors import InvalidRequestError
+from xlc_core.option_base import Options
+from xlc_core.speculation import Ngram, Speculation
 
 __all__ = [
     "ChatKwargs",
@@ -22,7 +21,6 @@ __all__ = [
     "CompletionOptions",
     "EngineKwargs",
     "EngineOptions",
-    "Options",
     "Pooling",
     "SamplingKwargs",
     "SamplingOptions",
@@ -42,45 +40,6 @@ SamplerName = Literal[
     "penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "infill",
     "adaptive_p",
 ]  # fmt: skip
-
-
-class Options(BaseModel):
-    """Base of every option model: frozen, and an unknown name is an error that names the nearest one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_names(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for name in values:
-                if name not in cls.model_fields:
-                    near = difflib.get_close_matches(str(name), cls.model_fields, n=1)
-                    hint = f"; did you mean {near[0]!r}?" if near else ""
-                    raise ValueError(f"unknown option {name!r}{hint}")
-        return values
-
-    @classmethod
-    def checked(cls, **values: Any) -> Self:
-        """Build the options, turning pydantic's report into one InvalidRequestError.
-
-        Raises:
-            InvalidRequestError: a name is unknown or a value is out of range; the message lists all of them.
-        """
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise InvalidRequestError(describe(error)) from None
-
-
-def describe(error: ValidationError) -> str:
-    """Say in one line per fault which value was wrong and why."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        reason = fault["msg"].removeprefix("Value error, ")
-        place = ".".join(str(part) for part in fault["loc"])
-        lines.append(f"{place}: {reason}, got {fault['input']!r}" if place else reason)
-    return "; ".join(lines)
 
 
 class EngineOptions(Options):
@@ -115,6 +74,8 @@ class EngineOptions(Options):
         cache_ram_mib: memory for prompts that have lost their slot, in MiB; 0 turns it off, -1 is without limit.
         on_overflow: what happens when an answer fills the context: end it with ``finish_reason="length"``
             (``"error"`` refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``).
+        speculation: what drafts tokens for the model to verify (docs/speculation.md); one, or several in llama.cpp's
+            order of preference.
         warmup: run one empty batch when opening, so that the first request is not slower.
         llama_args: anything else, as llama-server's command line takes it, such as
             ``("--rope-scaling", "yarn")``. Overrides the fields above.
@@ -142,8 +103,22 @@ class EngineOptions(Options):
     thinking: bool | None = None
     cache_ram_mib: int = Field(1024, ge=-1)
     on_overflow: Literal["error", "shift"] = "error"
+    speculation: tuple[Speculation, ...] = ()
     warmup: bool = True
     llama_args: tuple[str, ...] = ()
+
+    @field_validator("speculation", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+    @field_validator("speculation")
+    @classmethod
+    def _one_draft_model(cls, value: tuple[Speculation, ...]) -> tuple[Speculation, ...]:
+        drafting = [kind.type_name for kind in value if not isinstance(kind, Ngram)]
+        if len(drafting) > 1:
+            raise ValueError(f"llama.cpp holds one draft model at a time, not {' and '.join(drafting)}")
+        return value
 
 
 class SamplingOptions(Options):
@@ -256,6 +231,7 @@ class CompletionOptions(SamplingOptions):
         constraint: what the answer must match: a Constraint, or what JsonSchema takes, such as a pydantic model.
         timeout: seconds after which the request is given up with RequestTimeoutError.
         prompt_progress: whether a stream reports how far the prompt has been read.
+        speculative: whether tokens may be drafted, by ``speculation`` or because a constraint forces them.
         close_constraint: as ``max_tokens`` or the context run out, end the answer as its constraint (or its tool call)
             allows instead of cutting it off. It then has ``finish_reason="length"`` all the same, and parses.
     """
@@ -263,6 +239,7 @@ class CompletionOptions(SamplingOptions):
     constraint: Any = None
     timeout: float | None = Field(None, gt=0)
     prompt_progress: bool = False
+    speculative: bool = True
     close_constraint: bool = True
 
 
@@ -335,6 +312,7 @@ class CompletionKwargs(SamplingKwargs, total=False):
     constraint: Any
     timeout: float | None
     prompt_progress: bool
+    speculative: bool
     close_constraint: bool
 
 

@@ -77,6 +77,7 @@ class Timings:
         generation_tokens: tokens generated. The first is free: it comes with the prompt.
         draft_tokens: tokens that speculation proposed.
         draft_accepted: of these, how many were right.
+        draft_steps: steps that verified a draft.
     """
 
     prompt_seconds: float = 0.0
@@ -85,6 +86,12 @@ class Timings:
     generation_tokens: int = 0
     draft_tokens: int = 0
     draft_accepted: int = 0
+    draft_steps: int = 0
+
+    @property
+    def draft_acceptance(self) -> float:
+        """Share of the drafted tokens that were right; 0 when none was drafted."""
+        return self.draft_accepted / self.draft_tokens if self.draft_tokens else 0.0
 
     @property
     def prompt_tokens_per_second(self) -> float:

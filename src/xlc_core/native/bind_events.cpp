@@ -41,7 +41,8 @@ void bind_events(nb::module_& m) {
         .def_ro("prompt_seconds", &ChoiceResult::prompt_seconds)
         .def_ro("generation_seconds", &ChoiceResult::generation_seconds)
         .def_ro("n_draft_tokens", &ChoiceResult::n_draft_tokens)
-        .def_ro("n_draft_accepted", &ChoiceResult::n_draft_accepted);
+        .def_ro("n_draft_accepted", &ChoiceResult::n_draft_accepted)
+        .def_ro("n_draft_steps", &ChoiceResult::n_draft_steps);
 
     nb::enum_<Event::Kind>(m, "EventKind")
         .value("text", Event::Kind::text)

@@ -109,6 +109,7 @@ void bind_requests(nb::module_& m) {
         .def_rw("chat", &GenerationRequest::chat, nb::arg().none())
         .def_rw("prompt", &GenerationRequest::prompt)
         .def_rw("grammar", &GenerationRequest::grammar)
+        .def_rw("speculative", &GenerationRequest::speculative)
         .def_rw("close_grammar", &GenerationRequest::close_grammar)
         .def_rw("stream", &GenerationRequest::stream)
         .def_rw("prompt_progress", &GenerationRequest::prompt_progress);

@@ -153,6 +153,7 @@ std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result)
     choice->generation_seconds = result.stats.t_gen_ms() / 1000;
     choice->n_draft_tokens = static_cast<int32_t>(result.stats.n_draft_tokens);
     choice->n_draft_accepted = static_cast<int32_t>(result.stats.n_draft_accepted);
+    choice->n_draft_steps = static_cast<int32_t>(result.stats.n_draft_verif_steps);
 
     Event finished = make_event(Event::Kind::choice_finished, "");
     finished.result = std::move(choice);

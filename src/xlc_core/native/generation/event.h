@@ -33,6 +33,7 @@ struct ChoiceResult {
     double generation_seconds = 0;
     int32_t n_draft_tokens = 0;
     int32_t n_draft_accepted = 0;
+    int32_t n_draft_steps = 0; // that verified a draft
 };
 
 struct Event {

@@ -7,8 +7,10 @@
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
 #include "logging.h"
+#include "overrides/drafting.h"
 
 #include "server-context.h"
+#include "speculative.h"
 
 #include <algorithm>
 #include <limits>
@@ -34,6 +36,21 @@ struct LoadCancelled : std::runtime_error {
                 " (" + said + "); use a smaller n_ctx, a smaller quantisation or fewer GPU layers");
     }
     throw Error(ErrorKind::model_load, "llama.cpp could not load '" + params.model_path + "': " + said);
+}
+
+// The server goes on without a kind of speculation that does not come up.
+void check_speculation(const common_params_speculative& wanted) {
+    const SpeculationReport& report = last_speculation();
+    for (const common_speculative_type type : wanted.types) {
+        const bool active = std::count(report.active.begin(), report.active.end(), type) > 0;
+        if (type != COMMON_SPECULATIVE_TYPE_NONE && !active) {
+            throw Error(
+                ErrorKind::model_load,
+                "speculation '" + common_speculative_type_to_str(type) + "' did not come up: " +
+                    (report.failure.empty() ? "the model cannot run it, or the draft model is of another kind"
+                                            : report.failure));
+        }
+    }
 }
 
 // What opens the thinking; empty where the prompt has done so already.
@@ -114,6 +131,7 @@ void Generator::Impl::load(const Progress& progress) {
     if (!loaded) {
         throw_load_error(params, reason.empty() ? capture.summary() : reason);
     }
+    check_speculation(base.speculative);
     meta.emplace(context.get_meta());
     load_tool_templates();
 }

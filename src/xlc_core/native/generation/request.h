@@ -72,6 +72,7 @@ struct GenerationRequest {
     std::optional<ChatRequest> chat; // else `prompt` is completed as it stands
     std::string prompt;
     std::string grammar;       // empty, GBNF, or "%llguidance {}" and Lark
+    bool speculative = true;   // draft tokens
     bool close_grammar = true; // as the tokens run out, end the answer as the grammar allows
     bool stream = false;
     bool prompt_progress = false;

@@ -145,6 +145,9 @@ task_params to_task_params(
     // As server_schema::eval_llama_cmpl_schema starts: the engine's own settings, then the request's.
     out.sampling = base.sampling;
     out.speculative = base.speculative;
+    if (!request.speculative) {
+        out.speculative.types.clear(); // overrides/server_context.cpp sees it
+    }
     out.n_keep = base.n_keep;
     out.n_predict = base.n_predict;
     out.n_cache_reuse = base.n_cache_reuse;

@@ -23,8 +23,8 @@ public:
         : common_speculative_impl(COMMON_SPECULATIVE_TYPE_NONE, n_sequences, xlc::max_forced_tokens),
           sequences_(n_sequences) {}
 
-    void attach(llama_seq_id sequence, const common_sampler* sampler, int32_t n_limit) {
-        sequences_.at(static_cast<size_t>(sequence)) = {sampler, n_limit, 0, 0};
+    void set(llama_seq_id sequence, const xlc::Drafting& drafting) {
+        sequences_.at(static_cast<size_t>(sequence)) = {drafting, 0, 0};
     }
 
     void begin(llama_seq_id /*sequence*/, const llama_tokens& /*prompt*/) override {}
@@ -35,13 +35,14 @@ public:
         for (size_t i = 0; i < sequences_.size(); ++i) {
             Sequence& sequence = sequences_[i];
             sequence.n_drafted = 0;
-            if (!wanted[i].drafting || sequence.sampler == nullptr) {
+            wanted[i].drafting = wanted[i].drafting && !sequence.how.off;
+            if (!wanted[i].drafting || sequence.how.sampler == nullptr) {
                 continue;
             }
             // One less than fits: the server ends an answer whose draft fills the context before it has read
             // it.
-            const int32_t n_limit = std::min(wanted[i].n_max - 1, sequence.n_limit);
-            *wanted[i].result = xlc::forced_tokens(xlc::grammar_of(sequence.sampler), n_limit);
+            const int32_t n_limit = std::min(wanted[i].n_max - 1, sequence.how.n_max);
+            *wanted[i].result = xlc::forced_tokens(xlc::grammar_of(sequence.how.sampler), n_limit);
             sequence.n_drafted = wanted[i].result->size();
         }
     }
@@ -53,14 +54,13 @@ public:
         }
         sequence.misses = n_accepted == 0 ? sequence.misses + 1 : 0;
         if (sequence.misses >= max_misses) {
-            sequence.sampler = nullptr;
+            sequence.how.sampler = nullptr;
         }
     }
 
 private:
     struct Sequence {
-        const common_sampler* sampler = nullptr;
-        int32_t n_limit = 0;
+        xlc::Drafting how;
         size_t n_drafted = 0;
         int misses = 0; // drafts in a row of which nothing was accepted
     };
@@ -70,9 +70,17 @@ private:
 
 } // namespace
 
-// As llama.cpp's, but there is always something that drafts.
+// As llama.cpp's, but there is always something that drafts, and last_speculation() says what; the server
+// only logs what did not come up.
 common_speculative* common_speculative_init(common_params_speculative& params, uint32_t n_sequences) {
-    common_speculative_ptr spec(llama_cpp_speculative_init(params, n_sequences));
+    xlc::SpeculationReport& report = xlc::last_speculation();
+    report = {};
+    common_speculative_ptr spec;
+    try {
+        spec.reset(llama_cpp_speculative_init(params, n_sequences));
+    } catch (const std::exception& error) {
+        report.failure = error.what();
+    }
     if (!spec) {
         spec.reset(new common_speculative{
             /* .dparams     = */ common_speculative_draft_params_vec(n_sequences),
@@ -81,13 +89,20 @@ common_speculative* common_speculative_init(common_params_speculative& params, u
             /* .synth_probs = */ {},
         });
     }
+    for (const auto& implementation : spec->impls) {
+        report.active.push_back(implementation->type);
+    }
     spec->impls.insert(spec->impls.begin(), std::make_unique<ForcedTokens>(n_sequences));
     return spec.release();
 }
 
-void xlc::draft_forced_tokens(
-    common_speculative* spec, llama_seq_id sequence, const common_sampler* sampler, int32_t n_max) {
+void xlc::set_drafting(common_speculative* spec, llama_seq_id sequence, const Drafting& drafting) {
     if (spec != nullptr) {
-        static_cast<ForcedTokens&>(*spec->impls.front()).attach(sequence, sampler, n_max);
+        static_cast<ForcedTokens&>(*spec->impls.front()).set(sequence, drafting);
     }
+}
+
+xlc::SpeculationReport& xlc::last_speculation() {
+    static thread_local SpeculationReport report;
+    return report;
 }

@@ -5,6 +5,8 @@
 #include "llama.h"
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 struct common_sampler;
 struct common_speculative;
@@ -15,10 +17,23 @@ namespace xlc {
 // context holds logits for one more than this.
 constexpr int32_t max_forced_tokens = 16;
 
-// From now on the sequence drafts what the sampler's grammar forces, at most n_max tokens at once. The
-// sampler must live until the next call for the sequence; nullptr drafts nothing. A spec of nullptr is taken.
-void draft_forced_tokens(
-    common_speculative* spec, llama_seq_id sequence, const common_sampler* sampler, int32_t n_max);
+// How a sequence drafts from now on.
+struct Drafting {
+    const common_sampler* sampler =
+        nullptr;       // whose grammar forces tokens; lives until the sequence's next call
+    int32_t n_max = 0; // forced tokens at once
+    bool off = false;  // nothing is drafted, by others neither
+};
+
+// A spec of nullptr is taken.
+void set_drafting(common_speculative* spec, llama_seq_id sequence, const Drafting& drafting);
+
+// What became of the speculation that the last engine was asked for which this thread has loaded.
+struct SpeculationReport {
+    std::vector<common_speculative_type> active;
+    std::string failure;
+};
+SpeculationReport& last_speculation();
 
 // The grammar of a sampler, or nullptr. common_sampler has no accessor of its own.
 llama_sampler* grammar_of(const common_sampler* sampler);

@@ -27,8 +27,9 @@ void begin_answer(
     llama_seq_id sequence,
     const llama_tokens& prompt,
     const common_sampler* sampler,
-    int32_t n_limit) {
-    xlc::draft_forced_tokens(spec, sequence, n_limit > 0 ? sampler : nullptr, n_limit);
+    int32_t n_forced,
+    bool off) {
+    xlc::set_drafting(spec, sequence, {n_forced > 0 ? sampler : nullptr, n_forced, off});
     common_speculative_begin(spec, sequence, prompt);
 }
 
@@ -45,6 +46,7 @@ common_speculative_output_limits output_limits(int32_t n_batch, int32_t n_parall
         spec, sequence, prompt, slot.smpl.get(),                                                             \
         forced_limit(                                                                                        \
             slot.task->params.sampling.n_probs > 0, ctx_tgt_seq_rm_type == COMMON_CONTEXT_SEQ_RM_TYPE_PART,  \
-            static_cast<int32_t>(llama_n_batch(ctx_tgt)), params_base.n_parallel))
+            static_cast<int32_t>(llama_n_batch(ctx_tgt)), params_base.n_parallel),                           \
+        slot.task->params.speculative.types.empty() || slot.task->params.sampling.n_probs > 0)
 #define common_speculative_get_output_limits output_limits
 #include "server-context.cpp"
