@@ -104,7 +104,7 @@ def test_random_schemas_accept_nothing_that_is_not_valid(seed: int) -> None:
         ),
         ({"type": "array", "uniqueItems": False}, ["[1,1]"], ["1"]),
         ({"type": "array", "uniqueItems": True, "maxItems": 1}, ["[1]"], ["[1,1]"]),
-        ({"format": "date"}, ['"2024-02-29"', '"2000-02-29"', "1"], ['"2023-02-29"', '"1900-02-29"', '"2024-02-30"']),
+        ({"format": "date"}, ['"2024-02-29"', '"2000-02-29"', "1"], ['"2023-02-29"', '"1900-02-29"', '"2024-02-30"', '"0000-01-01"']),
         ({"format": "date", "pattern": "^20"}, ['"2024-01-31"'], ['"1999-01-31"', '"20"']),
         (
             {"format": "time"},

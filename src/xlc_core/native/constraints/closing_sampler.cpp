@@ -21,7 +21,7 @@ constexpr int32_t horizon = 1024;
 // One token may open an object with many required properties, so endings are looked for well before they are
 // needed: with so many tokens to spare, and now and then before that, to learn how long they are.
 constexpr int32_t spare_tokens = 32;
-constexpr int32_t tokens_between_looks = 16;
+constexpr int32_t tokens_between_looks = 8;
 constexpr int32_t tokens_between_far_looks = 64; // while there are several times as many as needed
 
 // Of the tokens that the grammar allows, so many of the likeliest are tried.
@@ -38,7 +38,7 @@ public:
         : grammar_(llama_sampler_clone(other.grammar_)), vocab_(other.vocab_), finder_(other.finder_),
           closing_(other.closing_), n_left_(other.n_left_), phase_(other.phase_), gave_up_(other.gave_up_),
           tail_(other.tail_), ending_(other.ending_), tried_(other.tried_), length_(other.length_),
-          n_left_at_look_(other.n_left_at_look_) {}
+          n_left_at_next_look_(other.n_left_at_next_look_) {}
 
     ClosingSampler& operator=(const ClosingSampler&) = delete;
 
@@ -108,20 +108,15 @@ private:
         if (gave_up_ || n_left_ > horizon) {
             return false;
         }
-        const bool near = is_near();
-        const int32_t interval = n_left_ > 4 * length_ ? tokens_between_far_looks : tokens_between_looks;
-        if (near || length_ == 0 || n_left_at_look_ - n_left_ >= interval) {
-            n_left_at_look_ = n_left_;
+        if (n_left_ <= n_left_at_next_look_ || (is_near() && length_ > 0)) {
             if (!ending_) {
                 ending_ = finder_->find(grammar_, phase_ == Phase::thinking, n_left_);
             }
-            if (!ending_) {
-                gave_up_ = length_ == 0 || near;
-                return false;
-            }
-            length_ = static_cast<int32_t>(ending_->size());
+            length_ = ending_ ? static_cast<int32_t>(ending_->size()) : 0;
+            const bool far = length_ > 0 && n_left_ > 4 * length_;
+            n_left_at_next_look_ = n_left_ - (far ? tokens_between_far_looks : tokens_between_looks);
         }
-        return is_near();
+        return ending_ && is_near();
     }
 
     bool is_near() const { return n_left_ <= length_ + length_ / 2 + spare_tokens; }
@@ -213,8 +208,8 @@ private:
     std::string tail_;             // the thinking's last characters
     std::optional<Ending> ending_; // from here
     std::vector<Tried> tried_;     // since the last accepted token
-    int32_t length_ = 0;           // of the last ending found; 0 before the first
-    int32_t n_left_at_look_ = 0;
+    int32_t length_ = 0;           // of the last ending found; 0 when none was
+    int32_t n_left_at_next_look_ = horizon;
 };
 
 ClosingSampler& state_of(llama_sampler* sampler) {

@@ -181,6 +181,29 @@ bool EndingFinder::take_filler(Draft& draft, bool in_text) const {
 
 std::optional<std::vector<llama_token>>
 EndingFinder::find(const llama_sampler* grammar, bool thinking, int32_t n_max) const {
+    if (can_force_tokens(grammar)) {
+        return write(grammar, thinking, n_max);
+    }
+    // llama.cpp's grammars do not say what they force, so that is found character by character.
+    constexpr int32_t characters_per_token = 4;
+    auto ending = write(grammar, thinking, n_max * characters_per_token);
+    if (!ending) {
+        return std::nullopt;
+    }
+    std::string text;
+    for (const llama_token token : *ending) {
+        text += piece_of(vocab_, token);
+    }
+    std::vector<llama_token> shorter = tokens_of(vocab_, text, false);
+    shorter.push_back(ending->back());
+    if (shorter.size() < ending->size() && is_ending(grammar, shorter)) {
+        ending = std::move(shorter);
+    }
+    return static_cast<int32_t>(ending->size()) <= n_max ? ending : std::nullopt;
+}
+
+std::optional<std::vector<llama_token>>
+EndingFinder::write(const llama_sampler* grammar, bool thinking, int32_t n_max) const {
     Draft draft = {SamplerPtr(llama_sampler_clone(grammar)), {}, std::vector<int>(fillers_.size(), 0)};
     if (thinking && !thinking_ends_.empty()) {
         draft.take_text(thinking_ends_.front()); // nothing, where the answer may begin without

@@ -29,6 +29,8 @@ public:
 
 private:
     struct Draft;
+    std::optional<std::vector<llama_token>>
+    write(const llama_sampler* grammar, bool thinking, int32_t n_max) const;
     bool take_structure(Draft& draft) const;
     bool take_filler(Draft& draft, bool in_text) const;
 

@@ -12,4 +12,7 @@ namespace xlc {
 // another's.
 std::vector<llama_token> forced_tokens(const llama_sampler* grammar, int32_t n_max);
 
+// Whether the sampler is llguidance's, which says so.
+bool can_force_tokens(const llama_sampler* grammar);
+
 } // namespace xlc

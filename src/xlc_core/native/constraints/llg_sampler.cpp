@@ -144,9 +144,13 @@ llama_sampler_init_llg(const llama_vocab* vocab, const char* grammar_kind, const
     return llama_sampler_init(&sampler_interface, state.release());
 }
 
+bool xlc::can_force_tokens(const llama_sampler* grammar) {
+    return grammar != nullptr && grammar->iface == &sampler_interface;
+}
+
 std::vector<llama_token> xlc::forced_tokens(const llama_sampler* grammar, int32_t n_max) {
     grammar = grammar_inside(grammar);
-    if (grammar == nullptr || grammar->iface != &sampler_interface || n_max <= 0) {
+    if (!can_force_tokens(grammar) || n_max <= 0) {
         return {};
     }
     const auto& state = *static_cast<const LlgSampler*>(grammar->ctx);

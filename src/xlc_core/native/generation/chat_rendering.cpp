@@ -57,13 +57,14 @@ void begin_with_call(std::string& grammar) {
 }
 
 // llama.cpp's grammar for a required call lets the model write text before it, and a weak model then never
-// calls. So the call's opening tag is put into its mouth, or the text is taken out of the grammar where calls
-// have no tag; unless the model is to think first.
+// calls. So the call's opening tag is put into its mouth. The text is taken out of the grammar where calls
+// have no tag, or the model is to think first.
 void begin_tool_call(
     common_chat_params& rendered,
     const common_chat_templates* templates,
     common_chat_templates_inputs inputs) {
     if (rendered.supports_thinking && inputs.enable_thinking) {
+        begin_with_call(rendered.grammar);
         return;
     }
     inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO; // by whose triggers the tag is known
