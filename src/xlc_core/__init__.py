@@ -29,6 +29,7 @@ from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, Tex
 from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall
 from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
 from xlc_core.partial_json import apartial_objects, partial_objects
+from xlc_core.quantization import quantize_model
 from xlc_core.results import (
     Completion,
     CompletionChoice,
@@ -104,4 +105,5 @@ __all__ = [
     "acquire_engine",
     "apartial_objects",
     "partial_objects",
+    "quantize_model",
 ]

@@ -987,7 +987,10 @@ class Engine:
     @property
     def closed(self) -> bool: ...
 
-def quantize(source: str, target: str, ftype: str, n_threads: int = 0) -> None:
+def quantize(source: str, target: str, ftype: str, n_threads: int = 0, progress: Callable[..., object] | None = None) -> None:
     """
-    Write the model again with weights of another type, such as 'Q8_0'. 0 threads: all cores.
+    Write the model again with weights of another type, such as 'Q8_0'. 0 threads: all cores; progress: called with 0 … 1.
     """
+
+def quantization_types() -> list[str]:
+    """The names of weight types that quantize() takes."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
@@ -94,6 +95,26 @@ def pull(name: Name) -> None:
 def path(name: Name) -> None:
     """Print the path of a model's file and nothing else; fetch it first where it is not there."""
     typer.echo(catalog.resolve(name).path)
+
+
+@models_app.command()
+def quantize(
+    source: Name,
+    target: Annotated[Path, typer.Argument(help="The file to write.", dir_okay=False)],
+    weights: Annotated[str, typer.Argument(metavar="TYPE", help="Type of the weights, such as Q8_0 or Q4_K_M.")],
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all cores.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a model again with smaller weights."""
+    from xlc_core.quantization import quantize_model  # loads llama.cpp, which the other commands do without
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(f"quantising to {weights}", total=1.0)
+        made = quantize_model(
+            source, target, weights, n_threads=threads, overwrite=overwrite,
+            progress=lambda done: bars.update(bar, completed=done),
+        )  # fmt: skip
+    typer.echo(f"{made} ({_readable(made.stat().st_size)})")
 
 
 def _readable(n_bytes: int) -> str:

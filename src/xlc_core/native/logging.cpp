@@ -102,6 +102,9 @@ LogLevel from_ggml(ggml_log_level level) {
 } // namespace
 
 void log_line(LogLevel level, const std::string& text) {
+    if (capture && capture->watcher_) {
+        capture->watcher_(text);
+    }
     if (capture && level >= LogLevel::warning) {
         capture->lines_.push_back({level, text});
         if (capture->swallow_) {
@@ -118,9 +121,9 @@ void log_line(LogLevel level, const std::string& text) {
 }
 
 void log_fragment(LogLevel level, bool continues, const char* text) {
-    if (!continues) {
+    // Half a line is also continued by what does not say so, as it would be on a terminal.
+    if (!continues && unfinished.text.empty()) {
         unfinished.level = level;
-        unfinished.text.clear();
     }
     unfinished.text += text;
     size_t start = 0;
@@ -165,7 +168,8 @@ void redirect_llama_logs() {
         nullptr);
 }
 
-LogCapture::LogCapture(bool swallow) : swallow_(swallow), outer_(capture) {
+LogCapture::LogCapture(bool swallow, Watcher watcher)
+    : swallow_(swallow), watcher_(std::move(watcher)), outer_(capture) {
     capture = this;
 }
 

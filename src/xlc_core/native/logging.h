@@ -41,10 +41,13 @@ void redirect_llama_logs();
 
 // Gathers the warnings and errors that this thread logs while it lives, whatever the threshold, so that a
 // failed load can say why.
-// With `swallow` they go nowhere else.
+// With `swallow` they go nowhere else. The watcher sees every line of this thread first; what it throws goes
+// through llama.cpp to whoever called that.
 class LogCapture {
 public:
-    explicit LogCapture(bool swallow = false);
+    using Watcher = std::function<void(const std::string&)>;
+
+    explicit LogCapture(bool swallow = false, Watcher watcher = {});
     ~LogCapture();
     LogCapture(const LogCapture&) = delete;
     LogCapture& operator=(const LogCapture&) = delete;
@@ -56,6 +59,7 @@ private:
     friend void log_line(LogLevel level, const std::string& text);
     std::vector<LogLine> lines_;
     const bool swallow_;
+    const Watcher watcher_;
     LogCapture* outer_;
 };
 
