@@ -350,5 +350,6 @@ class EngineKwargs(TypedDict, total=False):
     thinking: bool | None
     cache_ram_mib: int
     on_overflow: Literal["error", "shift"]
+    speculation: Speculation | Sequence[Speculation]
     warmup: bool
     llama_args: tuple[str, ...] | list[str]

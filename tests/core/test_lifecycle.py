@@ -14,8 +14,10 @@ import pytest
 
 import xlc_core as xlc
 
+# A program that a shell runs in the background begins with SIGINT ignored, and its children with it.
 OPEN = """
 import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import xlc_core as xlc
 engine = xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2)
 LONG = dict(max_tokens=2000, ignore_eos=True)

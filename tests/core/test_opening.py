@@ -71,7 +71,7 @@ def test_what_the_user_said_stands(smollm2: _native.ModelFile) -> None:
 
 def test_every_option_of_the_engine_reaches_the_native_parameters() -> None:
     native = {name for name in vars(_native.EngineParams) if not name.startswith("_")}
-    otherwise_named = {"model": "model_path", "on_overflow": "context_shift"}
+    otherwise_named = {"model": "model_path", "on_overflow": "context_shift", "speculation": "llama_args"}
     assert {otherwise_named.get(name, name) for name in EngineOptions.model_fields} <= native
 
 
