@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import sys
 import threading
 import time
@@ -18,8 +17,9 @@ from typing import Any
 
 import psutil
 from measure import Contender, Measurement, run_rounds
+from one_call import OVERHEAD_TARGET_MS, Way, added, milliseconds, table
 from settings import Settings, written_command
-from tables import comparison, disturbance, spread, write_section
+from tables import comparison, disturbance, write_section
 
 import xlc_core as xlc
 from xlc_langchain import ChatXLlama
@@ -29,30 +29,18 @@ QUESTION = "Name a colour."
 N_BATCH = 16
 N_AT_ONCE = 200
 N_SLOTS = 4
-OVERHEAD_TARGET_MS = 2.0
 
 
 def overhead(engine: xlc.Engine, n_calls: int) -> dict[str, list[float]]:
     """Milliseconds of calls for one token, whose prompt is cached; the ways take turns call by call."""
     llm = ChatXLlama(engine=engine, max_tokens=1, temperature=0)
-    loop = asyncio.new_event_loop()
-    ways: dict[str, Callable[[], object]] = {
+    ways: dict[str, Way] = {
         "`Engine.chat`": lambda: engine.chat(QUESTION, max_tokens=1, temperature=0),
         "`ChatXLlama.invoke`": lambda: llm.invoke(QUESTION),
-        "`Engine.achat`": lambda: loop.run_until_complete(engine.achat(QUESTION, max_tokens=1, temperature=0)),
-        "`ChatXLlama.ainvoke`": lambda: loop.run_until_complete(llm.ainvoke(QUESTION)),
+        "`Engine.achat`": lambda: engine.achat(QUESTION, max_tokens=1, temperature=0),
+        "`ChatXLlama.ainvoke`": lambda: llm.ainvoke(QUESTION),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    try:
-        for number in range(-5, n_calls):
-            for name, call in ways.items():
-                start = time.perf_counter()
-                call()
-                if number >= 0:
-                    times[name].append((time.perf_counter() - start) * 1000)
-    finally:
-        loop.close()
-    return times
+    return milliseconds(ways, n_calls)
 
 
 def batches(engine: xlc.Engine, settings: Settings) -> list[Contender]:
@@ -150,10 +138,8 @@ def run(options: argparse.Namespace, settings: Settings) -> str:
         contenders = batches(engine, settings)
         run_rounds(contenders, settings.n_rounds, settings.others_limit, settings.retries)
 
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    rows = "\n".join(f"| {name} | {_quartiles(values)} |" for name, values in times.items())
-    sync = medians["`ChatXLlama.invoke`"] - medians["`Engine.chat`"]
-    asynchronous = medians["`ChatXLlama.ainvoke`"] - medians["`Engine.achat`"]
+    sync = added(times, "`ChatXLlama.invoke`", to="`Engine.chat`")
+    asynchronous = added(times, "`ChatXLlama.ainvoke`", to="`Engine.achat`")
     return f"""## LangChain
 
 SmolLM2-135M-Instruct, Q8_0, {settings.n_threads} threads. {settings.machine}
@@ -164,9 +150,7 @@ SmolLM2-135M-Instruct, Q8_0, {settings.n_threads} threads. {settings.machine}
 
 {options.calls} calls for one token, with a cached prompt; the four take turns.
 
-| | ms, median (quartiles) |
-| --- | ---: |
-{rows}
+{table(times)}
 
 LangChain adds {sync:.2f} ms to `chat` and {asynchronous:.2f} ms to `achat` (expected: ≤ {OVERHEAD_TARGET_MS} ms).
 
@@ -186,13 +170,6 @@ none further than {crowd["furthest"]:.0f} places from the order in which they we
 time). Meanwhile the process had {crowd["new_threads"]:.0f} more threads than before, of which
 {crowd["new_python_threads"]:.0f} were Python's.
 """
-
-
-def _quartiles(values: list[float]) -> str:
-    if len(values) < 2:
-        return spread(values, 2)
-    low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -19,8 +18,9 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import TextNode
 from measure import Contender, Measurement, run_rounds
+from one_call import OVERHEAD_TARGET_MS, Way, added, milliseconds, table
 from settings import Settings, written_command
-from tables import comparison, disturbance, spread, write_section
+from tables import comparison, disturbance, write_section
 
 import xlc_core as xlc
 from xlc_llamaindex import XLlama, XLlamaEmbedding
@@ -29,7 +29,6 @@ MODEL = "smollm2-135m-instruct"
 EMBEDDER = "all-minilm-l6-v2"
 QUESTION = "Name a colour."
 N_NODES = 2000
-OVERHEAD_TARGET_MS = 2.0
 INGESTION_TARGET = 0.9
 
 
@@ -37,24 +36,13 @@ def overhead(engine: xlc.Engine, n_calls: int) -> dict[str, list[float]]:
     """Milliseconds of calls for one token, whose prompt is cached; the ways take turns call by call."""
     llm = XLlama(engine=engine, max_tokens=1, temperature=0)
     messages = [ChatMessage(content=QUESTION)]
-    loop = asyncio.new_event_loop()
-    ways: dict[str, Callable[[], object]] = {
+    ways: dict[str, Way] = {
         "`Engine.chat`": lambda: engine.chat(QUESTION, max_tokens=1, temperature=0),
         "`XLlama.chat`": lambda: llm.chat(messages),
-        "`Engine.achat`": lambda: loop.run_until_complete(engine.achat(QUESTION, max_tokens=1, temperature=0)),
-        "`XLlama.achat`": lambda: loop.run_until_complete(llm.achat(messages)),
+        "`Engine.achat`": lambda: engine.achat(QUESTION, max_tokens=1, temperature=0),
+        "`XLlama.achat`": lambda: llm.achat(messages),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    try:
-        for number in range(-5, n_calls):
-            for name, call in ways.items():
-                start = time.perf_counter()
-                call()
-                if number >= 0:
-                    times[name].append((time.perf_counter() - start) * 1000)
-    finally:
-        loop.close()
-    return times
+    return milliseconds(ways, n_calls)
 
 
 def ingestion(engine: xlc.Engine, texts: list[str]) -> list[Contender]:
@@ -130,10 +118,8 @@ def run(options: argparse.Namespace, settings: Settings) -> str:
         contenders = ingestion(engine, texts)
         run_rounds(contenders, settings.n_rounds, settings.others_limit, settings.retries)
 
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    rows = "\n".join(f"| {name} | {_quartiles(values)} |" for name, values in times.items())
-    sync = medians["`XLlama.chat`"] - medians["`Engine.chat`"]
-    asynchronous = medians["`XLlama.achat`"] - medians["`Engine.achat`"]
+    sync = added(times, "`XLlama.chat`", to="`Engine.chat`")
+    asynchronous = added(times, "`XLlama.achat`", to="`Engine.achat`")
     return f"""## LlamaIndex
 
 SmolLM2-135M-Instruct, Q8_0, and all-MiniLM-L6-v2, F16; {settings.n_threads} threads. {settings.machine}
@@ -142,9 +128,7 @@ SmolLM2-135M-Instruct, Q8_0, and all-MiniLM-L6-v2, F16; {settings.n_threads} thr
 
 {options.calls} calls for one token, with a cached prompt; the four take turns.
 
-| | ms, median (quartiles) |
-| --- | ---: |
-{rows}
+{table(times)}
 
 LlamaIndex adds {sync:.2f} ms to `chat` and {asynchronous:.2f} ms to `achat` (expected: ≤ {OVERHEAD_TARGET_MS} ms).
 
@@ -155,13 +139,6 @@ Embedding {len(texts)} nodes, cache and events of the pipeline included. Medians
 
 {disturbance(contenders)}
 """
-
-
-def _quartiles(values: list[float]) -> str:
-    if len(values) < 2:
-        return spread(values, 2)
-    low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
 
 def main() -> None:

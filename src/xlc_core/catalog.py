@@ -218,14 +218,7 @@ def cached_path(model: str | Path | None) -> Path | None:
         ModelNotFoundError: no model was named.
         InvalidRequestError: a catalog file of the user's cannot be read.
     """
-    model = _given(model)
-    if isinstance(model, str):
-        if model.startswith("hf:"):
-            return hub.cached_path(hub.HubModel.parse(model))
-        if entry := entries().get(model):
-            return _present(entry)
-    path = Path(model).expanduser()
-    return path if path.is_file() else None
+    return find_local(_given(model))
 
 
 def _given(model: str | Path | None) -> str | Path:
