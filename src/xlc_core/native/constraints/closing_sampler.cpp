@@ -1,5 +1,6 @@
 #include "constraints/closing_sampler.h"
 
+#include "common.h"
 #include "constraints/ending.h"
 
 #include <algorithm>
@@ -30,9 +31,8 @@ constexpr size_t n_tried = 4;
 class ClosingSampler {
 public:
     ClosingSampler(llama_sampler* grammar, const llama_vocab* vocab, std::shared_ptr<Closing> closing)
-        : grammar_(grammar), vocab_(vocab),
-          finder_(std::make_shared<EndingFinder>(vocab, closing->params.thinking_ends)),
-          closing_(std::move(closing)), n_left_(closing_->params.n_tokens), phase_(first_phase()) {}
+        : grammar_(grammar), vocab_(vocab), closing_(std::move(closing)), n_left_(closing_->params.n_tokens),
+          phase_(first_phase()) {}
 
     ClosingSampler(const ClosingSampler& other)
         : grammar_(llama_sampler_clone(other.grammar_)), vocab_(other.vocab_), finder_(other.finder_),
@@ -110,6 +110,9 @@ private:
         }
         if (n_left_ <= n_left_at_next_look_ || (is_near() && length_ > 0)) {
             if (!ending_) {
+                if (!finder_) {
+                    finder_ = std::make_shared<EndingFinder>(vocab_, closing_->params.thinking_ends);
+                }
                 ending_ = finder_->find(grammar_, phase_ == Phase::thinking, n_left_);
             }
             length_ = ending_ ? static_cast<int32_t>(ending_->size()) : 0;
@@ -183,9 +186,7 @@ private:
         if (phase_ == Phase::answer) {
             return;
         }
-        char piece[128];
-        const int32_t n = llama_token_to_piece(vocab_, token, piece, sizeof(piece), 0, true);
-        tail_.append(piece, static_cast<size_t>(std::max(n, 0)));
+        tail_ += common_token_to_piece(vocab_, token, true);
         const auto contains = [&](const std::string& tag) { return tail_.find(tag) != std::string::npos; };
         if (phase_ == Phase::before_thinking && contains(closing_->params.thinking_start)) {
             phase_ = Phase::thinking;
@@ -200,7 +201,7 @@ private:
 
     llama_sampler* grammar_;
     const llama_vocab* vocab_;
-    std::shared_ptr<const EndingFinder> finder_;
+    std::shared_ptr<const EndingFinder> finder_; // made when it is first needed: most answers end long before
     std::shared_ptr<Closing> closing_;
     int32_t n_left_;
     Phase phase_;

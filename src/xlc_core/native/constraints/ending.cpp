@@ -1,12 +1,13 @@
 #include "constraints/ending.h"
 
+#include "common.h"
 #include "constraints/checker.h"
 #include "constraints/forced_tokens.h"
+#include "llama-cpp.h"
 #include "sampling.h"
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <numeric>
 
 namespace xlc {
@@ -32,30 +33,10 @@ constexpr int places_per_use = 6;
 
 constexpr int max_in_a_row = 64; // of the same structure, in a text that looks like none
 
-struct SamplerDeleter {
-    void operator()(llama_sampler* sampler) const { llama_sampler_free(sampler); }
-};
-using SamplerPtr = std::unique_ptr<llama_sampler, SamplerDeleter>;
-
-std::vector<llama_token> tokens_of(const llama_vocab* vocab, const std::string& text, bool special) {
-    std::vector<llama_token> tokens(text.size() + 4);
-    const int32_t n = llama_tokenize(
-        vocab, text.data(), static_cast<int32_t>(text.size()), tokens.data(),
-        static_cast<int32_t>(tokens.size()), false, special);
-    tokens.resize(static_cast<size_t>(std::max(n, 0)));
-    return tokens;
-}
-
-std::string piece_of(const llama_vocab* vocab, llama_token token) {
-    char piece[64];
-    const int32_t n = llama_token_to_piece(vocab, token, piece, sizeof(piece), 0, false);
-    return {piece, static_cast<size_t>(std::max(n, 0))};
-}
-
 // The one token that is the text, however the tokenizer begins a text; LLAMA_TOKEN_NULL when there is none.
 llama_token token_of(const llama_vocab* vocab, const std::string& text) {
-    const std::vector<llama_token> tokens = tokens_of(vocab, text, false);
-    const bool found = !tokens.empty() && piece_of(vocab, tokens.back()) == text;
+    const std::vector<llama_token> tokens = common_tokenize(vocab, text, false, false);
+    const bool found = !tokens.empty() && common_token_to_piece(vocab, tokens.back(), false) == text;
     return found ? tokens.back() : LLAMA_TOKEN_NULL;
 }
 
@@ -82,7 +63,7 @@ llama_token any_that_fits(llama_sampler* grammar, const llama_vocab* vocab) {
         if (std::isinf(candidate.logit)) {
             continue;
         }
-        const size_t length = piece_of(vocab, candidate.id).size();
+        const size_t length = common_token_to_piece(vocab, candidate.id, false).size();
         if (length > best_length) {
             best = candidate.id;
             best_length = length;
@@ -102,7 +83,7 @@ EndingFinder::EndingFinder(const llama_vocab* vocab, const std::vector<std::stri
     for (const char* text : structure) {
         structure_.push_back(token_of(vocab, text));
     }
-    fillers_.push_back(tokens_of(vocab, text_filler, false));
+    fillers_.push_back(common_tokenize(vocab, text_filler, false, false));
     const auto add = [&](const std::string& text) {
         const llama_token token = token_of(vocab, text);
         if (token != LLAMA_TOKEN_NULL) {
@@ -116,13 +97,13 @@ EndingFinder::EndingFinder(const llama_vocab* vocab, const std::vector<std::stri
         add(std::string(1, *at));
     }
     for (const std::string& text : thinking_ends) {
-        thinking_ends_.push_back(tokens_of(vocab, text, true));
+        thinking_ends_.push_back(common_tokenize(vocab, text, false, true));
     }
 }
 
 // An ending being written.
 struct EndingFinder::Draft {
-    SamplerPtr grammar;
+    llama_sampler_ptr grammar;
     std::vector<llama_token> tokens;
     std::vector<int> uses; // of each filler
 
@@ -192,9 +173,9 @@ EndingFinder::find(const llama_sampler* grammar, bool thinking, int32_t n_max) c
     }
     std::string text;
     for (const llama_token token : *ending) {
-        text += piece_of(vocab_, token);
+        text += common_token_to_piece(vocab_, token, false);
     }
-    std::vector<llama_token> shorter = tokens_of(vocab_, text, false);
+    std::vector<llama_token> shorter = common_tokenize(vocab_, text, false, false);
     shorter.push_back(ending->back());
     if (shorter.size() < ending->size() && is_ending(grammar, shorter)) {
         ending = std::move(shorter);
@@ -204,7 +185,7 @@ EndingFinder::find(const llama_sampler* grammar, bool thinking, int32_t n_max) c
 
 std::optional<std::vector<llama_token>>
 EndingFinder::write(const llama_sampler* grammar, bool thinking, int32_t n_max) const {
-    Draft draft = {SamplerPtr(llama_sampler_clone(grammar)), {}, std::vector<int>(fillers_.size(), 0)};
+    Draft draft = {llama_sampler_ptr(llama_sampler_clone(grammar)), {}, std::vector<int>(fillers_.size(), 0)};
     if (thinking && !thinking_ends_.empty()) {
         draft.take_text(thinking_ends_.front()); // nothing, where the answer may begin without
     }
@@ -240,7 +221,7 @@ EndingFinder::write(const llama_sampler* grammar, bool thinking, int32_t n_max) 
 }
 
 bool EndingFinder::is_ending(const llama_sampler* grammar, const std::vector<llama_token>& tokens) {
-    const SamplerPtr state(llama_sampler_clone(grammar));
+    const llama_sampler_ptr state(llama_sampler_clone(grammar));
     for (size_t i = 0; i < tokens.size(); ++i) {
         if (!fits(state.get(), tokens[i])) {
             return false;
@@ -259,10 +240,10 @@ std::optional<std::string> ending_of(
     const std::string& text,
     int32_t n_max) {
     check_constraint(vocab, kind, data);
-    const SamplerPtr grammar(
+    const llama_sampler_ptr grammar(
         kind == "lark" ? llama_sampler_init_llg(vocab, "lark", data.c_str())
                        : llama_sampler_init_grammar(vocab, data.c_str(), "root"));
-    for (const llama_token token : tokens_of(vocab, text, false)) {
+    for (const llama_token token : common_tokenize(vocab, text, false, false)) {
         llama_sampler_accept(grammar.get(), token);
     }
     const auto ending = EndingFinder(vocab, {}).find(grammar.get(), false, n_max);
@@ -271,7 +252,7 @@ std::optional<std::string> ending_of(
     }
     std::string out;
     for (const llama_token token : *ending) {
-        out += piece_of(vocab, token);
+        out += common_token_to_piece(vocab, token, false);
     }
     return out;
 }
