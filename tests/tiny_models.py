@@ -4,24 +4,40 @@ architectures than those of the real models at hand. What they say is noise, as 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import gguf
 import numpy as np
+import numpy.typing as npt
 
 N_EMBD, N_LAYER, N_HEAD, N_FF = 64, 2, 4, 128
 
 
-def write_byte_llama(path: Path, *, seed: int = 0) -> Path:
-    """Write a llama whose vocabulary is SentencePiece's 256 bytes and the letters, so that texts are long."""
+FIM_TOKENS = ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
+FIM_FILE_TOKENS = ("<reponame>", "<|file_sep|>")
+
+Weights = Mapping[str, npt.NDArray[np.float32]]
+
+
+def write_byte_llama(path: Path, *, seed: int = 0, control: tuple[str, ...] = (), added: Weights | None = None) -> Path:
+    """Write a llama whose vocabulary is SentencePiece's 256 bytes and the letters, so that texts are long.
+
+    Args:
+        path: where to.
+        seed: of the weights.
+        control: more control tokens, at the end of the vocabulary.
+        added: what is added to some of the weights, by their names.
+    """
     pieces = [chr(code) for code in range(ord("a"), ord("z") + 1)] + ["▁", "▁a", "▁the", "th", "he"]
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, *control]
     kinds = [
         gguf.TokenType.UNKNOWN,
         gguf.TokenType.CONTROL,
         gguf.TokenType.CONTROL,
         *([gguf.TokenType.BYTE] * 256),
         *([gguf.TokenType.NORMAL] * len(pieces)),
+        *([gguf.TokenType.CONTROL] * len(control)),
     ]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(512)
@@ -35,7 +51,7 @@ def write_byte_llama(path: Path, *, seed: int = 0) -> Path:
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
-    writer.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(pieces))])
+    writer.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(pieces))] + [0.0] * len(control))
     writer.add_token_types(kinds)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
@@ -45,7 +61,8 @@ def write_byte_llama(path: Path, *, seed: int = 0) -> Path:
     rng = np.random.default_rng(seed)
 
     def add(name: str, *shape: int) -> None:
-        writer.add_tensor(name, rng.normal(0, 0.3, shape).astype(np.float32))
+        weights = rng.normal(0, 0.3, shape).astype(np.float32)
+        writer.add_tensor(name, weights + added[name] if added and name in added else weights)
 
     add("token_embd.weight", len(tokens), N_EMBD)
     add("output.weight", len(tokens), N_EMBD)

@@ -394,6 +394,12 @@ class SamplingParams:
     @max_generation_ms.setter
     def max_generation_ms(self, arg: int | None, /) -> None: ...
 
+class InfillFile:
+    def __init__(self, name: str, text: str) -> None: ...
+
+class InfillPrompt:
+    def __init__(self, prefix: str, suffix: str, extra: Sequence[InfillFile]) -> None: ...
+
 class GenerationRequest:
     def __init__(self) -> None: ...
 
@@ -408,6 +414,12 @@ class GenerationRequest:
 
     @chat.setter
     def chat(self, arg: ChatRequest | None, /) -> None: ...
+
+    @property
+    def infill(self) -> InfillPrompt | None: ...
+
+    @infill.setter
+    def infill(self, arg: InfillPrompt | None, /) -> None: ...
 
     @property
     def prompt(self) -> str: ...
@@ -952,6 +964,11 @@ class Engine:
 
     def render(self, chat: ChatRequest) -> RenderedChat:
         """Write a chat out by the model's template."""
+
+    def prompt_tokens(self, request: GenerationRequest) -> list[int]:
+        """
+        The tokens of a request's prompt; -1 for each that stands for a piece of an image or sound.
+        """
 
     def retriever(self) -> Retriever:
         """The worker for embedding and reranking."""

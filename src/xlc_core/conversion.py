@@ -232,13 +232,15 @@ def to_generation_request(
     *,
     stream: bool,
     prompt: str = "",
+    infill: _native.InfillPrompt | None = None,
     chat: _native.ChatRequest | None = None,
     grammar: str = "",
 ) -> _native.GenerationRequest:
-    """Build a request that completes a prompt or, when it is given, answers a chat."""
+    """Build a request that completes a prompt or, when one is given, answers a chat or fills a gap."""
     request = _native.GenerationRequest()
     request.sampling = _native_sampling(options)
     request.chat = chat
+    request.infill = infill
     request.prompt = check_text(prompt, "the prompt")
     request.grammar = grammar
     request.close_grammar = options.close_constraint

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +16,7 @@ from xlc_core.answer_tool import AnswerTool
 from xlc_core.constraints import Constraint, to_constraint, with_thinking
 from xlc_core.conversion import MessageLike, ToolLike, check_text, to_chat_request, to_generation_request
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
+from xlc_core.infill import InfillMethods
 from xlc_core.options import (
     ChatKwargs,
     ChatOptions,
@@ -28,12 +28,10 @@ from xlc_core.options import (
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
 from xlc_core.retrieval import RetrievalMethods
 from xlc_core.streams import AsyncEventStream, EventStream, Pump
+from xlc_core.submitting import is_long, off_loop
 from xlc_core.waiting import Deadline
 
 __all__ = ["Engine"]
-
-# Tokenising a longer prompt than this, in characters, takes long enough to be done off the event loop.
-_LONG_PROMPT = 20_000
 
 _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -45,7 +43,7 @@ def _close_all() -> None:
         engine.close()
 
 
-class Engine(RetrievalMethods):
+class Engine(InfillMethods, RetrievalMethods):
     """A model loaded by llama.cpp.
 
     Every method may be called from any thread and any event loop, also at the same time: requests are generated
@@ -116,7 +114,9 @@ class Engine(RetrievalMethods):
 
     async def achat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
         """Answer a chat; as chat."""
-        return await AsyncEventStream(_off_loop(self._chat(messages, options, stream=False), messages)).result()
+        return await AsyncEventStream(
+            off_loop(self._chat(messages, options, stream=False), is_long=is_long(messages))
+        ).result()
 
     def stream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> EventStream:
         """Answer a chat event by event; as chat. The last event is Finished, with the whole result."""
@@ -124,7 +124,7 @@ class Engine(RetrievalMethods):
 
     def astream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> AsyncEventStream:
         """Answer a chat event by event, for ``async for``; as stream_chat."""
-        return AsyncEventStream(_off_loop(self._chat(messages, options, stream=True), messages))
+        return AsyncEventStream(off_loop(self._chat(messages, options, stream=True), is_long=is_long(messages)))
 
     def complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
         """Continue a text as it stands, without a chat template.
@@ -140,7 +140,9 @@ class Engine(RetrievalMethods):
 
     async def acomplete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
         """Continue a text; as complete."""
-        return await AsyncEventStream(_off_loop(self._completion(prompt, options, stream=False), prompt)).result()
+        return await AsyncEventStream(
+            off_loop(self._completion(prompt, options, stream=False), is_long=is_long(prompt))
+        ).result()
 
     def stream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> EventStream:
         """Continue a text event by event; as complete."""
@@ -148,7 +150,7 @@ class Engine(RetrievalMethods):
 
     def astream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> AsyncEventStream:
         """Continue a text event by event, for ``async for``; as complete."""
-        return AsyncEventStream(_off_loop(self._completion(prompt, options, stream=True), prompt))
+        return AsyncEventStream(off_loop(self._completion(prompt, options, stream=True), is_long=is_long(prompt)))
 
     # Tokens and templates
 
@@ -258,23 +260,28 @@ class Engine(RetrievalMethods):
         answer_tool = AnswerTool.wanted_by(options)
         if answer_tool is not None:
             options = answer_tool.applied_to(options)
-        return self._submitter(options, to_chat_request(messages, options), "", stream, answer_tool)
+        chat = to_chat_request(messages, options)
+        return self._submitter(options, stream=stream, chat=chat, answer_tool=answer_tool)
 
     def _completion(self, prompt: str, kwargs: CompletionKwargs, *, stream: bool) -> Callable[[], Pump]:
-        return self._submitter(CompletionOptions.checked(**kwargs), None, prompt, stream)
+        return self._submitter(CompletionOptions.checked(**kwargs), stream=stream, prompt=prompt)
 
     def _submitter(
         self,
         options: CompletionOptions,
-        chat: _native.ChatRequest | None,
-        prompt: str,
+        *,
         stream: bool,
+        prompt: str = "",
+        infill: _native.InfillPrompt | None = None,
+        chat: _native.ChatRequest | None = None,
         answer_tool: AnswerTool | None = None,
     ) -> Callable[[], Pump]:
         """Check everything that can be checked now; what is returned queues the request."""
         constraint = None if options.constraint is None else to_constraint(options.constraint)
         grammar = "" if constraint is None else self._grammar(constraint, chat)
-        request = to_generation_request(options, stream=stream, prompt=prompt, chat=chat, grammar=grammar)
+        request = to_generation_request(
+            options, stream=stream, prompt=prompt, infill=infill, chat=chat, grammar=grammar
+        )
         deadline = Deadline(options.timeout)
 
         def submit() -> Pump:
@@ -328,26 +335,3 @@ class Engine(RetrievalMethods):
             supports_tools=facts.supports_tools,
             supports_thinking=facts.supports_thinking,
         )
-
-
-def _off_loop(submit: Callable[[], Pump], prompt: str | Sequence[MessageLike]) -> Callable[[], Awaitable[Pump]]:
-    """Queue a request without holding up the event loop: a long prompt is tokenised on a helper thread."""
-    is_long = len(str(prompt)) > _LONG_PROMPT
-
-    async def start() -> Pump:
-        if not is_long:
-            return submit()
-        submitted = asyncio.get_running_loop().run_in_executor(None, submit)
-        try:
-            return await asyncio.shield(submitted)
-        except asyncio.CancelledError:
-            submitted.add_done_callback(_discard)
-            raise
-
-    return start
-
-
-def _discard(submitted: asyncio.Future[Pump]) -> None:
-    """End a request whose task was cancelled while it was being queued."""
-    if not submitted.cancelled() and submitted.exception() is None:
-        submitted.result().close()

@@ -25,6 +25,7 @@ from xlc_core.constraints import to_constraint
 from xlc_core.conversion import MessageLike, ToolLike, to_messages
 from xlc_core.errors import EngineClosedError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
+from xlc_core.infill import InfillFiles
 from xlc_core.messages import Message
 from xlc_core.options import (
     ChatKwargs,
@@ -201,6 +202,36 @@ class ScriptedEngine:
     def astream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> _AsyncScriptedStream:
         """As Engine.astream_complete."""
         return _AsyncScriptedStream(lambda: self._complete(prompt, options))
+
+    def infill(
+        self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
+    ) -> Completion:
+        """As Engine.infill; the request's prompt has ``…`` where the gap is."""
+        return self.complete(f"{prefix}…{suffix}", **options)
+
+    async def ainfill(
+        self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
+    ) -> Completion:
+        """As Engine.ainfill."""
+        return await self.acomplete(f"{prefix}…{suffix}", **options)
+
+    def stream_infill(
+        self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
+    ) -> _ScriptedStream:
+        """As Engine.stream_infill."""
+        return self.stream_complete(f"{prefix}…{suffix}", **options)
+
+    def astream_infill(
+        self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
+    ) -> _AsyncScriptedStream:
+        """As Engine.astream_infill."""
+        return self.astream_complete(f"{prefix}…{suffix}", **options)
+
+    def render_infill(
+        self, prefix: str, suffix: str, *, extra: InfillFiles = (), max_tokens: int | None = None
+    ) -> list[int]:
+        """One token per byte."""
+        return self.tokenize(f"{prefix}…{suffix}")
 
     def embed(self, texts: Sequence[str], *, prefix: str = "", **_: Any) -> npt.NDArray[np.float32]:
         """As Engine.embed."""

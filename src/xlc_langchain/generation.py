@@ -1,5 +1,6 @@
 """What the chat model and the text model have in common: the model, how it samples, and how a call overrides that."""
 
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,8 +8,10 @@ from langchain_core.utils import from_env
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
-from xlc_core import InvalidRequestError, SamplingOptions
+from xlc_core import CompletionOptions, InvalidRequestError, SamplingOptions, TextDelta
+from xlc_core.infill import InfillFiles
 from xlc_langchain.engine_access import EngineUser, as_text
+from xlc_langchain.errors import langchain_errors
 
 __all__ = ["Generating", "one_answer"]
 
@@ -106,6 +109,51 @@ class Generating(EngineUser):
         if stop is not None:
             request["stop"] = stop
         return request
+
+    def infill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> str:
+        """Write what belongs between two texts, as editors complete code; ``Engine.infill`` says how.
+
+        Args:
+            prefix: what stands before the gap.
+            suffix: what stands after it.
+            extra: texts of other files by name, the most important one last.
+            **kwargs: fields of ``xlc_core.CompletionOptions`` that override the model's own, and ``model``.
+
+        Raises:
+            UnsupportedFeatureError: the model has no infill tokens, as most chat models.
+        """
+        with langchain_errors():
+            engine = self._get_engine(kwargs.get("model"))
+            return engine.infill(prefix, suffix, extra=extra, **self._infill_request(kwargs)).text
+
+    async def ainfill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> str:
+        """Write what belongs between two texts; as infill."""
+        with langchain_errors():
+            engine = await self._aget_engine(kwargs.get("model"))
+            return (await engine.ainfill(prefix, suffix, extra=extra, **self._infill_request(kwargs))).text
+
+    def stream_infill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> Iterator[str]:
+        """Write what belongs between two texts, bit by bit; as infill."""
+        with langchain_errors():
+            engine = self._get_engine(kwargs.get("model"))
+            with engine.stream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs)) as events:
+                yield from (event.text for event in events if isinstance(event, TextDelta))
+
+    async def astream_infill(
+        self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any
+    ) -> AsyncIterator[str]:
+        """Write what belongs between two texts, bit by bit; as infill."""
+        with langchain_errors():
+            engine = await self._aget_engine(kwargs.get("model"))
+            async with engine.astream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs)) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        yield event.text
+
+    def _infill_request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        # Settings of a chat model that mean something to chats only do no harm here; a call's own are refused.
+        request = one_answer(self._joined(None, kwargs))
+        return {name: v for name, v in request.items() if name in CompletionOptions.model_fields or name in kwargs}
 
 
 def one_answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from xlc_core import AsyncEventStream, ChatOptions, CompletionOptions, Engine, EventStream, InvalidRequestError, Message
-from xlc_core.engine_user import EngineUser, as_text, default_model
+from xlc_core.engine_user import as_text, default_model
+from xlc_llamaindex.infill import Infilling
 from xlc_llamaindex.messages import to_engine_messages
 from xlc_llamaindex.responses import Answer, to_chat_response, to_completion_response
 from xlc_llamaindex.structured import StructuredPrediction
@@ -37,7 +38,7 @@ _REQUEST = ("thinking", "template_kwargs", "timeout")
 _templates: weakref.WeakKeyDictionary[Engine, int] = weakref.WeakKeyDictionary()
 
 
-class XLlama(EngineUser, StructuredPrediction):
+class XLlama(Infilling, StructuredPrediction):
     """An LLM that llama.cpp runs inside this process: no server, no port.
 
     Building one loads nothing. The model is loaded on first use, or by ``load()``; every adapter of the process that

@@ -146,6 +146,13 @@ void bind_engine(nb::module_& m) {
             [](EngineHandle& self, const ChatRequest& chat) { return self->generator()->render(chat); },
             nb::arg("chat"), release_gil(), "Write a chat out by the model's template.")
         .def(
+            "prompt_tokens",
+            [](EngineHandle& self, const GenerationRequest& request) {
+                return self->generator()->prompt_tokens(request);
+            },
+            nb::arg("request"), release_gil(),
+            "The tokens of a request's prompt; -1 for each that stands for a piece of an image or sound.")
+        .def(
             "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
             "The worker for embedding and reranking.")
         .def(

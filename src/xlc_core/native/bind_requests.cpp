@@ -98,15 +98,27 @@ void bind_sampling(nb::module_& m) {
     optional("max_generation_ms", &SamplingParams::max_generation_ms);
 }
 
+void bind_infill(nb::module_& m) {
+    nb::class_<InfillFile>(m, "InfillFile")
+        .def(nb::init<std::string, std::string>(), nb::arg("name"), nb::arg("text"));
+
+    nb::class_<InfillPrompt>(m, "InfillPrompt")
+        .def(
+            nb::init<std::string, std::string, std::vector<InfillFile>>(), nb::arg("prefix"),
+            nb::arg("suffix"), nb::arg("extra"));
+}
+
 } // namespace
 
 void bind_requests(nb::module_& m) {
     bind_chat(m);
     bind_sampling(m);
+    bind_infill(m);
     nb::class_<GenerationRequest>(m, "GenerationRequest")
         .def(nb::init<>())
         .def_rw("sampling", &GenerationRequest::sampling)
         .def_rw("chat", &GenerationRequest::chat, nb::arg().none())
+        .def_rw("infill", &GenerationRequest::infill, nb::arg().none())
         .def_rw("prompt", &GenerationRequest::prompt)
         .def_rw("grammar", &GenerationRequest::grammar)
         .def_rw("speculative", &GenerationRequest::speculative)

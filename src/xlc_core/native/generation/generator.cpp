@@ -4,6 +4,7 @@
 #include "constraints/llg_tokenizer.h"
 #include "generation/chat_rendering.h"
 #include "generation/dispatcher.h"
+#include "generation/infill_prompt.h"
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
 #include "logging.h"
@@ -101,6 +102,7 @@ struct Generator::Impl {
     void start_loop();
     ChatDefaults chat_defaults() const;
     PreparedTask prepare(const GenerationRequest& request) const;
+    llama_tokens prompt_tokens(const GenerationRequest& request, const std::string& text) const;
     const llama_vocab* vocab() const {
         return llama_model_get_vocab(llama_get_model(context.get_llama_context()));
     }
@@ -182,6 +184,15 @@ ChatDefaults Generator::Impl::chat_defaults() const {
             chat.chat_template_kwargs};
 }
 
+llama_tokens Generator::Impl::prompt_tokens(const GenerationRequest& request, const std::string& text) const {
+    if (!request.infill) {
+        return common_tokenize(vocab(), text, true, true);
+    }
+    const int32_t n_half = meta->slot_n_ctx / 2;
+    const int32_t n_answer = std::min(request.sampling.max_tokens.value_or(n_half / 2), n_half);
+    return infill_tokens(*request.infill, vocab(), {meta->slot_n_ctx - 1 - n_answer, base.spm_infill});
+}
+
 PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
     if (request.sampling.n > base.n_parallel) {
         throw Error(
@@ -201,8 +212,7 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
     prepared.needs_parsing =
         rendered && (rendered->supports_thinking || prepared.task.params.chat_parser_params.parse_tool_calls);
 
-    const std::string& prompt = rendered ? rendered->prompt : request.prompt;
-    llama_tokens tokens = common_tokenize(vocab(), prompt, true, true);
+    const llama_tokens tokens = prompt_tokens(request, rendered ? rendered->prompt : request.prompt);
     if (tokens.empty()) {
         throw Error(ErrorKind::invalid_request, "the prompt has no tokens; give it some text");
     }
@@ -255,6 +265,12 @@ RenderedChat Generator::render(const ChatRequest& chat) const {
         out.thinking_end_tags = rendered.thinking_end_tags;
     }
     return out;
+}
+
+std::vector<int32_t> Generator::prompt_tokens(const GenerationRequest& request) const {
+    const std::string text =
+        request.chat ? render_chat(*request.chat, impl_->chat_defaults(), "").prompt : request.prompt;
+    return impl_->prompt_tokens(request, text);
 }
 
 GeneratorMetrics Generator::metrics() const {

@@ -49,6 +49,10 @@ public:
 
     RenderedChat render(const ChatRequest& chat) const;
 
+    // The tokens of a request's prompt; -1 for each that stands for a piece of an image or sound.
+    // Throws as submit() does, but for a prompt that is too long.
+    std::vector<int32_t> prompt_tokens(const GenerationRequest& request) const;
+
     GeneratorMetrics metrics() const;
 
     // Ends every request with Error(engine_closed) and the threads with them. Idempotent.

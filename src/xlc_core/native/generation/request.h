@@ -40,6 +40,17 @@ struct ChatRequest {
     std::map<std::string, std::string> template_kwargs; // name → JSON text
 };
 
+// A gap to fill, and the code around it.
+struct InfillFile {
+    std::string name;
+    std::string text;
+};
+struct InfillPrompt {
+    std::string prefix;
+    std::string suffix;
+    std::vector<InfillFile> extra; // other files, the most important one last
+};
+
 // A bias on one token by number, or on every token of a text.
 struct TokenBias {
     std::optional<int32_t> token;
@@ -69,7 +80,8 @@ struct SamplingParams {
 
 struct GenerationRequest {
     SamplingParams sampling;
-    std::optional<ChatRequest> chat; // else `prompt` is completed as it stands
+    std::optional<ChatRequest> chat;    // else `infill`,
+    std::optional<InfillPrompt> infill; // else `prompt` is completed as it stands
     std::string prompt;
     std::string grammar;       // empty, GBNF, or "%llguidance {}" and Lark
     bool speculative = true;   // draft tokens

@@ -1,0 +1,79 @@
+"""Infill with LlamaIndex's responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llama_index.core.base.llms.types import CompletionResponse, CompletionResponseAsyncGen, CompletionResponseGen
+
+from xlc_core import CompletionOptions
+from xlc_core.engine_user import EngineUser
+from xlc_core.infill import InfillFiles
+from xlc_llamaindex.responses import Answer, to_completion_response
+
+__all__ = ["Infilling"]
+
+
+class Infilling(EngineUser):
+    """Text for a gap, as editors complete code; LlamaIndex has no name for it, so these are the engine's."""
+
+    def _request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def infill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> CompletionResponse:
+        """Write what belongs between two texts; ``Engine.infill`` says how.
+
+        Args:
+            prefix: what stands before the gap.
+            suffix: what stands after it.
+            extra: texts of other files by name, the most important one last.
+            **kwargs: fields of ``xlc_core.CompletionOptions`` that override the LLM's own.
+
+        Raises:
+            UnsupportedFeatureError: the model has no infill tokens, as most chat models.
+        """
+        engine = self._get_engine()
+        answer = engine.infill(prefix, suffix, extra=extra, **self._infill_request(kwargs))
+        return to_completion_response(Answer.whole(answer))
+
+    async def ainfill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> CompletionResponse:
+        """Write what belongs between two texts without blocking the event loop; as infill."""
+        engine = await self._aget_engine()
+        answer = await engine.ainfill(prefix, suffix, extra=extra, **self._infill_request(kwargs))
+        return to_completion_response(Answer.whole(answer))
+
+    def stream_infill(
+        self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any
+    ) -> CompletionResponseGen:
+        """Write what belongs between two texts, bit by bit; as infill and ``stream_complete``."""
+        stream = self._get_engine().stream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs))
+
+        def responses() -> CompletionResponseGen:
+            answer = Answer()
+            with stream:
+                for event in stream:
+                    if answer.take(event):
+                        yield to_completion_response(answer, streamed=True)
+
+        return responses()
+
+    async def astream_infill(
+        self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """Write what belongs between two texts, bit by bit; as stream_infill."""
+        engine = await self._aget_engine()
+        stream = engine.astream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs))
+
+        async def responses() -> CompletionResponseAsyncGen:
+            answer = Answer()
+            async with stream:
+                async for event in stream:
+                    if answer.take(event):
+                        yield to_completion_response(answer, streamed=True)
+
+        return responses()
+
+    def _infill_request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        # Settings of this LLM that mean something to chats only do no harm here; a call's own are refused.
+        request = self._request(kwargs)
+        return {name: v for name, v in request.items() if name in CompletionOptions.model_fields or name in kwargs}
