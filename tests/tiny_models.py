@@ -76,6 +76,45 @@ def write_byte_llama(path: Path, *, seed: int = 0, control: tuple[str, ...] = ()
         add(f"{block}.ffn_gate.weight", N_FF, N_EMBD)
         add(f"{block}.ffn_up.weight", N_FF, N_EMBD)
         add(f"{block}.ffn_down.weight", N_EMBD, N_FF)
+    return _written(writer, path)
+
+
+def random_pairs(*names: str, rank: int = 4, seed: int = 1) -> dict[str, tuple[npt.NDArray[np.float32], ...]]:
+    """LoRA's A and B for square weights of the tiny llama, by their names."""
+    rng = np.random.default_rng(seed)
+    shapes = ((rank, N_EMBD), (N_EMBD, rank))
+    return {name: tuple(rng.normal(0, 0.5, shape).astype(np.float32) for shape in shapes) for name in names}
+
+
+def write_lora(
+    path: Path,
+    pairs: Mapping[str, tuple[npt.NDArray[np.float32], ...]],
+    *,
+    alpha: float = 8.0,
+    architecture: str = "llama",
+    general_type: str = "adapter",
+) -> Path:
+    """Write a LoRA adapter of these pairs of A and B."""
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_type(general_type)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+    for name, (a, b) in pairs.items():
+        writer.add_tensor(f"{name}.lora_a", a)
+        writer.add_tensor(f"{name}.lora_b", b)
+    return _written(writer, path)
+
+
+def write_control_vector(path: Path, directions: Mapping[int, npt.NDArray[np.float32]]) -> Path:
+    """Write a control vector with these directions by layer."""
+    writer = gguf.GGUFWriter(path, "controlvector")
+    writer.add_string("controlvector.model_hint", "llama")
+    for layer, direction in directions.items():
+        writer.add_tensor(f"direction.{layer}", direction)
+    return _written(writer, path)
+
+
+def _written(writer: gguf.GGUFWriter, path: Path) -> Path:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

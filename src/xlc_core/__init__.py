@@ -8,6 +8,7 @@ print(engine.chat("Why is the sky blue?", max_tokens=64).text)
 
 from __future__ import annotations
 
+from xlc_core.adapters import ControlVector, Lora
 from xlc_core.constraints import Choice, Constraint, Gbnf, JsonObject, JsonSchema, Lark, Regex
 from xlc_core.engine import Engine
 from xlc_core.errors import (
@@ -57,6 +58,7 @@ __all__ = [
     "Constraint",
     "ConstraintError",
     "ContextOverflowError",
+    "ControlVector",
     "DFlash",
     "DSpark",
     "DraftModel",
@@ -78,6 +80,7 @@ __all__ = [
     "JsonObject",
     "JsonSchema",
     "Lark",
+    "Lora",
     "Message",
     "ModelInfo",
     "ModelLoadError",

@@ -434,6 +434,12 @@ class GenerationRequest:
     def grammar(self, arg: str, /) -> None: ...
 
     @property
+    def lora_scales(self) -> list[float]: ...
+
+    @lora_scales.setter
+    def lora_scales(self, arg: Sequence[float], /) -> None: ...
+
+    @property
     def speculative(self) -> bool: ...
 
     @speculative.setter
@@ -764,6 +770,9 @@ def schema_to_gbnf(schema: str) -> str:
     For benchmarks: the GBNF that llama.cpp makes of a JSON schema's text. Raises ConstraintError.
     """
 
+class AdapterFile:
+    def __init__(self, path: str, scale: float) -> None: ...
+
 class EngineParams:
     def __init__(self) -> None: ...
 
@@ -910,6 +919,30 @@ class EngineParams:
 
     @context_shift.setter
     def context_shift(self, arg: bool, /) -> None: ...
+
+    @property
+    def lora(self) -> list[AdapterFile]: ...
+
+    @lora.setter
+    def lora(self, arg: Sequence[AdapterFile], /) -> None: ...
+
+    @property
+    def control_vectors(self) -> list[AdapterFile]: ...
+
+    @control_vectors.setter
+    def control_vectors(self, arg: Sequence[AdapterFile], /) -> None: ...
+
+    @property
+    def control_vector_first_layer(self) -> int: ...
+
+    @control_vector_first_layer.setter
+    def control_vector_first_layer(self, arg: int, /) -> None: ...
+
+    @property
+    def control_vector_last_layer(self) -> int: ...
+
+    @control_vector_last_layer.setter
+    def control_vector_last_layer(self, arg: int, /) -> None: ...
 
     @property
     def warmup(self) -> bool: ...

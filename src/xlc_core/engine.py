@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from typing_extensions import Self, Unpack
 
 from xlc_core import _native, catalog, logging_bridge, opening, template_checks
+from xlc_core.adapters import LoraScales
 from xlc_core.answer_tool import AnswerTool
 from xlc_core.constraints import Constraint, to_constraint, with_thinking
 from xlc_core.conversion import MessageLike, ToolLike, check_text, to_chat_request, to_generation_request
@@ -87,6 +88,7 @@ class Engine(InfillMethods, RetrievalMethods):
         logging_bridge.sync_level()
         self._file = _native.read_model_file(str(resolved.path))
         params = opening.native_params(self.options, resolved.name, self._file)
+        self._lora_scales = LoraScales(self.options.lora)
         self._native = _native.Engine(params, opening.progress_reporter(progress, resolved.name))
         self.info = self._describe(resolved.name)
         _open_engines.add(self)
@@ -232,6 +234,22 @@ class Engine(InfillMethods, RetrievalMethods):
         )
 
     @property
+    def lora_scales(self) -> dict[str, float]:
+        """How much of each LoRA adapter requests get, by name; a copy."""
+        return self._lora_scales.get()
+
+    def set_lora_scales(self, scales: Mapping[str, float]) -> None:
+        """Change how much of some LoRA adapters the requests that follow get; those under way keep theirs.
+
+        Args:
+            scales: by the adapters' names; those not named keep theirs.
+
+        Raises:
+            InvalidRequestError: there is no such adapter, or a scale is no finite number.
+        """
+        self._lora_scales.change(scales)
+
+    @property
     def closed(self) -> bool:
         """Whether close was called."""
         return self._native.closed
@@ -282,6 +300,7 @@ class Engine(InfillMethods, RetrievalMethods):
         request = to_generation_request(
             options, stream=stream, prompt=prompt, infill=infill, chat=chat, grammar=grammar
         )
+        request.lora_scales = list(self._lora_scales.joined(options.lora).values())
         deadline = Deadline(options.timeout)
 
         def submit() -> Pump:

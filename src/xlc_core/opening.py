@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from xlc_core import _native, hardware
+from xlc_core.adapters import find_file
 from xlc_core.options import EngineOptions
 
 __all__ = ["LoadProgress", "native_params", "progress_reporter"]
@@ -73,6 +74,13 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.n_threads_batch = options.n_threads_batch or native.n_threads
     native.thinking = -1 if options.thinking is None else int(options.thinking)
     native.context_shift = options.on_overflow == "shift"
+    native.lora = [_native.AdapterFile(find_file(a.path, "LoRA adapter"), a.scale) for a in options.lora]
+    native.control_vectors = [
+        _native.AdapterFile(find_file(vector.path, "control vector"), vector.scale)
+        for vector in options.control_vectors
+    ]
+    if options.control_vector_layers is not None:
+        native.control_vector_first_layer, native.control_vector_last_layer = options.control_vector_layers
     return native
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from pydantic import Field, field_validator
 
+from xlc_core.adapters import ControlVector, Lora, listed
 from xlc_core.option_base import Options
 from xlc_core.speculation import Ngram, Speculation
 
@@ -76,6 +77,10 @@ class EngineOptions(Options):
             (``"error"`` refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``).
         speculation: what drafts tokens for the model to verify (docs/speculation.md); one, or several in llama.cpp's
             order of preference.
+        lora: LoRA adapters (docs/adapters.md): a path, several, a mapping of paths to scales, or Lora objects. With
+            them ``cache_ram_mib`` is 0, as llama.cpp's cache does not know which adapters a prompt was read with.
+        control_vectors: directions added to the activations: as for ``lora``, of ControlVector objects.
+        control_vector_layers: first and last layer that they are added to, from 1; None: all.
         warmup: run one empty batch when opening, so that the first request is not slower.
         llama_args: anything else, as llama-server's command line takes it, such as
             ``("--rope-scaling", "yarn")``. Overrides the fields above.
@@ -104,8 +109,32 @@ class EngineOptions(Options):
     cache_ram_mib: int = Field(1024, ge=-1)
     on_overflow: Literal["error", "shift"] = "error"
     speculation: tuple[Speculation, ...] = ()
+    lora: tuple[Lora, ...] = ()
+    control_vectors: tuple[ControlVector, ...] = ()
+    control_vector_layers: tuple[int, int] | None = None
     warmup: bool = True
     llama_args: tuple[str, ...] = ()
+
+    @field_validator("lora", "control_vectors", mode="before")
+    @classmethod
+    def _adapters_in_any_form(cls, value: Any) -> Any:
+        return listed(value)
+
+    @field_validator("lora")
+    @classmethod
+    def _names_tell_adapters_apart(cls, value: tuple[Lora, ...]) -> tuple[Lora, ...]:
+        names = [adapter.key for adapter in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two LoRA adapters are called {name!r}; give each a name: Lora(path, name=…)")
+        return value
+
+    @field_validator("control_vector_layers")
+    @classmethod
+    def _layers_are_a_range(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 1 <= value[0] <= value[1]:
+            raise ValueError("give the first and the last layer, counted from 1")
+        return value
 
     @field_validator("speculation", mode="before")
     @classmethod
@@ -232,6 +261,7 @@ class CompletionOptions(SamplingOptions):
         timeout: seconds after which the request is given up with RequestTimeoutError.
         prompt_progress: whether a stream reports how far the prompt has been read.
         speculative: whether tokens may be drafted, by ``speculation`` or because a constraint forces them.
+        lora: scales of LoRA adapters by name, for this request; the others keep the engine's.
         close_constraint: as ``max_tokens`` or the context run out, end the answer as its constraint (or its tool call)
             allows instead of cutting it off. It then has ``finish_reason="length"`` all the same, and parses.
     """
@@ -240,6 +270,7 @@ class CompletionOptions(SamplingOptions):
     timeout: float | None = Field(None, gt=0)
     prompt_progress: bool = False
     speculative: bool = True
+    lora: dict[str, float] | None = None
     close_constraint: bool = True
 
 
@@ -313,6 +344,7 @@ class CompletionKwargs(SamplingKwargs, total=False):
     timeout: float | None
     prompt_progress: bool
     speculative: bool
+    lora: Mapping[str, float] | None
     close_constraint: bool
 
 
@@ -351,5 +383,8 @@ class EngineKwargs(TypedDict, total=False):
     cache_ram_mib: int
     on_overflow: Literal["error", "shift"]
     speculation: Speculation | Sequence[Speculation]
+    lora: str | Path | Lora | Mapping[str, float] | Sequence[str | Path | Lora]
+    control_vectors: str | Path | ControlVector | Mapping[str, float] | Sequence[str | Path | ControlVector]
+    control_vector_layers: tuple[int, int] | None
     warmup: bool
     llama_args: tuple[str, ...] | list[str]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from typing_extensions import Self, Unpack
 
 from xlc_core._native import Explanation
+from xlc_core.adapters import LoraScales
 from xlc_core.constraints import to_constraint
 from xlc_core.conversion import MessageLike, ToolLike, to_messages
 from xlc_core.errors import EngineClosedError
@@ -146,6 +147,7 @@ class ScriptedEngine:
         self.requests: list[ScriptedRequest] = []
         self.closed = False
         self.options = EngineOptions(model="scripted")
+        self._lora_scales = LoraScales(())
         self.info = info or ModelInfo(
             name="scripted", path="", architecture="scripted", description="a script", n_params=0, size_bytes=0,
             n_ctx_train=4096, n_ctx=4096, n_embd=8, n_vocab=256, pooling="none", can_generate=True, can_rerank=True,
@@ -285,6 +287,15 @@ class ScriptedEngine:
     def metrics(self) -> EngineMetrics:
         """As Engine.metrics, of nothing."""
         return EngineMetrics()
+
+    @property
+    def lora_scales(self) -> dict[str, float]:
+        """As Engine.lora_scales, of an engine without adapters."""
+        return self._lora_scales.get()
+
+    def set_lora_scales(self, scales: Mapping[str, float]) -> None:
+        """As Engine.set_lora_scales."""
+        self._lora_scales.change(scales)
 
     def close(self) -> None:
         """As Engine.close."""

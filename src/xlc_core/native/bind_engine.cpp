@@ -83,6 +83,9 @@ private:
 };
 
 void bind_params(nb::module_& m) {
+    nb::class_<AdapterFile>(m, "AdapterFile")
+        .def(nb::init<std::string, float>(), nb::arg("path"), nb::arg("scale"));
+
     nb::class_<EngineParams>(m, "EngineParams")
         .def(nb::init<>())
         .def_rw("model_path", &EngineParams::model_path)
@@ -109,6 +112,10 @@ void bind_params(nb::module_& m) {
         .def_rw("thinking", &EngineParams::thinking)
         .def_rw("cache_ram_mib", &EngineParams::cache_ram_mib)
         .def_rw("context_shift", &EngineParams::context_shift)
+        .def_rw("lora", &EngineParams::lora)
+        .def_rw("control_vectors", &EngineParams::control_vectors)
+        .def_rw("control_vector_first_layer", &EngineParams::control_vector_first_layer)
+        .def_rw("control_vector_last_layer", &EngineParams::control_vector_last_layer)
         .def_rw("warmup", &EngineParams::warmup)
         .def_rw("llama_args", &EngineParams::llama_args);
 

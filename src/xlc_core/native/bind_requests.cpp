@@ -121,6 +121,7 @@ void bind_requests(nb::module_& m) {
         .def_rw("infill", &GenerationRequest::infill, nb::arg().none())
         .def_rw("prompt", &GenerationRequest::prompt)
         .def_rw("grammar", &GenerationRequest::grammar)
+        .def_rw("lora_scales", &GenerationRequest::lora_scales)
         .def_rw("speculative", &GenerationRequest::speculative)
         .def_rw("close_grammar", &GenerationRequest::close_grammar)
         .def_rw("stream", &GenerationRequest::stream)

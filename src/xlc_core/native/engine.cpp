@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include "adapter_files.h"
 #include "constraints/llg_tokenizer.h"
 #include "errors.h"
 #include "logging.h"
@@ -42,6 +43,7 @@ struct LoadProgress {
 Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
     : params_(params), file_(read_model_file(params.model_path)), process_(process_id()) {
     redirect_llama_logs();
+    check_adapter_files(params_, file_);
     if (is_for_retrieval(file_, params_)) {
         load_for_retrieval(progress);
     } else {

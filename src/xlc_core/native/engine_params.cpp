@@ -176,6 +176,15 @@ common_params to_common_params(const EngineParams& params) {
     out.enable_reasoning = params.thinking;
     out.cache_ram_mib = params.cache_ram_mib;
     out.ctx_shift = params.context_shift;
+    for (const AdapterFile& file : params.lora) {
+        out.lora_adapters.push_back({file.path, file.scale, "", "", nullptr});
+        out.cache_ram_mib = 0; // it does not know which adapters a prompt was read with
+    }
+    for (const AdapterFile& file : params.control_vectors) {
+        out.control_vectors.push_back({file.scale, file.path});
+    }
+    out.control_vector_layer_start = params.control_vector_first_layer;
+    out.control_vector_layer_end = params.control_vector_last_layer;
     out.warmup = params.warmup;
     out.show_timings = false;
     // Requests carry their own sampling options; what llama.cpp would take from the model file stays its

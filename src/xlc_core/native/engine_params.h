@@ -9,6 +9,11 @@ struct common_params;
 
 namespace xlc {
 
+struct AdapterFile {
+    std::string path;
+    float scale = 1;
+};
+
 struct EngineParams {
     std::string model_path;
     std::string model_name; // as the user gave it, for messages
@@ -34,6 +39,10 @@ struct EngineParams {
     int32_t thinking = -1; // -1: as the template does, 0: off, 1: on
     int32_t cache_ram_mib = 1024;
     bool context_shift = false;
+    std::vector<AdapterFile> lora;
+    std::vector<AdapterFile> control_vectors;
+    int32_t control_vector_first_layer = -1; // -1: all layers
+    int32_t control_vector_last_layer = -1;
     bool warmup = true;
     std::vector<std::string> llama_args;
 };

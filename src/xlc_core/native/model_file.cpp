@@ -125,8 +125,8 @@ ModelFile read_model_file(const std::string& path) {
     file.n_layer = metadata.number(prefix + "block_count", 0);
     const int64_t n_head = metadata.number(prefix + "attention.head_count", 0);
     const int64_t n_head_kv = metadata.number(prefix + "attention.head_count_kv", n_head);
-    const int64_t n_embd = metadata.number(prefix + "embedding_length", 0);
-    const int64_t head_size = n_head > 0 ? n_embd / n_head : 0;
+    file.n_embd = metadata.number(prefix + "embedding_length", 0);
+    const int64_t head_size = n_head > 0 ? file.n_embd / n_head : 0;
     file.n_embd_k = n_head_kv * metadata.number(prefix + "attention.key_length", head_size);
     file.n_embd_v = n_head_kv * metadata.number(prefix + "attention.value_length", head_size);
     return file;

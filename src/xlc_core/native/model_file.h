@@ -15,6 +15,7 @@ struct ModelFile {
     bool has_rank_head = false;
     int64_t n_ctx_train = 0;
     int64_t n_layer = 0;
+    int64_t n_embd = 0;
     int64_t n_embd_k = 0; // elements of the keys that one token takes in one layer's cache
     int64_t n_embd_v = 0;
     int64_t file_bytes = 0;

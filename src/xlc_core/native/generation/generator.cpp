@@ -36,6 +36,11 @@ struct LoadCancelled : std::runtime_error {
                 std::to_string(params.n_ctx) + " and n_gpu_layers=" + std::to_string(params.n_gpu_layers) +
                 " (" + said + "); use a smaller n_ctx, a smaller quantisation or fewer GPU layers");
     }
+    if (contains("lora adapter")) {
+        throw Error(
+            ErrorKind::model_load, "a LoRA adapter does not fit '" + params.model_path + "': " + said +
+                                       "; give the model that it was trained on");
+    }
     throw Error(ErrorKind::model_load, "llama.cpp could not load '" + params.model_path + "': " + said);
 }
 

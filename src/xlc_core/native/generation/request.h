@@ -83,9 +83,10 @@ struct GenerationRequest {
     std::optional<ChatRequest> chat;    // else `infill`,
     std::optional<InfillPrompt> infill; // else `prompt` is completed as it stands
     std::string prompt;
-    std::string grammar;       // empty, GBNF, or "%llguidance {}" and Lark
-    bool speculative = true;   // draft tokens
-    bool close_grammar = true; // as the tokens run out, end the answer as the grammar allows
+    std::string grammar;            // empty, GBNF, or "%llguidance {}" and Lark
+    std::vector<float> lora_scales; // of the engine's adapters, in their order
+    bool speculative = true;        // draft tokens
+    bool close_grammar = true;      // as the tokens run out, end the answer as the grammar allows
     bool stream = false;
     bool prompt_progress = false;
 };

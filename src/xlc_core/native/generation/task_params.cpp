@@ -148,6 +148,11 @@ task_params to_task_params(
     if (!request.speculative) {
         out.speculative.types.clear(); // overrides/server_context.cpp sees it
     }
+    // All of them, always: a request that named none would go on from what the slot has read with others.
+    for (size_t i = 0; i < base.lora_adapters.size(); i++) {
+        out.lora[static_cast<int>(i)] =
+            i < request.lora_scales.size() ? request.lora_scales[i] : base.lora_adapters[i].scale;
+    }
     out.n_keep = base.n_keep;
     out.n_predict = base.n_predict;
     out.n_cache_reuse = base.n_cache_reuse;
