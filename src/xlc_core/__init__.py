@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from xlc_core.adapters import ControlVector, Lora
 from xlc_core.constraints import Choice, Constraint, Gbnf, JsonObject, JsonSchema, Lark, Regex
+from xlc_core.embedding_streams import AsyncEmbeddingStream, EmbeddingStream
+from xlc_core.embedding_types import hamming_distances, quantize_embeddings
 from xlc_core.engine import Engine
 from xlc_core.errors import (
     ConstraintError,
@@ -48,6 +50,7 @@ from xlc_core.streams import AsyncEventStream, EventStream
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncEmbeddingStream",
     "AsyncEventStream",
     "AudioPart",
     "ChatOptions",
@@ -63,6 +66,7 @@ __all__ = [
     "DSpark",
     "DraftModel",
     "Eagle3",
+    "EmbeddingStream",
     "Engine",
     "EngineClosedError",
     "EngineFailedError",
@@ -107,6 +111,8 @@ __all__ = [
     "XllamaError",
     "acquire_engine",
     "apartial_objects",
+    "hamming_distances",
     "partial_objects",
+    "quantize_embeddings",
     "quantize_model",
 ]

@@ -684,8 +684,10 @@ class Retriever:
     def open(path: str, n_threads: int, n_ctx: int = 0, pooling: str | None = None, flash_attn: str = 'auto', n_batch_tokens: int = 0) -> Retriever:
         """Load a model for retrieval only. Blocks without the GIL."""
 
-    def embed(self, texts: Sequence[str], *, truncate: str = 'error', normalize: bool = True, prefix: str = '', dimensions: int = 0) -> RetrievalJob:
-        """Start embedding: one vector for each text. Returns at once."""
+    def embed(self, texts: Sequence[str], *, truncate: str = 'error', normalize: bool = True, prefix: str = '', dimensions: int = 0, first_index: int = 0, stream: int = 0) -> RetrievalJob:
+        """
+        Start embedding: one vector for each text. Errors count texts from `first_index`. Jobs of one `stream`, but 0, run one after another and take one turn together. Returns at once.
+        """
 
     def embed_tokens(self, texts: Sequence[str], *, truncate: str = 'error', normalize: bool = True, prefix: str = '', dimensions: int = 0) -> RetrievalJob:
         """

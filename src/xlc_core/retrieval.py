@@ -1,77 +1,50 @@
-"""The engine's methods for embedding and reranking, and how they wait."""
+"""The engine's methods for embedding and reranking."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+import itertools
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
+from typing_extensions import Unpack
 
 from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import RetrievalJob
 from xlc_core.catalog import CatalogEntry
+from xlc_core.embedding_streams import AsyncEmbeddingStream, EmbeddingStream
+from xlc_core.embedding_types import quantize_embeddings
 from xlc_core.options import Truncate
 from xlc_core.results import RerankScore
-from xlc_core.waiting import AsyncWaiter, Deadline
+from xlc_core.retrieval_jobs import await_job, run_job
+from xlc_core.retrieval_options import (
+    EmbedKwargs,
+    EmbedOptions,
+    EmbedStreamKwargs,
+    EmbedStreamOptions,
+    Progress,
+    TokenEmbedKwargs,
+    TokenEmbedOptions,
+)
 
 __all__ = ["RetrievalMethods", "best_first"]
 
-Embeddings = npt.NDArray[np.float32]
+Embeddings = npt.NDArray[Any]
+TokenEmbeddings = list[npt.NDArray[np.float32]]
 
-_BAR_INTERVAL = 0.1  # seconds between two looks at the progress
-
-
-@contextlib.contextmanager
-def _bar(job: RetrievalJob, progress: bool) -> Iterator[Callable[[], None]]:
-    with tqdm(total=job.n_total, unit="text", disable=not progress) as bar:
-
-        def update() -> None:
-            bar.update(job.n_done - bar.n)
-
-        yield update
+_LONG_CONVERSION = 1_000_000
+"""Numbers that take longer to convert than an event loop should be held up."""
 
 
-def _slice(deadline: Deadline, progress: bool) -> float | None:
-    """Seconds until there is something to do: move the bar, or give up."""
-    remaining = deadline.remaining()
-    if not progress:
-        return remaining
-    return _BAR_INTERVAL if remaining is None else min(remaining, _BAR_INTERVAL)
-
-
-def _run_job(job: RetrievalJob, deadline: Deadline, progress: bool) -> Any:
-    """Block until the job is done and return its result.
-
-    Raises:
-        RequestTimeoutError: the deadline passed; the job is cancelled.
-        KeyboardInterrupt: Ctrl+C; the job is cancelled.
-    """
-    with _bar(job, progress) as update:
-        while not job.wait(_slice(deadline, progress)):
-            deadline.check(job)
-            update()
-        update()
-    return job.result()
-
-
-async def _await_job(job: RetrievalJob, deadline: Deadline, progress: bool) -> Any:
-    """Suspend the task until the job is done and return its result; cancelling the task cancels the job."""
-    waiter = AsyncWaiter(job)
-    with _bar(job, progress) as update:
-        while not await waiter.wait(_slice(deadline, progress)):
-            deadline.check(job)
-            update()
-        update()
-    return job.result()
-
-
-def best_first(scores: np.ndarray[Any, np.dtype[np.float32]], top_n: int | None) -> list[RerankScore]:
+def best_first(scores: npt.NDArray[np.float32], top_n: int | None) -> list[RerankScore]:
     """Order documents by score, best first; equal scores keep their order."""
     order = np.argsort(-scores, kind="stable")[:top_n]
     return [RerankScore(int(index), float(scores[index])) for index in order]
+
+
+_stream_numbers = itertools.count(1)
 
 
 class RetrievalMethods:
@@ -80,92 +53,85 @@ class RetrievalMethods:
     _native: NativeEngine
     _entry: CatalogEntry | None
 
-    def embed(
-        self,
-        texts: Sequence[str],
-        *,
-        truncate: Truncate = "error",
-        normalize: bool = True,
-        prefix: str = "",
-        dimensions: int | None = None,
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> Embeddings:
+    def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
         """Turn texts into vectors.
 
         Args:
             texts: any number of texts, of any length and order.
-            truncate: what to do with a text that is longer than the model takes.
-            normalize: scale each vector to length 1.
-            prefix: put before every text, for models that tell queries from documents.
-            dimensions: keep this many leading numbers, for models trained so (Matryoshka); None keeps all.
-            progress: show a bar on stderr.
-            timeout: seconds after which the request is given up.
+            **options: fields of EmbedOptions: ``truncate``, ``normalize``, ``prefix``, ``dimensions``, ``dtype``,
+                ``progress``, ``timeout``…
 
         Returns:
-            float32 array of shape (len(texts), dimensions), in the order of the texts; its memory was written once.
+            float32 array of shape (len(texts), dimensions), in the order of the texts, whose memory was written once;
+            or one of the ``dtype`` asked for.
 
         Raises:
             InputTooLongError: a text is too long and ``truncate`` is ``"error"``.
-            InvalidRequestError: a text is no string, or holds what no tokenizer can read.
+            InvalidRequestError: a text is no string, or holds what no tokenizer can read; or an option is wrong.
             UnsupportedFeatureError: the model gives no embeddings.
             RequestTimeoutError: ``timeout`` passed.
         """
-        job = self._embed_job(texts, truncate, normalize, prefix, dimensions)
-        result: Embeddings = _run_job(job, Deadline(timeout), progress)
-        return result
+        wanted = EmbedOptions.checked(**options)
+        vectors = run_job(self._embed_job(texts, wanted), wanted.timeout, wanted.progress)
+        return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
 
-    async def aembed(
-        self,
-        texts: Sequence[str],
-        *,
-        truncate: Truncate = "error",
-        normalize: bool = True,
-        prefix: str = "",
-        dimensions: int | None = None,
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> Embeddings:
+    async def aembed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
         """Turn texts into vectors; as embed."""
-        job = self._embed_job(texts, truncate, normalize, prefix, dimensions)
-        result: Embeddings = await _await_job(job, Deadline(timeout), progress)
-        return result
+        wanted = EmbedOptions.checked(**options)
+        vectors = await await_job(self._embed_job(texts, wanted), wanted.timeout, wanted.progress)
+        if wanted.dtype != "float32" and vectors.size > _LONG_CONVERSION:
+            return await asyncio.to_thread(quantize_embeddings, vectors, wanted.dtype, ranges=wanted.int8_ranges)
+        return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
 
-    def embed_tokens(
-        self,
-        texts: Sequence[str],
-        *,
-        truncate: Truncate = "error",
-        normalize: bool = True,
-        prefix: str = "",
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> list[Embeddings]:
-        """Turn each token of each text into a vector, for late interaction.
+    def embed_stream(self, texts: Iterable[str], **options: Unpack[EmbedStreamKwargs]) -> EmbeddingStream:
+        """Turn any number of texts into vectors, one after another and in constant memory.
 
-        Args and errors are those of embed.
+        Texts are read as their turn comes, a few chunks ahead of the vectors taken. What goes wrong, in the iterable
+        too, is raised after the vectors of the chunks before it.
+
+        Args:
+            texts: the texts; a generator, a file's lines, a database cursor… An error names their place in it.
+            **options: fields of EmbedStreamOptions: those of embed, and ``chunk_size``.
 
         Returns:
-            one float32 array of shape (tokens of the text, dimensions of the model) per text.
-        """
-        job = self._native.retriever().embed_tokens(texts, truncate=truncate, normalize=normalize, prefix=prefix)
-        result: list[Embeddings] = _run_job(job, Deadline(timeout), progress)
-        return result
+            an iterator of arrays (dimensions,), views of their chunk's array: copy the few that you keep of many. Its
+            ``chunks()`` gives arrays (n, dimensions) instead; ``close()`` ends it.
 
-    async def aembed_tokens(
-        self,
-        texts: Sequence[str],
-        *,
-        truncate: Truncate = "error",
-        normalize: bool = True,
-        prefix: str = "",
-        progress: bool = False,
-        timeout: float | None = None,
-    ) -> list[Embeddings]:
+        Raises:
+            Those of embed.
+        """
+        wanted = EmbedStreamOptions.checked(**options)
+        return EmbeddingStream(self._stream_submitter(wanted), wanted, texts)
+
+    def aembed_stream(
+        self, texts: Iterable[str] | AsyncIterable[str], **options: Unpack[EmbedStreamKwargs]
+    ) -> AsyncEmbeddingStream:
+        """Turn any number of texts into vectors, for ``async for``; as embed_stream."""
+        wanted = EmbedStreamOptions.checked(**options)
+        return AsyncEmbeddingStream(self._stream_submitter(wanted), wanted, texts)
+
+    def embed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> TokenEmbeddings:
+        """Turn each token of each text into a vector, for late interaction.
+
+        Args:
+            texts: any number of texts, of any length and order.
+            **options: fields of TokenEmbedOptions.
+
+        Returns:
+            one float32 array of shape (tokens of the text, dimensions) per text, special tokens included.
+
+        Raises:
+            Those of embed.
+        """
+        wanted = TokenEmbedOptions.checked(**options)
+        rows: TokenEmbeddings = run_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
+        return rows
+
+    async def aembed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> TokenEmbeddings:
         """Turn each token of each text into a vector; as embed_tokens."""
-        job = self._native.retriever().embed_tokens(texts, truncate=truncate, normalize=normalize, prefix=prefix)
-        result: list[Embeddings] = await _await_job(job, Deadline(timeout), progress)
-        return result
+        wanted = TokenEmbedOptions.checked(**options)
+        rows: TokenEmbeddings = await await_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
+        return rows
 
     def rerank(
         self,
@@ -174,7 +140,7 @@ class RetrievalMethods:
         *,
         top_n: int | None = None,
         truncate: Truncate = "error",
-        progress: bool = False,
+        progress: Progress = False,
         timeout: float | None = None,
     ) -> list[RerankScore]:
         """Score how well each document answers the query.
@@ -184,7 +150,7 @@ class RetrievalMethods:
             documents: the candidates.
             top_n: return only the best so many; None returns all.
             truncate: what to do with a pair that is longer than the model takes; only documents are cut.
-            progress: show a bar on stderr.
+            progress: show a bar on stderr, or call a function of how many documents are done and how many there are.
             timeout: seconds after which the request is given up.
 
         Returns:
@@ -196,7 +162,7 @@ class RetrievalMethods:
             RequestTimeoutError: ``timeout`` passed.
         """
         job = self._rerank_job(query, documents, truncate)
-        return best_first(_run_job(job, Deadline(timeout), progress), top_n)
+        return best_first(run_job(job, timeout, progress), top_n)
 
     async def arerank(
         self,
@@ -205,18 +171,37 @@ class RetrievalMethods:
         *,
         top_n: int | None = None,
         truncate: Truncate = "error",
-        progress: bool = False,
+        progress: Progress = False,
         timeout: float | None = None,
     ) -> list[RerankScore]:
         """Score how well each document answers the query; as rerank."""
         job = self._rerank_job(query, documents, truncate)
-        return best_first(await _await_job(job, Deadline(timeout), progress), top_n)
+        return best_first(await await_job(job, timeout, progress), top_n)
 
     def _embed_job(
-        self, texts: Sequence[str], truncate: Truncate, normalize: bool, prefix: str, dimensions: int | None
+        self, texts: Sequence[str], options: EmbedOptions, first_index: int = 0, stream: int = 0
     ) -> RetrievalJob:
         return self._native.retriever().embed(
-            texts, truncate=truncate, normalize=normalize, prefix=prefix, dimensions=dimensions or 0
+            texts,
+            truncate=options.truncate,
+            normalize=options.normalize,
+            prefix=options.prefix,
+            dimensions=options.dimensions or 0,
+            first_index=first_index,
+            stream=stream,
+        )
+
+    def _stream_submitter(self, options: EmbedStreamOptions) -> Callable[[list[Any], int], RetrievalJob]:
+        stream = next(_stream_numbers)
+        return lambda chunk, first_index: self._embed_job(chunk, options, first_index, stream)
+
+    def _token_job(self, texts: Sequence[str], options: TokenEmbedOptions) -> RetrievalJob:
+        return self._native.retriever().embed_tokens(
+            texts,
+            truncate=options.truncate,
+            normalize=options.normalize,
+            prefix=options.prefix,
+            dimensions=options.dimensions or 0,
         )
 
     def _rerank_job(self, query: str, documents: Sequence[str], truncate: Truncate) -> RetrievalJob:

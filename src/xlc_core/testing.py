@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,6 +24,8 @@ from xlc_core._native import Explanation
 from xlc_core.adapters import LoraScales
 from xlc_core.constraints import to_constraint
 from xlc_core.conversion import MessageLike, ToolLike, to_messages
+from xlc_core.embedding_streams import AsyncEmbeddingStream, EmbeddingStream
+from xlc_core.embedding_types import quantize_embeddings
 from xlc_core.errors import EngineClosedError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from xlc_core.infill import InfillFiles
@@ -37,6 +39,7 @@ from xlc_core.options import (
     Truncate,
 )
 from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
+from xlc_core.retrieval_options import EmbedKwargs, EmbedOptions, EmbedStreamKwargs, EmbedStreamOptions
 
 __all__ = ["Reply", "ScriptedEngine", "ScriptedRequest"]
 
@@ -115,6 +118,29 @@ class _AsyncScriptedStream(AbstractAsyncContextManager["_AsyncScriptedStream"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+class _ScriptedJob:
+    """A job of the retrieval worker's that is over when it begins."""
+
+    def __init__(self, vectors: npt.NDArray[np.float32]) -> None:
+        self._vectors = vectors
+        self.n_done = len(vectors)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return True
+
+    def arm(self) -> bool:
+        return False
+
+    def set_waker(self, waker: object) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass
+
+    def result(self) -> npt.NDArray[np.float32]:
+        return self._vectors
 
 
 class ScriptedEngine:
@@ -235,13 +261,30 @@ class ScriptedEngine:
         """One token per byte."""
         return self.tokenize(f"{prefix}…{suffix}")
 
-    def embed(self, texts: Sequence[str], *, prefix: str = "", **_: Any) -> npt.NDArray[np.float32]:
+    def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> npt.NDArray[Any]:
         """As Engine.embed."""
-        return self._embed([prefix + text for text in texts])
+        wanted = EmbedOptions.checked(**options)
+        vectors = self._embed([wanted.prefix + text for text in texts])
+        return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
 
-    async def aembed(self, texts: Sequence[str], **options: Any) -> npt.NDArray[np.float32]:
+    async def aembed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> npt.NDArray[Any]:
         """As Engine.aembed."""
         return self.embed(texts, **options)
+
+    def embed_stream(self, texts: Iterable[str], **options: Unpack[EmbedStreamKwargs]) -> EmbeddingStream:
+        """As Engine.embed_stream."""
+        wanted = EmbedStreamOptions.checked(**options)
+        return EmbeddingStream(lambda chunk, _: self._embed_job(chunk, wanted), wanted, texts)
+
+    def aembed_stream(
+        self, texts: Iterable[str] | AsyncIterable[str], **options: Unpack[EmbedStreamKwargs]
+    ) -> AsyncEmbeddingStream:
+        """As Engine.aembed_stream."""
+        wanted = EmbedStreamOptions.checked(**options)
+        return AsyncEmbeddingStream(lambda chunk, _: self._embed_job(chunk, wanted), wanted, texts)
+
+    def _embed_job(self, texts: Sequence[str], options: EmbedOptions) -> Any:
+        return _ScriptedJob(self._embed([options.prefix + text for text in texts]))
 
     def rerank(
         self,

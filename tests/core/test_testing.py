@@ -130,3 +130,12 @@ def test_a_token_is_a_byte() -> None:
     assert engine.detokenize(engine.tokenize("ü")) == "ü"
     assert engine.count_tokens("ü") == 2
     assert engine.count_tokens([{"role": "user", "content": "a"}]) == len(engine.render_chat("a"))
+
+
+async def test_streams_of_embeddings() -> None:
+    engine = ScriptedEngine()
+    texts = [f"text {number}" for number in range(40)]
+    expected = engine.embed(texts, prefix="query: ")
+    np.testing.assert_array_equal(list(engine.embed_stream(iter(texts), prefix="query: ")), expected)
+    np.testing.assert_array_equal([row async for row in engine.aembed_stream(texts, prefix="query: ")], expected)
+    assert next(engine.embed_stream(texts, dtype="binary")).shape == (1,)

@@ -42,7 +42,7 @@ std::string to_utf8(nb::handle item, const std::string& what) {
                                            "text.encode(\"utf-8\", \"replace\").decode()");
 }
 
-std::vector<std::string> to_utf8(const nb::sequence& items, const char* what) {
+std::vector<std::string> to_utf8(const nb::sequence& items, const char* what, size_t first_index = 0) {
     if (PyUnicode_Check(items.ptr())) {
         throw Error(
             ErrorKind::invalid_request,
@@ -51,7 +51,7 @@ std::vector<std::string> to_utf8(const nb::sequence& items, const char* what) {
     std::vector<std::string> texts;
     texts.reserve(nb::len(items));
     for (const nb::handle item : items) {
-        texts.push_back(to_utf8(item, std::string(what) + " " + std::to_string(texts.size())));
+        texts.push_back(to_utf8(item, std::string(what) + " " + std::to_string(first_index + texts.size())));
     }
     return texts;
 }
@@ -133,13 +133,17 @@ std::shared_ptr<RetrievalJob> embed(
     const std::string& truncate,
     bool normalize,
     nb::str prefix,
-    int dimensions) {
-    std::vector<std::string> inputs = to_utf8(texts, "text");
+    int dimensions,
+    size_t first_index,
+    size_t stream) {
+    std::vector<std::string> inputs = to_utf8(texts, "text", first_index);
     EmbedOptions options;
     options.truncate = to_truncate(truncate);
     options.normalize = normalize;
     options.prefix = to_utf8(prefix, "the prefix");
     options.dimensions = dimensions;
+    options.first_index = first_index;
+    options.stream = stream;
     nb::gil_scoped_release release;
     return kind == RetrievalKind::embed ? retriever.embed(std::move(inputs), std::move(options))
                                         : retriever.embed_tokens(std::move(inputs), std::move(options));
@@ -214,18 +218,22 @@ void bind_retrieval(nb::module_& module) {
         .def(
             "embed",
             [](Retriever& self, nb::typed<nb::sequence, nb::str> texts, const std::string& truncate,
-               bool normalize, nb::str prefix, int dimensions) {
-                return embed(self, RetrievalKind::embed, texts, truncate, normalize, prefix, dimensions);
+               bool normalize, nb::str prefix, int dimensions, size_t first_index, size_t stream) {
+                return embed(
+                    self, RetrievalKind::embed, texts, truncate, normalize, prefix, dimensions, first_index,
+                    stream);
             },
             nb::arg("texts"), nb::kw_only(), nb::arg("truncate") = "error", nb::arg("normalize") = true,
-            nb::arg("prefix") = "", nb::arg("dimensions") = 0,
-            "Start embedding: one vector for each text. Returns at once.")
+            nb::arg("prefix") = "", nb::arg("dimensions") = 0, nb::arg("first_index") = 0,
+            nb::arg("stream") = 0,
+            "Start embedding: one vector for each text. Errors count texts from `first_index`. Jobs of one "
+            "`stream`, but 0, run one after another and take one turn together. Returns at once.")
         .def(
             "embed_tokens",
             [](Retriever& self, nb::typed<nb::sequence, nb::str> texts, const std::string& truncate,
                bool normalize, nb::str prefix, int dimensions) {
                 return embed(
-                    self, RetrievalKind::embed_tokens, texts, truncate, normalize, prefix, dimensions);
+                    self, RetrievalKind::embed_tokens, texts, truncate, normalize, prefix, dimensions, 0, 0);
             },
             nb::arg("texts"), nb::kw_only(), nb::arg("truncate") = "error", nb::arg("normalize") = true,
             nb::arg("prefix") = "", nb::arg("dimensions") = 0,

@@ -33,10 +33,11 @@ TokenSequence EmbedTask::tokenize(const Encoder& encoder, size_t index, const st
     sequence.tokens = options_.prefix.empty() ? tokenizer.with_specials(text)
                                               : tokenizer.with_specials(options_.prefix + text);
 
+    const size_t place = options_.first_index + index;
     const size_t n_tokens = sequence.tokens.size();
     if (n_tokens == 0) {
         throw Error(
-            ErrorKind::invalid_request, "text " + std::to_string(index) +
+            ErrorKind::invalid_request, "text " + std::to_string(place) +
                                             " is empty, and this model puts no special tokens around a text, "
                                             "so there is nothing to embed; leave "
                                             "it out");
@@ -47,14 +48,14 @@ TokenSequence EmbedTask::tokenize(const Encoder& encoder, size_t index, const st
     const bool cannot_truncate = options_.truncate == Truncate::error || n_before + n_after >= limit;
     if (n_tokens > limit && cannot_truncate) {
         throw Error::input_too_long(
-            "text " + std::to_string(index) + " has " + std::to_string(n_tokens) + " tokens, more than the " +
+            "text " + std::to_string(place) + " has " + std::to_string(n_tokens) + " tokens, more than the " +
                 std::to_string(limit) +
                 (options_.truncate == Truncate::error
                      ? " that the model takes; split it, pass truncate=\"end\", or use a model with more "
                        "context"
                      : " that the model takes, and its prefix and special tokens alone fill them; "
                        "shorten the prefix, or give a larger n_ctx"),
-            static_cast<int64_t>(index), static_cast<int64_t>(n_tokens), static_cast<int64_t>(limit));
+            static_cast<int64_t>(place), static_cast<int64_t>(n_tokens), static_cast<int64_t>(limit));
     }
     drop_tokens(sequence.tokens, n_before, n_after, limit, options_.truncate);
     return sequence;
@@ -131,7 +132,8 @@ void EmbedTask::finish_vector(float* vector, size_t index) const {
     }
     throw Error(
         ErrorKind::engine_failed,
-        "the model gave numbers that are not finite for text " + std::to_string(index) +
+        "the model gave numbers that are not finite for text " +
+            std::to_string(options_.first_index + index) +
             "; its weights overflow in this format, so try flash_attn=\"off\" or another file of the model");
 }
 

@@ -23,6 +23,8 @@ public:
     virtual ~RetrievalTask() = default;
 
     const std::shared_ptr<RetrievalJob>& job() const { return job_; }
+    // Tasks of one stream run one after another; 0 is none.
+    virtual size_t stream() const { return 0; }
 
     // Do a part of the work; true when the job is over. What it throws is the job's failure.
     bool step(Encoder& encoder);
@@ -65,6 +67,8 @@ private:
 class EmbedTask final : public RetrievalTask {
 public:
     EmbedTask(RetrievalKind kind, std::vector<std::string> texts, EmbedOptions options, int n_threads);
+
+    size_t stream() const override { return options_.stream; }
 
 private:
     void begin(const Encoder& encoder) override;

@@ -3,6 +3,8 @@
 #include "abort_guard.h"
 #include "errors.h"
 
+#include <algorithm>
+#include <iterator>
 #include <new>
 #include <utility>
 
@@ -81,7 +83,7 @@ void Retriever::run() {
         {
             std::unique_lock<std::mutex> lock(mutex_);
             if (task) {
-                tasks_.push_back(std::move(task)); // behind those that wait
+                queue_again(std::move(task));
             }
             running_ = nullptr;
             changed_.wait(lock, [this] { return closing_ || !tasks_.empty(); });
@@ -101,6 +103,21 @@ void Retriever::run() {
         if (over) {
             task = nullptr;
         }
+    }
+}
+
+// Behind those that wait, but before the rest of its stream, which is to run after it.
+void Retriever::queue_again(std::unique_ptr<RetrievalTask> task) {
+    const size_t stream = task->stream();
+    tasks_.push_back(std::move(task));
+    if (stream != 0) {
+        std::stable_partition(tasks_.begin(), std::prev(tasks_.end()), [stream](const auto& waiting) {
+            return waiting->stream() != stream;
+        });
+        const auto rest = std::find_if(tasks_.begin(), tasks_.end(), [stream](const auto& waiting) {
+            return waiting->stream() == stream;
+        });
+        std::rotate(rest, std::prev(tasks_.end()), tasks_.end());
     }
 }
 

@@ -42,6 +42,7 @@ public:
 private:
     std::shared_ptr<RetrievalJob> submit(std::unique_ptr<RetrievalTask> task);
     void run();
+    void queue_again(std::unique_ptr<RetrievalTask> task);
 
     const int n_threads_;
     std::unique_ptr<Encoder> encoder_; // the worker's

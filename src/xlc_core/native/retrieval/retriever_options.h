@@ -5,6 +5,7 @@
 
 #include <llama.h>
 
+#include <cstddef>
 #include <string>
 
 namespace xlc {
@@ -21,8 +22,10 @@ struct RetrieverOptions {
 struct EmbedOptions {
     Truncate truncate = Truncate::error;
     bool normalize = true;
-    std::string prefix; // put before each text; never truncated away
-    int dimensions = 0; // keep this many of a Matryoshka embedding; 0: all
+    std::string prefix;     // put before each text; never truncated away
+    int dimensions = 0;     // keep this many of a Matryoshka embedding; 0: all
+    size_t first_index = 0; // what errors call the first text: its place in what the texts are a part of
+    size_t stream = 0;      // jobs of one stream, but 0, run one after another and have one turn together
 };
 
 struct RerankOptions {
