@@ -675,13 +675,18 @@ class RetrievalJob:
         embed_tokens, (n_documents,) of rerank. Raises what the request failed with.
         """
 
+def encoder_kernels() -> str | None:
+    """
+    Name of the kernels that run BERT-like encoders on this processor; None when llama.cpp's graph does.
+    """
+
 class Retriever:
     """
     Embeds and reranks on one thread of its own; any number of threads may ask it.
     """
 
     @staticmethod
-    def open(path: str, n_threads: int, n_ctx: int = 0, pooling: str | None = None, flash_attn: str = 'auto', n_batch_tokens: int = 0) -> Retriever:
+    def open(path: str, n_threads: int, n_ctx: int = 0, pooling: str | None = None, flash_attn: str = 'auto', n_batch_tokens: int = 0, own_kernels: bool = True) -> Retriever:
         """Load a model for retrieval only. Blocks without the GIL."""
 
     def embed(self, texts: Sequence[str], *, truncate: str = 'error', normalize: bool = True, prefix: str = '', dimensions: int = 0, first_index: int = 0, stream: int = 0) -> RetrievalJob:
@@ -705,6 +710,12 @@ class Retriever:
     @property
     def limit(self) -> int:
         """Tokens of the longest input, special tokens included."""
+
+    @property
+    def has_own_kernels(self) -> bool:
+        """
+        Whether the model runs on xllama's kernels instead of llama.cpp's graph.
+        """
 
 class Explanation:
     """Where a text leaves its constraint."""
@@ -861,6 +872,12 @@ class EngineParams:
 
     @flash_attn.setter
     def flash_attn(self, arg: str, /) -> None: ...
+
+    @property
+    def encoder(self) -> str: ...
+
+    @encoder.setter
+    def encoder(self, arg: str, /) -> None: ...
 
     @property
     def cache_type_k(self) -> str: ...

@@ -21,7 +21,7 @@ _GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
 
 # Fields of EngineOptions that the native parameters have under the same name.
 _COPIED_FIELDS = (
-    *("n_parallel", "n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn"),
+    *("n_parallel", "n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn", "encoder"),
     *("cache_type_k", "cache_type_v", "kv_unified", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
 )
 

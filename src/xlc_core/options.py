@@ -63,6 +63,8 @@ class EngineOptions(Options):
         split_mode: how a model is spread over several GPUs.
         tensor_split: share of each GPU, in any unit.
         flash_attn: flash attention; ``"auto"`` where the backend has it.
+        encoder: what runs an embedding model or reranker of BERT's kind on a CPU: ``"auto"`` takes xllama's own kernels
+            where the processor has AVX2 or AVX-512 (docs/retrieval.md), ``"llama.cpp"`` its graph.
         cache_type_k: type of the keys in the KV cache.
         cache_type_v: type of the values in the KV cache; other than f16 needs flash attention.
         kv_unified: one cache for all slots, so that one request may hold all of ``n_ctx``. When the requests under
@@ -98,6 +100,7 @@ class EngineOptions(Options):
     split_mode: Literal["none", "layer", "row"] = "layer"
     tensor_split: tuple[float, ...] = ()
     flash_attn: Literal["auto", "on", "off"] = "auto"
+    encoder: Literal["auto", "llama.cpp"] = "auto"
     cache_type_k: CacheType = "f16"
     cache_type_v: CacheType = "f16"
     kv_unified: bool = False
@@ -372,6 +375,7 @@ class EngineKwargs(TypedDict, total=False):
     split_mode: Literal["none", "layer", "row"]
     tensor_split: tuple[float, ...] | list[float]
     flash_attn: Literal["auto", "on", "off"]
+    encoder: Literal["auto", "llama.cpp"]
     cache_type_k: CacheType
     cache_type_v: CacheType
     kv_unified: bool

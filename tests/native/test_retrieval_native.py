@@ -29,8 +29,9 @@ EMBEDDER = str(MODELS / "all-minilm-l6-v2-f16.gguf")
 RERANKER = str(MODELS / "xllama-rerank-mini-q8_0.gguf")
 WAIT_SECONDS = 120
 
-# llama-server itself is up to 0.12 off float32 with this Q8_0 file: it depends on the processor's kernels.
-Q8_SCORE_TOLERANCE = 0.25
+# What Q8_0 weights cost against float32. llama.cpp's graph is up to 0.2 off with them, as it rounds activations to
+# eight bits too.
+Q8_SCORE_TOLERANCE = 0.1 if _native.encoder_kernels() else 0.25
 
 
 @pytest.fixture(scope="module")

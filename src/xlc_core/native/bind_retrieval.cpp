@@ -1,6 +1,7 @@
 // Retriever and RetrievalJob: texts in, float32 arrays out, without a copy.
 #include "bind_waiting.h"
 #include "errors.h"
+#include "retrieval/bert/kernels.h"
 #include "retrieval/retriever.h"
 
 #include <nanobind/nanobind.h>
@@ -104,8 +105,10 @@ std::shared_ptr<Retriever> open_retriever(
     int n_ctx,
     const std::optional<std::string>& pooling,
     const std::string& flash_attn,
-    int n_batch_tokens) {
+    int n_batch_tokens,
+    bool own_kernels) {
     RetrieverOptions options;
+    options.own_kernels = own_kernels;
     options.n_threads = n_threads;
     options.n_ctx = n_ctx;
     options.n_batch_tokens = n_batch_tokens;
@@ -114,8 +117,10 @@ std::shared_ptr<Retriever> open_retriever(
 
     nb::gil_scoped_release release;
     llama_backend_init();
+    llama_model_params params = llama_model_default_params();
+    params.use_extra_bufts = !own_kernels; // our kernels read the weights as they are in the file
     std::shared_ptr<llama_model> model(
-        llama_model_load_from_file(path.c_str(), llama_model_default_params()), [](llama_model* loaded) {
+        llama_model_load_from_file(path.c_str(), params), [](llama_model* loaded) {
             if (loaded) {
                 llama_model_free(loaded);
             }
@@ -209,12 +214,21 @@ void bind_job(nb::module_& module) {
 void bind_retrieval(nb::module_& module) {
     bind_job(module);
 
+    module.def(
+        "encoder_kernels",
+        []() -> std::optional<std::string> {
+            const EncoderKernels* kernels = best_encoder_kernels();
+            return kernels ? std::optional<std::string>(kernels->name) : std::nullopt;
+        },
+        "Name of the kernels that run BERT-like encoders on this processor; None when llama.cpp's graph "
+        "does.");
+
     nb::class_<Retriever>(
         module, "Retriever", "Embeds and reranks on one thread of its own; any number of threads may ask it.")
         .def_static(
             "open", &open_retriever, nb::arg("path"), nb::arg("n_threads"), nb::arg("n_ctx") = 0,
             nb::arg("pooling") = nb::none(), nb::arg("flash_attn") = "auto", nb::arg("n_batch_tokens") = 0,
-            "Load a model for retrieval only. Blocks without the GIL.")
+            nb::arg("own_kernels") = true, "Load a model for retrieval only. Blocks without the GIL.")
         .def(
             "embed",
             [](Retriever& self, nb::typed<nb::sequence, nb::str> texts, const std::string& truncate,
@@ -245,7 +259,10 @@ void bind_retrieval(nb::module_& module) {
         .def(
             "close", &Retriever::close, nb::call_guard<nb::gil_scoped_release>(),
             "Fail what is under way; idempotent.")
-        .def_prop_ro("limit", &Retriever::limit, "Tokens of the longest input, special tokens included.");
+        .def_prop_ro("limit", &Retriever::limit, "Tokens of the longest input, special tokens included.")
+        .def_prop_ro(
+            "has_own_kernels", &Retriever::has_own_kernels,
+            "Whether the model runs on xllama's kernels instead of llama.cpp's graph.");
 }
 
 } // namespace xlc

@@ -4,6 +4,7 @@
 #include "constraints/llg_tokenizer.h"
 #include "errors.h"
 #include "logging.h"
+#include "retrieval/bert/kernels.h"
 
 #include "common.h"
 #include "llama.h"
@@ -33,6 +34,10 @@ bool is_for_retrieval(const ModelFile& file, const EngineParams& params) {
     return !file.causal || (!pooling.empty() && pooling != "none");
 }
 
+bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {
+    return params.encoder == "auto" && file.architecture == "bert" && best_encoder_kernels();
+}
+
 struct LoadProgress {
     const Generator::Progress& report;
     bool cancelled = false;
@@ -46,6 +51,9 @@ Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
     check_adapter_files(params_, file_);
     if (is_for_retrieval(file_, params_)) {
         load_for_retrieval(progress);
+        if (params_.warmup) {
+            retriever(); // which makes the weights ready
+        }
     } else {
         load_for_generation(progress);
     }
@@ -61,6 +69,9 @@ void Engine::load_for_generation(const Generator::Progress& progress) {
 
 void Engine::load_for_retrieval(const Generator::Progress& progress) {
     common_params common = to_common_params(params_);
+    if (runs_own_encoder(file_, params_)) {
+        common.no_extra_bufts = true; // llama.cpp's own layouts of weights cannot be read back
+    }
     LoadProgress state{progress};
     common.load_progress_callback_user_data = &state;
     common.load_progress_callback = [](float done, void* data) {
@@ -114,6 +125,7 @@ std::shared_ptr<Retriever> Engine::retriever() {
         options.n_ctx = params_.n_ctx_retrieval;
         options.pooling = common.pooling_type;
         options.flash_attn = common.flash_attn_type;
+        options.own_kernels = params_.encoder == "auto";
         retriever_ = std::make_shared<Retriever>(model(), options);
     }
     return retriever_;

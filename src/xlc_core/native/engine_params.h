@@ -29,6 +29,7 @@ struct EngineParams {
     std::string split_mode = "layer";
     std::vector<float> tensor_split;
     std::string flash_attn = "auto";
+    std::string encoder = "auto"; // or "llama.cpp": whether our own kernels may run an encoder
     std::string cache_type_k = "f16";
     std::string cache_type_v = "f16";
     bool kv_unified = false;

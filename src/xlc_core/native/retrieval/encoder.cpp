@@ -15,6 +15,8 @@ namespace {
 // attends over the whole micro-batch, so that larger ones cost more. A GPU needs more to be busy.
 constexpr size_t cpu_batch_tokens = 128;
 constexpr size_t gpu_batch_tokens = 2048;
+// Our own kernels attend over each text alone; from here on they are not faster.
+constexpr size_t bert_batch_tokens = 256;
 
 // More sequences in one micro-batch do not pay; llama.cpp reserves memory for each.
 constexpr size_t max_sequences = 64;
@@ -48,9 +50,17 @@ size_t find_limit(const llama_model* model, const RetrieverOptions& options, con
     return std::min(n_ctx, facts.n_positions);
 }
 
-size_t find_batch_tokens(const RetrieverOptions& options, const ModelFacts& facts) {
+std::unique_ptr<BertEncoder> make_bert_encoder(const llama_model* model, const RetrieverOptions& options) {
+    auto weights = options.own_kernels ? BertWeights::of(model, options.n_threads) : nullptr;
+    return weights ? std::make_unique<BertEncoder>(std::move(weights), options.n_threads) : nullptr;
+}
+
+size_t find_batch_tokens(const RetrieverOptions& options, const ModelFacts& facts, bool own_kernels) {
     if (options.n_batch_tokens > 0) {
         return static_cast<size_t>(options.n_batch_tokens);
+    }
+    if (own_kernels) {
+        return bert_batch_tokens;
     }
     return facts.on_gpu ? gpu_batch_tokens : cpu_batch_tokens;
 }
@@ -67,8 +77,9 @@ struct Encoder::Span {
 
 Encoder::Encoder(std::shared_ptr<llama_model> model, const RetrieverOptions& options)
     : model_(std::move(model)), options_(options), facts_(model_.get(), options.pooling),
-      tokenizer_(llama_model_get_vocab(model_.get())), limit_(find_limit(model_.get(), options, facts_)),
-      n_batch_tokens_(find_batch_tokens(options, facts_)),
+      tokenizer_(llama_model_get_vocab(model_.get())), bert_(make_bert_encoder(model_.get(), options)),
+      limit_(find_limit(model_.get(), options, facts_)),
+      n_batch_tokens_(find_batch_tokens(options, facts_, bert_ != nullptr)),
       n_batch_sequences_(std::min({max_sequences, n_batch_tokens_, llama_max_parallel_sequences()})) {
     if (facts_.pooling == LLAMA_POOLING_TYPE_RANK) {
         typed_embeddings_ = TypedEmbeddings::of(model_.get());
@@ -77,6 +88,10 @@ Encoder::Encoder(std::shared_ptr<llama_model> model, const RetrieverOptions& opt
 
 void Encoder::encode(
     const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop) {
+    if (bert_) {
+        run_bert(sequences, take, stop);
+        return;
+    }
     try {
         run_passes(sequences, take, stop);
     } catch (const Error&) {
@@ -85,6 +100,20 @@ void Encoder::encode(
         capacity_ = 0;
         context_ = nullptr; // llama.cpp broke off somewhere, and what it left cannot be relied on
         throw;
+    }
+}
+
+void Encoder::run_bert(
+    const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop) {
+    if (!bert_->encode(sequences, stop)) {
+        check(aborted);
+    }
+    for (size_t slot = 0; slot < sequences.size(); ++slot) {
+        if (facts_.pooling == LLAMA_POOLING_TYPE_RANK) {
+            take(slot, 0, bert_->labels(slot).data(), 1, facts_.n_labels);
+        } else {
+            take(slot, 0, bert_->rows(slot), sequences[slot]->tokens.size(), facts_.n_dims);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "retrieval/batch_arrays.h"
+#include "retrieval/bert/bert_encoder.h"
 #include "retrieval/model_facts.h"
 #include "retrieval/retriever_options.h"
 #include "retrieval/tokenizing.h"
@@ -21,7 +22,7 @@ namespace xlc {
 // The context of an embedder has no pooling of its own: it gives every token's vector, and Pooler makes one
 // of them. So embed and embed_tokens share one context, a text of a causal model may be longer than a pass,
 // and the pooling, a few additions per number, costs nothing next to the model. A reranker's context has
-// llama.cpp's ranking head.
+// llama.cpp's ranking head. A BERT-like encoder on a CPU needs no context at all (bert/bert_encoder.h).
 class Encoder {
 public:
     Encoder(std::shared_ptr<llama_model> model, const RetrieverOptions& options);
@@ -38,6 +39,8 @@ public:
 
     // Whether the model tells sentence A from B, and the types of a pair are known to it.
     bool has_sentence_types() const { return typed_embeddings_ != nullptr; }
+    // Whether the model runs on kernels of our own.
+    bool has_own_kernels() const { return bert_ != nullptr; }
 
     // Receives results: of the batch's sequence `slot`, n_rows rows of `stride` numbers, beginning with the
     // one of token `first`. A reranker gives one row of its labels.
@@ -59,6 +62,7 @@ private:
     };
     struct Span; // part of a sequence that goes through in one pass
 
+    void run_bert(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
     void
     run_passes(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
     void ensure_context(size_t n_tokens);
@@ -72,6 +76,7 @@ private:
     ModelFacts facts_;
     Tokenizer tokenizer_;
     std::unique_ptr<TypedEmbeddings> typed_embeddings_;
+    std::unique_ptr<BertEncoder> bert_;
     size_t limit_;
     size_t n_batch_tokens_;
     size_t n_batch_sequences_;

@@ -21,11 +21,6 @@ namespace xlc {
 
 namespace {
 
-std::string metadata(const llama_model* model, const char* key) {
-    char value[256];
-    return llama_model_meta_val_str(model, key, value, sizeof(value)) >= 0 ? value : "";
-}
-
 // A head ends in cls.output, or in a cls with one output (jina-reranker-v1). A cls.weight of another shape
 // alone is the dense layer of a masked language model.
 const ggml_tensor* find_ranking_head(const llama_model* model) {
@@ -60,14 +55,23 @@ std::vector<float> read_row(const ggml_tensor* tensor, int64_t row) {
     return values;
 }
 
+} // namespace
+
+const std::vector<std::pair<std::string, ggml_tensor*>>& tensors_of(const llama_model* model) {
+    return llama_internal_get_tensor_map(model);
+}
+
+std::string metadata(const llama_model* model, const std::string& key) {
+    char value[256];
+    return llama_model_meta_val_str(model, key.c_str(), value, sizeof(value)) >= 0 ? value : "";
+}
+
 bool can_read(const ggml_tensor* tensor) {
     return tensor->type == GGML_TYPE_F32 || ggml_get_type_traits(tensor->type)->to_float != nullptr;
 }
 
-} // namespace
-
 const ggml_tensor* find_tensor(const llama_model* model, const std::string& name) {
-    for (const auto& [tensor_name, tensor] : llama_internal_get_tensor_map(model)) {
+    for (const auto& [tensor_name, tensor] : tensors_of(model)) {
         if (tensor_name == name) {
             return tensor;
         }
@@ -76,7 +80,7 @@ const ggml_tensor* find_tensor(const llama_model* model, const std::string& name
 }
 
 bool uses_gpu(const llama_model* model) {
-    for (const auto& [name, tensor] : llama_internal_get_tensor_map(model)) {
+    for (const auto& [name, tensor] : tensors_of(model)) {
         if (!tensor->buffer) {
             continue;
         }
@@ -113,7 +117,7 @@ ModelFacts::ModelFacts(const llama_model* model, enum llama_pooling_type wanted_
 
     pooling = wanted_pooling;
     if (pooling == LLAMA_POOLING_TYPE_UNSPECIFIED) {
-        const std::string in_file = metadata(model, (architecture + ".pooling_type").c_str());
+        const std::string in_file = metadata(model, architecture + ".pooling_type");
         // Files of rerankers need not name their pooling; those of embedders without one are pooled as
         // sentence-transformers does.
         pooling = has_ranking_head ? LLAMA_POOLING_TYPE_RANK

@@ -6,11 +6,21 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 struct ggml_tensor;
 
 namespace xlc {
+
+// All of the model's tensors by name.
+const std::vector<std::pair<std::string, ggml_tensor*>>& tensors_of(const llama_model* model);
+
+// A value of the file's metadata as text, such as of "general.architecture"; empty when it has none.
+std::string metadata(const llama_model* model, const std::string& key);
+
+// Whether ggml can turn its rows into float32.
+bool can_read(const ggml_tensor* tensor);
 
 // The model's tensor of this name, such as "token_embd.weight"; nullptr when it has none.
 const ggml_tensor* find_tensor(const llama_model* model, const std::string& name);

@@ -38,7 +38,7 @@ std::exception_ptr current_failure() {
 
 Retriever::Retriever(std::shared_ptr<llama_model> model, RetrieverOptions options)
     : n_threads_(options.n_threads), encoder_(std::make_unique<Encoder>(std::move(model), options)),
-      facts_(encoder_->facts()), limit_(encoder_->limit()) {}
+      facts_(encoder_->facts()), limit_(encoder_->limit()), has_own_kernels_(encoder_->has_own_kernels()) {}
 
 Retriever::~Retriever() {
     close();

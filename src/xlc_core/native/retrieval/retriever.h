@@ -38,6 +38,7 @@ public:
     const ModelFacts& facts() const { return facts_; }
     // Tokens of the longest input, special tokens included.
     size_t limit() const { return limit_; }
+    bool has_own_kernels() const { return has_own_kernels_; }
 
 private:
     std::shared_ptr<RetrievalJob> submit(std::unique_ptr<RetrievalTask> task);
@@ -48,6 +49,7 @@ private:
     std::unique_ptr<Encoder> encoder_; // the worker's
     const ModelFacts facts_;
     const size_t limit_;
+    const bool has_own_kernels_;
 
     std::mutex mutex_; // of what follows
     std::condition_variable changed_;

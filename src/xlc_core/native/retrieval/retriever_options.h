@@ -17,6 +17,8 @@ struct RetrieverOptions {
     enum llama_pooling_type pooling = LLAMA_POOLING_TYPE_UNSPECIFIED; // UNSPECIFIED: what the file says
     enum llama_flash_attn_type flash_attn = LLAMA_FLASH_ATTN_TYPE_AUTO;
     bool offload_kqv = true;
+    bool own_kernels =
+        true; // run BERT-like encoders on a CPU without llama.cpp's graph (bert/bert_encoder.h)
 };
 
 struct EmbedOptions {

@@ -1,0 +1,207 @@
+#include "retrieval/bert/bert_encoder.h"
+
+#include <ggml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace xlc {
+
+namespace {
+
+constexpr size_t unit_rows = 16;          // that a thread quantises or normalises at a time
+constexpr size_t unit_columns = 64;       // of a product that a thread computes at a time
+constexpr size_t unit_queries = 128;      // of a head that a thread attends at a time
+constexpr size_t feed_forward_rows = 256; // whose hidden layer is kept at once: it is wide
+
+size_t count_units(size_t n, size_t unit) {
+    return (n + unit - 1) / unit;
+}
+
+template<typename T> void grow(std::vector<T>& buffer, size_t n) {
+    if (buffer.size() < n) {
+        buffer = std::vector<T>(); // first, so that both need not fit
+        buffer.resize(n);
+    }
+}
+
+// matrix · x + bias, for the few rows of a ranking head.
+std::vector<float>
+project(const std::vector<float>& matrix, const std::vector<float>& bias, const std::vector<float>& x) {
+    std::vector<float> out(bias);
+    for (size_t row = 0; row < out.size(); ++row) {
+        const float* const weights = matrix.data() + row * x.size();
+        for (size_t i = 0; i < x.size(); ++i) {
+            out[row] += weights[i] * x[i];
+        }
+    }
+    return out;
+}
+
+} // namespace
+
+BertEncoder::BertEncoder(std::unique_ptr<const BertWeights> weights, int n_threads)
+    : weights_(std::move(weights)), team_(static_cast<size_t>(std::max(n_threads, 1))),
+      scratch_(team_.size()) {}
+
+bool BertEncoder::encode(const std::vector<const TokenSequence*>& texts, const Stop& stop) {
+    plan(texts);
+    stopped_ = false;
+    team_.run([&](size_t thread) { run_layers(texts, stop, thread); });
+    return !stopped_;
+}
+
+void BertEncoder::plan(const std::vector<const TokenSequence*>& texts) {
+    first_tokens_.assign(1, 0);
+    attentions_.clear();
+    size_t longest = 0;
+    for (size_t text = 0; text < texts.size(); ++text) {
+        const size_t n_tokens = texts[text]->tokens.size();
+        for (size_t head = 0; head < weights_->n_heads; ++head) {
+            for (size_t first = 0; first < n_tokens; first += unit_queries) {
+                attentions_.push_back({text, head, first, std::min(first + unit_queries, n_tokens)});
+            }
+        }
+        first_tokens_.push_back(first_tokens_.back() + n_tokens);
+        longest = std::max(longest, n_tokens);
+    }
+
+    // All layers are of one shape, so that the first tells how much room each needs.
+    const BertLayer& layer = weights_->layers.front();
+    const size_t n_tokens = first_tokens_.back();
+    const size_t n_hidden_rows = std::min(n_tokens, feed_forward_rows);
+    grow(x_, n_tokens * weights_->n_embd);
+    grow(qkv_, n_tokens * layer.qkv.n_padded_out());
+    grow(mixed_, n_tokens * weights_->n_embd);
+    grow(projected_, n_tokens * layer.attention_out.n_padded_out());
+    grow(hidden_, n_hidden_rows * layer.up.n_padded_out());
+    grow(values_, n_tokens * layer.qkv.view().n_in);
+    grow(scales_, n_tokens * layer.qkv.view().n_blocks);
+    grow(hidden_values_, n_hidden_rows * layer.down.view().n_in);
+    grow(hidden_scales_, n_hidden_rows * layer.down.view().n_blocks);
+    for (std::vector<float>& scratch : scratch_) {
+        grow(scratch, weights_->kernels->attention_scratch(longest, weights_->n_embd / weights_->n_heads));
+    }
+}
+
+// Every thread of the team runs this; team_.share() divides the work.
+void BertEncoder::run_layers(
+    const std::vector<const TokenSequence*>& texts, const Stop& stop, size_t thread) {
+    team_.share(texts.size(), [&](size_t index) { embed(*texts[index], index); });
+    for (const BertLayer& layer : weights_->layers) {
+        if (thread == 0 && stop && stop()) {
+            stopped_ = true;
+        }
+        team_.share(0, [](size_t) {}); // so that all know
+        if (stopped_) {
+            return;
+        }
+        run_attention(layer, thread);
+        run_feed_forward(layer);
+    }
+}
+
+void BertEncoder::embed(const TokenSequence& text, size_t index) {
+    const size_t n_embd = weights_->n_embd;
+    for (size_t i = 0; i < text.tokens.size(); ++i) {
+        float* const row = x_.data() + (first_tokens_[index] + i) * n_embd;
+        read_row(weights_->token_embeddings, text.tokens[i], row);
+        const float* const position = weights_->position_embeddings.data() + i * n_embd;
+        const bool typed = !weights_->type_embeddings.empty();
+        const size_t type = i >= text.sentence_b ? 1 : 0;
+        for (size_t d = 0; d < n_embd; ++d) {
+            row[d] += position[d] + (typed ? weights_->type_embeddings[type * n_embd + d] : 0.0F);
+        }
+    }
+    weights_->kernels->add_and_normalize(
+        x_.data() + first_tokens_[index] * n_embd, nullptr, 0, text.tokens.size(), n_embd,
+        weights_->embedding_norm.weight.data(), weights_->embedding_norm.bias.data(), weights_->norm_epsilon);
+}
+
+void BertEncoder::run_attention(const BertLayer& layer, size_t thread) {
+    const size_t n_embd = weights_->n_embd;
+    const size_t n_tokens = first_tokens_.back();
+    const size_t stride = layer.qkv.n_padded_out();
+    const size_t head_dim = n_embd / weights_->n_heads;
+    const QuantizedRows rows{values_.data(), scales_.data()};
+
+    quantize(x_.data(), n_embd, n_tokens, n_embd, rows);
+    multiply(layer.qkv, rows, n_tokens, Activation::none, qkv_);
+    team_.share(attentions_.size(), [&](size_t unit) {
+        const Attention& part = attentions_[unit];
+        const size_t first_token = first_tokens_[part.text];
+        weights_->kernels->attend(
+            qkv_.data() + first_token * stride + part.head * head_dim, stride, n_embd,
+            first_tokens_[part.text + 1] - first_token, part.first, part.end, head_dim,
+            mixed_.data() + first_token * n_embd + part.head * head_dim, n_embd, scratch_[thread].data());
+    });
+    quantize(mixed_.data(), n_embd, n_tokens, n_embd, rows);
+    multiply(layer.attention_out, rows, n_tokens, Activation::none, projected_);
+    add_and_normalize(
+        0, n_tokens, projected_.data(), layer.attention_out.n_padded_out(), layer.attention_norm);
+}
+
+void BertEncoder::run_feed_forward(const BertLayer& layer) {
+    const size_t n_embd = weights_->n_embd;
+    const size_t n_tokens = first_tokens_.back();
+    const QuantizedRows rows{values_.data(), scales_.data()};
+    const QuantizedRows hidden_rows{hidden_values_.data(), hidden_scales_.data()};
+    for (size_t first = 0; first < n_tokens; first += feed_forward_rows) {
+        const size_t n_rows = std::min(feed_forward_rows, n_tokens - first);
+        quantize(x_.data() + first * n_embd, n_embd, n_rows, n_embd, rows);
+        multiply(layer.up, rows, n_rows, Activation::gelu, hidden_);
+        quantize(hidden_.data(), layer.up.n_padded_out(), n_rows, weights_->n_ff, hidden_rows);
+        multiply(layer.down, hidden_rows, n_rows, Activation::none, projected_);
+        add_and_normalize(first, n_rows, projected_.data(), layer.down.n_padded_out(), layer.out_norm);
+    }
+}
+
+void BertEncoder::multiply(
+    const PackedMatrix& matrix,
+    QuantizedRows rows,
+    size_t n_rows,
+    Activation activation,
+    std::vector<float>& out) {
+    const size_t n_panels = unit_columns / weights_->kernels->panel_width;
+    team_.share(count_units(matrix.n_panels(), n_panels), [&](size_t unit) {
+        const size_t first = unit * n_panels;
+        weights_->kernels->multiply(
+            rows, n_rows, matrix.view(), first, std::min(first + n_panels, matrix.n_panels()), activation,
+            out.data(), matrix.n_padded_out());
+    });
+}
+
+void BertEncoder::quantize(const float* rows, size_t stride, size_t n_rows, size_t n, QuantizedRows out) {
+    const size_t n_padded = (n + row_padding - 1) / row_padding * row_padding;
+    const size_t n_blocks = count_units(n_padded, scale_block);
+    team_.share(count_units(n_rows, unit_rows), [&](size_t unit) {
+        const size_t first = unit * unit_rows;
+        weights_->kernels->quantize(
+            rows + first * stride, stride, std::min(unit_rows, n_rows - first), n, n_padded,
+            {out.values + first * n_padded, out.scales + first * n_blocks});
+    });
+}
+
+void BertEncoder::add_and_normalize(
+    size_t first_row, size_t n_rows, const float* added, size_t stride, const LayerNorm& norm) {
+    const size_t n_embd = weights_->n_embd;
+    team_.share(count_units(n_rows, unit_rows), [&](size_t unit) {
+        const size_t first = unit * unit_rows;
+        weights_->kernels->add_and_normalize(
+            x_.data() + (first_row + first) * n_embd, added + first * stride, stride,
+            std::min(unit_rows, n_rows - first), n_embd, norm.weight.data(), norm.bias.data(),
+            weights_->norm_epsilon);
+    });
+}
+
+std::vector<float> BertEncoder::labels(size_t index) const {
+    std::vector<float> x(rows(index), rows(index) + weights_->n_embd);
+    if (!weights_->pooler.empty()) {
+        x = project(weights_->pooler, weights_->pooler_bias, x);
+        std::transform(x.begin(), x.end(), x.begin(), [](float value) { return std::tanh(value); });
+    }
+    return weights_->output.empty() ? x : project(weights_->output, weights_->output_bias, x);
+}
+
+} // namespace xlc

@@ -1,0 +1,69 @@
+// A forward pass of a BERT-like encoder on the processor, without llama.cpp's graph.
+#pragma once
+
+#include "retrieval/bert/bert_weights.h"
+#include "retrieval/bert/thread_team.h"
+#include "retrieval/tokenizing.h"
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+namespace xlc {
+
+// What llama.cpp costs an encoder on a CPU, and this does not: attention over all texts of a micro-batch with
+// all but each text's own masked away, a row of the vocabulary's size cleared for each token, an approximate
+// GELU from a table, and matrix products in float32 (docs/benchmarks.md has figures). For one caller at a
+// time.
+class BertEncoder {
+public:
+    BertEncoder(std::unique_ptr<const BertWeights> weights, int n_threads);
+
+    // Returns true to give up.
+    using Stop = std::function<bool()>;
+
+    // Run texts through the layers. False when `stop` said so; then there are no rows.
+    bool encode(const std::vector<const TokenSequence*>& texts, const Stop& stop);
+
+    // After encode(): text number `index`'s first row of n_embd numbers, one for each token.
+    const float* rows(size_t index) const { return x_.data() + first_tokens_[index] * weights_->n_embd; }
+    // The ranking head's labels for it.
+    std::vector<float> labels(size_t index) const;
+
+private:
+    struct Attention { // one head's queries [first, end) of a text
+        size_t text, head, first, end;
+    };
+
+    void plan(const std::vector<const TokenSequence*>& texts);
+    void run_layers(const std::vector<const TokenSequence*>& texts, const Stop& stop, size_t thread);
+    void embed(const TokenSequence& text, size_t index);
+    void run_attention(const BertLayer& layer, size_t thread);
+    void run_feed_forward(const BertLayer& layer);
+    void multiply(
+        const PackedMatrix& matrix,
+        QuantizedRows rows,
+        size_t n_rows,
+        Activation activation,
+        std::vector<float>& out);
+    void quantize(const float* rows, size_t stride, size_t n_rows, size_t n, QuantizedRows out);
+    void add_and_normalize(
+        size_t first_row, size_t n_rows, const float* added, size_t stride, const LayerNorm& norm);
+
+    std::unique_ptr<const BertWeights> weights_;
+    ThreadTeam team_;
+    std::atomic<bool> stopped_{false};
+
+    // Of the texts that go through now; each grows to the largest so far.
+    std::vector<size_t> first_tokens_; // of each text, and the number of tokens
+    std::vector<Attention> attentions_;
+    std::vector<float> x_;                       // [token][n_embd], the layers' input and output
+    std::vector<float> qkv_, mixed_, projected_; // [token][padded columns]
+    std::vector<float> hidden_;                  // [row of a feed-forward block][padded n_ff]
+    std::vector<int16_t> values_, hidden_values_;
+    std::vector<float> scales_, hidden_scales_;
+    std::vector<std::vector<float>> scratch_; // of each thread
+};
+
+} // namespace xlc
