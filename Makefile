@@ -9,13 +9,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/requirements.txt
 
-.PHONY: demo test soak check format stubs clean
+.PHONY: demo test test-convert soak check format stubs clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# The tests that need torch, which the others do without.
+test-convert: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[test,convert]'
+	$(BIN)/python -m pytest tests/catalog/test_model_converter.py
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak --timeout 3600

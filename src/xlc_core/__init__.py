@@ -30,6 +30,7 @@ from xlc_core.errors import (
 )
 from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, TextDelta, ToolCallDelta
 from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall
+from xlc_core.model_converter import convert_model
 from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
 from xlc_core.partial_json import apartial_objects, partial_objects
 from xlc_core.quantization import quantize_model
@@ -111,6 +112,7 @@ __all__ = [
     "XllamaError",
     "acquire_engine",
     "apartial_objects",
+    "convert_model",
     "hamming_distances",
     "partial_objects",
     "quantize_embeddings",

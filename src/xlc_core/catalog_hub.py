@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from xlc_core.errors import ModelNotFoundError
 
-__all__ = ["HubModel", "cached_path", "fetch", "pick_files"]
+__all__ = ["HubModel", "cached_path", "fetch", "fetch_repository", "pick_files"]
 
 _log = logging.getLogger("xllama")
 
@@ -102,6 +102,27 @@ def fetch(model: HubModel, *, progress: bool) -> Path:
             return path
         raise ModelNotFoundError(_explain(model, error, endpoint)) from error
     return Path(paths[0])
+
+
+def fetch_repository(model: HubModel, patterns: list[str]) -> Path:
+    """Return the folder with those files of a repository that fit a pattern, downloading what the cache lacks.
+
+    Without a network, and with HF_HUB_OFFLINE=1, the cache alone is used.
+
+    Raises:
+        ModelNotFoundError: there is no such repository, it may not be read, or the hub cannot be reached.
+    """
+    from huggingface_hub import snapshot_download
+
+    endpoint = _endpoint()
+    try:
+        return Path(
+            snapshot_download(
+                model.repo, endpoint=endpoint, allow_patterns=patterns, local_files_only=_is_offline(), max_workers=4
+            )
+        )
+    except Exception as error:  # whose class depends on the HTTP library of huggingface_hub's major
+        raise ModelNotFoundError(_explain(model, error, endpoint)) from error
 
 
 def pick_files(model: HubModel, names: list[str]) -> list[str]:

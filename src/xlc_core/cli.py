@@ -117,6 +117,37 @@ def quantize(
     typer.echo(f"{made} ({_readable(made.stat().st_size)})")
 
 
+@models_app.command()
+def convert(
+    source: Annotated[
+        str, typer.Argument(help="A folder that transformers loads, or hf:owner/repo; or a LoRA adapter's folder.")
+    ],
+    target: Annotated[Path, typer.Argument(help="The GGUF file to write.", dir_okay=False)],
+    weights: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="Type of the weights: f32, f16, bf16, q8_0, Q4_K_M…")
+    ] = "auto",
+    projector: Annotated[
+        bool, typer.Option("--projector", help="Write the part for images and sound (mmproj) instead.")
+    ] = False,
+    base: Annotated[str | None, typer.Option(help="For a LoRA adapter: the folder of its model.")] = None,
+    pre_tokenizer: Annotated[
+        str | None,
+        typer.Option(help="llama.cpp's name of how the tokenizer cuts text, where it is not recognised."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a GGUF file from a model as it is published; needs the extra `convert`."""
+    from xlc_core.model_converter import convert_model  # loads llama.cpp, which the other commands do without
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(f"converting to {weights}", total=1.0)
+        made = convert_model(
+            source, target, weights, projector=projector, base=base, pre_tokenizer=pre_tokenizer, overwrite=overwrite,
+            progress=lambda done: bars.update(bar, completed=done),
+        )  # fmt: skip
+    typer.echo(f"{made} ({_readable(made.stat().st_size)})")
+
+
 def _readable(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 

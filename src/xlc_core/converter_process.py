@@ -1,0 +1,173 @@
+"""The program that runs llama.cpp's converter in a process of its own, with what it lacks added.
+
+Run by model_converter with the converter's folder and then the converter's own arguments. It imports nothing of
+xlc_core: torch and transformers stay out of the process that asked. On stdout it writes one JSON object a line:
+``{"progress": 0.4}``, and at the end ``{"error": kind, "message": text}`` when it failed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import runpy
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+_POOLER = {
+    "pooler.dense.weight": "classifier.dense.weight",
+    "pooler.dense.bias": "classifier.dense.bias",
+}
+_HEAD = {
+    "classifier.weight": "classifier.out_proj.weight",
+    "classifier.bias": "classifier.out_proj.bias",
+}
+_WRONG_HEADS = {
+    "DistilBertForSequenceClassification": "its head has a ReLU where llama.cpp computes a tanh",
+}
+
+
+def _say(**line: Any) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+class _RefusalError(Exception):
+    """What the converter cannot do, in words for the user."""
+
+
+class _Progress:
+    """Stands in for tqdm's bar where the converter writes tensors: total and update() count bytes."""
+
+    def __init__(self, iterable: Iterable[Any] | None = None, total: float | None = None, **_: Any) -> None:
+        self._iterable = iterable
+        self._total = total
+        self._done = 0.0
+        self._said = -1
+
+    def __iter__(self) -> Any:
+        return iter(self._iterable or ())
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def update(self, n: float = 1) -> None:
+        self._done += n
+        percent = int(100 * self._done / self._total) if self._total else 0
+        if percent > self._said:
+            self._said = percent
+            _say(progress=min(percent, 100) / 100)
+
+    def set_description(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def reset(self, total: float | None = None) -> None:
+        self._total = total
+
+    def close(self) -> None:
+        pass
+
+
+def _keep_bert_pooler() -> None:
+    """Give BERT cross-encoders their pooler: the converter drops it, though llama.cpp computes it as ``cls``."""
+    bert = importlib.import_module("conversion.bert")
+
+    class CrossEncoder(bert.BertModel):  # type: ignore[name-defined, misc] # known at run time only
+        model_arch = bert.BertModel.model_arch
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            # The names that transformers makes up count too: without labels llama.cpp expects a single output.
+            self.cls_out_labels: Any = self.hparams.get("id2label")
+
+        @classmethod
+        def filter_tensors(cls, item: tuple[str, Callable[[], Any]]) -> tuple[str, Callable[[], Any]] | None:
+            name, read = item
+            if kept := _POOLER.get(name.removeprefix("bert.")):
+                return kept, read
+            filtered: tuple[str, Callable[[], Any]] | None = super().filter_tensors(item)
+            return filtered
+
+        def modify_tensors(self, data_torch: Any, name: str, bid: int | None) -> Iterable[tuple[str, Any]]:
+            yield from super().modify_tensors(data_torch, _HEAD.get(name, name), bid)
+
+    base = importlib.import_module("conversion.base")
+    classes = base.ModelBase._model_classes[base.ModelType.TEXT]
+    classes["BertForSequenceClassification"] = CrossEncoder
+
+
+def _name_pre_tokenizer(name: str) -> None:
+    base = importlib.import_module("conversion.base")
+    base.TextModel.get_vocab_base_pre = lambda self, tokenizer: name
+
+
+def _check_architecture(folder: Path, *, projector: bool) -> None:
+    conversion = importlib.import_module("conversion")
+    hparams = conversion.ModelBase.load_hparams(folder, False)
+    kind = conversion.ModelType.MMPROJ if projector else conversion.ModelType.TEXT
+    architecture = conversion.get_model_architecture(hparams, kind)
+    if reason := _WRONG_HEADS.get(architecture):
+        raise _RefusalError(
+            f"{architecture} would give wrong scores: {reason}; take a reranker of another architecture"
+        )
+    try:
+        conversion.get_model_class(architecture, mmproj=projector)
+    except NotImplementedError:
+        what = "a projector for images or sound of" if projector else "models of"
+        raise _RefusalError(f"llama.cpp's converter knows no {what} the architecture {architecture}") from None
+    if architecture == "BertForSequenceClassification":
+        _keep_bert_pooler()
+
+
+def _replace_bars() -> None:
+    import tqdm  # the converter's own dependency
+
+    tqdm.tqdm = _Progress  # type: ignore[assignment, misc]
+
+
+def main(converter: Path, script: str, pre_tokenizer: str, arguments: list[str]) -> None:
+    """Run one of the converter's scripts."""
+    sys.path[:0] = [str(converter), str(converter / "gguf-py")]
+    _replace_bars()
+    if pre_tokenizer:
+        _name_pre_tokenizer(pre_tokenizer)
+    if script == "convert_hf_to_gguf.py":
+        _check_architecture(Path(arguments[0]), projector="--mmproj" in arguments)
+    sys.argv = [script, *arguments]
+    # Standard output is for the lines above.
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    runpy.run_path(str(converter / script), run_name="__main__")
+
+
+def _explain(error: BaseException) -> tuple[str, str]:
+    text = str(error) or type(error).__name__
+    if isinstance(error, _RefusalError):
+        return "unsupported", text
+    if isinstance(error, NotImplementedError):
+        if "BPE pre-tokenizer was not recognized" in text:
+            return "pre_tokenizer", text
+        return "unsupported", text
+    if isinstance(error, ImportError):
+        return "import", text
+    return "failed", f"{type(error).__name__}: {text}"
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            _say(error="failed", message="")
+        raise
+    except BaseException as error:
+        logging.getLogger("converter").exception("conversion failed")
+        kind, message = _explain(error)
+        _say(error=kind, message=message)
+        sys.exit(1)

@@ -1,0 +1,169 @@
+"""Converting published models: what is refused without running anything, and the real converter where torch is there.
+
+`make test-convert` installs torch and runs this file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import xlc_core as xlc
+from xlc_core import cli, model_converter
+from xlc_core.model_converter import CONVERSION_TYPES, convert_model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "checkpoint"
+    made.mkdir()
+    (made / "config.json").write_text('{"architectures": ["BertModel"], "model_type": "bert"}')
+    return made
+
+
+def test_a_missing_package_is_named_with_the_extra(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(xlc.UnsupportedFeatureError, match=r"torch.*pip install 'xllama\[convert\]'"):
+        convert_model(folder, tmp_path / "m.gguf")
+    assert not (tmp_path / "m.gguf").exists()
+
+
+def test_the_converter_came_along() -> None:
+    found = model_converter._converter_folder()
+    for name in ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "conversion/bert.py", "gguf-py/gguf/__init__.py"):
+        assert (found / name).is_file()
+
+
+def test_what_cannot_be_converted_is_refused(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "m.gguf"
+    with pytest.raises(xlc.InvalidRequestError, match=r"'q9'.*f16.*Q4_K_M"):
+        convert_model(folder, target, "q9")
+    with pytest.raises(xlc.ModelNotFoundError, match="no folder"):
+        convert_model(tmp_path / "none", target)
+    with pytest.raises(xlc.ModelNotFoundError, match="no folder"):
+        convert_model(folder, tmp_path / "none" / "m.gguf")
+    with pytest.raises(xlc.InvalidRequestError, match="is a folder"):
+        convert_model(folder, tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(xlc.ModelNotFoundError, match=r"config\.json"):
+        convert_model(tmp_path / "empty", target)
+    (tmp_path / "is.gguf").write_bytes(b"GGUF")
+    with pytest.raises(xlc.InvalidRequestError, match="quantize"):
+        convert_model(tmp_path / "is.gguf", target)
+    with pytest.raises(xlc.InvalidRequestError, match="overwrite"):
+        convert_model(folder, tmp_path / "is.gguf")
+    with pytest.raises(xlc.InvalidRequestError, match="no adapter_config"):
+        convert_model(folder, target, base=folder)
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(xlc.InvalidRequestError, match="--base"):
+        convert_model(folder, target)
+    with pytest.raises(xlc.InvalidRequestError, match="adapter"):
+        convert_model(folder, target, "Q4_K_M", base=folder)
+    assert not target.exists()
+
+
+def test_the_types_are_the_converters_and_the_quantisers() -> None:
+    assert {"auto", "f32", "bf16", "q8_0", "Q4_K_M"} <= set(CONVERSION_TYPES)
+    assert len({name.lower() for name in CONVERSION_TYPES}) == len(CONVERSION_TYPES)
+
+
+def test_errors_reach_the_command_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.app, ["models", "convert", str(tmp_path / "none"), str(tmp_path / "m.gguf")])
+    assert done.exit_code == 1
+    assert "no folder" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT cross-encoder as transformers writes it."""
+    torch = pytest.importorskip("torch", reason="`make test-convert` runs these")
+    transformers = pytest.importorskip("transformers", reason="`make test-convert` runs these")
+    folder = tmp_path_factory.mktemp("checkpoint")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "aeiou")]
+    tokenizer = transformers.BertTokenizer({word: i for i, word in enumerate(words)})
+    tokenizer.add_special_tokens({"additional_special_tokens": words[:5]})  # as published tokenizers list them
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64, num_labels=1, initializer_range=0.3,
+    )  # fmt: skip
+    transformers.BertForSequenceClassification(config).eval().save_pretrained(folder)
+    return folder
+
+
+def transformers_score(folder: Path, query: str, document: str) -> float:
+    torch: Any = importlib.import_module("torch")
+    transformers: Any = importlib.import_module("transformers")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with torch.inference_mode():
+        return float(model(**tokenizer(query, document, return_tensors="pt")).logits[0, 0])
+
+
+def test_a_cross_encoder_scores_as_in_transformers(checkpoint: Path, tmp_path: Path) -> None:
+    seen: list[float] = []
+    made = convert_model(checkpoint, tmp_path / "m.gguf", "f32", pre_tokenizer="jina-v2-en", progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
+    with xlc.Engine(made, n_threads=1) as engine:
+        score = engine.rerank("a b", ["c d e"])[0].score
+    assert score == pytest.approx(transformers_score(checkpoint, "a b", "c d e"), abs=1e-3)
+
+
+def test_what_the_converter_cannot_write_is_quantised(checkpoint: Path, tmp_path: Path) -> None:
+    seen: list[float] = []
+    made = convert_model(checkpoint, tmp_path / "m.gguf", "q4_0", pre_tokenizer="jina-v2-en", progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    plain = convert_model(checkpoint, tmp_path / "p.gguf", "f32", pre_tokenizer="jina-v2-en")
+    assert made.stat().st_size < 0.6 * plain.stat().st_size
+
+
+def test_the_tokenizer_must_be_known_or_named(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(xlc.UnsupportedFeatureError, match="pre_tokenizer"):
+        convert_model(checkpoint, tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize("name", ["WhisperForConditionalGeneration", "DistilBertForSequenceClassification"])
+def test_an_architecture_that_it_does_not_know_is_named(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in checkpoint.iterdir():
+        (other / file.name).write_bytes(file.read_bytes())
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "architectures": [name]}))
+    with pytest.raises(xlc.UnsupportedFeatureError, match=name):
+        convert_model(other, tmp_path / "m.gguf")
+    with pytest.raises(xlc.UnsupportedFeatureError, match="projector"):
+        convert_model(checkpoint, tmp_path / "m.gguf", projector=True)
+
+
+def test_a_checkpoint_without_its_weights_says_what_is_missing(checkpoint: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in checkpoint.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(xlc.ModelLoadError, match=r"converter failed: \w+"):
+        convert_model(broken, tmp_path / "m.gguf", pre_tokenizer="jina-v2-en")
+    assert not (tmp_path / "m.gguf").exists()
+
+
+def test_the_caller_may_give_up(checkpoint: Path, tmp_path: Path) -> None:
+    def stop(done: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert_model(checkpoint, tmp_path / "m.gguf", pre_tokenizer="jina-v2-en", progress=stop)
+    assert list(tmp_path.iterdir()) == []
