@@ -1,0 +1,62 @@
+"""Embedders and rerankers of every architecture agree with transformers in float32 (tests/models/)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xlc_core as xlc
+
+MODELS = Path(__file__).parent.parent / "models"
+MIN_COSINE = 0.9999
+MAX_DIFFERENCE = 1e-3
+
+# What a file says of its pooling, and other poolings that its reference has.
+EMBEDDERS = {
+    "bert-embedder": ("mean", "cls"),
+    "xlm-roberta-embedder": ("cls", "mean"),
+}
+RERANKERS = ["bert-reranker", "xlm-roberta-reranker"]
+
+
+def open_tiny(name: str, **options: object) -> xlc.Engine:
+    return xlc.Engine(MODELS / f"{name}.gguf", n_threads=1, **options)  # type: ignore[arg-type]
+
+
+def off(texts: list[str], vectors: np.ndarray, expected: np.ndarray) -> dict[str, float]:
+    cosines = np.einsum("ij,ij->i", vectors, expected)
+    return {text: float(cosine) for text, cosine in zip(texts, cosines, strict=True) if cosine < MIN_COSINE}
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_vectors_agree(name: str) -> None:
+    own, *others = EMBEDDERS[name]
+    with np.load(MODELS / f"{name}.npz", allow_pickle=False) as reference:
+        texts = [str(text) for text in reference["texts"]]
+        expected = {pooling: reference[pooling] for pooling in (own, *others)}
+    # Texts lie apart, so that a wrong vector is told from a right one.
+    assert np.triu(expected[own] @ expected[own].T, 1).max() < 0.98
+    with open_tiny(name) as engine:
+        assert engine.info.pooling == own
+        assert off(texts, engine.embed(texts), expected[own]) == {}
+        one_by_one = np.concatenate([engine.embed([text]) for text in texts])
+        assert off(texts, one_by_one, expected[own]) == {}
+    for pooling in others:
+        with open_tiny(name, pooling=pooling) as engine:
+            assert off(texts, engine.embed(texts), expected[pooling]) == {}
+
+
+@pytest.mark.parametrize("name", RERANKERS)
+def test_scores_agree(name: str) -> None:
+    expected: dict[str, dict[str, float]] = {}
+    with np.load(MODELS / f"{name}.npz", allow_pickle=False) as reference:
+        for query, document, score in zip(*(reference[k] for k in ("queries", "documents", "scores")), strict=True):
+            expected.setdefault(str(query), {})[str(document)] = float(score)
+        assert np.ptp(reference["scores"]) > 250 * MAX_DIFFERENCE
+    with open_tiny(name) as engine:
+        for query, by_document in expected.items():
+            documents = list(by_document)
+            scores = {documents[score.index]: score.score for score in engine.rerank(query, documents)}
+            assert scores == pytest.approx(by_document, abs=MAX_DIFFERENCE)

@@ -1,0 +1,219 @@
+"""What the scripts that make the tiny models share: tokenizers of our own, weights that matter, and conversion."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sentencepiece
+import tokenizers
+import torch
+import transformers
+from tokenizers import decoders, normalizers, pre_tokenizers, processors, trainers
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+SCRIPTS = [
+    "Grüße aus München, schöne Straße und süße Äpfel", "L'élève déçu naïf à Noël", "El niño comió piñas",
+    "Привет, как дела? Это маленькая модель.", "Καλημέρα κόσμε", "你好，世界。東京は日本の首都です。",
+    "“quoted” — and … dashed – text", "½ of 10 € is 5 €, ≈ 5.40 $", "emoji 🎉 🚀", "The answer is yes or no.",
+]  # fmt: skip
+
+TEXTS = [
+    "A context window bounds how much text a language model can attend to.",
+    "Retrieval finds the few passages that matter and leaves the rest on their shelf.",
+    "the cache", "?", "don't can't won't", "UPPER lower MiXeD", "snake_case and kebab-case, 3.14 and 1,000",
+    "Grüße aus München, schöne Straße", "L'élève déçu à Noël", "Привет, как дела?", "Καλημέρα κόσμε",
+    "你好，世界", "“quoted” — and … dashed – text", "½ of 10 € is 5 €", "emoji 🎉 here",
+    " ".join(["Slots are batched; each request has its own cache, and a cancelled one frees its slot."] * 4),
+]  # fmt: skip
+
+QUERY_DOCUMENTS = {
+    "What frees a slot?": [
+        "A cancelled request frees its slot within one decode step.",
+        "Retrieval finds the few passages that matter.",
+        "yes", "?", "Grüße aus München, schöne Straße", "你好，世界",
+        " ".join(["Slots are batched; each request has its own cache."] * 8),
+    ],
+    "Wie heißt die Straße in München?": ["Die Straße heißt schön.", "The cache is full.", "Привет, как дела?"],
+    "cache": ["cache", "The key-value cache holds what the model has read.", "½ of 10 € is 5 €"],
+}  # fmt: skip
+
+
+def corpus() -> list[str]:
+    """Return lines of text: the example corpus, and other scripts often enough to be in a vocabulary."""
+    files = sorted((ROOT / "examples" / "corpus").glob("*.md"))
+    lines = [line for file in files for line in file.read_text("utf-8").splitlines() if line.strip()]
+    return lines + SCRIPTS * 40
+
+
+def randomize(model: Any, *, seed: int, scale: float = 1.0) -> None:
+    """Give every parameter values that change the result: the usual initialisation is nearly the identity."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() < 2:
+                is_norm = "norm" in name.lower() and name.endswith("weight")
+                parameter.copy_(0.1 * noise + (parameter if is_norm else 0))
+            elif "embed" in name:
+                is_word = parameter.shape[0] == model.config.vocab_size
+                parameter.copy_((1.0 if is_word else 0.2) * noise)
+            else:
+                fan_in = int(np.prod(parameter.shape[1:]))
+                parameter.copy_(scale * noise / fan_in**0.5)
+    model.eval()
+
+
+def word_piece(folder: Path, *, vocab_size: int = 400, name: str = "BertTokenizer") -> Any:
+    """Train an uncased WordPiece tokenizer like BERT's."""
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=specials, show_progress=False, limit_alphabet=150
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]", model_max_length=256, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )  # fmt: skip
+    fast.save_pretrained(folder)
+    _set_class(folder, name)
+    return fast
+
+
+def unigram(folder: Path, *, vocab_size: int = 400) -> Any:
+    """Train a SentencePiece unigram model and number its pieces as XLM-RoBERTa does."""
+    with tempfile.TemporaryDirectory() as work:
+        # A normaliser of a few rules: full-width letters and a ligature become plain ones. The usual NFKC has 300 KB.
+        rules = Path(work) / "rules.tsv"
+        pairs = [(0xFF21 + i, 0x41 + i) for i in range(26)] + [(0xFF41 + i, 0x61 + i) for i in range(26)]
+        rules.write_text(
+            "".join(f"{a:X}\t{b:X}\n" for a, b in pairs) + "FB01\t66 69\n3000\t20\nA0\t20\n9\t20\n", "utf-8"
+        )
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(corpus()), model_prefix=f"{work}/m", vocab_size=vocab_size, model_type="unigram",
+            normalization_rule_tsv=str(rules), character_coverage=0.9999, num_threads=1, minloglevel=2,
+            hard_vocab_limit=False,
+        )  # fmt: skip
+        model = Path(f"{work}/m.model").read_bytes()
+    (folder / "sentencepiece.bpe.model").write_bytes(model)
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model)
+    pieces = [(processor.IdToPiece(i), processor.GetScore(i)) for i in range(3, processor.vocab_size())]
+    vocab = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *pieces, ("<mask>", 0.0)]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram(vocab, unk_id=3))
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap),
+            normalizers.Replace(tokenizers.Regex(" {2,}"), " "),
+        ]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
+        cls_token="<s>", sep_token="</s>", mask_token="<mask>", model_max_length=256,
+    )  # fmt: skip
+    fast.save_pretrained(folder)
+    return fast
+
+
+QWEN2_CUTS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def byte_bpe(
+    folder: Path,
+    *,
+    vocab_size: int = 400,
+    cuts: str | None = QWEN2_CUTS,
+    specials: tuple[str, ...] = ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+    words: tuple[str, ...] = (),
+    post: Any = None,
+    **named: Any,
+) -> Any:
+    """Train a BPE over bytes; without ``cuts`` it cuts text as GPT-2 does. ``words`` become tokens for sure."""
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=cuts is None)
+    tokenizer.pre_tokenizer = (
+        by_bytes
+        if cuts is None
+        else pre_tokenizers.Sequence([pre_tokenizers.Split(tokenizers.Regex(cuts), "isolated"), by_bytes])
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(specials), show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    tokenizer.train_from_iterator([*corpus(), *(" ".join(words) for _ in range(3000))], trainer)
+    if post is not None:
+        tokenizer.post_processor = post(tokenizer)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named)
+    fast.save_pretrained(folder)
+    return fast
+
+
+def _set_class(folder: Path, name: str) -> None:
+    """Write the tokenizer's class as published models have it; the converter looks at some of them."""
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "tokenizer_class": name}), "utf-8")
+
+
+def sentence_transformer(folder: Path, *, pooling: str, prompts: dict[str, str] | None = None) -> None:
+    """Write the files that make a transformers checkpoint one of sentence-transformers'."""
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules), "utf-8")
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    modes = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "last": "pooling_mode_lasttoken"}
+    written = {
+        "word_embedding_dimension": config["hidden_size"],
+        **{key: key == modes[pooling] for key in modes.values()},
+    }
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(written), "utf-8")
+
+
+def convert(folder: Path, name: str, *, weights: str = "f32", **options: Any) -> Path:
+    """Convert a checkpoint to ``tests/models/name``, which must not exist: a committed file is never rewritten."""
+    from xlc_core import convert_model
+
+    made = convert_model(folder, HERE / name, weights, **options)
+    print(f"{name}: {made.stat().st_size / 1000:.0f} kB")
+    return made
+
+
+def write_reference(name: str, **arrays: Any) -> None:
+    """Write what the tests compare with."""
+    np.savez_compressed(HERE / name, **{key: np.asarray(value) for key, value in arrays.items()})
+
+
+def run(makers: dict[str, Callable[[Path], None]]) -> None:
+    """Make the models that are named on the command line, or those that are not there yet."""
+    wanted = sys.argv[1:] or [name for name in makers if not (HERE / f"{name}.gguf").exists()]
+    for name in wanted:
+        with tempfile.TemporaryDirectory(prefix=f"{name}-") as work:
+            makers[name](Path(work))
