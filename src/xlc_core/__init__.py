@@ -44,6 +44,7 @@ from xlc_core.results import (
     TokenLogprob,
     Usage,
 )
+from xlc_core.sessions import SessionInfo
 from xlc_core.shared_engines import EngineLease, acquire_engine
 from xlc_core.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
 from xlc_core.streams import AsyncEventStream, EventStream
@@ -99,6 +100,7 @@ __all__ = [
     "RequestTimeoutError",
     "RerankScore",
     "SamplingOptions",
+    "SessionInfo",
     "Speculation",
     "TextDelta",
     "TextPart",

@@ -5,6 +5,10 @@ llama.cpp in this process: requests in, events and float32 arrays out. Private; 
 
 from collections.abc import Callable, Mapping, Sequence
 import enum
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
 
 
 def set_log_sink(deliver: Callable[..., object]) -> None:
@@ -783,6 +787,21 @@ def schema_to_gbnf(schema: str) -> str:
     For benchmarks: the GBNF that llama.cpp makes of a JSON schema's text. Raises ConstraintError.
     """
 
+class SlotState:
+    """A conversation as a slot holds it."""
+
+    def __init__(self, n_tokens: int, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
+
+    @property
+    def n_tokens(self) -> int: ...
+
+    @property
+    def bytes(self) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,), writable=False)]:
+        """What the slot's tokens are and what the model has computed of them."""
+
+def llama_cpp_version() -> str:
+    """Which llama.cpp this is, and how it writes the state of a slot."""
+
 class AdapterFile:
     def __init__(self, path: str, scale: float) -> None: ...
 
@@ -1010,6 +1029,17 @@ class Engine:
         """
         Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C gives up.
         """
+
+    def session_settings(self) -> dict[str, str]:
+        """What must be the same where a session is saved and where it is loaded."""
+
+    def save_session(self, request: GenerationRequest | None) -> SlotState | None:
+        """
+        The conversation that begins with the request's prompt, or the one answered last; None when no idle slot has it.
+        """
+
+    def load_session(self, state: SlotState) -> None:
+        """Give the state to a slot; waits for an idle one."""
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Queue a request and return it; its events come later."""

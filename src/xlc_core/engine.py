@@ -28,6 +28,7 @@ from xlc_core.options import (
 )
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
 from xlc_core.retrieval import RetrievalMethods
+from xlc_core.sessions import SessionMethods
 from xlc_core.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.submitting import is_long, off_loop
 from xlc_core.waiting import Deadline
@@ -44,7 +45,7 @@ def _close_all() -> None:
         engine.close()
 
 
-class Engine(InfillMethods, RetrievalMethods):
+class Engine(InfillMethods, RetrievalMethods, SessionMethods):
     """A model loaded by llama.cpp.
 
     Every method may be called from any thread and any event loop, also at the same time: requests are generated

@@ -135,6 +135,22 @@ class EngineUser(BaseModel):
             self._get_engine()
         return self
 
+    def get_engine(self) -> Engine:
+        """Return the engine behind this adapter, for what the framework has no name for: sessions, memory, counters.
+
+        Loads the model if it is not loaded yet. The engine is shared: leave closing it to ``close``.
+
+        Raises:
+            Those of load.
+        """
+        with self._framework_errors():
+            return self._get_engine()
+
+    async def aget_engine(self) -> Engine:
+        """Return the engine behind this adapter without blocking the event loop; as get_engine."""
+        with self._framework_errors():
+            return await self._aget_engine()
+
     def close(self) -> None:
         """Give the model back; it is unloaded when nobody else in the process uses it."""
         self._leases.release()

@@ -3,9 +3,12 @@
 #include "constraints/checker.h"
 #include "engine.h"
 #include "errors.h"
+#include "generation/session.h"
+#include "overrides/slots.h"
 
 #include "llama.h"
 
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -82,6 +85,37 @@ private:
     std::unique_ptr<Engine> engine_;
 };
 
+// Called while a thread waits without the GIL.
+void check_signals() {
+    nb::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) {
+        throw nb::python_error();
+    }
+}
+
+void bind_sessions(nb::class_<EngineHandle>& cls) {
+    using release_gil = nb::call_guard<nb::gil_scoped_release>;
+    cls.def(
+           "session_settings", [](EngineHandle& self) { return session_settings(*self->generator()); },
+           release_gil(), "What must be the same where a session is saved and where it is loaded.")
+        .def(
+            "save_session",
+            [](EngineHandle& self, const std::optional<GenerationRequest>& request) {
+                auto state = std::const_pointer_cast<SlotState>(
+                    save_session(*self->generator(), request, check_signals));
+                return state ? std::make_optional(std::move(state)) : std::nullopt;
+            },
+            nb::arg("request").none(), release_gil(),
+            "The conversation that begins with the request's prompt, or the one answered last; None when no "
+            "idle slot has it.")
+        .def(
+            "load_session",
+            [](EngineHandle& self, const std::shared_ptr<SlotState>& state) {
+                load_session(*self->generator(), state, check_signals);
+            },
+            nb::arg("state"), release_gil(), "Give the state to a slot; waits for an idle one.");
+}
+
 void bind_params(nb::module_& m) {
     nb::class_<AdapterFile>(m, "AdapterFile")
         .def(nb::init<std::string, float>(), nb::arg("path"), nb::arg("scale"));
@@ -137,12 +171,13 @@ void bind_params(nb::module_& m) {
 void bind_engine(nb::module_& m) {
     bind_params(m);
     using release_gil = nb::call_guard<nb::gil_scoped_release>;
-    nb::class_<EngineHandle>(
-        m, "Engine", "One model and its workers. Every method may be called from any thread.")
-        .def(
-            nb::init<const EngineParams&, const std::optional<nb::callable>&>(), nb::arg("params"),
-            nb::arg("progress").none() = nb::none(),
-            "Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C gives up.")
+    nb::class_<EngineHandle> cls(
+        m, "Engine", "One model and its workers. Every method may be called from any thread.");
+    bind_sessions(cls);
+    cls.def(
+           nb::init<const EngineParams&, const std::optional<nb::callable>&>(), nb::arg("params"),
+           nb::arg("progress").none() = nb::none(),
+           "Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C gives up.")
         .def(
             "submit",
             [](EngineHandle& self, const GenerationRequest& request) {

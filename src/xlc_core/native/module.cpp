@@ -10,6 +10,7 @@ NB_MODULE(_native, m) {
     xlc::bind_generation(m);
     xlc::bind_retrieval(m);
     xlc::bind_constraints(m);
+    xlc::bind_session(m);
     xlc::bind_engine(m);
     xlc::bind_quantize(m);
 }

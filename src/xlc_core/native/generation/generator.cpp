@@ -9,11 +9,14 @@
 #include "generation/tool_template.h"
 #include "logging.h"
 #include "overrides/drafting.h"
+#include "overrides/slots.h"
 
 #include "server-context.h"
 #include "speculative.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <limits>
 #include <thread>
 
@@ -92,6 +95,7 @@ struct Generator::Impl {
     std::optional<server_context_meta> meta;
     common_chat_templates_ptr tool_templates; // when the model's own knows no tools
     std::shared_ptr<Dispatcher> dispatcher;
+    std::unique_ptr<LoopJobs> jobs;
     std::thread loop;
     bool closed = false;
     std::mutex close_mutex;
@@ -139,6 +143,12 @@ void Generator::Impl::load(const Progress& progress) {
         throw_load_error(params, reason.empty() ? capture.summary() : reason);
     }
     check_speculation(base.speculative);
+    if (params.context_shift && !base.ctx_shift) {
+        throw Error(
+            ErrorKind::unsupported_feature, "'" + params.model_name +
+                                                "' cannot shift its context, as its tokens cannot be moved "
+                                                "there; leave on_overflow at \"error\"");
+    }
     meta.emplace(context.get_meta());
     load_tool_templates();
 }
@@ -164,6 +174,7 @@ void Generator::Impl::load_tool_templates() {
 void Generator::Impl::start_loop() {
     server_response_reader reader = context.get_response_reader();
     dispatcher = std::make_shared<Dispatcher>(reader.queue_tasks, reader.queue_results, base.n_parallel);
+    jobs = std::make_unique<LoopJobs>(context);
     loop = std::thread([this] {
         AbortGuard guard;
         try {
@@ -172,6 +183,7 @@ void Generator::Impl::start_loop() {
             dispatcher->fail(Error(
                 ErrorKind::engine_failed,
                 std::string("llama.cpp failed and the engine must be opened anew: ") + error.what()));
+            jobs->close();
         }
     });
     server_task hello(SERVER_TASK_TYPE_METRICS);
@@ -314,10 +326,41 @@ void Generator::close() {
     if (impl_->loop.joinable()) {
         impl_->context.terminate();
         impl_->loop.join();
+        impl_->jobs->close();
     }
     if (impl_->dispatcher) {
         impl_->dispatcher->stop();
     }
+}
+
+std::shared_ptr<const server_task> Generator::task(const GenerationRequest& request) const {
+    return std::make_shared<const server_task>(std::move(impl_->prepare(request).task));
+}
+
+void Generator::on_loop(Work work, const Poll& poll) const {
+    constexpr auto interval = std::chrono::milliseconds(50);
+    const auto given_up = std::make_shared<std::atomic<bool>>(false);
+    std::future<void> done =
+        impl_->jobs->post([work = std::move(work), given_up, this_context = &impl_->context] {
+            return *given_up || work(*this_context);
+        });
+    try {
+        while (done.wait_for(interval) != std::future_status::ready) {
+            poll();
+        }
+    } catch (...) {
+        *given_up = true;
+        throw;
+    }
+    try {
+        done.get();
+    } catch (const std::future_error&) {
+        throw Error(ErrorKind::engine_closed, "the engine was closed during this request");
+    }
+}
+
+const common_params& Generator::params() const {
+    return impl_->base;
 }
 
 llama_model* Generator::model() const {

@@ -9,7 +9,10 @@
 #include <memory>
 #include <vector>
 
+struct common_params;
 struct llama_model;
+struct server_context;
+struct server_task;
 
 namespace xlc {
 
@@ -54,6 +57,19 @@ public:
     std::vector<int32_t> prompt_tokens(const GenerationRequest& request) const;
 
     GeneratorMetrics metrics() const;
+
+    // What submit would queue. Throws as submit does.
+    std::shared_ptr<const server_task> task(const GenerationRequest& request) const;
+
+    // Runs `work` on the loop's thread between two steps and waits for it; it is called again after the next
+    // slot is free when it returns false. What it throws is thrown here. `poll` is called all the while, and
+    // gives up by throwing. Since work may outlive the call then, it must own what it uses.
+    using Work = std::function<bool(server_context&)>;
+    using Poll = std::function<void()>;
+    void on_loop(Work work, const Poll& poll) const;
+
+    // As llama.cpp has settled them.
+    const common_params& params() const;
 
     // Ends every request with Error(engine_closed) and the threads with them. Idempotent.
     void close();

@@ -50,3 +50,5 @@ common_speculative_output_limits output_limits(int32_t n_batch, int32_t n_parall
         slot.task->params.speculative.types.empty() || slot.task->params.sampling.n_probs > 0)
 #define common_speculative_get_output_limits output_limits
 #include "server-context.cpp"
+
+#include "overrides/server_slots.h"

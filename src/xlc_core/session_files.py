@@ -1,0 +1,168 @@
+r"""The file that a session is saved in: a header of ours, its checksum, and llama.cpp's state.
+
+    16 bytes   b"xllama-session\r\n"
+    2 × u32    version of this format, bytes of JSON, little-endian
+    JSON       which model, llama.cpp and settings computed the state; its length and sha256
+    32 bytes   sha256 of all that is above
+    the rest   the state
+
+Everything is checked before llama.cpp sees a byte of the state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from xlc_core.errors import InvalidRequestError
+
+__all__ = ["SessionHeader", "read_session_file", "write_session_file"]
+
+_MAGIC = b"xllama-session\r\n"
+_VERSION = 1
+_SIZES = struct.Struct("<II")
+_MAX_JSON = 1 << 20
+
+State = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class SessionHeader:
+    """What a session file says of its state.
+
+    Attributes:
+        model: identity of the model file, as model_identity gives it.
+        model_name: what the model was called.
+        llama_cpp: which llama.cpp wrote the state.
+        n_tokens: tokens in the conversation.
+        settings: what must be the same where it is loaded.
+    """
+
+    model: str
+    model_name: str
+    llama_cpp: str
+    n_tokens: int
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def check_fits(self, engine: SessionHeader, path: Path) -> None:
+        """Do nothing when an engine that would write the header ``engine`` can load this session.
+
+        Raises:
+            InvalidRequestError: it was saved with another model, llama.cpp or setting.
+        """
+        if self.model != engine.model:
+            raise InvalidRequestError(
+                f"{str(path)!r} was saved with another model, {self.model_name!r} ({self.model}), and this is "
+                f"{engine.model_name!r} ({engine.model}); load it with the model that saved it"
+            )
+        if self.llama_cpp != engine.llama_cpp:
+            raise InvalidRequestError(
+                f"{str(path)!r} was saved by llama.cpp {self.llama_cpp} and this is {engine.llama_cpp}; "
+                "save the conversation again"
+            )
+        for name in sorted(self.settings.keys() | engine.settings.keys()):
+            saved, here = self.settings.get(name), engine.settings.get(name)
+            if saved != here:
+                raise InvalidRequestError(
+                    f"{str(path)!r} was saved with {name} = {saved} and this engine has {here}; "
+                    "open the engine with the settings that saved it"
+                )
+
+
+def write_session_file(path: Path, header: SessionHeader, state: State) -> int:
+    """Write the file under another name first, so that under its own there is never half of one.
+
+    Returns:
+        bytes written.
+
+    Raises:
+        OSError: the file cannot be written; what was at ``path`` is still there.
+    """
+    content = {**asdict(header), "n_bytes": state.size, "sha256": hashlib.sha256(state.data).hexdigest()}
+    text = json.dumps(content).encode()
+    head = _MAGIC + _SIZES.pack(_VERSION, len(text)) + text
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with open(number, "wb") as file:
+            for part in (head, hashlib.sha256(head).digest(), state.data):
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+            n_bytes = file.tell()
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+    return n_bytes
+
+
+def read_session_file(path: Path, engine: SessionHeader) -> tuple[SessionHeader, State, int]:
+    """Read a session that this engine can load.
+
+    Args:
+        path: the file.
+        engine: the header that the engine would write.
+
+    Returns:
+        the file's header, its state, and how many bytes the file has.
+
+    Raises:
+        InvalidRequestError: the file is foreign, truncated or corrupt, or was saved with another model, llama.cpp or
+            setting.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        content = _read_head(file, path)
+        try:
+            n_state, digest = int(content.pop("n_bytes")), str(content.pop("sha256"))
+            header = SessionHeader(**content)
+        except (KeyError, TypeError, ValueError):
+            raise _broken(path, "its header is incomplete") from None
+        header.check_fits(engine, path)
+        rest = n_bytes - file.tell()
+        if rest != n_state:
+            kind = "truncated" if rest < n_state else "followed by something else"
+            raise _broken(path, f"it is {kind}: {rest} bytes where its header promises {n_state}")
+        state = np.fromfile(file, np.uint8, n_state)
+    if state.size != n_state or hashlib.sha256(state.data).hexdigest() != digest:
+        raise _broken(path, "its checksum is wrong")
+    return header, state, n_bytes
+
+
+def _read_head(file: BinaryIO, path: Path) -> dict[str, Any]:
+    magic = file.read(len(_MAGIC))
+    if magic != _MAGIC:
+        raise InvalidRequestError(f"{str(path)!r} is no session file; give one that save_session has written")
+    sizes = file.read(_SIZES.size)
+    if len(sizes) < _SIZES.size:
+        raise _broken(path, "it is truncated")
+    version, n_json = _SIZES.unpack(sizes)
+    if version != _VERSION:
+        raise InvalidRequestError(
+            f"{str(path)!r} has version {version} of the session format and this xllama reads {_VERSION}; "
+            "save the conversation again"
+        )
+    text = file.read(n_json) if n_json <= _MAX_JSON else b""
+    digest = file.read(32)
+    if len(text) < n_json or len(digest) < 32:
+        raise _broken(path, "it is truncated or its header is corrupt")
+    if hashlib.sha256(magic + sizes + text).digest() != digest:
+        raise _broken(path, "its header is corrupt")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def _broken(path: Path, why: str) -> InvalidRequestError:
+    return InvalidRequestError(f"the session file {str(path)!r} is damaged: {why}; save the conversation again")
