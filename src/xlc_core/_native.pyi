@@ -716,6 +716,12 @@ class Retriever:
         """Tokens of the longest input, special tokens included."""
 
     @property
+    def n_batch_tokens(self) -> int:
+        """
+        Tokens that a micro-batch is filled up to: given, or chosen by the first ones' speed.
+        """
+
+    @property
     def has_own_kernels(self) -> bool:
         """
         Whether the model runs on xllama's kernels instead of llama.cpp's graph.
@@ -897,6 +903,12 @@ class EngineParams:
 
     @encoder.setter
     def encoder(self, arg: str, /) -> None: ...
+
+    @property
+    def n_batch_retrieval(self) -> int: ...
+
+    @n_batch_retrieval.setter
+    def n_batch_retrieval(self, arg: int, /) -> None: ...
 
     @property
     def cache_type_k(self) -> str: ...

@@ -70,6 +70,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.model_name = name
     native.n_ctx = options.n_ctx or default_n_ctx(file, options.n_parallel, hardware.available_memory())
     native.n_ctx_retrieval = options.n_ctx or 0
+    native.n_batch_retrieval = options.n_batch_retrieval or 0
     native.n_threads = options.n_threads or hardware.available_cores()
     native.n_threads_batch = options.n_threads_batch or native.n_threads
     native.thinking = -1 if options.thinking is None else int(options.thinking)

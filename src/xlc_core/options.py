@@ -56,6 +56,8 @@ class EngineOptions(Options):
         n_batch: prompt tokens that are read in one step; between two steps other requests get their next token and
             cancelled ones go.
         n_ubatch: tokens that are computed at once.
+        n_batch_retrieval: tokens of texts that are embedded or ranked together; None: the first texts tell which size
+            is fastest.
         n_threads: threads that generate; None: the physical cores that this process may use.
         n_threads_batch: threads that read prompts; None: as ``n_threads``.
         n_gpu_layers: layers on the GPU, ``"auto"`` for as many as fit, ``"all"``, or a number.
@@ -93,6 +95,7 @@ class EngineOptions(Options):
     n_parallel: int = Field(4, ge=1, le=256)
     n_batch: int = Field(512, ge=1)
     n_ubatch: int = Field(512, ge=1)
+    n_batch_retrieval: int | None = Field(None, ge=1)
     n_threads: int | None = Field(None, ge=1, le=512)
     n_threads_batch: int | None = Field(None, ge=1, le=512)
     n_gpu_layers: int | Literal["auto", "all"] = "auto"
@@ -368,6 +371,7 @@ class EngineKwargs(TypedDict, total=False):
     n_parallel: int
     n_batch: int
     n_ubatch: int
+    n_batch_retrieval: int | None
     n_threads: int | None
     n_threads_batch: int | None
     n_gpu_layers: int | Literal["auto", "all"]

@@ -251,3 +251,25 @@ def test_close_fails_jobs_under_way_and_refuses_new_ones() -> None:
 def test_missing_file_is_a_load_error(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match="absent"):
         _native.Retriever.open(str(tmp_path / "absent.gguf"), 1)
+
+
+@pytest.mark.parametrize("own_kernels", [True, False])
+def test_the_micro_batch_is_chosen_from_the_first_ones(own_kernels: bool) -> None:
+    retriever = _native.Retriever.open(EMBEDDER, 2, own_kernels=own_kernels)
+    first = retriever.n_batch_tokens
+    finished(retriever.embed(["one query"]))
+    assert retriever.n_batch_tokens == first  # which tells nothing
+    finished(retriever.embed(some_texts(150)))
+    chosen = retriever.n_batch_tokens
+    assert chosen in (64, 128, 256, 512)
+    for _ in range(3):  # and stays
+        finished(retriever.embed(some_texts(40)))
+        assert retriever.n_batch_tokens == chosen
+    retriever.close()
+
+
+def test_a_given_micro_batch_is_kept() -> None:
+    retriever = _native.Retriever.open(EMBEDDER, 2, n_batch_tokens=96)
+    finished(retriever.embed(some_texts(60)))
+    assert retriever.n_batch_tokens == 96
+    retriever.close()

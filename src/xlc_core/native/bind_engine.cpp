@@ -137,6 +137,7 @@ void bind_params(nb::module_& m) {
         .def_rw("tensor_split", &EngineParams::tensor_split)
         .def_rw("flash_attn", &EngineParams::flash_attn)
         .def_rw("encoder", &EngineParams::encoder)
+        .def_rw("n_batch_retrieval", &EngineParams::n_batch_retrieval)
         .def_rw("cache_type_k", &EngineParams::cache_type_k)
         .def_rw("cache_type_v", &EngineParams::cache_type_v)
         .def_rw("kv_unified", &EngineParams::kv_unified)

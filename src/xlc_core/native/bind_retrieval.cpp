@@ -261,6 +261,9 @@ void bind_retrieval(nb::module_& module) {
             "Fail what is under way; idempotent.")
         .def_prop_ro("limit", &Retriever::limit, "Tokens of the longest input, special tokens included.")
         .def_prop_ro(
+            "n_batch_tokens", &Retriever::n_batch_tokens,
+            "Tokens that a micro-batch is filled up to: given, or chosen by the first ones' speed.")
+        .def_prop_ro(
             "has_own_kernels", &Retriever::has_own_kernels,
             "Whether the model runs on xllama's kernels instead of llama.cpp's graph.");
 }

@@ -123,6 +123,7 @@ std::shared_ptr<Retriever> Engine::retriever() {
         RetrieverOptions options;
         options.n_threads = params_.n_threads_batch;
         options.n_ctx = params_.n_ctx_retrieval;
+        options.n_batch_tokens = params_.n_batch_retrieval;
         options.pooling = common.pooling_type;
         options.flash_attn = common.flash_attn_type;
         options.own_kernels = params_.encoder == "auto";

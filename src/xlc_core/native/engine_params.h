@@ -19,6 +19,7 @@ struct EngineParams {
     std::string model_name; // as the user gave it, for messages
     int32_t n_ctx = 0;
     int32_t n_ctx_retrieval = 0; // tokens of the longest text to embed or rerank; 0: as the model was trained
+    int32_t n_batch_retrieval = 0; // tokens of texts that go through together; 0: what is fastest
     int32_t n_parallel = 4;
     int32_t n_batch = 512;
     int32_t n_ubatch = 512;

@@ -5,18 +5,19 @@
 #include "retrieval/free_memory.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 namespace xlc {
 
 namespace {
 
-// Measured with all-MiniLM-L6-v2 on a CPU: matrix products are at full speed from here on, and an encoder
-// attends over the whole micro-batch, so that larger ones cost more. A GPU needs more to be busy.
-constexpr size_t cpu_batch_tokens = 128;
-constexpr size_t gpu_batch_tokens = 2048;
-// Our own kernels attend over each text alone; from here on they are not faster.
-constexpr size_t bert_batch_tokens = 256;
+// Sizes to choose from; the first until the choice is made. On a CPU matrix products are soon at full speed,
+// and llama.cpp attends over the whole micro-batch, so that larger ones cost more; our own kernels attend
+// over each text alone. A GPU needs more to be busy.
+const std::vector<size_t> cpu_batch_sizes{128, 64, 256, 512};
+const std::vector<size_t> own_kernels_batch_sizes{256, 128, 512};
+const std::vector<size_t> gpu_batch_sizes{2048, 512, 1024, 4096};
 
 // More sequences in one micro-batch do not pay; llama.cpp reserves memory for each.
 constexpr size_t max_sequences = 64;
@@ -55,14 +56,12 @@ std::unique_ptr<BertEncoder> make_bert_encoder(const llama_model* model, const R
     return weights ? std::make_unique<BertEncoder>(std::move(weights), options.n_threads) : nullptr;
 }
 
-size_t find_batch_tokens(const RetrieverOptions& options, const ModelFacts& facts, bool own_kernels) {
+std::vector<size_t>
+find_batch_sizes(const RetrieverOptions& options, const ModelFacts& facts, bool own_kernels) {
     if (options.n_batch_tokens > 0) {
-        return static_cast<size_t>(options.n_batch_tokens);
+        return {static_cast<size_t>(options.n_batch_tokens)};
     }
-    if (own_kernels) {
-        return bert_batch_tokens;
-    }
-    return facts.on_gpu ? gpu_batch_tokens : cpu_batch_tokens;
+    return own_kernels ? own_kernels_batch_sizes : facts.on_gpu ? gpu_batch_sizes : cpu_batch_sizes;
 }
 
 } // namespace
@@ -79,14 +78,26 @@ Encoder::Encoder(std::shared_ptr<llama_model> model, const RetrieverOptions& opt
     : model_(std::move(model)), options_(options), facts_(model_.get(), options.pooling),
       tokenizer_(llama_model_get_vocab(model_.get())), bert_(make_bert_encoder(model_.get(), options)),
       limit_(find_limit(model_.get(), options, facts_)),
-      n_batch_tokens_(find_batch_tokens(options, facts_, bert_ != nullptr)),
-      n_batch_sequences_(std::min({max_sequences, n_batch_tokens_, llama_max_parallel_sequences()})) {
+      batch_size_(find_batch_sizes(options, facts_, bert_ != nullptr)),
+      n_batch_sequences_(std::min({max_sequences, batch_size_.largest(), llama_max_parallel_sequences()})) {
     if (facts_.pooling == LLAMA_POOLING_TYPE_RANK) {
         typed_embeddings_ = TypedEmbeddings::of(model_.get());
     }
 }
 
 void Encoder::encode(
+    const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop) {
+    const auto begin = std::chrono::steady_clock::now();
+    run(sequences, take, stop);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    size_t n_tokens = 0;
+    for (const TokenSequence* sequence : sequences) {
+        n_tokens += sequence->tokens.size();
+    }
+    batch_size_.record(n_tokens, taken.count());
+}
+
+void Encoder::run(
     const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop) {
     if (bert_) {
         run_bert(sequences, take, stop);
@@ -152,8 +163,8 @@ void Encoder::ensure_context(size_t n_tokens) {
         return;
     }
     const size_t grown = std::min(std::max(initial_capacity, 2 * capacity_), limit_);
-    const size_t capacity = round_up(std::max({grown, n_batch_tokens_, n_tokens}), capacity_step);
-    const size_t causal_pass = std::max(n_batch_tokens_, min_causal_pass_tokens);
+    const size_t capacity = round_up(std::max({grown, batch_size_.largest(), n_tokens}), capacity_step);
+    const size_t causal_pass = std::max(batch_size_.largest(), min_causal_pass_tokens);
 
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<uint32_t>(capacity);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "retrieval/batch_arrays.h"
+#include "retrieval/batch_size.h"
 #include "retrieval/bert/bert_encoder.h"
 #include "retrieval/model_facts.h"
 #include "retrieval/retriever_options.h"
@@ -34,7 +35,7 @@ public:
     // Tokens of the longest input.
     size_t limit() const { return limit_; }
     // What a micro-batch should hold.
-    size_t n_batch_tokens() const { return n_batch_tokens_; }
+    size_t n_batch_tokens() const { return batch_size_.n_tokens(); }
     size_t n_batch_sequences() const { return n_batch_sequences_; }
 
     // Whether the model tells sentence A from B, and the types of a pair are known to it.
@@ -62,6 +63,7 @@ private:
     };
     struct Span; // part of a sequence that goes through in one pass
 
+    void run(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
     void run_bert(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
     void
     run_passes(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
@@ -78,7 +80,7 @@ private:
     std::unique_ptr<TypedEmbeddings> typed_embeddings_;
     std::unique_ptr<BertEncoder> bert_;
     size_t limit_;
-    size_t n_batch_tokens_;
+    BatchSize batch_size_;
     size_t n_batch_sequences_;
 
     // Before the context, which uses it to its end. Without one ggml starts its threads anew for every pass.

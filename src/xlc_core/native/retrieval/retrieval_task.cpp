@@ -31,13 +31,13 @@ bool RetrievalTask::step(Encoder& encoder) {
         tokenize_slice(encoder);
         return false;
     }
-    if (next_batch_ == 0) {
-        plan(encoder);
+    if (!unfinished_) {
+        plan();
     }
-    if (next_batch_ < batches_.size()) {
+    if (!unfinished_->empty()) {
         run_next_batch(encoder);
     }
-    if (next_batch_ < batches_.size()) {
+    if (!unfinished_->empty()) {
         return false;
     }
     job_->finish(std::move(result_));
@@ -58,18 +58,18 @@ void RetrievalTask::tokenize_slice(const Encoder& encoder) {
     });
 }
 
-void RetrievalTask::plan(const Encoder& encoder) {
+void RetrievalTask::plan() {
     std::vector<size_t> lengths;
     lengths.reserve(sequences_.size());
     for (const TokenSequence& sequence : sequences_) {
         lengths.push_back(sequence.tokens.size());
     }
-    batches_ = pack(lengths, encoder.n_batch_tokens(), encoder.n_batch_sequences());
+    unfinished_.emplace(lengths);
     allocate(sequences_, result_);
 }
 
 void RetrievalTask::run_next_batch(Encoder& encoder) {
-    const MicroBatch& batch = batches_[next_batch_++];
+    const MicroBatch batch = unfinished_->next(encoder.n_batch_tokens(), encoder.n_batch_sequences());
     std::vector<const TokenSequence*> sequences;
     for (const size_t index : batch) {
         sequences.push_back(&sequences_[index]);

@@ -49,7 +49,7 @@ protected:
 
 private:
     void tokenize_slice(const Encoder& encoder);
-    void plan(const Encoder& encoder);
+    void plan();
     void run_next_batch(Encoder& encoder);
 
     std::shared_ptr<RetrievalJob> job_;
@@ -58,8 +58,7 @@ private:
     bool begun_ = false;
     std::vector<TokenSequence> sequences_;
     size_t n_tokenized_ = 0;
-    std::vector<MicroBatch> batches_;
-    size_t next_batch_ = 0;
+    std::optional<Packer> unfinished_; // once all inputs are tokens
     RetrievalResult result_;
 };
 

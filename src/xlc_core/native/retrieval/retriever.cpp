@@ -38,7 +38,8 @@ std::exception_ptr current_failure() {
 
 Retriever::Retriever(std::shared_ptr<llama_model> model, RetrieverOptions options)
     : n_threads_(options.n_threads), encoder_(std::make_unique<Encoder>(std::move(model), options)),
-      facts_(encoder_->facts()), limit_(encoder_->limit()), has_own_kernels_(encoder_->has_own_kernels()) {}
+      facts_(encoder_->facts()), limit_(encoder_->limit()), has_own_kernels_(encoder_->has_own_kernels()),
+      n_batch_tokens_(encoder_->n_batch_tokens()) {}
 
 Retriever::~Retriever() {
     close();
@@ -97,6 +98,7 @@ void Retriever::run() {
         bool over = true;
         try {
             over = task->job()->is_over() || task->step(*encoder_);
+            n_batch_tokens_ = encoder_->n_batch_tokens();
         } catch (...) {
             task->job()->fail(current_failure());
         }

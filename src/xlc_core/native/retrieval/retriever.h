@@ -6,6 +6,7 @@
 #include "retrieval/retrieval_task.h"
 #include "retrieval/retriever_options.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -38,6 +39,8 @@ public:
     const ModelFacts& facts() const { return facts_; }
     // Tokens of the longest input, special tokens included.
     size_t limit() const { return limit_; }
+    // Tokens of the next micro-batch; while a job is under way, of one of the last.
+    size_t n_batch_tokens() const { return n_batch_tokens_; }
     bool has_own_kernels() const { return has_own_kernels_; }
 
 private:
@@ -50,6 +53,7 @@ private:
     const ModelFacts facts_;
     const size_t limit_;
     const bool has_own_kernels_;
+    std::atomic<size_t> n_batch_tokens_;
 
     std::mutex mutex_; // of what follows
     std::condition_variable changed_;
