@@ -71,7 +71,12 @@ def test_what_the_user_said_stands(smollm2: _native.ModelFile) -> None:
 
 def test_every_option_of_the_engine_reaches_the_native_parameters() -> None:
     native = {name for name in vars(_native.EngineParams) if not name.startswith("_")}
-    otherwise_named = {"model": "model_path", "on_overflow": "context_shift", "speculation": "llama_args"}
+    otherwise_named = {
+        "model": "model_path",
+        "on_overflow": "context_shift",
+        "speculation": "llama_args",
+        "control_vector_layers": "control_vector_first_layer",
+    }
     assert {otherwise_named.get(name, name) for name in EngineOptions.model_fields} <= native
 
 
