@@ -2,6 +2,7 @@
 
 #include "errors.h"
 #include "logging.h"
+#include "overrides/logits.h"
 #include "retrieval/free_memory.h"
 
 #include <algorithm>
@@ -103,6 +104,7 @@ void Encoder::run(
         run_bert(sequences, take, stop);
         return;
     }
+    const WithoutLogits no_logits;
     try {
         run_passes(sequences, take, stop);
     } catch (const Error&) {
