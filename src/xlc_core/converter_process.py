@@ -101,6 +101,31 @@ def _keep_bert_pooler() -> None:
     classes["BertForSequenceClassification"] = CrossEncoder
 
 
+def _name_modern_bert_epsilon() -> None:
+    """Write ModernBERT's epsilon also where config.json has it by one name only, as transformers saves it."""
+    model = importlib.import_module("conversion.bert").ModernBertModel
+    written = model.set_gguf_parameters
+
+    def set_gguf_parameters(self: Any) -> None:
+        self.hparams.setdefault("layer_norm_eps", self.hparams.get("norm_eps"))
+        written(self)
+
+    model.set_gguf_parameters = set_gguf_parameters
+
+
+def _write_pooling(model: Any) -> None:
+    """Write the pooling of sentence-transformers' modules.json for decoders too, which the converter often skips."""
+    written = model.set_gguf_parameters
+
+    def set_gguf_parameters(self: Any) -> None:
+        written(self)
+        is_pooled = any(key.endswith(".pooling_type") for shard in self.gguf_writer.kv_data for key in shard)
+        if not is_pooled and (Path(self.dir_model) / "modules.json").is_file():
+            self._try_set_pooling_type()
+
+    model.set_gguf_parameters = set_gguf_parameters
+
+
 def _name_pre_tokenizer(name: str) -> None:
     base = importlib.import_module("conversion.base")
     base.TextModel.get_vocab_base_pre = lambda self, tokenizer: name
@@ -116,12 +141,16 @@ def _check_architecture(folder: Path, *, projector: bool) -> None:
             f"{architecture} would give wrong scores: {reason}; take a reranker of another architecture"
         )
     try:
-        conversion.get_model_class(architecture, mmproj=projector)
+        model = conversion.get_model_class(architecture, mmproj=projector)
     except NotImplementedError:
         what = "a projector for images or sound of" if projector else "models of"
         raise _RefusalError(f"llama.cpp's converter knows no {what} the architecture {architecture}") from None
     if architecture == "BertForSequenceClassification":
         _keep_bert_pooler()
+    elif not projector:
+        _write_pooling(model)
+    if architecture.startswith("ModernBert"):
+        _name_modern_bert_epsilon()
 
 
 def _replace_bars() -> None:
