@@ -17,8 +17,14 @@ MAX_DIFFERENCE = 1e-3
 EMBEDDERS = {
     "bert-embedder": ("mean", "cls"),
     "xlm-roberta-embedder": ("cls", "mean"),
+    "modern-bert-embedder": ("cls", "mean"),
+    "nomic-bert-embedder": ("mean",),
+    "jina-bert-v2-embedder": ("mean",),
+    "embedding-gemma": ("mean",),
+    "qwen3-embedder": ("last",),
+    "llama-embedder": ("last",),
 }
-RERANKERS = ["bert-reranker", "xlm-roberta-reranker"]
+RERANKERS = ["bert-reranker", "xlm-roberta-reranker", "modern-bert-reranker", "qwen3-reranker"]
 
 
 def open_tiny(name: str, **options: object) -> xlc.Engine:
@@ -54,7 +60,7 @@ def test_scores_agree(name: str) -> None:
     with np.load(MODELS / f"{name}.npz", allow_pickle=False) as reference:
         for query, document, score in zip(*(reference[k] for k in ("queries", "documents", "scores")), strict=True):
             expected.setdefault(str(query), {})[str(document)] = float(score)
-        assert np.ptp(reference["scores"]) > 250 * MAX_DIFFERENCE
+        assert np.ptp(reference["scores"]) > 200 * MAX_DIFFERENCE
     with open_tiny(name) as engine:
         for query, by_document in expected.items():
             documents = list(by_document)

@@ -2,62 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import safetensors.torch
 import torch
 import transformers
 from making import (
-    QUERY_DOCUMENTS,
-    TEXTS,
+    byte_bpe,
     convert,
     randomize,
     run,
     sentence_transformer,
     unigram,
     word_piece,
-    write_reference,
+    write_embedder_reference,
+    write_reranker_reference,
 )
+from tokenizers import processors
 
 SIZES = {
     "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128,
     "max_position_embeddings": 192,
 }  # fmt: skip
-
-
-def pooled(model: Any, tokenizer: Any, pooling: str, texts: list[str] = TEXTS) -> np.ndarray:
-    """Embed each text alone, so that nothing depends on padding."""
-    vectors = []
-    with torch.inference_mode():
-        for text in texts:
-            states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
-            vector = {"mean": states.mean(0), "cls": states[0], "last": states[-1]}[pooling]
-            vectors.append(torch.nn.functional.normalize(vector, dim=0).numpy())
-    return np.stack(vectors).astype(np.float32)
-
-
-def write_embedder_reference(name: str, model: Any, tokenizer: Any, *poolings: str) -> None:
-    tokens = [tokenizer(text)["input_ids"] for text in TEXTS]
-    write_reference(
-        f"{name}.npz",
-        texts=TEXTS,
-        n_tokens=[len(ids) for ids in tokens],
-        tokens=np.concatenate(tokens),
-        **{pooling: pooled(model, tokenizer, pooling) for pooling in poolings},
-    )
-
-
-def write_reranker_reference(name: str, model: Any, tokenizer: Any) -> None:
-    rows = []
-    with torch.inference_mode():
-        for query, documents in QUERY_DOCUMENTS.items():
-            for document in documents:
-                score = model(**tokenizer(query, document, return_tensors="pt")).logits[0, 0]
-                rows.append((query, document, float(score)))
-    queries, documents, scores = zip(*rows, strict=True)
-    print(f"  scores: {min(scores):.3f} … {max(scores):.3f}")
-    write_reference(f"{name}.npz", queries=queries, documents=documents, scores=np.array(scores, np.float32))
 
 
 def bert_embedder(folder: Path) -> None:
@@ -109,10 +77,164 @@ def xlm_roberta_reranker(folder: Path) -> None:
     convert(folder, "xlm-roberta-reranker.gguf")
 
 
+def modern_bert_tokenizer(folder: Path) -> Any:
+    return byte_bpe(
+        folder, cuts=None, specials=("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"),
+        post=lambda _: processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+        ),
+        unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]", mask_token="[MASK]",
+        model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+
+
+def modern_bert_config(tokenizer: Any, **more: Any) -> Any:
+    # Every third layer sees the whole text, as in ModernBERT-base, the others eight tokens to each side.
+    sizes = {
+        **SIZES,
+        "hidden_size": 48,
+        "num_hidden_layers": 3,
+        "intermediate_size": 64,
+        "max_position_embeddings": 512,
+    }
+    return transformers.ModernBertConfig(
+        vocab_size=len(tokenizer), local_attention=16, global_attn_every_n_layers=3, pad_token_id=3, bos_token_id=1,
+        eos_token_id=2, cls_token_id=1, sep_token_id=2, **sizes, **more,
+    )  # fmt: skip
+
+
+def modern_bert_embedder(folder: Path) -> None:
+    tokenizer = modern_bert_tokenizer(folder)
+    model = transformers.ModernBertModel(modern_bert_config(tokenizer))
+    randomize(model, seed=5)
+    model.save_pretrained(folder)
+    sentence_transformer(folder, pooling="cls")
+    write_embedder_reference("modern-bert-embedder", model, tokenizer, "cls", "mean")
+    convert(folder, "modern-bert-embedder.gguf", pre_tokenizer="modern-bert")
+
+
+def modern_bert_reranker(folder: Path) -> None:
+    tokenizer = modern_bert_tokenizer(folder)
+    config = modern_bert_config(tokenizer, num_labels=1, classifier_pooling="mean")
+    model = transformers.ModernBertForSequenceClassification(config)
+    randomize(model, seed=6, scale=0.7)
+    model.save_pretrained(folder)
+    write_reranker_reference("modern-bert-reranker", model, tokenizer)
+    convert(folder, "modern-bert-reranker.gguf", pre_tokenizer="modern-bert")
+
+
+def nomic_bert_embedder(folder: Path) -> None:
+    tokenizer = word_piece(folder)
+    sizes = {**SIZES, "max_position_embeddings": 2048}
+    model = transformers.NomicBertModel(transformers.NomicBertConfig(vocab_size=len(tokenizer), **sizes))
+    randomize(model, seed=7)
+    model.save_pretrained(folder)
+    # What nomic-embed-text-v1.5 has in its config.json, which the converter reads.
+    published = {
+        "activation_function": "swiglu", "causal": False, "max_trained_positions": 2048, "mlp_fc1_bias": False,
+        "mlp_fc2_bias": False, "n_embd": SIZES["hidden_size"], "n_head": SIZES["num_attention_heads"],
+        "n_inner": SIZES["intermediate_size"], "n_layer": SIZES["num_hidden_layers"], "n_positions": 8192,
+        "prenorm": False, "qkv_proj_bias": False, "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0,
+        "rotary_emb_interleaved": False, "rotary_emb_scale_base": None, "layer_norm_epsilon": 1e-12,
+    }  # fmt: skip
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **published}), "utf-8")
+    sentence_transformer(folder, pooling="mean")
+    write_embedder_reference("nomic-bert-embedder", model, tokenizer, "mean")
+    convert(folder, "nomic-bert-embedder.gguf", pre_tokenizer="jina-v2-en")
+
+
+class JinaBertLayer(torch.nn.Module):
+    """BERT's layer with a bias by distance (ALiBi) in place of positions, and a gated feed-forward network."""
+
+    def __init__(self, n_embd: int, n_head: int, n_ff: int, eps: float) -> None:
+        super().__init__()
+        linear, norm = torch.nn.Linear, torch.nn.LayerNorm
+        self.n_head = n_head
+        parts = {
+            "attention.self.query": linear(n_embd, n_embd), "attention.self.key": linear(n_embd, n_embd),
+            "attention.self.value": linear(n_embd, n_embd), "attention.output.dense": linear(n_embd, n_embd),
+            "attention.output.LayerNorm": norm(n_embd, eps=eps),
+            "mlp.gated_layers": linear(n_embd, 2 * n_ff, bias=False), "mlp.wo": linear(n_ff, n_embd),
+            "mlp.layernorm": norm(n_embd, eps=eps),
+        }  # fmt: skip
+        self.parts = torch.nn.ModuleDict({name.replace(".", "/"): part for name, part in parts.items()})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n_tokens, n_embd = x.shape
+
+        def apply(name: str, to: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.parts[name.replace(".", "/")](to)
+            return result
+
+        def heads(name: str) -> torch.Tensor:
+            return apply(f"attention.self.{name}", x).view(n_tokens, self.n_head, -1).transpose(0, 1)
+
+        at = torch.arange(n_tokens)
+        slopes = 2.0 ** (-8.0 / self.n_head * torch.arange(1, self.n_head + 1))
+        bias = -slopes[:, None, None] * (at[:, None] - at[None, :]).abs()
+        scores = heads("query") @ heads("key").transpose(1, 2) / (n_embd // self.n_head) ** 0.5 + bias
+        attended = (scores.softmax(-1) @ heads("value")).transpose(0, 1).reshape(n_tokens, n_embd)
+        x = apply("attention.output.LayerNorm", apply("attention.output.dense", attended) + x)
+        gate, up = apply("mlp.gated_layers", x).chunk(2, dim=-1)
+        return apply("mlp.layernorm", x + apply("mlp.wo", torch.nn.functional.gelu(gate) * up))
+
+
+class JinaBert(torch.nn.Module):
+    """Jina's second embedder, after its publication; its code is in no package."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        n_embd, eps = config.hidden_size, config.layer_norm_eps
+        self.word_embeddings = torch.nn.Embedding(config.vocab_size, n_embd)
+        self.token_type_embeddings = torch.nn.Embedding(2, n_embd)
+        self.LayerNorm = torch.nn.LayerNorm(n_embd, eps=eps)
+        self.layers = torch.nn.ModuleList(
+            JinaBertLayer(n_embd, config.num_attention_heads, config.intermediate_size, eps)
+            for _ in range(config.num_hidden_layers)
+        )
+
+    def forward(self, input_ids: torch.Tensor, **_: Any) -> Any:
+        x = self.LayerNorm(self.word_embeddings(input_ids[0]) + self.token_type_embeddings.weight[0])
+        for layer in self.layers:
+            x = layer(x)
+        return transformers.modeling_outputs.BaseModelOutput(last_hidden_state=x[None])
+
+    def published_tensors(self) -> dict[str, torch.Tensor]:
+        tensors = {}
+        for name, tensor in self.state_dict().items():
+            if name.startswith("layers."):
+                renamed = f"encoder.layer.{name.removeprefix('layers.')}".replace(".parts.", ".").replace("/", ".")
+            else:
+                renamed = f"embeddings.{name}"
+            tensors[renamed] = tensor.contiguous()
+        return tensors
+
+
+def jina_bert_embedder(folder: Path) -> None:
+    tokenizer = word_piece(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer), position_embedding_type="alibi", feed_forward_type="geglu",
+        architectures=["JinaBertModel"], **{**SIZES, "max_position_embeddings": 8192},
+    )  # fmt: skip
+    model = JinaBert(config)
+    randomize(model, seed=8)
+    config.save_pretrained(folder)
+    safetensors.torch.save_file(model.published_tensors(), folder / "model.safetensors", {"format": "pt"})
+    sentence_transformer(folder, pooling="mean")
+    write_embedder_reference("jina-bert-v2-embedder", model, tokenizer, "mean")
+    convert(folder, "jina-bert-v2-embedder.gguf", pre_tokenizer="jina-v2-en")
+
+
 if __name__ == "__main__":
     run({
         "bert-embedder": bert_embedder,
         "bert-reranker": bert_reranker,
         "xlm-roberta-embedder": xlm_roberta_embedder,
         "xlm-roberta-reranker": xlm_roberta_reranker,
+        "modern-bert-embedder": modern_bert_embedder,
+        "modern-bert-reranker": modern_bert_reranker,
+        "nomic-bert-embedder": nomic_bert_embedder,
+        "jina-bert-v2-embedder": jina_bert_embedder,
     })  # fmt: skip

@@ -138,6 +138,39 @@ def unigram(folder: Path, *, vocab_size: int = 400) -> Any:
     return fast
 
 
+class SentencePieceTokenizer:
+    """A SentencePiece model as the original models call it: the pieces of the text between two control tokens."""
+
+    def __init__(self, model: bytes, *, add_eos: bool) -> None:
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self._add_eos = add_eos
+
+    def __len__(self) -> int:
+        return int(self._processor.vocab_size())
+
+    def __call__(self, text: str, return_tensors: str = "") -> dict[str, Any]:
+        pieces = self._processor
+        ids = [pieces.bos_id(), *pieces.encode(text), *([pieces.eos_id()] if self._add_eos else [])]
+        return {"input_ids": torch.tensor([ids]) if return_tensors else ids}
+
+
+def sentencepiece_bpe(
+    folder: Path, *, dummy_prefix: bool, add_eos: bool, bos: str = "<s>", eos: str = "</s>", vocab_size: int = 460
+) -> SentencePieceTokenizer:
+    """Train a SentencePiece BPE that falls back to bytes, as Llama's and Gemma's do."""
+    with tempfile.TemporaryDirectory() as work:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(corpus()), model_prefix=f"{work}/m", vocab_size=vocab_size, model_type="bpe",
+            normalization_rule_name="identity", add_dummy_prefix=dummy_prefix, remove_extra_whitespaces=False,
+            byte_fallback=True, character_coverage=0.99, num_threads=1, minloglevel=2, bos_piece=bos, eos_piece=eos,
+        )  # fmt: skip
+        model = Path(f"{work}/m.model").read_bytes()
+    (folder / "tokenizer.model").write_bytes(model)
+    config = {"bos_token": bos, "eos_token": eos, "add_bos_token": True, "add_eos_token": add_eos}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+    return SentencePieceTokenizer(model, add_eos=add_eos)
+
+
 QWEN2_CUTS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -148,7 +181,7 @@ def byte_bpe(
     *,
     vocab_size: int = 400,
     cuts: str | None = QWEN2_CUTS,
-    specials: tuple[str, ...] = ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+    specials: tuple[Any, ...] = ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
     words: tuple[str, ...] = (),
     post: Any = None,
     **named: Any,
@@ -166,7 +199,7 @@ def byte_bpe(
         vocab_size=vocab_size, special_tokens=list(specials), show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
-    tokenizer.train_from_iterator([*corpus(), *(" ".join(words) for _ in range(3000))], trainer)
+    tokenizer.train_from_iterator([*corpus(), *(word for word in words for _ in range(3000))], trainer)
     if post is not None:
         tokenizer.post_processor = post(tokenizer)
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named)
@@ -180,7 +213,7 @@ def _set_class(folder: Path, name: str) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "tokenizer_class": name}), "utf-8")
 
 
-def sentence_transformer(folder: Path, *, pooling: str, prompts: dict[str, str] | None = None) -> None:
+def sentence_transformer(folder: Path, *, pooling: str) -> None:
     """Write the files that make a transformers checkpoint one of sentence-transformers'."""
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -211,9 +244,51 @@ def write_reference(name: str, **arrays: Any) -> None:
     np.savez_compressed(HERE / name, **{key: np.asarray(value) for key, value in arrays.items()})
 
 
+def pooled(model: Any, tokenizer: Any, pooling: str, dense: Any) -> np.ndarray:
+    """Embed each text alone, so that nothing depends on padding."""
+    vectors = []
+    with torch.inference_mode():
+        for text in TEXTS:
+            states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
+            vector = {"mean": states.mean(0), "cls": states[0], "last": states[-1]}[pooling]
+            if dense is not None:
+                vector = dense(vector)
+            vectors.append(torch.nn.functional.normalize(vector, dim=0).numpy())
+    return np.stack(vectors).astype(np.float32)
+
+
+def write_embedder_reference(name: str, model: Any, tokenizer: Any, *poolings: str, dense: Any = None) -> None:
+    tokens = [tokenizer(text)["input_ids"] for text in TEXTS]
+    write_reference(
+        f"{name}.npz",
+        texts=TEXTS,
+        n_tokens=[len(ids) for ids in tokens],
+        tokens=np.concatenate(tokens),
+        **{pooling: pooled(model, tokenizer, pooling, dense) for pooling in poolings},
+    )
+
+
+def write_reranker_reference(
+    name: str, model: Any, tokenizer: Any, score: Callable[[str, str], torch.Tensor] | None = None
+) -> None:
+    def logit(query: str, document: str) -> torch.Tensor:
+        result: torch.Tensor = model(**tokenizer(query, document, return_tensors="pt")).logits[0, 0]
+        return result
+
+    rows: list[tuple[str, str, float]] = []
+    with torch.inference_mode():
+        for query, documents in QUERY_DOCUMENTS.items():
+            rows += [(query, document, float((score or logit)(query, document))) for document in documents]
+    queries, documents, scores = zip(*rows, strict=True)
+    print(f"  scores: {min(scores):.3f} … {max(scores):.3f}")
+    write_reference(f"{name}.npz", queries=queries, documents=documents, scores=np.array(scores, np.float32))
+
+
 def run(makers: dict[str, Callable[[Path], None]]) -> None:
     """Make the models that are named on the command line, or those that are not there yet."""
     wanted = sys.argv[1:] or [name for name in makers if not (HERE / f"{name}.gguf").exists()]
     for name in wanted:
-        with tempfile.TemporaryDirectory(prefix=f"{name}-") as work:
-            makers[name](Path(work))
+        with tempfile.TemporaryDirectory() as work:
+            folder = Path(work) / name  # the model's name in the file
+            folder.mkdir()
+            makers[name](folder)
