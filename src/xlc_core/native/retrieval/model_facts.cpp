@@ -132,7 +132,7 @@ ModelFacts::ModelFacts(const llama_model* model, enum llama_pooling_type wanted_
             "reranker " + name +
             " has lost its pooler, which llama.cpp's converter drops, and its scores are off without it; "
             "convert the "
-            "original model again, with the pooler as cls.weight and cls.bias");
+            "original model again with `xllama models convert`, which keeps it");
     }
 }
 
