@@ -34,6 +34,12 @@ class ModelFile:
     def architecture(self) -> str: ...
 
     @property
+    def names(self) -> list[str]: ...
+
+    @property
+    def prompts(self) -> dict[str, str]: ...
+
+    @property
     def pooling(self) -> str: ...
 
     @property
@@ -703,13 +709,25 @@ class Retriever:
         Start embedding: one vector for each token, special tokens included. Returns at once.
         """
 
-    def rerank(self, query: str, documents: Sequence[str], *, truncate: str = 'error', sentence_types: bool = True) -> RetrievalJob:
+    def rerank(self, query: str, documents: Sequence[str], *, truncate: str = 'error', instruction: str | None = None, sentence_types: bool = True) -> RetrievalJob:
         """
         Start scoring documents against a query: raw scores, higher is better. Returns at once.
         """
 
     def close(self) -> None:
         """Fail what is under way; idempotent."""
+
+    def document_room(self, query: str, instruction: str | None = None) -> int:
+        """Tokens that a document may have beside this query."""
+
+    def text_ends(self, text: str, n_first: int, n_last: int) -> list[int]:
+        """
+        The first and last tokens of a text, or all when there are no more, without special tokens.
+        """
+
+    @property
+    def scores_are_probabilities(self) -> bool:
+        """Whether reranking gives probabilities rather than what the head says."""
 
     @property
     def limit(self) -> int:

@@ -2,7 +2,9 @@
 
 #include "model_file.h"
 
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 namespace xlc {
 
@@ -12,6 +14,8 @@ void bind_model_file(nb::module_& m) {
     nb::class_<ModelFile>(m, "ModelFile", "What a GGUF file says of itself, read without its weights.")
         .def_ro("path", &ModelFile::path)
         .def_ro("architecture", &ModelFile::architecture)
+        .def_ro("names", &ModelFile::names)
+        .def_ro("prompts", &ModelFile::prompts)
         .def_ro("pooling", &ModelFile::pooling)
         .def_ro("causal", &ModelFile::causal)
         .def_ro("has_chat_template", &ModelFile::has_chat_template)

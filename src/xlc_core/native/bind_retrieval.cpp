@@ -9,6 +9,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <map>
 #include <memory>
@@ -154,19 +155,41 @@ std::shared_ptr<RetrievalJob> embed(
                                         : retriever.embed_tokens(std::move(inputs), std::move(options));
 }
 
+RerankOptions to_rerank_options(const std::optional<nb::str>& instruction) {
+    RerankOptions options;
+    if (instruction) {
+        options.instruction = to_utf8(*instruction, "the instruction");
+    }
+    return options;
+}
+
 std::shared_ptr<RetrievalJob> rerank(
     Retriever& retriever,
     nb::str query,
     nb::typed<nb::sequence, nb::str> documents,
     const std::string& truncate,
+    const std::optional<nb::str>& instruction,
     bool sentence_types) {
     std::string query_text = to_utf8(query, "the query");
     std::vector<std::string> inputs = to_utf8(documents, "document");
-    RerankOptions options;
+    RerankOptions options = to_rerank_options(instruction);
     options.truncate = to_truncate(truncate);
     options.sentence_types = sentence_types;
     nb::gil_scoped_release release;
     return retriever.rerank(std::move(query_text), std::move(inputs), options);
+}
+
+size_t document_room(Retriever& retriever, nb::str query, const std::optional<nb::str>& instruction) {
+    const std::string query_text = to_utf8(query, "the query");
+    const RerankOptions options = to_rerank_options(instruction);
+    nb::gil_scoped_release release;
+    return retriever.document_room(query_text, options);
+}
+
+Tokens text_ends(Retriever& retriever, nb::str text, size_t n_first, size_t n_last) {
+    const std::string input = to_utf8(text, "the text");
+    nb::gil_scoped_release release;
+    return retriever.text_ends(input, n_first, n_last);
 }
 
 // Rows [first, first + n_rows) of the result.
@@ -254,11 +277,22 @@ void bind_retrieval(nb::module_& module) {
             "Start embedding: one vector for each token, special tokens included. Returns at once.")
         .def(
             "rerank", &rerank, nb::arg("query"), nb::arg("documents"), nb::kw_only(),
-            nb::arg("truncate") = "error", nb::arg("sentence_types") = true,
+            nb::arg("truncate") = "error", nb::arg("instruction") = nb::none(),
+            nb::arg("sentence_types") = true,
             "Start scoring documents against a query: raw scores, higher is better. Returns at once.")
         .def(
             "close", &Retriever::close, nb::call_guard<nb::gil_scoped_release>(),
             "Fail what is under way; idempotent.")
+        .def(
+            "document_room", &document_room, nb::arg("query"), nb::arg("instruction") = nb::none(),
+            "Tokens that a document may have beside this query.")
+        .def(
+            "text_ends", &text_ends, nb::arg("text"), nb::arg("n_first"), nb::arg("n_last"),
+            "The first and last tokens of a text, or all when there are no more, without special tokens.")
+        .def_prop_ro(
+            "scores_are_probabilities",
+            [](const Retriever& self) { return self.facts().scores_are_probabilities; },
+            "Whether reranking gives probabilities rather than what the head says.")
         .def_prop_ro("limit", &Retriever::limit, "Tokens of the longest input, special tokens included.")
         .def_prop_ro(
             "n_batch_tokens", &Retriever::n_batch_tokens,

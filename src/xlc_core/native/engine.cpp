@@ -106,9 +106,9 @@ std::shared_ptr<Generator> Engine::generator() {
     if (!generator_) {
         if (!file_.causal) {
             throw Error(
-                ErrorKind::unsupported_feature, "'" + params_.model_name + "' is an encoder (" +
-                                                    file_.architecture +
-                                                    ") and cannot generate text; open a chat model for that");
+                ErrorKind::unsupported_feature,
+                "'" + params_.model_name + "' is an encoder (" + file_.architecture +
+                    ") and cannot generate text; use embed() or rerank() with it, or open a chat model");
         }
         load_for_generation({});
     }

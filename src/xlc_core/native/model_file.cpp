@@ -116,6 +116,17 @@ ModelFile read_model_file(const std::string& path) {
     file.path = path;
     file.file_bytes = static_cast<int64_t>(std::filesystem::file_size(std::filesystem::u8path(path), failed));
     file.architecture = metadata.text("general.architecture");
+    for (const char* key : {"general.name", "general.basename"}) {
+        if (metadata.has(key)) {
+            file.names.push_back(metadata.text(key));
+        }
+    }
+    for (const char* kind : {"query", "document"}) {
+        const std::string key = std::string("xllama.prompt.") + kind;
+        if (metadata.has(key)) {
+            file.prompts[kind] = metadata.text(key);
+        }
+    }
     const std::string prefix = file.architecture + ".";
     file.pooling = pooling_name(metadata.number(prefix + "pooling_type", LLAMA_POOLING_TYPE_UNSPECIFIED));
     file.causal = metadata.flag(prefix + "attention.causal", true);

@@ -2,13 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <vector>
 
 namespace xlc {
 
 struct ModelFile {
     std::string path;
     std::string architecture;
+    std::vector<std::string> names; // general.name and general.basename, where the file has them
+    // Prompts by what they are for, such as "query"; from xllama.prompt.*, a key of ours.
+    std::map<std::string, std::string> prompts;
     std::string pooling; // as in the public options; empty: the file says nothing
     bool causal = true;  // false: an encoder, which cannot generate
     bool has_chat_template = false;

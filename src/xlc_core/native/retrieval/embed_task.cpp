@@ -29,24 +29,37 @@ void EmbedTask::begin(const Encoder& encoder) {
 
 TokenSequence EmbedTask::tokenize(const Encoder& encoder, size_t index, const std::string& text) const {
     const Tokenizer& tokenizer = encoder.tokenizer();
-    TokenSequence sequence;
-    sequence.tokens = options_.prefix.empty() ? tokenizer.with_specials(text)
-                                              : tokenizer.with_specials(options_.prefix + text);
-
+    const Tokens& before = tokenizer.before();
+    const Tokens& after = tokenizer.after();
     const size_t place = options_.first_index + index;
+    const size_t limit = encoder.limit();
+    const size_t n_fixed = before.size() + n_prefix_tokens_ + after.size();
+    const bool truncates = options_.truncate != Truncate::error && n_fixed < limit;
+
+    size_t n_first = SIZE_MAX;
+    size_t n_last = 0;
+    if (truncates && options_.truncate == Truncate::end) {
+        n_first = limit - before.size() - after.size();
+    } else if (truncates) {
+        n_first = n_prefix_tokens_;
+        n_last = limit - n_fixed;
+    }
+    TokenSequence sequence;
+    sequence.tokens = before;
+    append(
+        sequence.tokens, options_.prefix.empty()
+                             ? tokenizer.ends(text, n_first, n_last, stop_when_over())
+                             : tokenizer.ends(options_.prefix + text, n_first, n_last, stop_when_over()));
+    append(sequence.tokens, after);
+
     const size_t n_tokens = sequence.tokens.size();
     if (n_tokens == 0) {
         throw Error(
             ErrorKind::invalid_request, "text " + std::to_string(place) +
                                             " is empty, and this model puts no special tokens around a text, "
-                                            "so there is nothing to embed; leave "
-                                            "it out");
+                                            "so there is nothing to embed; leave it out");
     }
-    const size_t n_before = tokenizer.n_before() + n_prefix_tokens_;
-    const size_t n_after = tokenizer.n_after();
-    const size_t limit = encoder.limit();
-    const bool cannot_truncate = options_.truncate == Truncate::error || n_before + n_after >= limit;
-    if (n_tokens > limit && cannot_truncate) {
+    if (n_tokens > limit) {
         throw Error::input_too_long(
             "text " + std::to_string(place) + " has " + std::to_string(n_tokens) + " tokens, more than the " +
                 std::to_string(limit) +
@@ -57,7 +70,6 @@ TokenSequence EmbedTask::tokenize(const Encoder& encoder, size_t index, const st
                        "shorten the prefix, or give a larger n_ctx"),
             static_cast<int64_t>(place), static_cast<int64_t>(n_tokens), static_cast<int64_t>(limit));
     }
-    drop_tokens(sequence.tokens, n_before, n_after, limit, options_.truncate);
     return sequence;
 }
 

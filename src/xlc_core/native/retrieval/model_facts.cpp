@@ -114,6 +114,7 @@ ModelFacts::ModelFacts(const llama_model* model, enum llama_pooling_type wanted_
     has_ranking_head = head != nullptr;
     n_labels = head ? static_cast<size_t>(head->ne[1]) : 0;
     score_index = find_score_index(model, n_labels);
+    scores_are_probabilities = has_ranking_head && (architecture == "qwen3" || architecture == "qwen3vl");
 
     pooling = wanted_pooling;
     if (pooling == LLAMA_POOLING_TYPE_UNSPECIFIED) {
@@ -159,15 +160,25 @@ void ModelFacts::require_ranking() const {
     if (!has_ranking_head) {
         throw Error(
             ErrorKind::unsupported_feature, "model " + name +
-                                                " has no ranking head; rerank with a cross-encoder such as "
-                                                "bge-reranker-v2-m3 whose file was made with "
-                                                "its classifier, or compare embeddings");
+                                                " has no ranking head; use rerank_documents() of "
+                                                "xlc_core.reranking with method=\"late-interaction\" (or "
+                                                "\"generative\" for a chat model), or a reranker such as "
+                                                "bge-reranker-v2-m3 whose file was made with its classifier");
     }
     if (pooling != LLAMA_POOLING_TYPE_RANK) {
         throw Error(
             ErrorKind::unsupported_feature,
             "the engine was opened with another pooling than model " + name +
                 " has; open it without `pooling`, or with pooling=\"rank\", to rerank");
+    }
+    if (scores_are_probabilities && n_labels == 1) {
+        throw Error(
+            ErrorKind::unsupported_feature,
+            "model " + name +
+                " has one label, and llama.cpp gives every document the score 1 for models of its kind, as "
+                "it "
+                "makes a probability of it; use a reranker with the labels \"yes\" and \"no\", such as "
+                "Qwen3-Reranker, or one of another architecture");
     }
     if (score_index >= n_labels) {
         throw Error(

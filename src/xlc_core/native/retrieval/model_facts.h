@@ -48,6 +48,8 @@ struct ModelFacts {
 
     // The output of the ranking head that is the score.
     size_t score_index = 0;
+    // Whether llama.cpp makes probabilities of the head's outputs, rather than leaving them as they are.
+    bool scores_are_probabilities = false;
 };
 
 // Rows of token_embd.weight and token_types.weight as float32, to type the tokens of a pair as sentence A and

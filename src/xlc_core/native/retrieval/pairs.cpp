@@ -2,6 +2,7 @@
 
 #include "errors.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace xlc {
@@ -10,10 +11,12 @@ namespace {
 
 constexpr std::string_view query_field = "{query}";
 constexpr std::string_view document_field = "{document}";
+constexpr std::string_view instruction_field = "{instruction}";
 
-void append(Tokens& tokens, const Tokens& more) {
-    tokens.insert(tokens.end(), more.begin(), more.end());
-}
+// Qwen3-Reranker's, whose template in GGUF files has it written out after this word.
+constexpr std::string_view instruction_word = "<Instruct>: ";
+constexpr std::string_view default_instruction =
+    "Given a web search query, retrieve relevant passages that answer the query";
 
 // A piece of a template: one control token, or text without any.
 struct TemplatePiece {
@@ -46,9 +49,53 @@ cut_at_control_tokens(std::string_view rerank_template, const Tokenizer& tokeniz
     return pieces;
 }
 
-std::string fill_query(std::string text, const std::string& query) {
-    const size_t at = text.find(query_field);
-    return at == std::string::npos ? text : text.replace(at, query_field.size(), query);
+// What a user gives: none of it is looked at for fields or control tokens.
+struct Fields {
+    std::string_view query;
+    std::string_view instruction;
+};
+
+std::string fill(std::string_view text, const Fields& fields) {
+    std::string filled;
+    while (!text.empty()) {
+        const size_t at = text.find('{');
+        filled += text.substr(0, at);
+        text.remove_prefix(std::min(at, text.size()));
+        if (text.rfind(query_field, 0) == 0) {
+            filled += fields.query;
+            text.remove_prefix(query_field.size());
+        } else if (text.rfind(instruction_field, 0) == 0) {
+            filled += fields.instruction;
+            text.remove_prefix(instruction_field.size());
+        } else if (!text.empty()) {
+            filled += text.front();
+            text.remove_prefix(1);
+        }
+    }
+    return filled;
+}
+
+// Put a field where the template has an instruction written out; false when it has neither.
+bool open_instruction(std::string& rerank_template, std::string& written_out) {
+    if (rerank_template.find(instruction_field) != std::string::npos) {
+        return true;
+    }
+    const size_t word = rerank_template.find(instruction_word);
+    if (word == std::string::npos) {
+        return false;
+    }
+    const size_t begin = word + instruction_word.size();
+    const size_t n = std::min(rerank_template.find('\n', begin), rerank_template.size()) - begin;
+    written_out = rerank_template.substr(begin, n);
+    rerank_template.replace(begin, n, instruction_field);
+    return true;
+}
+
+Error no_instruction() {
+    return Error(
+        ErrorKind::unsupported_feature,
+        "this reranker was trained on queries and documents alone and takes no instruction; put it into the "
+        "query, or use a model with a place for it, such as Qwen3-Reranker");
 }
 
 } // namespace
@@ -65,10 +112,10 @@ PairLayout::PairLayout(
     } else {
         lay_out_sentences(query);
     }
-    n_before_ = head_.size() + tokenizer.plain(text_before_).size();
-    n_after_ = tail_.size() + tokenizer.plain(text_after_).size();
-    if (n_before_ + n_after_ >= limit) {
-        const size_t n_tokens = n_before_ + n_after_;
+    n_text_before_ = tokenizer.plain(text_before_).size();
+    n_text_after_ = tokenizer.plain(text_after_).size();
+    const size_t n_tokens = head_.size() + n_text_before_ + n_text_after_ + tail_.size();
+    if (n_tokens >= limit) {
         throw Error::input_too_long(
             "the query takes " + std::to_string(n_tokens) +
                 " tokens and leaves no room for a document in the " + std::to_string(limit) +
@@ -78,6 +125,9 @@ PairLayout::PairLayout(
 }
 
 void PairLayout::lay_out_sentences(const std::string& query) {
+    if (options_.instruction) {
+        throw no_instruction();
+    }
     const llama_vocab* vocab = tokenizer_.vocab();
     const llama_token bos = llama_vocab_bos(vocab);
     llama_token sep = llama_vocab_sep(vocab);
@@ -112,7 +162,12 @@ void PairLayout::lay_out_sentences(const std::string& query) {
     }
 }
 
-void PairLayout::lay_out_template(std::string_view rerank_template, const std::string& query) {
+void PairLayout::lay_out_template(std::string rerank_template, const std::string& query) {
+    std::string instruction(default_instruction);
+    if (!open_instruction(rerank_template, instruction) && options_.instruction) {
+        throw no_instruction();
+    }
+    const Fields fields{query, options_.instruction ? *options_.instruction : instruction};
     bool found_document = false;
     for (const TemplatePiece& piece : cut_at_control_tokens(rerank_template, tokenizer_)) {
         Tokens& side = found_document ? tail_ : head_;
@@ -121,10 +176,10 @@ void PairLayout::lay_out_template(std::string_view rerank_template, const std::s
             side.push_back(piece.control);
         } else if (!found_document && at != std::string::npos) {
             found_document = true;
-            text_before_ = fill_query(piece.text.substr(0, at), query);
-            text_after_ = fill_query(piece.text.substr(at + document_field.size()), query);
+            text_before_ = fill(piece.text.substr(0, at), fields);
+            text_after_ = fill(piece.text.substr(at + document_field.size()), fields);
         } else {
-            append(side, tokenizer_.plain(fill_query(piece.text, query)));
+            append(side, tokenizer_.plain(fill(piece.text, fields)));
         }
     }
     if (!found_document) {
@@ -134,25 +189,39 @@ void PairLayout::lay_out_template(std::string_view rerank_template, const std::s
     }
 }
 
-TokenSequence PairLayout::pair_with(std::string_view document, size_t index) const {
+size_t PairLayout::n_room() const {
+    return limit_ - head_.size() - n_text_before_ - n_text_after_ - tail_.size();
+}
+
+TokenSequence
+PairLayout::pair_with(std::string_view document, size_t index, const Tokenizer::Stop& stop) const {
+    size_t n_first = SIZE_MAX;
+    size_t n_last = 0;
+    if (options_.truncate == Truncate::end) {
+        n_first = n_text_before_ + n_room();
+        n_last = n_text_after_;
+    } else if (options_.truncate == Truncate::start) {
+        n_first = n_text_before_;
+        n_last = n_room() + n_text_after_;
+    }
     TokenSequence pair;
     pair.tokens = head_;
     const bool has_neighbours = !text_before_.empty() || !text_after_.empty();
     append(
-        pair.tokens, has_neighbours ? tokenizer_.plain(text_before_ + std::string(document) + text_after_)
-                                    : tokenizer_.plain(document));
+        pair.tokens,
+        has_neighbours
+            ? tokenizer_.ends(text_before_ + std::string(document) + text_after_, n_first, n_last, stop)
+            : tokenizer_.ends(document, n_first, n_last, stop));
     append(pair.tokens, tail_);
 
     const size_t n_tokens = pair.tokens.size();
-    if (n_tokens > limit_ && options_.truncate == Truncate::error) {
+    if (n_tokens > limit_) {
         throw Error::input_too_long(
             "document " + std::to_string(index) + " and the query take " + std::to_string(n_tokens) +
                 " tokens, more than the " + std::to_string(limit_) +
-                " that the model takes; split the document, pass truncate=\"end\", or use a model with more "
-                "context",
+                " that the model takes; pass truncate=\"split\" or \"end\", or use a model with more context",
             static_cast<int64_t>(index), static_cast<int64_t>(n_tokens), static_cast<int64_t>(limit_));
     }
-    drop_tokens(pair.tokens, n_before_, n_after_, limit_, options_.truncate);
     if (options_.sentence_types) {
         pair.sentence_b = head_.size();
     }

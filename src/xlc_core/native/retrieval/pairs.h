@@ -15,7 +15,7 @@ namespace xlc {
 // Lays out pairs of one query as the model was trained on them:
 //   BERT            [CLS] query [SEP] document [SEP]
 //   XLM-RoBERTa     <s> query </s></s> document </s>
-//   with a template (Qwen3-Reranker) what the template says, {query} and {document} filled in
+//   with a template (Qwen3-Reranker) what the template says, {query}, {document} and {instruction} filled in
 // Const and safe to call from several threads.
 class PairLayout {
 public:
@@ -29,11 +29,14 @@ public:
 
     // Throws input_too_long with this index when the pair is too long and may not be truncated. Truncation
     // drops tokens of the document only.
-    TokenSequence pair_with(std::string_view document, size_t index) const;
+    TokenSequence pair_with(std::string_view document, size_t index, const Tokenizer::Stop& stop) const;
+
+    // Tokens that a document may have.
+    size_t n_room() const;
 
 private:
     void lay_out_sentences(const std::string& query);
-    void lay_out_template(std::string_view rerank_template, const std::string& query);
+    void lay_out_template(std::string rerank_template, const std::string& query);
 
     const Tokenizer& tokenizer_;
     RerankOptions options_;
@@ -43,8 +46,8 @@ private:
     // Text that is tokenised with the document, as tokens may span the two.
     std::string text_before_;
     std::string text_after_;
-    size_t n_before_ = 0; // tokens before and after the document, its neighbouring text included
-    size_t n_after_ = 0;
+    size_t n_text_before_ = 0; // tokens of these two
+    size_t n_text_after_ = 0;
 };
 
 } // namespace xlc

@@ -18,7 +18,7 @@ void RerankTask::begin(const Encoder& encoder) {
 
 TokenSequence
 RerankTask::tokenize(const Encoder& /*encoder*/, size_t index, const std::string& document) const {
-    return layout_->pair_with(document, index);
+    return layout_->pair_with(document, index, stop_when_over());
 }
 
 void RerankTask::allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) {

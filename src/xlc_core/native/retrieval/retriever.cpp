@@ -108,6 +108,26 @@ void Retriever::run() {
     }
 }
 
+template<typename Function> auto Retriever::with_encoder(const Function& function) {
+    std::lock_guard<std::mutex> lock(close_mutex_);
+    if (!encoder_) {
+        std::rethrow_exception(closed_error());
+    }
+    return function(static_cast<const Encoder&>(*encoder_));
+}
+
+size_t Retriever::document_room(const std::string& query, const RerankOptions& options) {
+    facts_.require_ranking();
+    return with_encoder([&](const Encoder& encoder) {
+        return PairLayout(encoder.model(), encoder.tokenizer(), query, options, limit_).n_room();
+    });
+}
+
+Tokens Retriever::text_ends(const std::string& text, size_t n_first, size_t n_last) {
+    return with_encoder(
+        [&](const Encoder& encoder) { return encoder.tokenizer().ends(text, n_first, n_last, nullptr); });
+}
+
 // Behind those that wait, but before the rest of its stream, which is to run after it.
 void Retriever::queue_again(std::unique_ptr<RetrievalTask> task) {
     const size_t stream = task->stream();

@@ -36,6 +36,11 @@ public:
     // Fail the jobs under way with engine_closed, end the thread and free the context. Idempotent.
     void close();
 
+    // Tokens that a document may have beside this query. Throws as a job would that reranks.
+    size_t document_room(const std::string& query, const RerankOptions& options);
+    // The text's tokens that an input of at most so many would have; see Tokenizer::ends.
+    Tokens text_ends(const std::string& text, size_t n_first, size_t n_last);
+
     const ModelFacts& facts() const { return facts_; }
     // Tokens of the longest input, special tokens included.
     size_t limit() const { return limit_; }
@@ -45,6 +50,8 @@ public:
 
 private:
     std::shared_ptr<RetrievalJob> submit(std::unique_ptr<RetrievalTask> task);
+    // Calls function(encoder) with the encoder held open; for what of it is const.
+    template<typename Function> auto with_encoder(const Function& function);
     void run();
     void queue_again(std::unique_ptr<RetrievalTask> task);
 

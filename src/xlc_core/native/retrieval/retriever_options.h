@@ -6,6 +6,7 @@
 #include <llama.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 namespace xlc {
@@ -32,6 +33,7 @@ struct EmbedOptions {
 
 struct RerankOptions {
     Truncate truncate = Truncate::error;
+    std::optional<std::string> instruction; // what a match is; nullopt: as the model's template says
     bool sentence_types =
         true; // type the document's tokens as sentence B, where the model tells sentences apart
 };

@@ -2,8 +2,10 @@
 
 #include "errors.h"
 
+#include <algorithm>
 #include <climits>
 #include <string>
+#include <utility>
 
 namespace xlc {
 
@@ -35,16 +37,13 @@ void check_specials(const llama_vocab* vocab) {
 
 } // namespace
 
-Tokenizer::Tokenizer(const llama_vocab* vocab) : vocab_(vocab) {
+Tokenizer::Tokenizer(const llama_vocab* vocab) : vocab_(vocab), splitter_(vocab) {
     check_specials(vocab);
-    const Tokens specials = with_specials("");
-    const bool begins = !specials.empty() && specials.front() == llama_vocab_bos(vocab);
-    n_before_ = begins ? 1 : 0;
-    n_after_ = specials.size() - n_before_;
-}
-
-Tokens Tokenizer::with_specials(std::string_view text) const {
-    return tokenize(text, true, false);
+    after_ = tokenize("", true, false);
+    if (!after_.empty() && after_.front() == llama_vocab_bos(vocab)) {
+        before_.push_back(after_.front());
+        after_.erase(after_.begin());
+    }
 }
 
 Tokens Tokenizer::plain(std::string_view text) const {
@@ -78,14 +77,64 @@ Tokens Tokenizer::tokenize(std::string_view text, bool add_special, bool parse_s
     return tokens;
 }
 
-void drop_tokens(Tokens& tokens, size_t n_before, size_t n_after, size_t limit, Truncate side) {
-    if (tokens.size() <= limit) {
-        return;
+// The tokens that text[begin, end) has within the whole, between two boundaries or the text's ends. What
+// comes first in a text may be read differently, so that the word before comes along and its tokens are left
+// out.
+Tokens Tokenizer::part(std::string_view text, size_t begin, size_t end) const {
+    if (begin == 0) {
+        return plain(text.substr(0, end));
     }
-    const auto n_drop = static_cast<std::ptrdiff_t>(tokens.size() - limit);
-    const auto first = side == Truncate::start ? tokens.begin() + static_cast<std::ptrdiff_t>(n_before)
-                                               : tokens.end() - static_cast<std::ptrdiff_t>(n_after) - n_drop;
-    tokens.erase(first, first + n_drop);
+    const size_t before = splitter_.boundary_before(text, begin);
+    const size_t n_before = plain(text.substr(before, begin - before)).size();
+    Tokens tokens = plain(text.substr(before, end - before));
+    tokens.erase(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(n_before));
+    return tokens;
+}
+
+Tokens Tokenizer::ends(std::string_view text, size_t n_first, size_t n_last, const Stop& stop) const {
+    const auto check_stop = [&stop] {
+        if (stop && stop()) {
+            throw Error(ErrorKind::request_cancelled, "the request was cancelled");
+        }
+    };
+    const bool splits = splitter_.is_long(text);
+    Tokens first;
+    size_t end = 0; // of what `first` has the tokens of
+    while (end < text.size() && first.size() < n_first) {
+        check_stop();
+        const size_t begin = end;
+        end = splits ? splitter_.end_of_part(text, begin) : text.size();
+        append(first, part(text, begin, end));
+    }
+    Tokens last;
+    size_t begin = text.size();
+    while (begin > end && last.size() < n_last) {
+        check_stop();
+        const size_t part_end = begin;
+        begin = splits ? splitter_.begin_of_part(text, part_end, end) : end;
+        Tokens tokens = part(text, begin, part_end);
+        append(tokens, last);
+        last = std::move(tokens);
+    }
+    if (begin > end) { // what is between is not looked at
+        first.resize(std::min(first.size(), n_first));
+        last.erase(last.begin(), last.end() - static_cast<std::ptrdiff_t>(std::min(last.size(), n_last)));
+    }
+    append(first, last);
+    if (first.size() > n_first && first.size() - n_first > n_last) {
+        first.erase(
+            first.begin() + static_cast<std::ptrdiff_t>(n_first),
+            first.end() - static_cast<std::ptrdiff_t>(n_last));
+    }
+    return first;
+}
+
+size_t Tokenizer::count(std::string_view text, const Stop& stop) const {
+    return ends(text, SIZE_MAX, 0, stop).size();
+}
+
+void append(Tokens& tokens, const Tokens& more) {
+    tokens.insert(tokens.end(), more.begin(), more.end());
 }
 
 } // namespace xlc

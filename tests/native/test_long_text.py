@@ -1,0 +1,71 @@
+"""Long texts are tokenised in parts, and only as far as tokens are kept: the tokens must be those of the whole."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tiny_models
+import xlc_core as xlc
+from xlc_core import _native
+
+PIECES = [
+    *("alpha", "Beta", "don't", "x", "3.14", "日本語", "naïve", "[SEP]", "</s>", "<|im_end|>", "foo_bar", "a\nb", "\t"),
+    *("🦙", "-", "“quoted”", "ÅNGSTRÖM", "𐍈", "\u200b", "e\u0301", "1234567", "nul\0", "\ufffd"),
+]
+SEPARATORS = [" ", " ", " ", "  ", "\n", "", " . "]
+ALL = 1 << 40
+
+
+def some_text(seed: int) -> str:
+    draw = random.Random(seed)
+    n_pieces = draw.choice([0, 50, 6000, 12_000])
+    return "".join(draw.choice(PIECES) + draw.choice(SEPARATORS) for _ in range(n_pieces))
+
+
+@pytest.fixture(scope="module", params=["WordPiece", "SentencePiece", "BPE"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The file of a model with this kind of vocabulary."""
+    if request.param == "WordPiece":
+        return request.getfixturevalue("embedder_path")
+    if request.param == "BPE":
+        return request.getfixturevalue("smollm2_path")
+    return tiny_models.write_byte_llama(tmp_path_factory.mktemp("models") / "byte.gguf")
+
+
+def test_parts_have_the_tokens_of_the_whole(model: Path) -> None:
+    retriever = _native.Retriever.open(str(model), 1)
+    with xlc.Engine(model, n_ctx=64, warmup=False) as engine:
+        for seed in range(8):
+            text = some_text(seed)
+            whole = engine.tokenize(text)
+            for n_first, n_last in [(ALL, 0), (0, ALL), (100, 0), (0, 100), (7, 503), (508, 2), (3000, 3000), (0, 0)]:
+                expected = whole if len(whole) <= n_first + n_last else whole[:n_first] + whole[len(whole) - n_last :]
+                assert retriever.text_ends(text, n_first, n_last) == expected, (seed, n_first, n_last)
+
+
+def test_a_truncated_megabyte_costs_as_much_as_its_tokens(embedder_path: Path) -> None:
+    retriever = _native.Retriever.open(str(embedder_path), 1)
+    text = "lorem ipsum dolor sit amet " * 40_000
+    retriever.text_ends(text, 510, 0)
+    started = time.monotonic()
+    for _ in range(20):
+        retriever.text_ends(text, 510, 0)
+        retriever.text_ends(text, 0, 510)
+    assert time.monotonic() - started < 0.8  # 1.2 ms each, against 200 for the whole
+
+
+def test_a_job_that_is_cancelled_stops_within_a_text(embedder_path: Path) -> None:
+    retriever = _native.Retriever.open(str(embedder_path), 1)
+    job = retriever.embed(["lorem ipsum dolor sit amet " * 1_000_000])  # 27 MB, five seconds
+    threading.Event().wait(0.1)
+    job.cancel()
+    started = time.monotonic()
+    assert retriever.embed(["next"]).wait(30)
+    assert time.monotonic() - started < 2
+    retriever.close()
