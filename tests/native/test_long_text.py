@@ -28,13 +28,15 @@ def some_text(seed: int) -> str:
     return "".join(draw.choice(PIECES) + draw.choice(SEPARATORS) for _ in range(n_pieces))
 
 
-@pytest.fixture(scope="module", params=["WordPiece", "SentencePiece", "BPE"])
+@pytest.fixture(scope="module", params=["WordPiece", "SentencePiece", "BPE", "Unigram"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The file of a model with this kind of vocabulary."""
     if request.param == "WordPiece":
         return request.getfixturevalue("embedder_path")
     if request.param == "BPE":
         return request.getfixturevalue("smollm2_path")
+    if request.param == "Unigram":
+        return Path(__file__).parents[1] / "models" / "xlm-roberta-embedder.gguf"
     return tiny_models.write_byte_llama(tmp_path_factory.mktemp("models") / "byte.gguf")
 
 
