@@ -12,13 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import psutil
 from measure import Contender, Measurement, run_rounds
 from one_call import OVERHEAD_TARGET_MS, Way, added, milliseconds, table
-from settings import Settings, written_command
+from settings import Settings, add_common_options, settings_of
 from tables import comparison, disturbance, write_section
 
 import xlc_core as xlc
@@ -102,26 +101,12 @@ async def at_once(llm: ChatXLlama, n_calls: int) -> dict[str, float]:
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of batches that count (default: %(default)s)")
+    add_common_options(parser, 7)
     parser.add_argument("--calls", type=int, default=200, help="calls for one token (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="little of everything: to see whether it works")
-    parser.add_argument("--threads", type=int, help="threads of the engine (default: the physical cores)")
-    parser.add_argument("--others-limit", type=float, default=0.05, metavar="SHARE", help="as engine.py's")
-    parser.add_argument("--retries", type=int, default=3, help="as engine.py's (default: %(default)s)")
-    parser.add_argument("--write", type=Path, metavar="PATH", help="put the tables into this document")
     options = parser.parse_args(arguments)
-    defaults = Settings()
-    command = written_command(arguments, frozenset({"--write", "--retries", "--others-limit"}))
     if options.quick:
         options.calls = 20
-    return options, Settings(
-        n_rounds=1 if options.quick else options.rounds,
-        n_tokens=16 if options.quick else 64,
-        n_threads=options.threads or defaults.n_threads,
-        others_limit=options.others_limit,
-        retries=0 if options.quick else options.retries,
-        command=command.replace("engine.py", "langchain.py"),
-    )
+    return options, settings_of(options, arguments, "langchain.py", n_tokens=16 if options.quick else 64)
 
 
 def run(options: argparse.Namespace, settings: Settings) -> str:

@@ -10,16 +10,15 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
-from itertools import cycle, islice
 from pathlib import Path
 
-from embedding import read_texts
+from corpora import mixed_texts, read_corpus
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import TextNode
 from measure import Contender, Measurement, run_rounds
 from one_call import OVERHEAD_TARGET_MS, Way, added, milliseconds, table
-from settings import Settings, written_command
+from settings import Settings, add_common_options, settings_of
 from tables import comparison, disturbance, write_section
 
 import xlc_core as xlc
@@ -29,6 +28,7 @@ MODEL = "smollm2-135m-instruct"
 EMBEDDER = "all-minilm-l6-v2"
 QUESTION = "Name a colour."
 N_NODES = 2000
+N_WORDS = (20, 100)  # of a node
 INGESTION_TARGET = 0.9
 
 
@@ -84,27 +84,14 @@ def ingestion(engine: xlc.Engine, texts: list[str]) -> list[Contender]:
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of ingestion that count (default: %(default)s)")
+    add_common_options(parser, 5)
     parser.add_argument("--calls", type=int, default=200, help="calls for one token (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="little of everything: to see whether it works")
-    parser.add_argument("--threads", type=int, help="threads of the engine (default: the physical cores)")
-    parser.add_argument("--data", type=Path, help="as engine.py's")
-    parser.add_argument("--others-limit", type=float, default=0.05, metavar="SHARE", help="as engine.py's")
-    parser.add_argument("--retries", type=int, default=3, help="as engine.py's (default: %(default)s)")
-    parser.add_argument("--write", type=Path, metavar="PATH", help="put the tables into this document")
+    parser.add_argument("--data", type=Path, help="as retrieval.py's")
     options = parser.parse_args(arguments)
-    command = written_command(arguments, frozenset({"--write", "--retries", "--others-limit"}))
     options.nodes = 100 if options.quick else N_NODES
     if options.quick:
         options.calls = 20
-    return options, Settings(
-        n_rounds=1 if options.quick else options.rounds,
-        n_threads=options.threads or Settings().n_threads,
-        data=options.data,
-        others_limit=options.others_limit,
-        retries=0 if options.quick else options.retries,
-        command=command.replace("engine.py", "llamaindex.py"),
-    )
+    return options, settings_of(options, arguments, "llamaindex.py")
 
 
 def run(options: argparse.Namespace, settings: Settings) -> str:
@@ -113,7 +100,7 @@ def run(options: argparse.Namespace, settings: Settings) -> str:
     with xlc.Engine(MODEL, n_ctx=4096, n_threads=settings.n_threads, progress=False) as engine:
         times = overhead(engine, options.calls)
     print("llamaindex, ingestion", file=sys.stderr)
-    texts = list(islice(cycle(read_texts(settings.data)), options.nodes))
+    texts = mixed_texts(read_corpus(settings.data), options.nodes, N_WORDS)
     with xlc.Engine(EMBEDDER, n_threads=settings.n_threads, progress=False) as engine:
         contenders = ingestion(engine, texts)
         run_rounds(contenders, settings.n_rounds, settings.others_limit, settings.retries)

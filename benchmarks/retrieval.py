@@ -1,0 +1,345 @@
+"""Embedding and reranking beside PyTorch, onnxruntime and other bindings of llama.cpp: speed, quality and memory.
+
+benchmarks/README.md says what is measured and how to read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import plots
+from agreement import Rows, cosines, rank_agreement, read_rows
+from corpora import Corpus, lexical_neighbours, mixed_texts, read_corpus
+from measure import Contender, Peer, run_rounds, unavailable
+from peers import CACHE, UnavailableError, checkpoints, interpreter, is_installed
+from settings import Settings, add_common_options, settings_of
+from tables import Column, comparison, disturbance, ratio_table, write_section
+
+import xlc_core as xlc
+from xlc_core import catalog
+from xlc_core.quantization import quantize_model
+
+EMBEDDER, RERANKER = "all-minilm-l6-v2", "xllama-rerank-mini"
+N_CTX = 512  # tokens that both models take
+N_WORDS = (20, 300)  # of a text to embed
+_MEDIANS = "Figures are medians over {} rounds (least–greatest); ratios are taken round by round."
+QUERY = "which package shows the free space on my disks?"
+
+TORCH, ONNX, XLLAMACPP, LLAMA_CPP_PYTHON = "sentence-transformers", "onnxruntime", "xllamacpp", "llama-cpp-python"
+
+
+@dataclass
+class Subject:
+    """One of the rows: a peer, and what is known of it when all rounds are over.
+
+    Attributes:
+        peer: its worker.
+        name: after the peer's own name.
+        results: where the worker writes what it computed.
+        rows: what it computed.
+        peak_bytes: the most memory it took.
+    """
+
+    peer: Peer
+    name: str
+    results: Path
+    rows: Rows | None = None
+    peak_bytes: int = 0
+    contenders: list[Contender] = field(default_factory=list)
+
+    def contender(self, task: str, target: float | None = None) -> Contender:
+        """A row of a table."""
+        made = self.peer.row(self.name, task, target)
+        self.contenders.append(made)
+        return made
+
+    def collect(self) -> None:
+        """Fetch what the last measurement computed, and its memory."""
+        if self.peer.worker is None or any(contender.error for contender in self.contenders):
+            return
+        saved = self.peer.worker("save")
+        self.rows = read_rows(self.results, saved["rows"])
+        self.peak_bytes = saved["peak_bytes"]
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_common_options(parser, 3, peers=True)
+    parser.add_argument("--only", choices=("embedding", "reranking"), help="measure only this")
+    parser.add_argument("--data", type=Path, help="documents and queries, .jsonl.gz (default: the examples' corpus)")
+    parser.add_argument("--texts", type=int, default=2000, help="texts to embed (default: %(default)s)")
+    parser.add_argument("--queries", type=int, default=50, help="queries to rerank for (default: %(default)s)")
+    parser.add_argument("--passages", type=int, default=50, help="passages for each (default: %(default)s)")
+    parser.add_argument(
+        "--weights", action="append", metavar="TYPE",
+        help="measure Engine also with the weights requantised so; may be repeated (default: BF16; '' for none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--engine-option", action="append", default=[], type=_name_and_json, metavar="NAME=JSON",
+        help="open Engine with this option, such as n_ubatch=256",
+    )  # fmt: skip
+    parser.add_argument("--llama-cpp-python", action="store_true", help="build that from its sdist (10 minutes)")
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw bars into this SVG (pip install matplotlib)")
+    options = parser.parse_args(arguments)
+    if options.plot is not None and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install 'xllama[bench]'")
+    if options.quick:
+        options.texts, options.queries, options.passages = 24, 3, 8
+    options.weights = [weights for weights in options.weights or ["BF16"] if weights]
+    return options, settings_of(options, arguments, "retrieval.py")
+
+
+def _name_and_json(pair: str) -> tuple[str, Any]:
+    name, _, text = pair.partition("=")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
+
+
+class Bench:
+    """Opens the peers and measures them, for either section."""
+
+    def __init__(self, options: argparse.Namespace, settings: Settings, folder: Path, stack: ExitStack) -> None:
+        self._options, self._settings, self._folder, self._stack = options, settings, folder, stack
+        self._catalog = folder / "catalog.toml"
+        self._catalog.touch()
+        self.subjects: list[Subject] = []
+
+    def open(self, peer: str, script: str, name: str, work: dict[str, Any]) -> Subject:
+        """Start a worker."""
+        results = self._folder / f"{len(self.subjects)}.f32"
+        common = {"n_threads": self._settings.n_threads, "n_ctx": N_CTX, "results": str(results)}
+        opened = Peer(peer, script, {**common, **work}, self._settings)
+        self._stack.callback(opened.close)
+        self.subjects.append(Subject(opened, name, results))
+        return self.subjects[-1]
+
+    def open_ours(self, what: str, model: str, work: dict[str, Any]) -> list[Subject]:
+        """Start Engine on the model as it comes, and with each of the other types of weights."""
+        resolved = catalog.resolve(model)
+        shipped = resolved.path.stem.rpartition("-")[2].upper()
+        opened = []
+        for weights in [shipped, *(weights for weights in self._options.weights if weights != shipped)]:
+            name = model if weights == shipped else self._requantised(resolved, weights)
+            given = {"model": name, "engine_options": dict(self._options.engine_option), "catalog": str(self._catalog)}
+            opened.append(self.open("", "xllama_retrieval", f"`Engine.{what}`, {weights}", {**work, **given}))
+        return opened
+
+    def _requantised(self, model: catalog.ResolvedModel, weights: str) -> str:
+        """Write a model with other weights, and give it a name that says of it what the catalog said of the first."""
+        CACHE.mkdir(exist_ok=True)
+        name = f"{model.name}-{weights}"
+        path = quantize_model(model.path, CACHE / f"{name}.gguf", weights, overwrite=True)
+        entry = {"description": name, "license": "", "kind": "embedding", "source": f"file:{path.as_posix()}"}
+        lines = [f"[{json.dumps(name)}]", *(f"{field} = {json.dumps(value)}" for field, value in entry.items())]
+        if model.entry is not None and model.entry.sentence_types is not None:
+            lines.append(f"sentence_types = {json.dumps(model.entry.sentence_types)}")
+        with self._catalog.open("a", encoding="utf-8") as file:
+            file.write("\n".join([*lines, ""]))
+        return name
+
+    def checkpoints(self) -> str:
+        """The folder of what PyTorch and onnxruntime read; "" when it cannot be made."""
+        try:
+            python = interpreter(TORCH, self._settings.ready_peers)
+            return str(checkpoints(python, catalog.resolve(RERANKER).path))
+        except UnavailableError as error:
+            print(f"  {error}", file=sys.stderr)
+            return ""
+
+    def measure(self, contenders: list[Contender]) -> None:
+        """Run the rounds."""
+        run_rounds(contenders, self._settings.n_rounds, self._settings.others_limit, self._settings.retries)
+
+    def columns(self, quality: dict[str, Callable[[Rows, Rows], str]]) -> list[Column]:
+        """Columns on quality and memory, once everything has been collected. The first subject is the reference."""
+        by_name = {subject.peer.name + subject.name: subject for subject in self.subjects}
+        reference = self.subjects[0]
+
+        def compared(compare: Callable[[Rows, Rows], str]) -> Callable[[Contender], str]:
+            def cell(contender: Contender) -> str:
+                rows = by_name[contender.name].rows if contender.name in by_name else None
+                return "" if rows is None or reference.rows is None else compare(rows, reference.rows)
+
+            return cell
+
+        def memory(contender: Contender) -> str:
+            peak = by_name[contender.name].peak_bytes if contender.name in by_name else 0
+            if not peak:
+                return ""
+            share = f" ({peak / reference.peak_bytes:.2f})" if reference.peak_bytes else ""
+            return f"{peak / 1e6:.0f}{share}"
+
+        columns = [(heading, compared(compare)) for heading, compare in quality.items()]
+        return [*columns, ("peak memory, MB", memory)]
+
+
+def llama_cpp_python(bench: Bench, options: argparse.Namespace, settings: Settings, work: dict[str, Any]) -> Contender:
+    """Its row: it has to be built, which is done only when asked for."""
+    if not options.llama_cpp_python and not is_installed(LLAMA_CPP_PYTHON, settings.ready_peers):
+        return unavailable(LLAMA_CPP_PYTHON, "not installed; --llama-cpp-python builds it")
+    return bench.open(LLAMA_CPP_PYTHON, "llama_cpp_python_embedding", ", F16", work).contender("throughput")
+
+
+def embedding(options: argparse.Namespace, settings: Settings, corpus: Corpus, bench: Bench) -> str:
+    """Measure embedding, and write its section."""
+    model = str(catalog.resolve(EMBEDDER).path)
+    with xlc.Engine(EMBEDDER, progress=False, warmup=False) as tokenizer:
+        # A text that one peer cuts, the next refuses and the third reads in full would compare nothing.
+        texts = mixed_texts(corpus, options.texts, N_WORDS, lambda text: len(tokenizer.tokenize(text)) <= N_CTX - 2)
+        n_tokens = sum(len(tokenizer.tokenize(text)) + 2 for text in texts) / len(texts)
+    n_words = sum(len(text.split()) for text in texts) / len(texts)
+    work = {"texts": texts, "query": QUERY}
+    float32 = bench.open(TORCH, "sentence_transformers_retrieval", ", float32", {**work, "dtype": "float32"})
+    bfloat16 = bench.open(TORCH, "sentence_transformers_retrieval", ", bfloat16", {**work, "dtype": "bfloat16"})
+    onnx = bench.open(
+        ONNX,
+        "onnxruntime_retrieval",
+        ", float32, the engine of fastembed",
+        {**work, "checkpoints": bench.checkpoints()},
+    )
+    ours = bench.open_ours("embed", EMBEDDER, work)
+    wheel = bench.open(XLLAMACPP, "xllamacpp_retrieval", ", F16", {**work, "model": model})
+    other = llama_cpp_python(bench, options, settings, {**work, "model": model})
+
+    references = [subject.contender("throughput") for subject in (float32, bfloat16, onnx)]
+    engines = [subject.contender("throughput") for subject in ours]
+    throughput = [*references, *engines, wheel.contender("throughput"), other]
+    latency = [
+        float32.contender("latency"), bfloat16.contender("latency"), onnx.contender("latency"),
+        *(subject.contender("latency", 0.5) for subject in ours), wheel.contender("latency"),
+    ]  # fmt: skip
+    print("embedding, texts", file=sys.stderr)
+    bench.measure(throughput)
+    for subject in bench.subjects:
+        subject.collect()
+    print("embedding, queries", file=sys.stderr)
+    bench.measure(latency)
+    columns = bench.columns(
+        {
+            "cosine, mean": lambda rows, reference: f"{cosines(rows, reference).mean():.6f}",
+            "cosine, least": lambda rows, reference: f"{cosines(rows, reference).min():.6f}",
+        }
+    )
+    if options.plot is not None:
+        _plot(options.plot, "embedding", bench, throughput, "texts/s", latency)
+    return f"""## Embedding
+
+all-MiniLM-L6-v2, {settings.n_threads} threads; {len(texts)} texts of {N_WORDS[0]} to {N_WORDS[1]} words in one call
+({n_words:.0f} words and {n_tokens:.0f} tokens on average, cut out of {corpus.name}); then one short query at a time.
+{settings.machine}
+
+    {settings.command}
+
+{_MEDIANS.format(settings.n_rounds)} Cosines are those to the
+vectors of {references[0].name}; memory is the most that the process had when the texts were embedded, its
+libraries included, and in brackets its share of the first row's.
+
+{comparison(throughput, "texts/s", 1, columns=columns)}
+
+{ratio_table(engines, [(references[0], 2.0), (references[1], 1.0), (throughput[-2], 2.5)])}
+
+{disturbance(throughput)}
+
+{comparison(latency, "one short query, ms", 2, target=True, less_is_better=True)}
+
+{disturbance(latency)}
+"""
+
+
+def reranking(options: argparse.Namespace, settings: Settings, corpus: Corpus, bench: Bench) -> str:
+    """Measure reranking, and write its section."""
+    queries = corpus.queries[: options.queries]
+    passages = lexical_neighbours(corpus, queries, options.passages)
+    work: dict[str, Any] = {"queries": [query.text for query in queries], "passages": passages}
+    given = {**work, "checkpoints": bench.checkpoints()}
+    torch_script = "sentence_transformers_retrieval"
+    float32 = bench.open(TORCH, torch_script, " CrossEncoder, float32", {**given, "dtype": "float32"})
+    bfloat16 = bench.open(TORCH, torch_script, " CrossEncoder, bfloat16", {**given, "dtype": "bfloat16"})
+    onnx = bench.open(ONNX, "onnxruntime_retrieval", ", float32", given)
+    ours = bench.open_ours("rerank", RERANKER, work)
+    model = str(catalog.resolve(RERANKER).path)
+    wheel = bench.open(XLLAMACPP, "xllamacpp_retrieval", ", Q8_0", {**work, "model": model})
+    references = [subject.contender("throughput") for subject in (float32, bfloat16, onnx)]
+    engines = [subject.contender("throughput") for subject in ours]
+    contenders = [
+        *(*references, *engines, wheel.contender("throughput")),
+        unavailable(LLAMA_CPP_PYTHON, "it has no reranking"),
+    ]
+    print("reranking", file=sys.stderr)
+    bench.measure(contenders)
+    for subject in bench.subjects:
+        subject.collect()
+    columns = bench.columns(
+        {
+            "largest difference": lambda rows, reference: f"{rank_agreement(rows, reference).largest:.4f}",
+            "Kendall's τ": lambda rows, reference: f"{rank_agreement(rows, reference).tau:.4f}",
+            "same first": lambda rows, reference: f"{rank_agreement(rows, reference).same_first} of {len(rows)}",
+        }
+    )
+    if options.plot is not None:
+        _plot(options.plot, "reranking", bench, contenders, "pairs/s", [])
+    return f"""## Reranking
+
+xllama-rerank-mini, a cross-encoder of the size of MiniLM-L6, {settings.n_threads} threads; {len(queries)} queries
+from {corpus.name}, each with the {options.passages} passages that share the rarest words with it, one query a call.
+{settings.machine}
+
+    {settings.command}
+
+{_MEDIANS.format(settings.n_rounds)} The model exists as Q8_0
+only: PyTorch and onnxruntime compute with its dequantised weights, so differences from the first row's scores are what
+computing in other types costs. Kendall's τ is the mean over the queries: 1 where all passages stand in the same order.
+
+{comparison(contenders, "pairs/s", 1, columns=columns)}
+
+{ratio_table(engines, [(references[0], 2.0), (references[1], 1.0), (contenders[-2], 2.5)])}
+
+{disturbance(contenders)}
+"""
+
+
+def _plot(
+    path: Path, section: str, bench: Bench, throughput: list[Contender], unit: str, latency: list[Contender]
+) -> None:
+    memory = {
+        (subject.peer.name + subject.name).replace("`", ""): [subject.peak_bytes / 1e6]
+        for subject in bench.subjects
+        if subject.peak_bytes
+    }
+    panels = [
+        plots.panel(f"{unit} (more is better)", throughput),
+        plots.panel("one short query, ms (less is better)", latency),
+        plots.Panel("peak memory, MB (less is better)", memory),
+    ]
+    plots.save(path.with_name(f"{path.stem}-{section}.svg"), section.capitalize(), panels)
+
+
+SECTIONS = {"embedding": embedding, "reranking": reranking}
+
+
+def main() -> None:
+    options, settings = parse(sys.argv[1:])
+    corpus = read_corpus(settings.data)
+    for name, run in SECTIONS.items():
+        if options.only not in (None, name):
+            continue
+        with tempfile.TemporaryDirectory(prefix="xllama-bench-") as folder, ExitStack() as stack:
+            section = run(options, settings, corpus, Bench(options, settings, Path(folder), stack))
+        print(section, flush=True)
+        if options.write is not None:
+            write_section(options.write, name, section)
+
+
+if __name__ == "__main__":
+    main()
