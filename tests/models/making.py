@@ -54,8 +54,11 @@ def corpus() -> list[str]:
     return lines + SCRIPTS * 40
 
 
-def randomize(model: Any, *, seed: int, scale: float = 1.0) -> None:
-    """Give every parameter values that change the result: the usual initialisation is nearly the identity."""
+def randomize(model: Any, *, seed: int, scale: float = 1.0, word_scale: float = 1.0) -> None:
+    """Give every parameter values that change the result: the usual initialisation is nearly the identity.
+
+    Where the output shares the words' vectors these must be small, or every token is followed by itself.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
@@ -65,7 +68,7 @@ def randomize(model: Any, *, seed: int, scale: float = 1.0) -> None:
                 parameter.copy_(0.1 * noise + (parameter if is_norm else 0))
             elif "embed" in name:
                 is_word = parameter.shape[0] == model.config.vocab_size
-                parameter.copy_((1.0 if is_word else 0.2) * noise)
+                parameter.copy_((word_scale if is_word else 0.2) * noise)
             else:
                 fan_in = int(np.prod(parameter.shape[1:]))
                 parameter.copy_(scale * noise / fan_in**0.5)
@@ -147,6 +150,9 @@ class SentencePieceTokenizer:
 
     def __len__(self) -> int:
         return int(self._processor.vocab_size())
+
+    def decode(self, ids: list[int]) -> str:
+        return str(self._processor.id_to_piece(ids[0]))
 
     def __call__(self, text: str, return_tensors: str = "") -> dict[str, Any]:
         pieces = self._processor
