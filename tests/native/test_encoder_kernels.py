@@ -87,6 +87,17 @@ def test_poolings(pooling: str) -> None:
     assert np.einsum("ij,ij->i", got, expected).min() > MIN_COSINE
 
 
+TINY_MODELS = Path(__file__).parents[1] / "models"
+
+
+@pytest.mark.parametrize("name", ["bert-embedder", "xlm-roberta-embedder", "nomic-bert-embedder"])
+def test_architectures(name: str) -> None:
+    texts = texts_of(0, 3, 40, 11)
+    with both(str(TINY_MODELS / f"{name}.gguf")) as pair:
+        got, expected = (finished(one.embed(texts, truncate="end")) for one in pair)
+    assert np.einsum("ij,ij->i", got, expected).min() > 0.9999  # random weights make more of a difference
+
+
 @pytest.mark.parametrize("sentence_types", [False, True])
 def test_scores_are_those_of_llama_cpp(sentence_types: bool) -> None:
     documents = texts_of(1, 20, 70, 130)

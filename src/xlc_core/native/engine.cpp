@@ -4,7 +4,7 @@
 #include "constraints/llg_tokenizer.h"
 #include "errors.h"
 #include "logging.h"
-#include "retrieval/bert/kernels.h"
+#include "retrieval/bert/bert_weights.h"
 
 #include "common.h"
 #include "llama.h"
@@ -35,7 +35,8 @@ bool is_for_retrieval(const ModelFile& file, const EngineParams& params) {
 }
 
 bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {
-    return params.encoder == "auto" && file.architecture == "bert" && best_encoder_kernels();
+    return params.encoder == "auto" && (file.architecture == "bert" || file.architecture == "nomic-bert") &&
+           best_encoder_kernels();
 }
 
 struct LoadProgress {

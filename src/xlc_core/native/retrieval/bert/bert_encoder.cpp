@@ -26,6 +26,12 @@ template<typename T> void grow(std::vector<T>& buffer, size_t n) {
     }
 }
 
+void add(float* to, const float* values, size_t n) {
+    for (size_t i = 0; i < n; ++i) {
+        to[i] += values[i];
+    }
+}
+
 // matrix · x + bias, for the few rows of a ranking head.
 std::vector<float>
 project(const std::vector<float>& matrix, const std::vector<float>& bias, const std::vector<float>& x) {
@@ -67,6 +73,8 @@ void BertEncoder::plan(const std::vector<const TokenSequence*>& texts) {
         longest = std::max(longest, n_tokens);
     }
 
+    prepare_turns(longest);
+
     // All layers are of one shape, so that the first tells how much room each needs.
     const BertLayer& layer = weights_->layers.front();
     const size_t n_tokens = first_tokens_.back();
@@ -97,7 +105,7 @@ void BertEncoder::run_layers(
         if (stopped_) {
             return;
         }
-        run_attention(layer, thread);
+        run_attention(texts, layer, thread);
         run_feed_forward(layer);
     }
 }
@@ -107,11 +115,11 @@ void BertEncoder::embed(const TokenSequence& text, size_t index) {
     for (size_t i = 0; i < text.tokens.size(); ++i) {
         float* const row = x_.data() + (first_tokens_[index] + i) * n_embd;
         read_row(weights_->token_embeddings, text.tokens[i], row);
-        const float* const position = weights_->position_embeddings.data() + i * n_embd;
-        const bool typed = !weights_->type_embeddings.empty();
-        const size_t type = i >= text.sentence_b ? 1 : 0;
-        for (size_t d = 0; d < n_embd; ++d) {
-            row[d] += position[d] + (typed ? weights_->type_embeddings[type * n_embd + d] : 0.0F);
+        if (!weights_->position_embeddings.empty()) {
+            add(row, weights_->position_embeddings.data() + i * n_embd, n_embd);
+        }
+        if (!weights_->type_embeddings.empty()) {
+            add(row, weights_->type_embeddings.data() + (i >= text.sentence_b ? n_embd : 0), n_embd);
         }
     }
     weights_->kernels->add_and_normalize(
@@ -119,7 +127,40 @@ void BertEncoder::embed(const TokenSequence& text, size_t index) {
         weights_->embedding_norm.weight.data(), weights_->embedding_norm.bias.data(), weights_->norm_epsilon);
 }
 
-void BertEncoder::run_attention(const BertLayer& layer, size_t thread) {
+void BertEncoder::prepare_turns(size_t n_positions) {
+    const size_t n = weights_->rotations.size();
+    for (size_t position = n == 0 ? n_positions : turns_.size() / (2 * n); position < n_positions;
+         ++position) {
+        for (const float rotation : weights_->rotations) {
+            turns_.push_back(std::cos(static_cast<float>(position) * rotation));
+        }
+        for (const float rotation : weights_->rotations) {
+            turns_.push_back(std::sin(static_cast<float>(position) * rotation));
+        }
+    }
+}
+
+// Turn the queries and keys of a text by their positions: number i of a head together with number i +
+// head_dim / 2.
+void BertEncoder::turn(const TokenSequence& text, size_t index, size_t stride) {
+    const size_t half = weights_->rotations.size();
+    for (size_t i = 0; i < text.tokens.size(); ++i) {
+        const float* const cosines = turns_.data() + i * 2 * half;
+        const float* const sines = cosines + half;
+        float* head = qkv_.data() + (first_tokens_[index] + i) * stride;
+        for (size_t h = 0; h < 2 * weights_->n_heads; ++h, head += 2 * half) { // the keys follow the queries
+            for (size_t d = 0; d < half; ++d) {
+                const float a = head[d];
+                const float b = head[d + half];
+                head[d] = a * cosines[d] - b * sines[d];
+                head[d + half] = a * sines[d] + b * cosines[d];
+            }
+        }
+    }
+}
+
+void BertEncoder::run_attention(
+    const std::vector<const TokenSequence*>& texts, const BertLayer& layer, size_t thread) {
     const size_t n_embd = weights_->n_embd;
     const size_t n_tokens = first_tokens_.back();
     const size_t stride = layer.qkv.n_padded_out();
@@ -128,6 +169,9 @@ void BertEncoder::run_attention(const BertLayer& layer, size_t thread) {
 
     quantize(x_.data(), n_embd, n_tokens, n_embd, rows);
     multiply(layer.qkv, rows, n_tokens, Activation::none, qkv_);
+    if (!weights_->rotations.empty()) {
+        team_.share(texts.size(), [&](size_t index) { turn(*texts[index], index, stride); });
+    }
     team_.share(attentions_.size(), [&](size_t unit) {
         const Attention& part = attentions_[unit];
         const size_t first_token = first_tokens_[part.text];
@@ -150,7 +194,10 @@ void BertEncoder::run_feed_forward(const BertLayer& layer) {
     for (size_t first = 0; first < n_tokens; first += feed_forward_rows) {
         const size_t n_rows = std::min(feed_forward_rows, n_tokens - first);
         quantize(x_.data() + first * n_embd, n_embd, n_rows, n_embd, rows);
-        multiply(layer.up, rows, n_rows, Activation::gelu, hidden_);
+        multiply(layer.up, rows, n_rows, weights_->gated ? Activation::none : Activation::gelu, hidden_);
+        if (weights_->gated) {
+            gate(n_rows, layer.up.n_padded_out());
+        }
         quantize(hidden_.data(), layer.up.n_padded_out(), n_rows, weights_->n_ff, hidden_rows);
         multiply(layer.down, hidden_rows, n_rows, Activation::none, projected_);
         add_and_normalize(first, n_rows, projected_.data(), layer.down.n_padded_out(), layer.out_norm);
@@ -169,6 +216,14 @@ void BertEncoder::multiply(
         weights_->kernels->multiply(
             rows, n_rows, matrix.view(), first, std::min(first + n_panels, matrix.n_panels()), activation,
             out.data(), matrix.n_padded_out());
+    });
+}
+
+void BertEncoder::gate(size_t n_rows, size_t stride) {
+    team_.share(count_units(n_rows, unit_rows), [&](size_t unit) {
+        const size_t first = unit * unit_rows;
+        weights_->kernels->gate(
+            hidden_.data() + first * stride, stride, std::min(unit_rows, n_rows - first), weights_->n_ff);
     });
 }
 

@@ -39,7 +39,9 @@ private:
     void plan(const std::vector<const TokenSequence*>& texts);
     void run_layers(const std::vector<const TokenSequence*>& texts, const Stop& stop, size_t thread);
     void embed(const TokenSequence& text, size_t index);
-    void run_attention(const BertLayer& layer, size_t thread);
+    void prepare_turns(size_t n_positions);
+    void turn(const TokenSequence& text, size_t index, size_t stride);
+    void run_attention(const std::vector<const TokenSequence*>& texts, const BertLayer& layer, size_t thread);
     void run_feed_forward(const BertLayer& layer);
     void multiply(
         const PackedMatrix& matrix,
@@ -47,6 +49,7 @@ private:
         size_t n_rows,
         Activation activation,
         std::vector<float>& out);
+    void gate(size_t n_rows, size_t stride);
     void quantize(const float* rows, size_t stride, size_t n_rows, size_t n, QuantizedRows out);
     void add_and_normalize(
         size_t first_row, size_t n_rows, const float* added, size_t stride, const LayerNorm& norm);
@@ -58,6 +61,7 @@ private:
     // Of the texts that go through now; each grows to the largest so far.
     std::vector<size_t> first_tokens_; // of each text, and the number of tokens
     std::vector<Attention> attentions_;
+    std::vector<float> turns_;                   // [position][cosines, then sines, of a head's rotations]
     std::vector<float> x_;                       // [token][n_embd], the layers' input and output
     std::vector<float> qkv_, mixed_, projected_; // [token][padded columns]
     std::vector<float> hidden_;                  // [row of a feed-forward block][padded n_ff]

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace xlc {
@@ -20,13 +21,17 @@ struct BertLayer {
     PackedMatrix qkv; // the rows of queries, keys and values below each other
     PackedMatrix attention_out;
     LayerNorm attention_norm;
-    PackedMatrix up;
+    PackedMatrix up; // with a gate, its rows above these
     PackedMatrix down;
     LayerNorm out_norm;
 };
 
-// For llama.cpp's architecture "bert": BERT, RoBERTa and XLM-RoBERTa, as MiniLM, BGE, E5, GTE and Arctic are.
+// For llama.cpp's architectures "bert" (BERT, RoBERTa and XLM-RoBERTa, as MiniLM, BGE, E5, GTE and Arctic
+// are) and "nomic-bert", which has rotary positions and a gate in its feed-forward layers.
 struct BertWeights {
+    // Whether a model of this architecture may be run so.
+    static bool knows(const std::string& architecture);
+
     // nullptr for any other model, for weights that are not in host memory (a GPU's), and on a processor that
     // there are no kernels for. Packs on n_threads.
     static std::unique_ptr<const BertWeights> of(const llama_model* model, int n_threads);
@@ -39,7 +44,9 @@ struct BertWeights {
 
     // Of the loaded model, which must live longer.
     const ggml_tensor* token_embeddings = nullptr;
-    std::vector<float> position_embeddings; // [position][n_embd]
+    std::vector<float> position_embeddings; // [position][n_embd]; empty with rotary positions
+    std::vector<float> rotations;           // of a position, in radians, [head_dim / 2]; empty without
+    bool gated = false;                     // silu(gate · x) · (up · x) instead of gelu(up · x)
     std::vector<float> type_embeddings;     // [type][n_embd]; empty when the model has none
     LayerNorm embedding_norm;
     std::vector<BertLayer> layers;

@@ -43,6 +43,9 @@ struct EncoderKernels {
     void (*quantize)(
         const float* rows, size_t stride, size_t n_rows, size_t n, size_t n_padded, QuantizedRows out);
 
+    // rows[i] = silu(rows[i]) · rows[n + i]; n is a multiple of row_padding.
+    void (*gate)(float* rows, size_t stride, size_t n_rows, size_t n);
+
     // out[row][column] = activation(rows · weightsᵀ + bias), for the columns of panels [first, end). `stride`
     // of out is at least the padded number of columns.
     void (*multiply)(

@@ -89,12 +89,14 @@ inline void keep_in_registers(Ints& a, Ints& b) {
 }
 
 #include "retrieval/bert/kernels_generic.h"
+// After it.
+#include "retrieval/bert/kernels_attention.h"
 
 } // namespace
 
 const EncoderKernels* avx512_encoder_kernels() {
-    static const EncoderKernels kernels{"avx512_vnni", tile_width,        quantize,         multiply,
-                                        attend,        attention_scratch, add_and_normalize};
+    static const EncoderKernels kernels{"avx512_vnni", tile_width, quantize,          gate,
+                                        multiply,      attend,     attention_scratch, add_and_normalize};
     return &kernels;
 }
 
