@@ -13,7 +13,7 @@ import pytest
 import xlc_core as xlc
 
 MODELS = Path(__file__).parent.parent / "models"
-NAMES = ["mixture-of-experts", "recurrent", "hybrid"]
+NAMES = ["llama", "mixture-of-experts", "recurrent", "hybrid"]
 WITH_STATE = ["recurrent", "hybrid"]  # whose past cannot be cut off at any token
 
 
@@ -37,7 +37,7 @@ def ids(answer: xlc.Completion) -> list[int]:
 @pytest.fixture(scope="module", params=NAMES)
 def opened(request: pytest.FixtureRequest) -> Iterator[tuple[xlc.Engine, Reference]]:
     path = MODELS / f"{request.param}.gguf"
-    with xlc.Engine(path, n_ctx=2048, n_parallel=3, n_threads=1, warmup=False) as engine:
+    with xlc.Engine(path, n_ctx=2048, n_parallel=4, n_threads=1, warmup=False) as engine:
         yield engine, Reference(request.param)
 
 
@@ -88,3 +88,14 @@ def test_a_chat_goes_on_from_what_was_read_before(opened: tuple[xlc.Engine, Refe
     with xlc.Engine(engine.info.path, n_ctx=1024, n_parallel=1, n_threads=1, warmup=False) as fresh:
         for turn in reversed(range(3)):  # none is the beginning of the next
             assert ids(fresh.chat(messages[: 2 * turn + 1], **ask)) == answers[turn]
+
+
+def test_an_adapter_agrees_with_its_weights_merged() -> None:
+    base, merged = Reference("llama"), Reference("llama-lora")
+    adapter = MODELS / "llama-lora.gguf"
+    with xlc.Engine(MODELS / "llama.gguf", lora=adapter, n_ctx=512, n_threads=1, warmup=False) as engine:
+        for prompt, expected in merged.by_prompt.items():
+            assert ids(engine.complete(prompt, **merged.ask)) == expected, prompt
+        off = dict.fromkeys(engine.lora_scales, 0.0)
+        for prompt, expected in base.by_prompt.items():
+            assert ids(engine.complete(prompt, lora=off, **base.ask)) == expected, prompt

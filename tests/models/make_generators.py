@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 import transformers
 from making import HERE, byte_bpe, convert, randomize, run, sentencepiece_bpe
@@ -106,5 +107,40 @@ def hybrid(folder: Path) -> None:
     convert(folder, "hybrid.gguf", pre_tokenizer="qwen2")
 
 
+def llama(folder: Path) -> None:
+    """Make a Llama and a LoRA adapter for it; the adapter's reference has it merged into the weights."""
+    tokenizer = sentencepiece_bpe(folder, dummy_prefix=True, add_eos=False)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=1024, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    model = transformers.LlamaForCausalLM(config)
+    randomize(model, seed=24)
+    model.save_pretrained(folder)
+    write_greedy_reference("llama", model, tokenizer)
+    convert(folder, "llama.gguf")
+
+    rank, alpha = 4, 8
+    adapter = folder / "adapter"
+    adapter.mkdir()
+    targets = {"q_proj": "self_attn", "v_proj": "self_attn", "down_proj": "mlp"}
+    described = {"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "target_modules": sorted(targets)}
+    (adapter / "adapter_config.json").write_text(json.dumps(described), "utf-8")
+    generator = torch.Generator().manual_seed(25)
+    tensors = {}
+    for i, layer in enumerate(model.model.layers):
+        for name, part in targets.items():
+            weight = getattr(getattr(layer, part), name).weight
+            a = torch.randn((rank, weight.shape[1]), generator=generator) / weight.shape[1] ** 0.5
+            b = torch.randn((weight.shape[0], rank), generator=generator) / rank**0.5
+            prefix = f"base_model.model.model.layers.{i}.{part}.{name}"
+            tensors[f"{prefix}.lora_A.weight"], tensors[f"{prefix}.lora_B.weight"] = a, b
+            with torch.no_grad():
+                weight += alpha / rank * b @ a
+    safetensors.torch.save_file(tensors, adapter / "adapter_model.safetensors", {"format": "pt"})
+    write_greedy_reference("llama-lora", model, tokenizer)
+    convert(adapter, "llama-lora.gguf", base=folder)
+
+
 if __name__ == "__main__":
-    run({"mixture-of-experts": mixture_of_experts, "recurrent": recurrent, "hybrid": hybrid})
+    run({"mixture-of-experts": mixture_of_experts, "recurrent": recurrent, "hybrid": hybrid, "llama": llama})
