@@ -39,7 +39,8 @@ add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 # - log.cpp, whose thread writes to the process's stdout and stderr and does not survive a fork;
 # - llguidance.cpp, which links a Rust library; ours calls that of the installed wheel (native/constraints/);
 # - sampling.cpp, speculative.cpp and server-context.cpp, which ours include, so that tokens that a grammar forces
-#   are drafted (native/overrides/drafting.h);
+#   are drafted (native/overrides/drafting.h), and work of ours gets at the slots (native/overrides/slots.h);
+# - reasoning-budget.cpp, which ours includes, so that thinking can be ended from another thread;
 # - llama-model.cpp, which ours includes, so that embedding computes no logits (native/overrides/logits.h).
 set(native "${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native")
 function(xlc_replace_sources target)
@@ -51,8 +52,8 @@ function(xlc_replace_sources target)
   target_include_directories(${target} PRIVATE "${native}" "$<TARGET_PROPERTY:${target},SOURCE_DIR>")
 endfunction()
 xlc_replace_sources(llama-common
-  DROP log.cpp llguidance.cpp sampling.cpp speculative.cpp
-  ADD common_log.cpp common_sampling.cpp common_speculative.cpp)
+  DROP log.cpp llguidance.cpp reasoning-budget.cpp sampling.cpp speculative.cpp
+  ADD common_log.cpp common_reasoning_budget.cpp common_sampling.cpp common_speculative.cpp)
 xlc_replace_sources(llama DROP llama-model.cpp ADD llama_model.cpp)
 set_source_files_properties("${native}/overrides/llama_model.cpp" TARGET_DIRECTORY llama
                             PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

@@ -153,6 +153,24 @@ class ChatRequest:
     def thinking(self, arg: bool | None, /) -> None: ...
 
     @property
+    def thinking_budget(self) -> int | None: ...
+
+    @thinking_budget.setter
+    def thinking_budget(self, arg: int | None, /) -> None: ...
+
+    @property
+    def thinking_budget_message(self) -> str | None: ...
+
+    @thinking_budget_message.setter
+    def thinking_budget_message(self, arg: str | None, /) -> None: ...
+
+    @property
+    def reasoning_format(self) -> str | None: ...
+
+    @reasoning_format.setter
+    def reasoning_format(self, arg: str | None, /) -> None: ...
+
+    @property
     def template_kwargs(self) -> dict[str, str]: ...
 
     @template_kwargs.setter
@@ -606,6 +624,9 @@ class Generation:
         The events since the last call, maybe none. Raises what ended the request.
         """
 
+    def stop_thinking(self) -> None:
+        """Have the model answer instead of thinking on, from any thread."""
+
     @property
     def finished(self) -> bool:
         """Nothing more will come."""
@@ -975,6 +996,24 @@ class EngineParams:
 
     @thinking.setter
     def thinking(self, arg: int, /) -> None: ...
+
+    @property
+    def thinking_budget(self) -> int: ...
+
+    @thinking_budget.setter
+    def thinking_budget(self, arg: int, /) -> None: ...
+
+    @property
+    def thinking_budget_message(self) -> str: ...
+
+    @thinking_budget_message.setter
+    def thinking_budget_message(self, arg: str, /) -> None: ...
+
+    @property
+    def reasoning_format(self) -> str: ...
+
+    @reasoning_format.setter
+    def reasoning_format(self, arg: str, /) -> None: ...
 
     @property
     def cache_ram_mib(self) -> int: ...

@@ -196,6 +196,10 @@ def to_chat_request(messages: str | Sequence[MessageLike], options: ChatOptions)
     if is_named and options.parallel_tool_calls is None:
         chat.parallel_tool_calls = False  # "call this tool" means once
     chat.thinking = options.thinking
+    chat.thinking_budget = options.thinking_budget
+    if options.thinking_budget_message is not None:
+        chat.thinking_budget_message = check_text(options.thinking_budget_message, "thinking_budget_message")
+    chat.reasoning_format = options.reasoning_format
     chat.template_kwargs = {
         name: json.dumps(value, ensure_ascii=False) for name, value in options.template_kwargs.items()
     }

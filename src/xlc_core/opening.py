@@ -23,6 +23,7 @@ _GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
 _COPIED_FIELDS = (
     *("n_parallel", "n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn", "encoder"),
     *("cache_type_k", "cache_type_v", "kv_unified", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
+    *("thinking_budget_message", "reasoning_format"),
 )
 
 
@@ -74,6 +75,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.n_threads = options.n_threads or hardware.available_cores()
     native.n_threads_batch = options.n_threads_batch or native.n_threads
     native.thinking = -1 if options.thinking is None else int(options.thinking)
+    native.thinking_budget = -1 if options.thinking_budget is None else options.thinking_budget
     native.context_shift = options.on_overflow == "shift"
     native.lora = [_native.AdapterFile(find_file(a.path, "LoRA adapter"), a.scale) for a in options.lora]
     native.control_vectors = [

@@ -37,6 +37,9 @@ Truncate = Literal["error", "end", "start"]
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 """Types that llama.cpp can keep the KV cache in."""
 
+ReasoningFormat = Literal["deepseek", "none"]
+"""Where thinking goes, by llama.cpp's names: into ``reasoning`` and ReasoningDelta, or it stays in the text."""
+
 SamplerName = Literal[
     "penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "infill",
     "adaptive_p",
@@ -76,6 +79,9 @@ class EngineOptions(Options):
         pooling: how token vectors become one; None: what the model file says.
         chat_template: Jinja text of a chat template, instead of the file's.
         thinking: whether the model may think before it answers; None: as the template does by default.
+        thinking_budget: tokens that the model may think, after which it must answer; None: without limit.
+        thinking_budget_message: what is put into the model's mouth when the budget ends its thinking.
+        reasoning_format: where thinking goes: ``deepseek`` keeps it apart, ``none`` leaves it in the text.
         cache_ram_mib: memory for prompts that have lost their slot, in MiB; 0 turns it off, -1 is without limit.
         on_overflow: what happens when an answer fills the context: end it with ``finish_reason="length"``
             (``"error"`` refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``).
@@ -112,6 +118,9 @@ class EngineOptions(Options):
     pooling: Pooling | None = None
     chat_template: str | None = None
     thinking: bool | None = None
+    thinking_budget: int | None = Field(None, ge=0, le=0x7FFF_FFFF)
+    thinking_budget_message: str = ""
+    reasoning_format: ReasoningFormat = "deepseek"
     cache_ram_mib: int = Field(1024, ge=-1)
     on_overflow: Literal["error", "shift"] = "error"
     speculation: tuple[Speculation, ...] = ()
@@ -288,6 +297,11 @@ class ChatOptions(CompletionOptions):
         tool_choice: ``auto``, ``none``, ``required``, or the name of the tool that must be called.
         parallel_tool_calls: whether several calls may be made at once; None: as the template can.
         thinking: whether the model may think first; None: as the engine was opened.
+        thinking_budget: tokens that the model may think, after which it must answer; None: as the engine was opened. No
+            effect where the template has no thinking.
+        thinking_budget_message: what is put into the model's mouth when the budget, or ``stop_thinking`` of a stream,
+            ends its thinking; None: as the engine was opened.
+        reasoning_format: where thinking goes, as in EngineOptions; None: as the engine was opened.
         template_kwargs: variables for the chat template.
     """
 
@@ -295,6 +309,9 @@ class ChatOptions(CompletionOptions):
     tool_choice: str = "auto"
     parallel_tool_calls: bool | None = None
     thinking: bool | None = None
+    thinking_budget: int | None = Field(None, ge=0, le=0x7FFF_FFFF)
+    thinking_budget_message: str | None = None
+    reasoning_format: ReasoningFormat | None = None
     template_kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -361,6 +378,9 @@ class ChatKwargs(CompletionKwargs, total=False):
     tool_choice: str
     parallel_tool_calls: bool | None
     thinking: bool | None
+    thinking_budget: int | None
+    thinking_budget_message: str | None
+    reasoning_format: ReasoningFormat | None
     template_kwargs: Mapping[str, Any]
 
 
@@ -388,6 +408,9 @@ class EngineKwargs(TypedDict, total=False):
     pooling: Pooling | None
     chat_template: str | None
     thinking: bool | None
+    thinking_budget: int | None
+    thinking_budget_message: str
+    reasoning_format: ReasoningFormat
     cache_ram_mib: int
     on_overflow: Literal["error", "shift"]
     speculation: Speculation | Sequence[Speculation]

@@ -167,6 +167,13 @@ class EventStream:
         """End the answer here, from any thread; the stream still yields what had come and a Finished event."""
         self._pump.generation.cancel()
 
+    def stop_thinking(self) -> None:
+        """Have the model stop thinking with its next token and answer, from any thread.
+
+        Also before it has begun, and for all ``n`` answers. Nothing happens where it does not think.
+        """
+        self._pump.generation.stop_thinking()
+
     def close(self) -> None:
         """End the request and the stream. Idempotent."""
         self._pump.close()
@@ -201,6 +208,7 @@ class AsyncEventStream:
         self._start = start
         self._pump: Pump | None = None
         self._waiter: AsyncWaiter | None = None
+        self._stops_thinking = False
         self._closed = False
 
     def __aiter__(self) -> Self:
@@ -212,6 +220,8 @@ class AsyncEventStream:
         if self._pump is None or self._waiter is None:
             self._pump = await self._start()
             self._waiter = AsyncWaiter(self._pump.generation)
+            if self._stops_thinking:
+                self._pump.generation.stop_thinking()
         pump = self._pump
         if not pump.ready:
             if pump.ended:
@@ -228,6 +238,12 @@ class AsyncEventStream:
         """End the answer here, from any thread; the stream still yields what had come and a Finished event."""
         if self._pump is not None:
             self._pump.generation.cancel()
+
+    def stop_thinking(self) -> None:
+        """Have the model stop thinking with its next token and answer; as EventStream.stop_thinking."""
+        self._stops_thinking = True
+        if self._pump is not None:
+            self._pump.generation.stop_thinking()
 
     async def aclose(self) -> None:
         """End the request and the stream. Idempotent."""

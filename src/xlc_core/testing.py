@@ -75,6 +75,9 @@ class _ScriptedStream(AbstractContextManager["_ScriptedStream"]):
 
     cancel = close
 
+    def stop_thinking(self) -> None:
+        """Change nothing: the script says what is thought."""
+
     def result(self) -> Completion:
         """Skip to the end."""
         return next(event.completion for event in self if isinstance(event, Finished))
@@ -102,6 +105,9 @@ class _AsyncScriptedStream(AbstractAsyncContextManager["_AsyncScriptedStream"]):
             if not self.closed:
                 return event
         raise StopAsyncIteration
+
+    def stop_thinking(self) -> None:
+        """Change nothing: the script says what is thought."""
 
     async def aclose(self) -> None:
         """End the stream."""

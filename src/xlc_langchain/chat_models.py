@@ -44,8 +44,8 @@ class ChatXLlama(Generating, BaseChatModel):
 
     A sampling field that is None stays at llama.cpp's default, which ``xlc_core.SamplingOptions``
     names. Every field of those options, and ``tools``, ``tool_choice``, ``response_format``,
-    ``constraint``, ``close_constraint``, ``thinking``, ``template_kwargs``, ``timeout`` and
-    ``model``, may also be given to a single call or to ``bind``.
+    ``constraint``, ``close_constraint``, ``thinking``, ``thinking_budget``, ``template_kwargs``,
+    ``timeout`` and ``model``, may also be given to a single call or to ``bind``.
 
     Example:
         >>> llm = ChatXLlama(model="smollm2-135m-instruct", temperature=0)
@@ -55,6 +55,9 @@ class ChatXLlama(Generating, BaseChatModel):
 
     thinking: bool | None = None
     """Whether the model may think before it answers; None: as its template does by default."""
+
+    thinking_budget: int | None = None
+    """Tokens that the model may think, after which it must answer; None: without limit."""
 
     template_kwargs: dict[str, Any] | None = None
     """Variables for the model's chat template."""
@@ -76,7 +79,7 @@ class ChatXLlama(Generating, BaseChatModel):
         return self._configuration()
 
     def _request_fields(self) -> tuple[str, ...]:
-        return (*super()._request_fields(), "thinking", "template_kwargs", "close_constraint")
+        return (*super()._request_fields(), "thinking", "thinking_budget", "template_kwargs", "close_constraint")
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)

@@ -33,7 +33,7 @@ from xlc_llamaindex.tools import chat_with_tools_request, tool_selections
 __all__ = ["XLlama"]
 
 _SAMPLING = ("temperature", "max_tokens", "seed", "top_p", "top_k", "min_p", "stop")
-_REQUEST = ("thinking", "template_kwargs", "timeout")
+_REQUEST = ("thinking", "thinking_budget", "template_kwargs", "timeout")
 
 _templates: weakref.WeakKeyDictionary[Engine, int] = weakref.WeakKeyDictionary()
 
@@ -85,6 +85,9 @@ class XLlama(Infilling, StructuredPrediction):
 
     thinking: bool | None = None
     """Whether the model may think before it answers; None: as its template does by default."""
+
+    thinking_budget: int | None = None
+    """Tokens that the model may think, after which it must answer; None: without limit."""
 
     template_kwargs: dict[str, Any] | None = None
     """Variables for the model's chat template."""

@@ -16,6 +16,9 @@ void bind_generation(nb::module_& m) {
     cls.def(
            "take", &Generation::take,
            "The events since the last call, maybe none. Raises what ended the request.")
+        .def(
+            "stop_thinking", &Generation::stop_thinking,
+            "Have the model answer instead of thinking on, from any thread.")
         .def_prop_ro("finished", &Generation::finished, "Nothing more will come.");
 
     nb::class_<RenderedChat>(m, "RenderedChat", "A chat as the template writes it out.")

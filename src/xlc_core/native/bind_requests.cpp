@@ -43,6 +43,9 @@ void bind_chat(nb::module_& m) {
         .def_rw("tool_choice", &ChatRequest::tool_choice)
         .def_rw("parallel_tool_calls", &ChatRequest::parallel_tool_calls, nb::arg().none())
         .def_rw("thinking", &ChatRequest::thinking, nb::arg().none())
+        .def_rw("thinking_budget", &ChatRequest::thinking_budget, nb::arg().none())
+        .def_rw("thinking_budget_message", &ChatRequest::thinking_budget_message, nb::arg().none())
+        .def_rw("reasoning_format", &ChatRequest::reasoning_format, nb::arg().none())
         .def_rw("template_kwargs", &ChatRequest::template_kwargs);
 }
 

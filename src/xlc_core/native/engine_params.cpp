@@ -3,6 +3,7 @@
 #include "errors.h"
 
 #include "arg.h"
+#include "chat.h"
 #include "common.h"
 #include "ggml.h"
 
@@ -174,6 +175,9 @@ common_params to_common_params(const EngineParams& params) {
     out.pooling_type = to_pooling_type(params.pooling);
     out.chat_template = params.chat_template;
     out.enable_reasoning = params.thinking;
+    out.sampling.reasoning_budget_tokens = params.thinking_budget;
+    out.sampling.reasoning_budget_message = params.thinking_budget_message;
+    out.reasoning_format = common_reasoning_format_from_name(params.reasoning_format);
     out.cache_ram_mib = params.cache_ram_mib;
     out.ctx_shift = params.context_shift;
     for (const AdapterFile& file : params.lora) {

@@ -97,6 +97,10 @@ void continue_last_message(common_chat_templates_inputs& inputs) {
 
 } // namespace
 
+common_reasoning_format reasoning_format(const ChatRequest& chat, common_reasoning_format fallback) {
+    return chat.reasoning_format ? common_reasoning_format_from_name(*chat.reasoning_format) : fallback;
+}
+
 bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults) {
     const auto named = chat.template_kwargs.find("enable_thinking");
     const bool fallback =
@@ -123,7 +127,7 @@ render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::st
                                         "tool_choice='none' or leave one of them out");
     }
     inputs.use_jinja = defaults.use_jinja;
-    inputs.reasoning_format = defaults.reasoning_format;
+    inputs.reasoning_format = reasoning_format(chat, defaults.reasoning_format);
     inputs.enable_thinking = wants_thinking(chat, defaults);
     inputs.chat_template_kwargs = defaults.template_kwargs;
     for (const auto& [name, value] : chat.template_kwargs) {

@@ -18,6 +18,9 @@ struct ChatDefaults {
     std::map<std::string, std::string> template_kwargs;
 };
 
+// How thinking is given back: as the request says, else the engine.
+common_reasoning_format reasoning_format(const ChatRequest& chat, common_reasoning_format fallback);
+
 // Whether the model is to think: as the request says, else its template_kwargs, else the engine.
 bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults);
 

@@ -1,5 +1,7 @@
 #include "generation/dispatcher.h"
 
+#include "generation/thinking.h"
+
 #include <algorithm>
 
 namespace xlc {
@@ -60,6 +62,7 @@ void Dispatcher::admit() {
 void Dispatcher::post(Request request) {
     server_task& task = request.prepared.task;
     const int n = task.params.n_cmpl;
+    mark_switch(task.params.sampling, request.generation->thinking_switch());
     task.id = tasks_.get_new_id();
     for (int i = 1; i < n; i++) {
         task.add_child(task.id, tasks_.get_new_id());

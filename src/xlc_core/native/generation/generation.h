@@ -34,6 +34,10 @@ public:
     // Frees the slot. What was produced before may still be taken; no error follows.
     void cancel() override;
 
+    // Has the model answer instead of thinking on; nothing happens where it does not think.
+    void stop_thinking() { *stop_thinking_ = true; }
+    const std::shared_ptr<std::atomic<bool>>& thinking_switch() const { return stop_thinking_; }
+
     // For the owner.
     void add(std::vector<Event> events);
     void finish();
@@ -44,6 +48,7 @@ protected:
 
 private:
     std::weak_ptr<GenerationOwner> owner_;
+    const std::shared_ptr<std::atomic<bool>> stop_thinking_ = std::make_shared<std::atomic<bool>>(false);
     std::vector<Event> events_;
     std::optional<Error> error_;
     bool finished_ = false;

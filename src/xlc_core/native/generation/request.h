@@ -37,6 +37,9 @@ struct ChatRequest {
     std::string tool_choice = "auto"; // auto, none, required
     std::optional<bool> parallel_tool_calls;
     std::optional<bool> thinking;
+    std::optional<int32_t> thinking_budget; // tokens
+    std::optional<std::string> thinking_budget_message;
+    std::optional<std::string> reasoning_format;        // llama.cpp's name
     std::map<std::string, std::string> template_kwargs; // name → JSON text
 };
 

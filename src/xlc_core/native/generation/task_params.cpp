@@ -1,6 +1,8 @@
 #include "generation/task_params.h"
 
 #include "errors.h"
+#include "generation/chat_rendering.h"
+#include "generation/thinking.h"
 
 #include "sampling.h"
 
@@ -121,11 +123,13 @@ void set_chat(
         }
     }
     out.sampling.generation_prompt = rendered.generation_prompt;
+    set_thinking(out.sampling, chat, rendered, vocab);
     out.antiprompt.insert(
         out.antiprompt.end(), rendered.additional_stops.begin(), rendered.additional_stops.end());
 
     common_chat_parser_params& parser = out.chat_parser_params;
     parser.format = rendered.format;
+    parser.reasoning_format = reasoning_format(chat, parser.reasoning_format);
     parser.generation_prompt = rendered.generation_prompt;
     parser.parse_tool_calls = !chat.tools.empty() && chat.tool_choice != "none";
     parser.is_continuation = !chat.messages.empty() && chat.messages.back().role == "assistant";

@@ -1,7 +1,9 @@
-// llama.cpp's common/sampling.cpp, with grammars that close in time and the accessor that it lacks. Compiled
-// into llama-common instead of it (cmake/llama_cpp.cmake), so that nothing of llama.cpp is changed.
+// llama.cpp's common/sampling.cpp, with grammars that close in time, thinking that can be ended, and the
+// accessor that it lacks. Compiled into llama-common instead of it (cmake/llama_cpp.cmake), so that nothing
+// of llama.cpp is changed.
 
 #include "constraints/closing_sampler.h"
+#include "generation/thinking.h"
 #include "overrides/drafting.h"
 
 #include "sampling.h"
@@ -12,12 +14,15 @@ common_sampler* llama_cpp_sampler_init(const llama_model* model, common_params_s
 #undef common_sampler_init
 
 // As llama.cpp's; a grammar that its request has marked (constraints/closing.h) is closed before its tokens
-// run out.
+// run out, and thinking ends when the request's switch is set (generation/thinking.h).
 common_sampler* common_sampler_init(const llama_model* model, common_params_sampling& params) {
     common_sampler* sampler = llama_cpp_sampler_init(model, params);
     if (auto closing = xlc::closing_of(common_grammar_value(params.grammar));
         closing && sampler->grmr != nullptr) {
         sampler->grmr = xlc::closing_sampler(sampler->grmr, llama_model_get_vocab(model), std::move(closing));
+    }
+    if (sampler->rbudget != nullptr) {
+        sampler->rbudget = xlc::controlled(sampler->rbudget, xlc::control_of(params));
     }
     return sampler;
 }
