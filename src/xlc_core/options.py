@@ -69,7 +69,7 @@ class EngineOptions(Options):
         tensor_split: share of each GPU, in any unit.
         flash_attn: flash attention; ``"auto"`` where the backend has it.
         encoder: what runs an embedding model or reranker of BERT's kind on a CPU: ``"auto"`` takes xllama's own kernels
-            where the processor has AVX2 or AVX-512 (docs/retrieval.md), ``"llama.cpp"`` its graph.
+            where the processor has AVX2 or AVX-512 (docs/encoders.md), ``"llama.cpp"`` its graph.
         cache_type_k: type of the keys in the KV cache.
         cache_type_v: type of the values in the KV cache; other than f16 needs flash attention.
         kv_unified: one cache for all slots, so that one request may hold all of ``n_ctx``. When the requests under
