@@ -24,6 +24,7 @@ _HEAD = {
     "classifier.weight": "classifier.out_proj.weight",
     "classifier.bias": "classifier.out_proj.bias",
 }
+_SAVED_VISION_PARTS = ("vision_tower.embeddings.", "vision_tower.encoder.", "vision_tower.post_layernorm.")
 _WRONG_HEADS = {
     "DistilBertForSequenceClassification": "its head has a ReLU where llama.cpp computes a tanh",
 }
@@ -126,6 +127,20 @@ def _write_pooling(model: Any) -> None:
     model.set_gguf_parameters = set_gguf_parameters
 
 
+def _name_vision_tensors_as_published(model: Any) -> None:
+    """Take the tensors of a SigLIP or CLIP encoder by the names that newer versions of transformers save them with."""
+    filtered = model.filter_tensors
+
+    def filter_tensors(item: tuple[str, Callable[[], Any]]) -> tuple[str, Callable[[], Any]] | None:
+        name, read = item
+        if name.removeprefix("model.").startswith(_SAVED_VISION_PARTS):
+            name = name.replace("vision_tower.", "vision_tower.vision_model.", 1)
+        kept: tuple[str, Callable[[], Any]] | None = filtered((name, read))
+        return kept
+
+    model.filter_tensors = staticmethod(filter_tensors)
+
+
 def _name_pre_tokenizer(name: str) -> None:
     base = importlib.import_module("conversion.base")
     base.TextModel.get_vocab_base_pre = lambda self, tokenizer: name
@@ -147,7 +162,9 @@ def _check_architecture(folder: Path, *, projector: bool) -> None:
         raise _RefusalError(f"llama.cpp's converter knows no {what} the architecture {architecture}") from None
     if architecture == "BertForSequenceClassification":
         _keep_bert_pooler()
-    elif not projector:
+    elif projector:
+        _name_vision_tensors_as_published(model)
+    else:
         _write_pooling(model)
     if architecture.startswith("ModernBert"):
         _name_modern_bert_epsilon()

@@ -60,6 +60,7 @@ def randomize(model: Any, *, seed: int, scale: float = 1.0, word_scale: float = 
     Where the output shares the words' vectors these must be small, or every token is followed by itself.
     """
     generator = torch.Generator().manual_seed(seed)
+    config = getattr(model.config, "text_config", model.config)
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
             noise = torch.randn(parameter.shape, generator=generator)
@@ -67,7 +68,7 @@ def randomize(model: Any, *, seed: int, scale: float = 1.0, word_scale: float = 
                 is_norm = "norm" in name.lower() and name.endswith("weight")
                 parameter.copy_(0.1 * noise + (parameter if is_norm else 0))
             elif "embed" in name:
-                is_word = parameter.shape[0] == model.config.vocab_size
+                is_word = parameter.shape[0] == config.vocab_size
                 parameter.copy_((word_scale if is_word else 0.2) * noise)
             else:
                 fan_in = int(np.prod(parameter.shape[1:]))
@@ -151,6 +152,9 @@ class SentencePieceTokenizer:
     def __len__(self) -> int:
         return int(self._processor.vocab_size())
 
+    def number_of(self, piece: str) -> int:
+        return int(self._processor.piece_to_id(piece))
+
     def decode(self, ids: list[int]) -> str:
         return str(self._processor.id_to_piece(ids[0]))
 
@@ -161,7 +165,14 @@ class SentencePieceTokenizer:
 
 
 def sentencepiece_bpe(
-    folder: Path, *, dummy_prefix: bool, add_eos: bool, bos: str = "<s>", eos: str = "</s>", vocab_size: int = 460
+    folder: Path,
+    *,
+    dummy_prefix: bool,
+    add_eos: bool,
+    bos: str = "<s>",
+    eos: str = "</s>",
+    vocab_size: int = 460,
+    control: tuple[str, ...] = (),
 ) -> SentencePieceTokenizer:
     """Train a SentencePiece BPE that falls back to bytes, as Llama's and Gemma's do."""
     with tempfile.TemporaryDirectory() as work:
@@ -169,6 +180,7 @@ def sentencepiece_bpe(
             sentence_iterator=iter(corpus()), model_prefix=f"{work}/m", vocab_size=vocab_size, model_type="bpe",
             normalization_rule_name="identity", add_dummy_prefix=dummy_prefix, remove_extra_whitespaces=False,
             byte_fallback=True, character_coverage=0.99, num_threads=1, minloglevel=2, bos_piece=bos, eos_piece=eos,
+            control_symbols=list(control),
         )  # fmt: skip
         model = Path(f"{work}/m.model").read_bytes()
     (folder / "tokenizer.model").write_bytes(model)
