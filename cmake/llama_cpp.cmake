@@ -63,7 +63,8 @@ target_compile_definitions(llama-common PRIVATE LLAMA_USE_LLGUIDANCE)
 
 add_library(xlc_llama_cpp INTERFACE)
 target_include_directories(xlc_llama_cpp SYSTEM INTERFACE
-  "${XLC_LLAMA_CPP_DIR}/tools/server" "${XLC_LLAMA_CPP_DIR}/tools/mtmd" "${XLC_LLAMA_CPP_DIR}" "${XLC_LLAMA_CPP_DIR}/src")
+  "${XLC_LLAMA_CPP_DIR}/tools/server" "${XLC_LLAMA_CPP_DIR}/tools/mtmd" "${XLC_LLAMA_CPP_DIR}" "${XLC_LLAMA_CPP_DIR}/src"
+  "${XLC_LLAMA_CPP_DIR}/vendor")
 target_link_libraries(xlc_llama_cpp INTERFACE server-context)
 
 # One translation unit for several files: their headers cost more than their code (docs/building.md has figures).

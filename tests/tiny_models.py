@@ -40,7 +40,7 @@ def write_byte_llama(path: Path, *, seed: int = 0, control: tuple[str, ...] = ()
         *([gguf.TokenType.CONTROL] * len(control)),
     ]
     writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(512)
+    writer.add_context_length(2048)
     writer.add_embedding_length(N_EMBD)
     writer.add_block_count(N_LAYER)
     writer.add_feed_forward_length(N_FF)

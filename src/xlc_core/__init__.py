@@ -29,7 +29,7 @@ from xlc_core.errors import (
     XllamaError,
 )
 from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, TextDelta, ToolCallDelta
-from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall
+from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall, VideoPart
 from xlc_core.model_converter import convert_model
 from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
 from xlc_core.partial_json import apartial_objects, partial_objects
@@ -111,6 +111,7 @@ __all__ = [
     "ToolCallDelta",
     "UnsupportedFeatureError",
     "Usage",
+    "VideoPart",
     "XllamaError",
     "acquire_engine",
     "apartial_objects",

@@ -428,6 +428,14 @@ class InfillFile:
 class InfillPrompt:
     def __init__(self, prefix: str, suffix: str, extra: Sequence[InfillFile]) -> None: ...
 
+class MediaFile:
+    def __init__(self, kind: str, place: str, data: bytes) -> None: ...
+
+def media_marker() -> str:
+    """
+    What stands in a message's text where an image, sound or video belongs.
+    """
+
 class GenerationRequest:
     def __init__(self) -> None: ...
 
@@ -454,6 +462,12 @@ class GenerationRequest:
 
     @prompt.setter
     def prompt(self, arg: str, /) -> None: ...
+
+    @property
+    def media(self) -> list[MediaFile]: ...
+
+    @media.setter
+    def media(self, arg: Sequence[MediaFile], /) -> None: ...
 
     @property
     def grammar(self) -> str: ...
@@ -1028,6 +1042,12 @@ class EngineParams:
     def context_shift(self, arg: bool, /) -> None: ...
 
     @property
+    def mmproj(self) -> str: ...
+
+    @mmproj.setter
+    def mmproj(self, arg: str, /) -> None: ...
+
+    @property
     def lora(self) -> list[AdapterFile]: ...
 
     @lora.setter
@@ -1090,6 +1110,15 @@ class EngineFacts:
 
     @property
     def supports_thinking(self) -> bool: ...
+
+    @property
+    def reads_images(self) -> bool: ...
+
+    @property
+    def reads_audio(self) -> bool: ...
+
+    @property
+    def reads_video(self) -> bool: ...
 
 class Engine:
     """One model and its workers. Every method may be called from any thread."""

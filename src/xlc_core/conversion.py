@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from xlc_core import _native
 from xlc_core.constraints import Constraint
-from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
-from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall
+from xlc_core.errors import InvalidRequestError
+from xlc_core.media import data_of_base64
+from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
 from xlc_core.options import ChatOptions, CompletionOptions, SamplingOptions
 from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
 
@@ -96,9 +97,31 @@ def _part(part: Any, index: int) -> Any:
         kind = part.get("type")
         if kind == "text":
             return TextPart(text=part.get("text", ""))
-        if kind in ("image_url", "input_audio"):
-            raise _no_media(index, "images" if kind == "image_url" else "sound")
+        if kind in _OPENAI_MEDIA:
+            return _openai_media(part, kind, index)
     return part
+
+
+# OpenAI's names of media parts, and llama.cpp's of video, which OpenAI has not.
+_OPENAI_MEDIA: dict[Any, type[MediaPart]] = {
+    "image_url": ImagePart,
+    "input_audio": AudioPart,
+    "input_video": VideoPart,
+    "video_url": VideoPart,
+}
+
+
+def _openai_media(part: Mapping[str, Any], kind: Any, index: int) -> MediaPart:
+    value = part.get(kind)
+    fields = {"url": value} if isinstance(value, str) else value
+    try:
+        if isinstance(fields, Mapping) and isinstance(fields.get("data"), str):
+            return _OPENAI_MEDIA[kind](data=data_of_base64(fields["data"]))
+        if isinstance(fields, Mapping) and isinstance(fields.get("url"), str):
+            return _OPENAI_MEDIA[kind](url=fields["url"])
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"message {index}: {error}") from None
+    raise InvalidRequestError(f"message {index}: a part {kind!r} needs {{{kind!r}: {{'url': …}}}} or base64 in 'data'")
 
 
 def _tool_call(call: Any, index: int) -> ToolCall:
@@ -137,26 +160,26 @@ def to_tools(tools: Sequence[ToolLike]) -> tuple[Tool, ...]:
     return tuple(read)
 
 
-def _no_media(index: int, kind: str) -> UnsupportedFeatureError:
-    return UnsupportedFeatureError(
-        f"message {index} holds {kind}, and this engine has no multimodal projector (mmproj) to read it with; "
-        "send text only"
-    )
+def _text(message: Message) -> str:
+    """Join the parts of a message as llama.cpp does: a new line between texts, none around media."""
+    if isinstance(message.content, str):
+        return message.content
+    marker = _native.media_marker()
+    text = ""
+    after_media = True
+    for part in message.content:
+        if isinstance(part, TextPart):
+            text += part.text if after_media else f"\n{part.text}"
+        else:
+            text += marker
+        after_media = not isinstance(part, TextPart)
+    return text
 
 
 def _native_message(message: Message, index: int) -> _native.ChatMessage:
     native = _native.ChatMessage()
     native.role = "system" if message.role == "developer" else message.role
-    if isinstance(message.content, str):
-        content = message.content
-    else:
-        texts = []
-        for part in message.content:
-            if isinstance(part, (ImagePart, AudioPart)):
-                raise _no_media(index, "images" if isinstance(part, ImagePart) else "sound")
-            texts.append(part.text)
-        content = "\n".join(texts)
-    native.content = check_text(content, f"message {index}")
+    native.content = check_text(_text(message), f"message {index}")
     native.reasoning = check_text(message.reasoning, f"the reasoning of message {index}")
     native.tool_call_id = message.tool_call_id
     native.name = message.name
@@ -168,11 +191,10 @@ def _native_message(message: Message, index: int) -> _native.ChatMessage:
 
 
 def to_chat_request(messages: str | Sequence[MessageLike], options: ChatOptions) -> _native.ChatRequest:
-    """Build what the chat template is applied to.
+    """Build what the chat template is applied to; media are marked by their places.
 
     Raises:
         InvalidRequestError: a message or tool is malformed, or ``tool_choice`` names a tool that is not there.
-        UnsupportedFeatureError: a message holds images or sound.
     """
     tool_choice = options.tool_choice
     known = to_tools(options.tools)

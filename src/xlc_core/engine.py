@@ -11,11 +11,18 @@ from typing import Any
 
 from typing_extensions import Self, Unpack
 
-from xlc_core import _native, catalog, logging_bridge, opening, template_checks
+from xlc_core import _native, catalog, logging_bridge, media, opening, template_checks
 from xlc_core.adapters import LoraScales
 from xlc_core.answer_tool import AnswerTool
 from xlc_core.constraints import Constraint, to_constraint, with_thinking
-from xlc_core.conversion import MessageLike, ToolLike, check_text, to_chat_request, to_generation_request
+from xlc_core.conversion import (
+    MessageLike,
+    ToolLike,
+    check_text,
+    to_chat_request,
+    to_generation_request,
+    to_messages,
+)
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 from xlc_core.infill import InfillMethods
 from xlc_core.options import (
@@ -177,11 +184,21 @@ class Engine(InfillMethods, RetrievalMethods, SessionMethods):
         return self._native.detokenize(list(tokens), special).decode("utf-8", "replace")
 
     def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
-        """Count the tokens of a text, or those that a chat's prompt will have, template and tools included."""
+        """Count the tokens of a text, or those that a chat's prompt will have, template, tools and media included.
+
+        Media are read and cut up for it, but not encoded: milliseconds for an image.
+        """
         if isinstance(messages, str):
             return len(self.tokenize(messages))
-        prompt = self.render_chat(messages, tools=tools)
-        return len(self.tokenize(prompt, add_special=True, parse_special=True))
+        read = to_messages(messages)
+        parts = media.placed_parts(read, self.info.reads)
+        if not parts:
+            prompt = self.render_chat(read, tools=tools)
+            return len(self.tokenize(prompt, add_special=True, parse_special=True))
+        options = ChatOptions.checked(tools=tools)
+        request = to_generation_request(options, stream=False, chat=to_chat_request(read, options))
+        request.media = self._load(parts, Deadline(None))
+        return len(self._native.prompt_tokens(request))
 
     def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:
         """Write out the prompt that the model's template makes of a chat."""
@@ -279,8 +296,10 @@ class Engine(InfillMethods, RetrievalMethods, SessionMethods):
         answer_tool = AnswerTool.wanted_by(options)
         if answer_tool is not None:
             options = answer_tool.applied_to(options)
-        chat = to_chat_request(messages, options)
-        return self._submitter(options, stream=stream, chat=chat, answer_tool=answer_tool)
+        read = to_messages(messages)
+        parts = media.placed_parts(read, self.info.reads)
+        chat = to_chat_request(read, options)
+        return self._submitter(options, stream=stream, chat=chat, parts=parts, answer_tool=answer_tool)
 
     def _completion(self, prompt: str, kwargs: CompletionKwargs, *, stream: bool) -> Callable[[], Pump]:
         return self._submitter(CompletionOptions.checked(**kwargs), stream=stream, prompt=prompt)
@@ -293,6 +312,7 @@ class Engine(InfillMethods, RetrievalMethods, SessionMethods):
         prompt: str = "",
         infill: _native.InfillPrompt | None = None,
         chat: _native.ChatRequest | None = None,
+        parts: Sequence[media.PlacedPart] = (),
         answer_tool: AnswerTool | None = None,
     ) -> Callable[[], Pump]:
         """Check everything that can be checked now; what is returned queues the request."""
@@ -305,6 +325,7 @@ class Engine(InfillMethods, RetrievalMethods, SessionMethods):
         deadline = Deadline(options.timeout)
 
         def submit() -> Pump:
+            request.media = self._load(parts, deadline)
             try:
                 if chat is not None:
                     template_checks.check_nothing_is_lost(self._native, chat)
@@ -315,6 +336,9 @@ class Engine(InfillMethods, RetrievalMethods, SessionMethods):
             return Pump(generation, options.n, name, constraint, deadline, self.count_tokens, answer_tool)
 
         return submit
+
+    def _load(self, parts: Sequence[media.PlacedPart], deadline: Deadline) -> list[_native.MediaFile]:
+        return media.load(parts, allow_remote=self.options.allow_remote_media, deadline=deadline)
 
     def _grammar(self, constraint: Constraint, chat: _native.ChatRequest | None) -> str:
         """The grammar of an answer: the constraint's, after free thinking where the model is to think."""
@@ -354,4 +378,5 @@ class Engine(InfillMethods, RetrievalMethods, SessionMethods):
             has_chat_template=self._file.has_chat_template,
             supports_tools=facts.supports_tools,
             supports_thinking=facts.supports_thinking,
+            reads=media.readable(facts.reads_images, facts.reads_audio, facts.reads_video),
         )

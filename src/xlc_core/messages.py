@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from xlc_core.option_base import Options
 
-__all__ = ["AudioPart", "ImagePart", "Message", "Role", "TextPart", "Tool", "ToolCall", "ToolChoice"]
+__all__ = [
+    "AudioPart",
+    "ImagePart",
+    "MediaPart",
+    "Message",
+    "Role",
+    "TextPart",
+    "Tool",
+    "ToolCall",
+    "ToolChoice",
+    "VideoPart",
+]
 
 Role = Literal["system", "user", "assistant", "tool", "developer"]
 
@@ -23,21 +36,60 @@ class TextPart(Options):
     text: str
 
 
-class ImagePart(Options):
-    """An image inside a message: its bytes, encoded as PNG, JPEG or what else the model's projector reads."""
+class _Media(Options):
+    """What images, sound and video have in common: exactly one of three ways to say where the bytes are."""
+
+    data: bytes | None = Field(None, strict=True, repr=False)
+    path: str | Path | None = None
+    url: str | None = Field(None, repr=False)
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        given = [name for name in ("data", "path", "url") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of data, path and url, not {' and '.join(given) or 'none'}")
+        return self
+
+
+class ImagePart(_Media):
+    """An image inside a message: PNG, JPEG, GIF, BMP; WebP where ffmpeg is installed.
+
+    Attributes:
+        data: its bytes, encoded so.
+        path: a file with them, read when the request is made.
+        url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media=True``.
+    """
 
     type: Literal["image"] = "image"
-    data: bytes
 
 
-class AudioPart(Options):
-    """A sound inside a message: its bytes, encoded as WAV, MP3 or FLAC."""
+class AudioPart(_Media):
+    """A sound inside a message: WAV, MP3 or FLAC.
+
+    Attributes:
+        data: its bytes, encoded so.
+        path: a file with them, read when the request is made.
+        url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media=True``.
+    """
 
     type: Literal["audio"] = "audio"
-    data: bytes
 
 
-Part = Annotated[TextPart | ImagePart | AudioPart, Field(discriminator="type")]
+class VideoPart(_Media):
+    """A video inside a message, read as pictures (without its sound) by the programs ffmpeg and ffprobe.
+
+    Attributes:
+        data: its bytes, encoded in any way that these read.
+        path: a file with them, read when the request is made.
+        url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media=True``.
+    """
+
+    type: Literal["video"] = "video"
+
+
+MediaPart = ImagePart | AudioPart | VideoPart
+
+Part = Annotated[TextPart | ImagePart | AudioPart | VideoPart, Field(discriminator="type")]
 
 
 class ToolCall(Options):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from tqdm import tqdm
 
 from xlc_core import _native, hardware
 from xlc_core.adapters import find_file
+from xlc_core.errors import ModelNotFoundError
 from xlc_core.options import EngineOptions
 
 __all__ = ["LoadProgress", "native_params", "progress_reporter"]
@@ -50,6 +52,21 @@ def speculation_arguments(options: EngineOptions) -> list[str]:
     return ["--spec-type", names, *(part for kind in options.speculation for part in kind.arguments())]
 
 
+def find_projector(mmproj: str | Path, model: Path) -> str:
+    """Return where the projector lies that reads images and sound for a model.
+
+    Raises:
+        ModelNotFoundError: it is not there; or there is none, or more than one, beside the model.
+    """
+    if mmproj != "auto":
+        return find_file(mmproj, "multimodal projector")
+    found = sorted(path for path in model.parent.glob("*.gguf") if "mmproj" in path.name.lower())
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "no file with mmproj in its name"
+        raise ModelNotFoundError(f"mmproj='auto' takes the one projector beside '{model}', and there is {names}")
+    return str(found[0])
+
+
 def native_params(options: EngineOptions, name: str, file: _native.ModelFile) -> _native.EngineParams:
     """Decide what the user left open and build the parameters.
 
@@ -77,6 +94,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.thinking = -1 if options.thinking is None else int(options.thinking)
     native.thinking_budget = -1 if options.thinking_budget is None else options.thinking_budget
     native.context_shift = options.on_overflow == "shift"
+    native.mmproj = "" if options.mmproj is None else find_projector(options.mmproj, Path(file.path))
     native.lora = [_native.AdapterFile(find_file(a.path, "LoRA adapter"), a.scale) for a in options.lora]
     native.control_vectors = [
         _native.AdapterFile(find_file(vector.path, "control vector"), vector.scale)

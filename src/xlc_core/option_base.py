@@ -12,6 +12,8 @@ from xlc_core.errors import InvalidRequestError
 
 __all__ = ["Options", "describe"]
 
+_LONGEST_VALUE = 200  # characters of a wrong value that a message repeats; it may be a picture
+
 
 class Options(BaseModel):
     """Base of every option model: frozen, and an unknown name is an error that names the nearest one."""
@@ -48,5 +50,10 @@ def describe(error: ValidationError) -> str:
     for fault in error.errors(include_url=False):
         reason = fault["msg"].removeprefix("Value error, ")
         place = ".".join(str(part) for part in fault["loc"])
-        lines.append(f"{place}: {reason}, got {fault['input']!r}" if place else reason)
+        lines.append(f"{place}: {reason}, got {_shown(fault['input'])}" if place else reason)
     return "; ".join(lines)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

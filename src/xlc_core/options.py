@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
 
 from xlc_core.adapters import ControlVector, Lora, listed
 from xlc_core.option_base import Options
@@ -87,6 +88,9 @@ class EngineOptions(Options):
             (``"error"`` refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``).
         speculation: what drafts tokens for the model to verify (docs/speculation.md); one, or several in llama.cpp's
             order of preference.
+        mmproj: the multimodal projector that reads images and sound for the model (docs/media.md): path of its GGUF
+            file, or ``hf:owner/repo:file``; ``"auto"`` takes the one that lies beside the model's file.
+        allow_remote_media: whether messages may hold links to images, sound and video, which are then fetched.
         lora: LoRA adapters (docs/adapters.md): a path, several, a mapping of paths to scales, or Lora objects. With
             them ``cache_ram_mib`` is 0, as llama.cpp's cache does not know which adapters a prompt was read with.
         control_vectors: directions added to the activations: as for ``lora``, of ControlVector objects.
@@ -124,11 +128,19 @@ class EngineOptions(Options):
     cache_ram_mib: int = Field(1024, ge=-1)
     on_overflow: Literal["error", "shift"] = "error"
     speculation: tuple[Speculation, ...] = ()
+    mmproj: str | Path | None = None
+    allow_remote_media: bool = False
     lora: tuple[Lora, ...] = ()
     control_vectors: tuple[ControlVector, ...] = ()
     control_vector_layers: tuple[int, int] | None = None
     warmup: bool = True
     llama_args: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _media_cannot_shift(self) -> Self:
+        if self.mmproj is not None and self.on_overflow == "shift":
+            raise ValueError("llama.cpp cannot shift a context that may hold images; leave on_overflow at 'error'")
+        return self
 
     @field_validator("lora", "control_vectors", mode="before")
     @classmethod
@@ -414,6 +426,8 @@ class EngineKwargs(TypedDict, total=False):
     cache_ram_mib: int
     on_overflow: Literal["error", "shift"]
     speculation: Speculation | Sequence[Speculation]
+    mmproj: str | Path | None
+    allow_remote_media: bool
     lora: str | Path | Lora | Mapping[str, float] | Sequence[str | Path | Lora]
     control_vectors: str | Path | ControlVector | Mapping[str, float] | Sequence[str | Path | ControlVector]
     control_vector_layers: tuple[int, int] | None

@@ -247,6 +247,7 @@ class ModelInfo:
         has_chat_template: whether the file brings a chat template.
         supports_tools: whether that template has its own format for tool calls.
         supports_thinking: whether that template can switch thinking on and off.
+        reads: kinds of media that messages may hold: of ``image``, ``audio`` and ``video``.
     """
 
     name: str
@@ -265,6 +266,7 @@ class ModelInfo:
     has_chat_template: bool
     supports_tools: bool
     supports_thinking: bool
+    reads: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

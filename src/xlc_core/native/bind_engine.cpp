@@ -151,6 +151,7 @@ void bind_params(nb::module_& m) {
         .def_rw("reasoning_format", &EngineParams::reasoning_format)
         .def_rw("cache_ram_mib", &EngineParams::cache_ram_mib)
         .def_rw("context_shift", &EngineParams::context_shift)
+        .def_rw("mmproj", &EngineParams::mmproj)
         .def_rw("lora", &EngineParams::lora)
         .def_rw("control_vectors", &EngineParams::control_vectors)
         .def_rw("control_vector_first_layer", &EngineParams::control_vector_first_layer)
@@ -167,7 +168,10 @@ void bind_params(nb::module_& m) {
         .def_ro("n_embd", &EngineFacts::n_embd)
         .def_ro("n_vocab", &EngineFacts::n_vocab)
         .def_ro("supports_tools", &EngineFacts::supports_tools)
-        .def_ro("supports_thinking", &EngineFacts::supports_thinking);
+        .def_ro("supports_thinking", &EngineFacts::supports_thinking)
+        .def_ro("reads_images", &EngineFacts::reads_images)
+        .def_ro("reads_audio", &EngineFacts::reads_audio)
+        .def_ro("reads_video", &EngineFacts::reads_video);
 }
 
 } // namespace

@@ -101,6 +101,20 @@ void bind_sampling(nb::module_& m) {
     optional("max_generation_ms", &SamplingParams::max_generation_ms);
 }
 
+void bind_media(nb::module_& m) {
+    nb::class_<MediaFile>(m, "MediaFile")
+        .def(
+            "__init__",
+            [](MediaFile* self, std::string kind, std::string place, const nb::bytes& data) {
+                new (self)
+                    MediaFile{std::move(kind), std::move(place), std::string(data.c_str(), data.size())};
+            },
+            nb::arg("kind"), nb::arg("place"), nb::arg("data"));
+    m.def(
+        "media_marker", [] { return media_marker(); },
+        "What stands in a message's text where an image, sound or video belongs.");
+}
+
 void bind_infill(nb::module_& m) {
     nb::class_<InfillFile>(m, "InfillFile")
         .def(nb::init<std::string, std::string>(), nb::arg("name"), nb::arg("text"));
@@ -117,12 +131,14 @@ void bind_requests(nb::module_& m) {
     bind_chat(m);
     bind_sampling(m);
     bind_infill(m);
+    bind_media(m);
     nb::class_<GenerationRequest>(m, "GenerationRequest")
         .def(nb::init<>())
         .def_rw("sampling", &GenerationRequest::sampling)
         .def_rw("chat", &GenerationRequest::chat, nb::arg().none())
         .def_rw("infill", &GenerationRequest::infill, nb::arg().none())
         .def_rw("prompt", &GenerationRequest::prompt)
+        .def_rw("media", &GenerationRequest::media)
         .def_rw("grammar", &GenerationRequest::grammar)
         .def_rw("lora_scales", &GenerationRequest::lora_scales)
         .def_rw("speculative", &GenerationRequest::speculative)

@@ -160,6 +160,9 @@ EngineFacts Engine::facts() const {
     if (generator_) {
         facts.supports_tools = generator_->supports_tools();
         facts.supports_thinking = generator_->supports_thinking();
+        facts.reads_images = generator_->reads_media("image");
+        facts.reads_audio = generator_->reads_media("audio");
+        facts.reads_video = generator_->reads_media("video");
     }
     return facts;
 }

@@ -24,6 +24,9 @@ struct EngineFacts {
     int32_t n_vocab = 0;
     bool supports_tools = false;
     bool supports_thinking = false;
+    bool reads_images = false;
+    bool reads_audio = false;
+    bool reads_video = false;
 };
 
 class Engine {

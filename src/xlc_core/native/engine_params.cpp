@@ -180,6 +180,7 @@ common_params to_common_params(const EngineParams& params) {
     out.reasoning_format = common_reasoning_format_from_name(params.reasoning_format);
     out.cache_ram_mib = params.cache_ram_mib;
     out.ctx_shift = params.context_shift;
+    out.mmproj.path = params.mmproj;
     for (const AdapterFile& file : params.lora) {
         out.lora_adapters.push_back({file.path, file.scale, "", "", nullptr});
         out.cache_ram_mib = 0; // it does not know which adapters a prompt was read with

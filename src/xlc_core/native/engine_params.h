@@ -44,6 +44,7 @@ struct EngineParams {
     std::string reasoning_format = "deepseek";
     int32_t cache_ram_mib = 1024;
     bool context_shift = false;
+    std::string mmproj; // the projector's file; empty: text only
     std::vector<AdapterFile> lora;
     std::vector<AdapterFile> control_vectors;
     int32_t control_vector_first_layer = -1; // -1: all layers

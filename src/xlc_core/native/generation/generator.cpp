@@ -5,6 +5,7 @@
 #include "generation/chat_rendering.h"
 #include "generation/dispatcher.h"
 #include "generation/infill_prompt.h"
+#include "generation/media_prompt.h"
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
 #include "logging.h"
@@ -38,6 +39,12 @@ struct LoadCancelled : std::runtime_error {
             "'" + params.model_name + "' does not fit into memory with n_ctx=" +
                 std::to_string(params.n_ctx) + " and n_gpu_layers=" + std::to_string(params.n_gpu_layers) +
                 " (" + said + "); use a smaller n_ctx, a smaller quantisation or fewer GPU layers");
+    }
+    if (!params.mmproj.empty() && (contains("mmproj") || contains("multimodal"))) {
+        throw Error(
+            ErrorKind::model_load, "the projector '" + params.mmproj + "' does not work with '" +
+                                       params.model_path + "': " + said +
+                                       "; give the mmproj file that was made with the model");
     }
     if (contains("lora adapter")) {
         throw Error(
@@ -111,7 +118,8 @@ struct Generator::Impl {
     void start_loop();
     ChatDefaults chat_defaults() const;
     PreparedTask prepare(const GenerationRequest& request) const;
-    llama_tokens prompt_tokens(const GenerationRequest& request, const std::string& text) const;
+    server_tokens
+    prompt_tokens(const GenerationRequest& request, const std::string& text, bool count_only = false) const;
     const llama_vocab* vocab() const {
         return llama_model_get_vocab(llama_get_model(context.get_llama_context()));
     }
@@ -201,13 +209,19 @@ ChatDefaults Generator::Impl::chat_defaults() const {
             chat.chat_template_kwargs};
 }
 
-llama_tokens Generator::Impl::prompt_tokens(const GenerationRequest& request, const std::string& text) const {
+server_tokens Generator::Impl::prompt_tokens(
+    const GenerationRequest& request, const std::string& text, bool count_only) const {
+    if (!request.media.empty()) {
+        return media_tokens(
+            media_access(context), text, request.media, {static_cast<int32_t>(base.n_ubatch), count_only});
+    }
     if (!request.infill) {
-        return common_tokenize(vocab(), text, true, true);
+        return {common_tokenize(vocab(), text, true, true), false};
     }
     const int32_t n_half = meta->slot_n_ctx / 2;
     const int32_t n_answer = std::min(request.sampling.max_tokens.value_or(n_half / 2), n_half);
-    return infill_tokens(*request.infill, vocab(), {meta->slot_n_ctx - 1 - n_answer, base.spm_infill});
+    return {
+        infill_tokens(*request.infill, vocab(), {meta->slot_n_ctx - 1 - n_answer, base.spm_infill}), false};
 }
 
 PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
@@ -229,7 +243,7 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
     prepared.needs_parsing =
         rendered && (rendered->supports_thinking || prepared.task.params.chat_parser_params.parse_tool_calls);
 
-    const llama_tokens tokens = prompt_tokens(request, rendered ? rendered->prompt : request.prompt);
+    server_tokens tokens = prompt_tokens(request, rendered ? rendered->prompt : request.prompt);
     if (tokens.empty()) {
         throw Error(ErrorKind::invalid_request, "the prompt has no tokens; give it some text");
     }
@@ -246,7 +260,7 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
         const int32_t n_room = base.ctx_shift ? no_limit : meta->slot_n_ctx - n_tokens - 1;
         prepared.closing = closing_params(prepared.task.params, n_room, thinks ? &*rendered : nullptr);
     }
-    prepared.task.tokens = server_tokens(tokens, false);
+    prepared.task.tokens = std::move(tokens);
     if (rendered) {
         rendered->message_delimiters.tokenize(vocab());
         prepared.task.params.message_spans =
@@ -277,6 +291,7 @@ RenderedChat Generator::render(const ChatRequest& chat) const {
     const common_chat_params rendered = render_chat(chat, defaults, "");
     RenderedChat out;
     out.prompt = rendered.prompt;
+    string_replace_all(out.prompt, media_marker(), shown_media_marker);
     if (rendered.supports_thinking && wants_thinking(chat, defaults)) {
         out.thinking_start_tag = thinking_start(rendered);
         out.thinking_end_tags = rendered.thinking_end_tags;
@@ -287,7 +302,12 @@ RenderedChat Generator::render(const ChatRequest& chat) const {
 std::vector<int32_t> Generator::prompt_tokens(const GenerationRequest& request) const {
     const std::string text =
         request.chat ? render_chat(*request.chat, impl_->chat_defaults(), "").prompt : request.prompt;
-    return impl_->prompt_tokens(request, text);
+    const server_tokens tokens = impl_->prompt_tokens(request, text, /* count_only */ true);
+    std::vector<int32_t> out;
+    for (size_t i = 0; i < tokens.size(); i++) {
+        out.push_back(tokens[i]);
+    }
+    return out;
 }
 
 GeneratorMetrics Generator::metrics() const {
@@ -375,6 +395,10 @@ bool Generator::supports_tools() const {
     const auto& caps = impl_->meta->chat_template_caps;
     const auto found = caps.find("supports_tools");
     return found != caps.end() && found->second;
+}
+
+bool Generator::reads_media(const std::string& kind) const {
+    return xlc::reads_media(media_access(impl_->context), kind);
 }
 
 bool Generator::supports_thinking() const {

@@ -78,6 +78,7 @@ public:
     int32_t n_ctx_per_request() const;
     bool supports_tools() const;
     bool supports_thinking() const;
+    bool reads_media(const std::string& kind) const; // image, audio, video
 
 private:
     struct Impl;

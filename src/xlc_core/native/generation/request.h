@@ -30,6 +30,16 @@ struct ChatTool {
     std::string parameters; // JSON Schema text
 };
 
+// Images, sound or video, encoded as a file would be. Its place in the prompt is marked with media_marker().
+struct MediaFile {
+    std::string kind;  // image, audio, video
+    std::string place; // where the user put it, for messages
+    std::string data;
+};
+
+// What stands in a message where its media belong, one for each. No text of a user's happens to hold it.
+const std::string& media_marker();
+
 // A chat to be rendered by the model's template.
 struct ChatRequest {
     std::vector<ChatMessage> messages;
@@ -86,6 +96,7 @@ struct GenerationRequest {
     std::optional<ChatRequest> chat;    // else `infill`,
     std::optional<InfillPrompt> infill; // else `prompt` is completed as it stands
     std::string prompt;
+    std::vector<MediaFile> media;   // of the chat, in order
     std::string grammar;            // empty, GBNF, or "%llguidance {}" and Lark
     std::vector<float> lora_scales; // of the engine's adapters, in their order
     bool speculative = true;        // draft tokens

@@ -1,11 +1,14 @@
 // llama.cpp's tools/server/server-context.cpp, which tells our drafting of forced tokens
-// (overrides/drafting.h) which sampler a sequence has. Compiled into server-context instead of it
-// (cmake/llama_cpp.cmake), so that nothing of llama.cpp is changed: the two functions that it calls are
-// wrapped where it calls them.
+// (overrides/drafting.h) which sampler a sequence has, and lets us reach its reader of media
+// (overrides/media_access.h). Compiled into server-context instead of it (cmake/llama_cpp.cmake), so that
+// nothing of llama.cpp is changed: the functions that it calls are wrapped where it calls them.
 
 #include "overrides/drafting.h"
+#include "overrides/media_access.h"
 
+#include "mtmd-helper.h"
 #include "sampling.h"
+#include "server-common.h"
 #include "speculative.h"
 
 #include <algorithm>
@@ -39,8 +42,34 @@ common_speculative_output_limits output_limits(int32_t n_batch, int32_t n_parall
         n_batch, n_parallel, std::max(n_draft, xlc::max_forced_tokens));
 }
 
+// The server sets a slot's LoRA adapters for its batches of text only, and decodes an image before them.
+template<typename Slot, typename... Arguments>
+int32_t decode_image_chunk(const Slot& slot, Arguments... arguments) {
+    auto adapters = slot.lora;
+    common_set_adapter_lora(slot.ctx_tgt, adapters);
+    return mtmd_helper_decode_image_chunk(arguments...);
+}
+
+// How many of the tokens that a slot has in common with a prompt it cannot keep. Between two images or sounds
+// that follow each other with no text between them server_tokens::keep_first() throws, as if it were within
+// one; then the one before is read again.
+size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
+    const size_t n_common = tokens.get_common_prefix(prompt);
+    size_t n = n_common;
+    while (n > 0 && n < tokens.size() && tokens[n - 1] == LLAMA_TOKEN_NULL && tokens[n] == LLAMA_TOKEN_NULL) {
+        size_t start = 0;
+        for (size_t i = tokens.find_next_media_chunk(0).second; i > start && i < n;
+             i = tokens.find_next_media_chunk(i).second) {
+            start = i;
+        }
+        n = start;
+    }
+    return n_common - n;
+}
+
 } // namespace
 
+#define get_common_prefix(other) get_common_prefix(other) - unkeepable(slot.prompt.tokens, other)
 #define common_speculative_begin(spec, sequence, prompt)                                                     \
     begin_answer(                                                                                            \
         spec, sequence, prompt, slot.smpl.get(),                                                             \
@@ -49,6 +78,11 @@ common_speculative_output_limits output_limits(int32_t n_batch, int32_t n_parall
             static_cast<int32_t>(llama_n_batch(ctx_tgt)), params_base.n_parallel),                           \
         slot.task->params.speculative.types.empty() || slot.task->params.sampling.n_probs > 0)
 #define common_speculative_get_output_limits output_limits
+#define mtmd_helper_decode_image_chunk(...) decode_image_chunk(slot, __VA_ARGS__)
 #include "server-context.cpp"
 
 #include "overrides/server_slots.h"
+
+xlc::MediaAccess xlc::media_access(const server_context& context) {
+    return {context.impl->mctx, &context.impl->init_opt};
+}
