@@ -25,14 +25,8 @@ from xlc_core.conversion import (
 )
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 from xlc_core.infill import InfillMethods
-from xlc_core.options import (
-    ChatKwargs,
-    ChatOptions,
-    CompletionKwargs,
-    CompletionOptions,
-    EngineKwargs,
-    EngineOptions,
-)
+from xlc_core.option_kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
+from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
 from xlc_core.retrieval import RetrievalMethods
 from xlc_core.sessions import SessionMethods

@@ -11,7 +11,8 @@ from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import InfillFile, InfillPrompt
 from xlc_core.conversion import check_text, to_generation_request
 from xlc_core.errors import InvalidRequestError
-from xlc_core.options import CompletionKwargs, CompletionOptions
+from xlc_core.option_kwargs import CompletionKwargs
+from xlc_core.options import CompletionOptions
 from xlc_core.results import Completion
 from xlc_core.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.submitting import is_long, off_loop

@@ -9,14 +9,16 @@ from pathlib import Path
 
 from typing_extensions import Unpack
 
+from xlc_core import media
 from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import GenerationRequest, ModelFile, SlotState, llama_cpp_version
 from xlc_core.adapters import LoraScales
 from xlc_core.answer_tool import AnswerTool
-from xlc_core.conversion import MessageLike, to_chat_request, to_generation_request
+from xlc_core.conversion import MessageLike, to_chat_request, to_generation_request, to_messages
 from xlc_core.errors import EngineFailedError, InvalidRequestError
 from xlc_core.model_identity import model_identity
-from xlc_core.options import ChatKwargs, ChatOptions, CompletionOptions
+from xlc_core.option_kwargs import ChatKwargs
+from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions
 from xlc_core.results import ModelInfo
 from xlc_core.session_files import SessionHeader, read_session_file, write_session_file
 from xlc_core.streams import AsyncEventStream, EventStream, Pump
@@ -57,6 +59,7 @@ class SessionMethods:
     """What Engine does to keep conversations between processes."""
 
     info: ModelInfo
+    options: EngineOptions
     _lora_scales: LoraScales
     _native: NativeEngine
     _file: ModelFile
@@ -156,7 +159,13 @@ class SessionMethods:
             answer_tool = AnswerTool.wanted_by(chat_options)
             if answer_tool is not None:
                 chat_options = answer_tool.applied_to(chat_options)
-            request = to_generation_request(checked, stream=False, chat=to_chat_request(messages, chat_options))
+            read = to_messages(messages)
+            request = to_generation_request(checked, stream=False, chat=to_chat_request(read, chat_options))
+            request.media = media.load(
+                media.placed_parts(read, self.info.reads),
+                allow_remote=self.options.allow_remote_media,
+                deadline=Deadline(checked.timeout),
+            )
         request.lora_scales = list(self._lora_scales.joined(checked.lora).values())
 
         def submit() -> Pump:

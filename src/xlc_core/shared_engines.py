@@ -14,7 +14,8 @@ from typing_extensions import Self, Unpack
 
 from xlc_core.engine import Engine
 from xlc_core.opening import LoadProgress
-from xlc_core.options import EngineKwargs, EngineOptions
+from xlc_core.option_kwargs import EngineKwargs
+from xlc_core.options import EngineOptions
 
 __all__ = ["EngineLease", "acquire_engine"]
 

@@ -30,14 +30,8 @@ from xlc_core.errors import EngineClosedError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from xlc_core.infill import InfillFiles
 from xlc_core.messages import Message
-from xlc_core.options import (
-    ChatKwargs,
-    ChatOptions,
-    CompletionKwargs,
-    CompletionOptions,
-    EngineOptions,
-    Truncate,
-)
+from xlc_core.option_kwargs import ChatKwargs, CompletionKwargs
+from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions, Truncate
 from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
 from xlc_core.retrieval_options import EmbedKwargs, EmbedOptions, EmbedStreamKwargs, EmbedStreamOptions
 

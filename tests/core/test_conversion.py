@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import xlc_core as xlc
+from xlc_core import _native
 from xlc_core.conversion import check_text, to_chat_request, to_generation_request, to_messages, to_tools
 from xlc_core.options import ChatOptions, CompletionOptions
 
@@ -89,17 +90,39 @@ def print_it() -> None:
     """Do nothing; a function is not a tool by itself."""
 
 
+def test_media_leave_a_mark_where_they_stand() -> None:
+    marker = _native.media_marker()
+    parts = ["a", "b", xlc.ImagePart(data=b"x"), "c", xlc.AudioPart(data=b"y"), xlc.VideoPart(data=b"z"), "d", "e"]
+    assert chat_of([{"role": "user", "content": parts}]).messages[0].content == (f"a\nb{marker}c{marker}{marker}d\ne")
+
+
 @pytest.mark.parametrize(
-    ("part", "kind"),
+    ("part", "expected"),
     [
-        ({"type": "image_url", "image_url": {"url": "x"}}, "images"),
-        ({"type": "input_audio", "input_audio": {}}, "sound"),
-        (xlc.ImagePart(data=b""), "images"),
-        (xlc.AudioPart(data=b""), "sound"),
+        ({"type": "image_url", "image_url": {"url": "data:,x", "detail": "high"}}, xlc.ImagePart(url="data:,x")),
+        ({"type": "image_url", "image_url": "https://a/b"}, xlc.ImagePart(url="https://a/b")),
+        ({"type": "input_audio", "input_audio": {"data": "AAE=", "format": "wav"}}, xlc.AudioPart(data=b"\0\1")),
+        ({"type": "video_url", "video_url": {"url": "https://a/b"}}, xlc.VideoPart(url="https://a/b")),
+        ({"type": "input_video", "input_video": {"data": "AAE="}}, xlc.VideoPart(data=b"\0\1")),
+        ({"type": "image", "path": "a.png"}, xlc.ImagePart(path="a.png")),
     ],
 )
-def test_media_are_refused_by_kind_and_place(part: Any, kind: str) -> None:
-    with pytest.raises(xlc.UnsupportedFeatureError, match=f"message 1 holds {kind}"):
+def test_media_in_openais_form(part: Any, expected: Any) -> None:
+    (message,) = to_messages([{"role": "user", "content": [part]}])
+    assert message.content == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ({"type": "image_url"}, "message 1: a part 'image_url' needs"),
+        ({"type": "image_url", "image_url": {"href": "x"}}, "message 1: a part 'image_url' needs"),
+        ({"type": "input_audio", "input_audio": {"data": "?"}}, "message 1: '\\?' is not valid base64"),
+        ({"type": "image"}, "give one of data, path and url"),
+    ],
+)
+def test_wrong_media_are_refused_by_their_place(part: Any, reason: str) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match=reason):
         chat_of([{"role": "user", "content": "a"}, {"role": "user", "content": ["look", part]}])
 
 

@@ -195,6 +195,22 @@ def test_adapters_change_how_images_are_read(folder: Path, tmp_path: Path) -> No
             assert close(logprobs(engine, chat(image(RED), "what")), merged)
 
 
+def test_conversations_with_images_can_be_saved(folder: Path, tmp_path: Path) -> None:
+    messages = chat("zz", image(RED), "end")
+    other = chat("zz", image(BLUE), "end")
+    files = {"mmproj": folder / "mmproj-omni.gguf", **OPTIONS}
+    with xlc.Engine(folder / "base.gguf", **files) as engine:
+        expected = engine.chat(messages, **ASK)
+        engine.save_session(tmp_path / "session", messages)
+    with xlc.Engine(folder / "base.gguf", **files) as engine:
+        engine.load_session(tmp_path / "session")
+        again = engine.chat(messages, **ASK)
+        assert again.usage.cached_tokens > IMAGE_TOKENS
+        assert again.text == expected.text
+        engine.load_session(tmp_path / "session")
+        assert engine.chat(other, **ASK).usage.cached_tokens < IMAGE_TOKENS
+
+
 # Ends
 
 

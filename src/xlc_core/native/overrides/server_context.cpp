@@ -80,6 +80,7 @@ size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
 #define common_speculative_get_output_limits output_limits
 #define mtmd_helper_decode_image_chunk(...) decode_image_chunk(slot, __VA_ARGS__)
 #include "server-context.cpp"
+#undef get_common_prefix
 
 #include "overrides/server_slots.h"
 
