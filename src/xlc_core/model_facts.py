@@ -8,7 +8,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlc_core import _native, catalog, hardware, opening
+from xlc_core import _native, catalog, hardware, media, opening
+from xlc_core.errors import ModelNotFoundError
 from xlc_core.options import EngineOptions
 
 __all__ = ["ModelFacts", "read_facts"]
@@ -28,12 +29,14 @@ class ModelFacts:
         has_chat_template: whether the file, or the options, bring a chat template.
         supports_thinking: whether that template has a place for thinking.
         can_generate: whether the model writes text.
+        reads: kinds of media that messages may hold: of ``image``, ``audio`` and ``video``.
     """
 
     n_ctx: int
     has_chat_template: bool
     supports_thinking: bool
     can_generate: bool
+    reads: frozenset[str] = frozenset()
 
 
 def read_facts(options: EngineOptions) -> ModelFacts | None:
@@ -61,7 +64,25 @@ def read_facts(options: EngineOptions) -> ModelFacts | None:
         has_chat_template=bool(template),
         supports_thinking=any(mark in template for mark in _THINKING),
         can_generate=head.file.causal,
+        reads=_read_projector(options, path),
     )
+
+
+def _read_projector(options: EngineOptions, model: Path) -> frozenset[str]:
+    if options.mmproj is None:
+        return frozenset()
+    try:
+        if isinstance(options.mmproj, str) and options.mmproj.startswith("hf:"):
+            path = catalog.find_local(options.mmproj)
+        else:
+            path = Path(opening.find_projector(options.mmproj, model))
+    except ModelNotFoundError:  # is for opening to say
+        path = None
+    if path is None:
+        return frozenset()
+    state = path.stat()
+    file = _read_head(path, state.st_size, state.st_mtime_ns).file
+    return media.readable(file.sees, file.hears, file.sees)
 
 
 @dataclass(frozen=True)

@@ -89,15 +89,18 @@ class ChatXLlama(Generating, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile | None:
         """Say what the model can do, from the head of its file; exactly, once it is loaded."""
         if self.engine is not None:
-            return to_profile(self.engine.info.name, self.engine.info)
+            return _profile_of(self.engine.info.name, self.engine)
         self._profile_is_guess = True
-        facts = read_facts(EngineOptions.checked(model=self.model, **self._engine_options()))
-        return None if facts is None else to_profile(self._model_name(), facts)
+        options = EngineOptions.checked(model=self.model, **self._engine_options())
+        facts = read_facts(options)
+        if facts is None:
+            return None
+        return to_profile(self._model_name(), facts, follows_links=options.allow_remote_media)
 
     def _get_engine(self, model: str | None = None) -> Engine:
         engine = super()._get_engine(model)
         if self._profile_is_guess and model in {None, self.model}:
-            self.profile = to_profile(self._model_name(), engine.info)
+            self.profile = _profile_of(self._model_name(), engine)
             self._profile_is_guess = False
         return engine
 
@@ -347,3 +350,7 @@ class ChatXLlama(Generating, BaseChatModel):
         bound = [convert_to_openai_tool(tool) for tool in tools or ()]
         with langchain_errors():
             return self._get_engine().count_tokens(to_engine_messages(messages), tools=to_engine_tools(bound))
+
+
+def _profile_of(name: str, engine: Engine) -> ModelProfile:
+    return to_profile(name, engine.info, follows_links=engine.options.allow_remote_media)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +15,9 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall
+from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall, VideoPart
+from xlc_core.media import data_of_base64
+from xlc_core.messages import MediaPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ _ROLES: dict[str, Role] = {
 def to_engine_messages(messages: Iterable[BaseMessage]) -> list[Message]:
     """Convert a chat.
 
-    Text, images and sounds may come in any form that LangChain itself can read: its standard
+    Text, images, sounds and videos may come in any form that LangChain itself can read: its standard
     blocks, OpenAI's, Anthropic's, and the older standard. Tool calls are read from ``tool_calls``;
     calls whose arguments could not be parsed go back to the model as it wrote them.
 
@@ -173,28 +173,26 @@ def _parts(blocks: Sequence[dict[str, Any]]) -> Iterator[Part]:
     for block in blocks:
         if block["type"] in {"text", "text-plain"} and "text" in block:
             yield TextPart(text=block["text"])
-        elif block["type"] == "image":
-            yield ImagePart(data=_bytes(block))
-        elif block["type"] == "audio":
-            yield AudioPart(data=_bytes(block))
+        elif block["type"] in _MEDIA:
+            yield _media(block)
         else:
-            raise InvalidRequestError(f"it cannot hold {_describe(block)}; give text, images or sounds")
+            raise InvalidRequestError(f"it cannot hold {_describe(block)}; give text, images, sounds or videos")
 
 
-def _bytes(block: dict[str, Any]) -> bytes:
-    """Return what a block of media carries; links are refused: nothing goes to the network."""
-    encoded = block.get("base64")
-    url = block.get("url", "")
-    if encoded is None and url.startswith("data:"):
-        header, _, encoded = url.partition(",")
-        if not header.endswith(";base64"):
-            raise InvalidRequestError(f"a data: URL must be base64, got {header!r}")
-    if encoded is None:
-        raise InvalidRequestError(f"{_describe(block)} must carry its bytes as base64; links are not followed")
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
-        raise InvalidRequestError(f"{_describe(block)} is not valid base64: {error}") from None
+_MEDIA: dict[str, type[MediaPart]] = {"image": ImagePart, "audio": AudioPart, "video": VideoPart}
+
+
+def _media(block: dict[str, Any]) -> MediaPart:
+    """Return what a block of media carries; whether a link is followed is the engine's to say."""
+    part = _MEDIA[block["type"]]
+    if (encoded := block.get("base64")) is not None:
+        try:
+            return part(data=data_of_base64(encoded))
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"{_describe(block)}: {error}") from None
+    if isinstance(url := block.get("url"), str):
+        return part(url=url)
+    raise InvalidRequestError(f"{_describe(block)} must carry its bytes as base64, or a URL")
 
 
 def _describe(block: dict[str, Any]) -> str:

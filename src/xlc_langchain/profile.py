@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["to_profile"]
 
 
-def to_profile(name: str, facts: ModelInfo | ModelFacts) -> ModelProfile:
+def to_profile(name: str, facts: ModelInfo | ModelFacts, *, follows_links: bool = False) -> ModelProfile:
     """Describe a model.
 
     Tools, their choice and schemas are enforced while tokens are sampled, for every model that has a chat template.
@@ -21,28 +21,30 @@ def to_profile(name: str, facts: ModelInfo | ModelFacts) -> ModelProfile:
     Args:
         name: the model's name.
         facts: what its file says, or the engine that has it open.
+        follows_links: whether links to media are fetched.
 
     Returns:
         The profile. ``max_input_tokens`` is what one request may hold, prompt and answer together.
     """
     chats = facts.has_chat_template
+    sees = "image" in facts.reads
     profile: dict[str, Any] = {
         "name": name,
         "open_weights": True,
         "max_input_tokens": facts.n_ctx,
         "text_inputs": True,
         "text_outputs": True,
-        "image_inputs": False,
-        "image_url_inputs": False,
-        "image_tool_message": False,
+        "image_inputs": sees,
+        "image_url_inputs": sees and follows_links,
+        "image_tool_message": sees,
         "image_outputs": False,
-        "audio_inputs": False,
+        "audio_inputs": "audio" in facts.reads,
         "audio_outputs": False,
-        "video_inputs": False,
+        "video_inputs": "video" in facts.reads,
         "video_outputs": False,
         "pdf_inputs": False,
         "pdf_tool_message": False,
-        "attachment": False,
+        "attachment": bool(facts.reads),
         "reasoning_output": facts.supports_thinking,
         "tool_calling": chats,
         "tool_choice": chats,

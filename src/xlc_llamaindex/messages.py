@@ -19,14 +19,15 @@ from llama_index.core.base.llms.types import (
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
+    VideoBlock,
 )
 
-from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall
+from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall, VideoPart
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ContentBlock
 
-    from xlc_core.messages import Part, Role
+    from xlc_core.messages import MediaPart, Part, Role
 
 __all__ = ["to_engine_messages"]
 
@@ -126,9 +127,11 @@ def _parts(blocks: Sequence[ContentBlock]) -> Iterator[Part]:
         if isinstance(block, TextBlock):
             yield TextPart(text=block.text)
         elif isinstance(block, ImageBlock):
-            yield ImagePart(data=_bytes(block, block.resolve_image))
+            yield _media(ImagePart, block, block.resolve_image)
         elif isinstance(block, AudioBlock):
-            yield AudioPart(data=_bytes(block, block.resolve_audio))
+            yield _media(AudioPart, block, block.resolve_audio)
+        elif isinstance(block, VideoBlock):
+            yield _media(VideoPart, block, block.resolve_video)
         elif isinstance(block, DocumentBlock):
             yield TextPart(text=_document(block))
         elif isinstance(block, CitableBlock):
@@ -143,12 +146,19 @@ def _parts(blocks: Sequence[ContentBlock]) -> Iterator[Part]:
             )
         elif not isinstance(block, (ThinkingBlock, ToolCallBlock)):
             raise InvalidRequestError(
-                f"it cannot hold a block {block.block_type!r}; give text, images, sounds or text documents"
+                f"it cannot hold a block {block.block_type!r}; give text, images, sounds, videos or text documents"
             )
 
 
+def _media(part: type[MediaPart], block: Any, resolve: Any) -> MediaPart:
+    """Return what a block of media carries; whether a link is followed is the engine's to say."""
+    if str(block.url or "").startswith(("http:", "https:")):
+        return part(url=str(block.url))
+    return part(data=_bytes(block, resolve))
+
+
 def _bytes(block: Any, resolve: Any) -> bytes:
-    """Return what a block of media carries; links are refused: nothing goes to the network."""
+    """Return what a block carries; links are refused: nothing goes to the network."""
     url = str(block.url or "")
     if url and not url.startswith("data:"):
         raise InvalidRequestError(

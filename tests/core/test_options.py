@@ -5,7 +5,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import xlc_core as xlc
-from xlc_core import options
+from xlc_core import option_kwargs, options
 from xlc_core.options import ChatOptions, EngineOptions, SamplingOptions
 
 
@@ -73,10 +73,10 @@ def test_options_are_frozen_and_hashable() -> None:
 @pytest.mark.parametrize(
     ("keywords", "model", "left_out"),
     [
-        (options.SamplingKwargs, options.SamplingOptions, set()),
-        (options.CompletionKwargs, options.CompletionOptions, set()),
-        (options.ChatKwargs, options.ChatOptions, set()),
-        (options.EngineKwargs, options.EngineOptions, {"model"}),
+        (option_kwargs.SamplingKwargs, options.SamplingOptions, set()),
+        (option_kwargs.CompletionKwargs, options.CompletionOptions, set()),
+        (option_kwargs.ChatKwargs, options.ChatOptions, set()),
+        (option_kwargs.EngineKwargs, options.EngineOptions, {"model"}),
     ],
 )
 def test_keyword_types_have_the_fields_of_their_models(

@@ -18,7 +18,7 @@ from langchain_core.messages import (
 )
 
 from langchain_scripts import thinking_then_calling
-from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall
+from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall, VideoPart
 from xlc_core.testing import ScriptedEngine
 from xlc_langchain import ChatXLlama, errors
 from xlc_langchain.errors import UnsupportedFeatureError
@@ -114,10 +114,39 @@ def test_images_in_every_form(block: dict[str, object]) -> None:
     assert message.content == (TextPart(text="What?"), ImagePart(data=b"a picture"))
 
 
-def test_sound() -> None:
-    block = {"type": "audio", "base64": PIXEL, "mime_type": "audio/wav"}
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "url": "https://example.org/x.png"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}},
+        {"type": "image", "source_type": "url", "url": "https://example.org/x.png"},
+        {"type": "image", "source": {"type": "url", "url": "https://example.org/x.png"}},
+    ],
+    ids=["standard", "openai", "older standard", "anthropic"],
+)
+def test_links_are_the_engines_to_follow(block: dict[str, object]) -> None:
+    (message,) = to_engine_messages([HumanMessage([block])])
+    assert message.content == (ImagePart(url="https://example.org/x.png"),)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "audio", "base64": PIXEL, "mime_type": "audio/wav"},
+        {"type": "input_audio", "input_audio": {"data": PIXEL, "format": "wav"}},
+        {"type": "audio", "source_type": "base64", "data": PIXEL, "mime_type": "audio/wav"},
+    ],
+    ids=["standard", "openai", "older standard"],
+)
+def test_sound_in_every_form(block: dict[str, object]) -> None:
     (message,) = to_engine_messages([HumanMessage([block])])
     assert message.content == (AudioPart(data=b"a picture"),)
+
+
+def test_video() -> None:
+    block = {"type": "video", "base64": PIXEL, "mime_type": "video/mp4"}
+    (message,) = to_engine_messages([HumanMessage([block])])
+    assert message.content == (VideoPart(data=b"a picture"),)
 
 
 def test_anthropic_calls_and_results() -> None:
@@ -156,8 +185,7 @@ def test_anthropic_calls_and_results() -> None:
     [
         (ChatMessage("x", role="narrator"), "role must be one of"),
         (RemoveMessage(id="7"), "ToolMessage"),
-        (HumanMessage([{"type": "video", "base64": PIXEL, "mime_type": "video/mp4"}]), "'video'"),
-        (HumanMessage([{"type": "image", "url": "https://example.org/x.png"}]), "links are not"),
+        (HumanMessage([{"type": "image", "file_id": "7"}]), "'image' must carry its bytes as base64, or a URL"),
         (HumanMessage([{"type": "image", "base64": "?", "mime_type": "image/png"}]), "base64"),
         (HumanMessage([{"type": "marvel"}]), "'marvel'"),
         (AIMessage([{"type": "image", "base64": PIXEL, "mime_type": "image/png"}]), "'image'"),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tiny_media import write_mmproj
+from tiny_models import write_byte_llama
 from xlc_core.testing import ScriptedEngine
 from xlc_langchain import ChatXLlama
 
@@ -25,6 +27,20 @@ def test_the_file_tells_without_being_loaded(smollm2_path: Path) -> None:
     unable = ("reasoning_output", "image_inputs", "audio_inputs")
     assert all(llm.profile[name] for name in able)
     assert not any(llm.profile[name] for name in unable)
+
+
+@pytest.mark.parametrize("audio", [True, False])
+def test_a_projector_tells_what_can_be_read(tmp_path: Path, audio: bool) -> None:
+    model = write_byte_llama(tmp_path / "model.gguf")
+    write_mmproj(tmp_path / "mmproj.gguf", audio=audio)
+    options = {"mmproj": "auto", "n_parallel": 1, "warmup": False, "allow_remote_media": audio}
+    llm = ChatXLlama(model=model, n_ctx=256, engine_options=options)
+    guess = llm.profile
+    assert guess is not None
+    assert (guess["image_inputs"], guess["image_tool_message"]) == (True, True)
+    assert (guess["audio_inputs"], guess["image_url_inputs"]) == (audio, audio)
+    with llm:
+        assert llm.profile == guess
 
 
 def test_loading_makes_it_exact(smollm2_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +12,9 @@ from langchain_tests.integration_tests import (
     chat_models,
 )
 
+from tiny_media import LOW, RED, write_mmproj
+from tiny_models import write_byte_llama
 from xlc_langchain import ChatXLlama, XLlamaEmbeddings
-from xlc_langchain.errors import UnsupportedFeatureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +27,8 @@ N_TOKENS = 64
 
 OTHER_MODEL = "smollm2-135m-instruct-q4_1"
 PARAMS = {"model": "smollm2-135m-instruct", "n_ctx": 8192, "temperature": 0, "max_tokens": N_TOKENS}
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 THINKER = "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja"
 """A template that opens the thinking itself, so that any model thinks by it."""
-
-no_model_reads_media = pytest.mark.xfail(
-    raises=UnsupportedFeatureError, reason="no model here reads pictures or sound: refused, naming the message"
-)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,16 +40,23 @@ def _models_stay_loaded() -> Iterator[None]:
 
 class TestChatXLlama(ChatModelIntegrationTests):
     @pytest.fixture
-    def media(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Turn the flags on, and give the suite its picture from here instead of from the web."""
+    def omni(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ChatXLlama]:
+        """A tiny model that reads images and sound, whose flags are on, and local bytes instead of the web's."""
         for flag in ("supports_image_inputs", "supports_audio_inputs", "supports_image_tool_message"):
             monkeypatch.setattr(type(self), flag, True)
 
-        class Response:
-            content = PIXEL
+        def get(url: str, **_: Any) -> Any:
+            class Response:
+                content = LOW if url.endswith(".wav") else RED
 
-        monkeypatch.setattr(chat_models.httpx, "get", lambda *_, **__: Response)
-        monkeypatch.setattr(chat_models, "_get_base64_from_url", lambda _: base64.b64encode(PIXEL).decode())
+            return Response
+
+        monkeypatch.setattr(chat_models.httpx, "get", get)
+        monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "xllama")
+        options = {"mmproj": str(write_mmproj(tmp_path / "mmproj.gguf", audio=True)), "n_parallel": 1, "warmup": False}
+        model = write_byte_llama(tmp_path / "model.gguf")
+        with ChatXLlama(model=model, n_ctx=2048, temperature=0, max_tokens=16, engine_options=options) as llm:
+            yield llm
 
     @property
     def chat_model_class(self) -> type[ChatXLlama]:
@@ -120,20 +120,17 @@ class TestChatXLlama(ChatModelIntegrationTests):
     def test_agent_loop(self, model: BaseChatModel) -> None:
         super().test_agent_loop(model)
 
-    @pytest.mark.usefixtures("media")
-    @no_model_reads_media
-    def test_image_inputs(self, model: BaseChatModel) -> None:
-        super().test_image_inputs(model)
+    def test_image_inputs(self, omni: BaseChatModel) -> None:
+        super().test_image_inputs(omni)
 
-    @pytest.mark.usefixtures("media")
-    @no_model_reads_media
-    def test_image_tool_message(self, model: BaseChatModel) -> None:
-        super().test_image_tool_message(model)
+    def test_image_tool_message(self, omni: BaseChatModel) -> None:
+        super().test_image_tool_message(omni)
 
-    @pytest.mark.usefixtures("media")
-    @no_model_reads_media
-    def test_audio_inputs(self, model: BaseChatModel) -> None:
-        super().test_audio_inputs(model)
+    def test_audio_inputs(self, omni: BaseChatModel) -> None:
+        super().test_audio_inputs(omni)
+
+    def test_anthropic_inputs_with_an_image(self, omni: BaseChatModel) -> None:
+        super().test_anthropic_inputs(omni)
 
 
 def _answer(llm: ChatXLlama, question: str, *, stream: bool) -> AIMessage:

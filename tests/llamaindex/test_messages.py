@@ -24,7 +24,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.tools import FunctionTool
 
-from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall
+from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall, VideoPart
 from xlc_llamaindex.messages import to_engine_messages
 from xlc_llamaindex.tools import chat_with_tools_request
 
@@ -107,6 +107,9 @@ def test_media_documents_and_citations(tmp_path: Path) -> None:
                     ImageBlock(path=path),
                     ImageBlock(url=f"data:image/png;base64,{base64.b64encode(PNG).decode()}"),
                     AudioBlock(audio=b"RIFFsound"),
+                    VideoBlock(video=b"moving"),
+                    ImageBlock(url="https://example.org/dot.png"),
+                    AudioBlock(url="http://example.org/a.wav"),
                     DocumentBlock(data=b"A text.", title="notes"),
                     CitableBlock(title="t", source="s", content=[TextBlock(text="cited")]),
                     CitationBlock(title="t", source="s", cited_content="quoted", additional_location_info={}),
@@ -118,6 +121,9 @@ def test_media_documents_and_citations(tmp_path: Path) -> None:
         TextPart(text="See:"),
         *[ImagePart(data=PNG)] * 3,
         AudioPart(data=b"RIFFsound"),
+        VideoPart(data=b"moving"),
+        ImagePart(url="https://example.org/dot.png"),
+        AudioPart(url="http://example.org/a.wav"),
         TextPart(text="A text."),
         TextPart(text="cited"),
         TextPart(text="quoted"),
@@ -133,9 +139,8 @@ def test_a_cache_point_is_ignored_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (ImageBlock(url="https://example.org/dot.png"), "not followed"),
-        (AudioBlock(url="http://example.org/a.wav"), "not followed"),
-        (VideoBlock(video=b"moving"), "cannot hold a block 'video'"),
+        (ImageBlock(url="file:///etc/passwd"), "not followed"),
+        (DocumentBlock(url="https://example.org/a.txt"), "not followed"),
         (DocumentBlock(data=b"%PDF-\xff\xfe", title="scan"), "'scan' .* is no text"),
         (ThinkingBlock(content="hm"), "only an assistant's message"),
         (ToolCallBlock(tool_name="weather"), "only an assistant's message"),

@@ -20,6 +20,8 @@ void bind_model_file(nb::module_& m) {
         .def_ro("causal", &ModelFile::causal)
         .def_ro("has_chat_template", &ModelFile::has_chat_template)
         .def_ro("has_rank_head", &ModelFile::has_rank_head)
+        .def_ro("sees", &ModelFile::sees)
+        .def_ro("hears", &ModelFile::hears)
         .def_ro("n_ctx_train", &ModelFile::n_ctx_train)
         .def_ro("file_bytes", &ModelFile::file_bytes)
         .def_prop_ro("kv_bytes_per_token", &ModelFile::kv_bytes_per_token);

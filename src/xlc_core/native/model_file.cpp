@@ -129,6 +129,8 @@ ModelFile read_model_file(const std::string& path) {
     }
     const std::string prefix = file.architecture + ".";
     file.pooling = pooling_name(metadata.number(prefix + "pooling_type", LLAMA_POOLING_TYPE_UNSPECIFIED));
+    file.sees = metadata.flag("clip.has_vision_encoder", false);
+    file.hears = metadata.flag("clip.has_audio_encoder", false);
     file.causal = metadata.flag(prefix + "attention.causal", true);
     file.has_chat_template = metadata.has("tokenizer.chat_template");
     file.has_rank_head = metadata.has_tensor("cls.weight") || metadata.has_tensor("cls.output.weight");

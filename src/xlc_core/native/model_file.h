@@ -18,6 +18,8 @@ struct ModelFile {
     bool causal = true;  // false: an encoder, which cannot generate
     bool has_chat_template = false;
     bool has_rank_head = false;
+    bool sees = false;  // a projector for images
+    bool hears = false; // a projector for sound
     int64_t n_ctx_train = 0;
     int64_t n_layer = 0;
     int64_t n_embd = 0;
