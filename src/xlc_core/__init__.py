@@ -44,6 +44,7 @@ from xlc_core.results import (
     TokenLogprob,
     Usage,
 )
+from xlc_core.retrieval_options import EmbedOptions, EmbedStreamOptions, RerankOptions, TokenEmbedOptions
 from xlc_core.sessions import SessionInfo
 from xlc_core.shared_engines import EngineLease, acquire_engine
 from xlc_core.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
@@ -68,6 +69,8 @@ __all__ = [
     "DSpark",
     "DraftModel",
     "Eagle3",
+    "EmbedOptions",
+    "EmbedStreamOptions",
     "EmbeddingStream",
     "Engine",
     "EngineClosedError",
@@ -98,6 +101,7 @@ __all__ = [
     "Regex",
     "RequestCancelledError",
     "RequestTimeoutError",
+    "RerankOptions",
     "RerankScore",
     "SamplingOptions",
     "SessionInfo",
@@ -105,6 +109,7 @@ __all__ = [
     "TextDelta",
     "TextPart",
     "Timings",
+    "TokenEmbedOptions",
     "TokenLogprob",
     "Tool",
     "ToolCall",

@@ -77,8 +77,9 @@ class CatalogEntry(Options):
         derive: what is made of that file; needs ``sha256``, by which a stale result is found.
         sentence_types: whether a reranker types its document's tokens as sentence B; None: as the
             model file says.
-        query_prompt: text that an embedding model wants before a query.
-        document_prompt: text that an embedding model wants before a document.
+        query_prompt: text that an embedding model wants before a query; None: as its file says, or what its name
+            tells.
+        document_prompt: text that an embedding model wants before a document; None likewise.
     """
 
     name: str = Field(pattern=f"^{_NAME.pattern}$")
@@ -91,8 +92,8 @@ class CatalogEntry(Options):
     size_bytes: int | None = Field(None, gt=0)
     derive: Derive | None = None
     sentence_types: bool | None = None
-    query_prompt: str = ""
-    document_prompt: str = ""
+    query_prompt: str | None = None
+    document_prompt: str | None = None
 
     @model_validator(mode="after")
     def _says_enough(self) -> Self:

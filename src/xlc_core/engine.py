@@ -29,6 +29,7 @@ from xlc_core.option_kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
 from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
 from xlc_core.retrieval import RetrievalMethods
+from xlc_core.retrieval_prompts import file_prompts
 from xlc_core.sessions import SessionMethods
 from xlc_core.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.submitting import is_long, off_loop
@@ -355,6 +356,7 @@ class Engine(InfillMethods, RetrievalMethods, SessionMethods):
 
     def _describe(self, name: str) -> ModelInfo:
         facts = self._native.facts()
+        prompts = file_prompts(self._file, name, self._entry)
         return ModelInfo(
             name=name,
             path=self._file.path,
@@ -373,4 +375,6 @@ class Engine(InfillMethods, RetrievalMethods, SessionMethods):
             supports_tools=facts.supports_tools,
             supports_thinking=facts.supports_thinking,
             reads=media.readable(facts.reads_images, facts.reads_audio, facts.reads_video),
+            query_prompt=prompts.query,
+            document_prompt=prompts.document,
         )

@@ -7,20 +7,17 @@ were converted with one). These functions choose by what the model is.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar, get_args
 
-import numpy as np
-import numpy.typing as npt
+from typing_extensions import Unpack
 
 from xlc_core.engine import Engine
-from xlc_core.errors import InputTooLongError
-from xlc_core.messages import Message
-from xlc_core.options import Truncate
-from xlc_core.results import Completion, RerankScore, TokenLogprob
-from xlc_core.retrieval import best_first
-from xlc_core.retrieval_prompts import retrieval_prompt
+from xlc_core.errors import InvalidRequestError
+from xlc_core.judging import Judgement
+from xlc_core.late_interaction import LateInteraction
+from xlc_core.results import RerankScore
+from xlc_core.retrieval_options import RerankKwargs, RerankOptions
 
 __all__ = ["RerankMethod", "arerank_documents", "rerank_documents"]
 
@@ -30,11 +27,7 @@ token of the query meets its nearest of the document (MaxSim); the mean of these
 is asked whether the document answers the query; the logit of its yes against its no. ``auto``: the first of these that
 the model can do, but a chat model judges rather than embeds."""
 
-_JUDGE = "Judge whether the document answers the query. Answer with yes or no only."
-_N_CANDIDATES = 100
-"""Likeliest tokens among which yes and no are looked for."""
-_SPARE_TOKENS = 16
-"""Tokens that a document's neighbours may grow by when it is put between them, and the answer."""
+_Prepared = TypeVar("_Prepared")
 
 
 def rerank_documents(
@@ -43,41 +36,51 @@ def rerank_documents(
     documents: Sequence[str],
     *,
     method: RerankMethod = "auto",
-    top_n: int | None = None,
-    truncate: Truncate = "error",
-    timeout: float | None = None,
+    **options: Unpack[RerankKwargs],
 ) -> list[RerankScore]:
     """Score how well each document answers the query.
 
     Args:
         engine: the model.
-        query: the question.
+        query: the question. It is never cut.
         documents: the candidates.
         method: how they are scored; scores of different methods cannot be compared.
-        top_n: return only the best so many; None returns all.
-        truncate: what to do with a document that is too long; the query is never cut.
-        timeout: seconds after which a request is given up.
+        **options: fields of RerankOptions, as Engine.rerank takes them. ``instruction`` goes to a chat model that
+            judges, and into the prompt of an embedder that has a place for one; ``scores="sigmoid"`` is not for late
+            interaction, whose scores are cosines.
 
     Returns:
         the scores, best first.
 
     Raises:
-        UnsupportedFeatureError: the model cannot do what the method needs.
+        UnsupportedFeatureError: the model cannot do what the method needs, or takes no instruction.
+        InvalidRequestError: an option is wrong, or a document is no text.
         InputTooLongError: a document is too long and ``truncate`` is ``"error"``, or the query alone is.
         RequestTimeoutError: ``timeout`` passed.
     """
+    wanted = RerankOptions.checked(**options)
     chosen = _method(engine, method)
     if chosen == "cross-encoder":
-        return engine.rerank(query, documents, top_n=top_n, truncate=truncate, timeout=timeout)
+        return engine.rerank(query, documents, **options)
     if chosen == "late-interaction":
-        queries, candidates = _prefixes(engine)
-        asked = engine.embed_tokens([query], prefix=queries, timeout=timeout)[0]
-        found = engine.embed_tokens(documents, prefix=candidates, truncate=truncate, timeout=timeout)
-        return best_first(_max_sims(asked, found), top_n)
+        interaction = LateInteraction(engine, query, documents, wanted)
+        with interaction.asking():
+            interaction.take_query(engine.embed_tokens([query], **interaction.query_options()))
+        for batch in interaction.batches():
+            with interaction.asking():
+                interaction.take(engine.embed_tokens(batch, **interaction.batch_options()))
+        return interaction.ranking()
+    judgement = Judgement(engine, query, documents, wanted)
     # All of them are queued before the first is awaited, so that the slots work together.
-    chats = _judgements(engine, query, documents, truncate)
-    streams = [engine.stream_chat(chat, **_judging(timeout)) for chat in chats]
-    return best_first(_logits([stream.result() for stream in streams]), top_n)
+    streams = [engine.stream_chat(chat, **judgement.options()) for chat in judgement.chats]
+    try:
+        for stream in streams:
+            judgement.take(stream.result())
+    finally:  # one failure ends the others
+        for stream in streams:
+            stream.close()
+        judgement.close()
+    return judgement.ranking()
 
 
 async def arerank_documents(
@@ -86,93 +89,45 @@ async def arerank_documents(
     documents: Sequence[str],
     *,
     method: RerankMethod = "auto",
-    top_n: int | None = None,
-    truncate: Truncate = "error",
-    timeout: float | None = None,
+    **options: Unpack[RerankKwargs],
 ) -> list[RerankScore]:
     """Score how well each document answers the query; as rerank_documents."""
+    wanted = RerankOptions.checked(**options)
     chosen = _method(engine, method)
     if chosen == "cross-encoder":
-        return await engine.arerank(query, documents, top_n=top_n, truncate=truncate, timeout=timeout)
+        return await engine.arerank(query, documents, **options)
     if chosen == "late-interaction":
-        queries, candidates = _prefixes(engine)
-        asked = await engine.aembed_tokens([query], prefix=queries, timeout=timeout)
-        found = await engine.aembed_tokens(documents, prefix=candidates, truncate=truncate, timeout=timeout)
-        return best_first(_max_sims(asked[0], found), top_n)
-    chats = _judgements(engine, query, documents, truncate)
-    tasks = [asyncio.ensure_future(engine.achat(chat, **_judging(timeout))) for chat in chats]
+        interaction = await _prepared(wanted, lambda: LateInteraction(engine, query, documents, wanted))
+        with interaction.asking():
+            interaction.take_query(await engine.aembed_tokens([query], **interaction.query_options()))
+        for batch in interaction.batches():
+            with interaction.asking():
+                interaction.take(await engine.aembed_tokens(batch, **interaction.batch_options()))
+        return interaction.ranking()
+    judgement = await _prepared(wanted, lambda: Judgement(engine, query, documents, wanted))
+    tasks = [asyncio.ensure_future(engine.achat(chat, **judgement.options())) for chat in judgement.chats]
     try:
-        return best_first(_logits(await asyncio.gather(*tasks)), top_n)
-    finally:  # one failure ends the others
+        for task in tasks:
+            judgement.take(await task)
+    finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        judgement.close()
+    return judgement.ranking()
+
+
+async def _prepared(options: RerankOptions, prepare: Callable[[], _Prepared]) -> _Prepared:
+    """Do what counts the tokens of every document off the event loop."""
+    return await asyncio.to_thread(prepare) if options.truncate == "split" else prepare()
 
 
 def _method(engine: Engine, method: RerankMethod) -> RerankMethod:
+    if method not in get_args(RerankMethod):
+        known = ", ".join(f'"{name}"' for name in get_args(RerankMethod))
+        raise InvalidRequestError(f"method={method!r} is not known; it must be one of {known}")
     if method != "auto":
         return method
     if engine.info.can_rerank:
         return "cross-encoder"
     return "generative" if engine.info.can_generate and engine.info.pooling == "none" else "late-interaction"
-
-
-def _prefixes(engine: Engine) -> tuple[str, str]:
-    model = engine.options.model
-    return retrieval_prompt(model, "query"), retrieval_prompt(model, "document")
-
-
-def _max_sims(query: npt.NDArray[np.float32], documents: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    return np.array([(query @ document.T).max(axis=1).mean() for document in documents], dtype=np.float32)
-
-
-def _judgements(engine: Engine, query: str, documents: Sequence[str], truncate: Truncate) -> list[list[Message]]:
-    limit = engine.info.n_ctx - engine.count_tokens(_judgement(query, "")) - _SPARE_TOKENS
-    if limit <= 0:
-        raise InputTooLongError(
-            f"the query leaves no room for a document in a context of {engine.info.n_ctx} tokens; raise n_ctx",
-            -1, engine.count_tokens(query), engine.info.n_ctx,
-        )  # fmt: skip
-    return [
-        _judgement(query, _fitting(engine, document, index, limit, truncate))
-        for index, document in enumerate(documents)
-    ]
-
-
-def _judgement(query: str, document: str) -> list[Message]:
-    question = f"Query: {query}\n\nDocument: {document}\n\nDoes the document answer the query, yes or no?"
-    return [Message(role="system", content=_JUDGE), Message(role="user", content=question)]
-
-
-def _fitting(engine: Engine, document: str, index: int, limit: int, truncate: Truncate) -> str:
-    tokens = engine.tokenize(document)
-    if len(tokens) <= limit:
-        return document
-    if truncate == "error":
-        raise InputTooLongError(
-            f"document {index} has {len(tokens)} tokens and {limit} fit beside the query; "
-            "pass truncate='end', shorten it or raise n_ctx",
-            index, len(tokens), limit,
-        )  # fmt: skip
-    return engine.detokenize(tokens[:limit] if truncate == "end" else tokens[-limit:])
-
-
-def _judging(timeout: float | None) -> dict[str, Any]:
-    return {"max_tokens": 1, "temperature": 0.0, "logprobs": _N_CANDIDATES, "thinking": False, "timeout": timeout}
-
-
-def _logits(judgements: Sequence[Completion]) -> npt.NDArray[np.float32]:
-    return np.array([_logit(judgement.logprobs) for judgement in judgements], dtype=np.float32)
-
-
-def _logit(logprobs: Sequence[TokenLogprob]) -> float:
-    """Return the logarithm of P(yes) / P(no), over the forms of these words at the answer's first token."""
-    if not logprobs:
-        return 0.0
-    candidates = logprobs[0].top or logprobs[:1]
-    # A word that is not among the candidates is at most as likely as the last of them.
-    least = math.exp(min(candidate.logprob for candidate in candidates))
-    yes, no = (
-        sum(math.exp(one.logprob) for one in candidates if one.token.strip().lower() == word) or least
-        for word in ("yes", "no")
-    )
-    return math.log(yes) - math.log(no)

@@ -248,6 +248,8 @@ class ModelInfo:
         supports_tools: whether that template has its own format for tool calls.
         supports_thinking: whether that template can switch thinking on and off.
         reads: kinds of media that messages may hold: of ``image``, ``audio`` and ``video``.
+        query_prompt: what an embedding model wants before a query: by the catalog, its file, or its name.
+        document_prompt: what it wants before a document.
     """
 
     name: str
@@ -267,6 +269,8 @@ class ModelInfo:
     supports_tools: bool
     supports_thinking: bool
     reads: frozenset[str] = frozenset()
+    query_prompt: str = ""
+    document_prompt: str = ""
 
 
 @dataclass(frozen=True)

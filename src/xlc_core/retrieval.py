@@ -14,22 +14,24 @@ from typing_extensions import Unpack
 from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import RetrievalJob
 from xlc_core.catalog import CatalogEntry
+from xlc_core.conversion import check_text
 from xlc_core.embedding_streams import AsyncEmbeddingStream, EmbeddingStream
 from xlc_core.embedding_types import quantize_embeddings
-from xlc_core.options import Truncate
-from xlc_core.results import RerankScore
+from xlc_core.long_documents import Pieces, split_documents
+from xlc_core.results import ModelInfo, RerankScore
 from xlc_core.retrieval_jobs import await_job, run_job
 from xlc_core.retrieval_options import (
     EmbedKwargs,
     EmbedOptions,
     EmbedStreamKwargs,
     EmbedStreamOptions,
-    Progress,
+    RerankKwargs,
+    RerankOptions,
     TokenEmbedKwargs,
     TokenEmbedOptions,
 )
 
-__all__ = ["RetrievalMethods", "best_first"]
+__all__ = ["RetrievalMethods", "best_first", "sigmoid"]
 
 Embeddings = npt.NDArray[Any]
 TokenEmbeddings = list[npt.NDArray[np.float32]]
@@ -47,19 +49,26 @@ def best_first(scores: npt.NDArray[np.float32], top_n: int | None) -> list[Reran
 _stream_numbers = itertools.count(1)
 
 
+def sigmoid(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Turn logits into numbers from 0 to 1, without overflow."""
+    between: npt.NDArray[np.float32] = 0.5 * (1.0 + np.tanh(0.5 * scores))
+    return between
+
+
 class RetrievalMethods:
     """What Engine does on its retrieval worker."""
 
     _native: NativeEngine
     _entry: CatalogEntry | None
+    info: ModelInfo
 
     def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
         """Turn texts into vectors.
 
         Args:
             texts: any number of texts, of any length and order.
-            **options: fields of EmbedOptions: ``truncate``, ``normalize``, ``prefix``, ``dimensions``, ``dtype``,
-                ``progress``, ``timeout``…
+            **options: fields of EmbedOptions: ``truncate``, ``normalize``, ``prompt``, ``prefix``, ``dimensions``,
+                ``dtype``, ``progress``, ``timeout``…
 
         Returns:
             float32 array of shape (len(texts), dimensions), in the order of the texts, whose memory was written once;
@@ -133,50 +142,62 @@ class RetrievalMethods:
         rows: TokenEmbeddings = await await_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
         return rows
 
-    def rerank(
-        self,
-        query: str,
-        documents: Sequence[str],
-        *,
-        top_n: int | None = None,
-        truncate: Truncate = "error",
-        progress: Progress = False,
-        timeout: float | None = None,
-    ) -> list[RerankScore]:
-        """Score how well each document answers the query.
+    def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
+        """Score how well each document answers the query, with the model's ranking head.
 
         Args:
             query: the question.
             documents: the candidates.
-            top_n: return only the best so many; None returns all.
-            truncate: what to do with a pair that is longer than the model takes; only documents are cut.
-            progress: show a bar on stderr, or call a function of how many documents are done and how many there are.
-            timeout: seconds after which the request is given up.
+            **options: fields of RerankOptions: ``top_n``, ``truncate``, ``instruction``, ``scores``…
 
         Returns:
-            the scores, best first: what the ranking head says, without a sigmoid.
+            the scores, best first. Raw scores are what the head says: a logit, or of Qwen3-Reranker and its kind, which
+            answer yes or no, the probability of yes, as llama.cpp gives it. ``scores="sigmoid"`` makes a logit a number
+            from 0 to 1, and leaves a probability as it is.
 
         Raises:
-            UnsupportedFeatureError: the model has no ranking head.
+            UnsupportedFeatureError: the model has no ranking head, or takes no instruction.
             InputTooLongError: a pair is too long and ``truncate`` is ``"error"``, or the query alone is.
             RequestTimeoutError: ``timeout`` passed.
         """
-        job = self._rerank_job(query, documents, truncate)
-        return best_first(run_job(job, timeout, progress), top_n)
+        wanted = RerankOptions.checked(**options)
+        pieces = self._pieces(query, documents, wanted)
+        job = self._rerank_job(query, documents if pieces is None else pieces.texts, wanted)
+        return self._ranking(run_job(job, wanted.timeout, wanted.progress), pieces, wanted)
 
-    async def arerank(
-        self,
-        query: str,
-        documents: Sequence[str],
-        *,
-        top_n: int | None = None,
-        truncate: Truncate = "error",
-        progress: Progress = False,
-        timeout: float | None = None,
-    ) -> list[RerankScore]:
+    async def arerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
         """Score how well each document answers the query; as rerank."""
-        job = self._rerank_job(query, documents, truncate)
-        return best_first(await await_job(job, timeout, progress), top_n)
+        wanted = RerankOptions.checked(**options)
+        pieces = None
+        if wanted.truncate == "split":  # counts the tokens of every document
+            pieces = await asyncio.to_thread(self._pieces, query, documents, wanted)
+        job = self._rerank_job(query, documents if pieces is None else pieces.texts, wanted)
+        return self._ranking(await await_job(job, wanted.timeout, wanted.progress), pieces, wanted)
+
+    def _pieces(self, query: str, documents: Sequence[str], options: RerankOptions) -> Pieces | None:
+        if options.truncate != "split":
+            return None
+        retriever = self._native.retriever()
+        room = retriever.document_room(check_text(query, "the query"), options.instruction)
+        return split_documents(
+            documents, lambda text: len(retriever.text_ends(text, room + 1, 0)), room, options.overlap
+        )
+
+    def _token_room(self, prefix: str) -> tuple[int, Callable[[str], int]]:
+        """Return how many tokens a text may have beside a prefix, and what counts a text's up to one more."""
+        retriever = self._native.retriever()
+        n_around = len(self._native.tokenize(prefix, True, False))
+        room = max(1, retriever.limit - n_around)
+        return room, lambda text: len(retriever.text_ends(text, room + 1, 0))
+
+    def _ranking(
+        self, scores: npt.NDArray[np.float32], pieces: Pieces | None, options: RerankOptions
+    ) -> list[RerankScore]:
+        if pieces is not None:
+            scores = pieces.best(scores)
+        if options.scores == "sigmoid" and not self._native.retriever().scores_are_probabilities:
+            scores = sigmoid(scores)
+        return best_first(scores, options.top_n)
 
     def _embed_job(
         self, texts: Sequence[str], options: EmbedOptions, first_index: int = 0, stream: int = 0
@@ -185,7 +206,7 @@ class RetrievalMethods:
             texts,
             truncate=options.truncate,
             normalize=options.normalize,
-            prefix=options.prefix,
+            prefix=self._prefix(options),
             dimensions=options.dimensions or 0,
             first_index=first_index,
             stream=stream,
@@ -200,13 +221,23 @@ class RetrievalMethods:
             texts,
             truncate=options.truncate,
             normalize=options.normalize,
-            prefix=options.prefix,
+            prefix=self._prefix(options),
             dimensions=options.dimensions or 0,
         )
 
-    def _rerank_job(self, query: str, documents: Sequence[str], truncate: Truncate) -> RetrievalJob:
+    def _rerank_job(self, query: str, documents: Sequence[str], options: RerankOptions) -> RetrievalJob:
         # A model that was trained without sentence types says so in its catalog entry.
         known = self._entry.sentence_types if self._entry is not None else None
         return self._native.retriever().rerank(
-            query, documents, truncate=truncate, sentence_types=True if known is None else known
+            query,
+            documents,
+            # Beside its neighbours a piece may have a token more than by itself.
+            truncate="end" if options.truncate == "split" else options.truncate,
+            instruction=options.instruction,
+            sentence_types=True if known is None else known,
         )
+
+    def _prefix(self, options: TokenEmbedOptions) -> str:
+        if options.prefix is not None:
+            return options.prefix
+        return {None: "", "query": self.info.query_prompt, "document": self.info.document_prompt}[options.prompt]

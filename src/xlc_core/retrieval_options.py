@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from pydantic import Field, field_validator
 
@@ -17,6 +17,10 @@ __all__ = [
     "EmbedStreamKwargs",
     "EmbedStreamOptions",
     "Progress",
+    "RerankKwargs",
+    "RerankOptions",
+    "RerankScale",
+    "RerankTruncate",
     "TokenEmbedKwargs",
     "TokenEmbedOptions",
 ]
@@ -26,13 +30,23 @@ Progress = bool | Callable[[int, int | None], None]
 where nobody knows) about ten times a second and at the end, on the thread that waits."""
 
 
+RerankTruncate = Literal["error", "end", "start", "split"]
+"""What to do with a document that is too long: refuse it, drop tokens at its end or its start, or take the score of its
+best piece."""
+
+RerankScale = Literal["raw", "sigmoid"]
+"""Scores as the model gives them, or between 0 and 1."""
+
+
 class TokenEmbedOptions(Options):
     """How texts are turned into one vector for each token.
 
     Attributes:
         truncate: what to do with a text that is longer than the model takes; the prefix is never cut.
         normalize: scale each vector to length 1.
-        prefix: put before every text.
+        prefix: put before every text, instead of a prompt.
+        prompt: what the texts are, for a model that wants to be told: the prompt that goes before each is
+            ``engine.info.query_prompt`` or ``document_prompt``. None puts nothing there.
         dimensions: keep this many leading numbers, for models trained so (Matryoshka), and scale what is kept to length
             1 where ``normalize``; None keeps all.
         progress: show a bar on stderr, or call a function of how many texts are done and how many there are.
@@ -41,7 +55,8 @@ class TokenEmbedOptions(Options):
 
     truncate: Truncate = "error"
     normalize: bool = True
-    prefix: str = ""
+    prefix: str | None = None
+    prompt: Literal["query", "document"] | None = None
     dimensions: int | None = Field(None, ge=1)
     progress: Progress = False
     timeout: float | None = Field(None, gt=0)
@@ -77,12 +92,38 @@ class EmbedStreamOptions(EmbedOptions):
     chunk_size: int = Field(512, ge=1)
 
 
+class RerankOptions(Options):
+    """How documents are scored against a query.
+
+    Attributes:
+        top_n: return only the best so many; None returns all.
+        truncate: what to do with a document that does not fit beside the query, which is never cut: refuse it, drop
+            tokens at its end or start, or ``"split"`` it into pieces and take the best one's score.
+        overlap: tokens that the end of a piece and the start of the next one share.
+        instruction: what makes a document a good one, such as "Given a bug report, find its duplicates", for models
+            that take one; None: what the model's template says.
+        scores: ``"raw"`` as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1.
+        progress: show a bar on stderr, or call a function of how many documents are done and how many there are; of
+            split documents the pieces are counted.
+        timeout: seconds after which the request is given up.
+    """
+
+    top_n: int | None = Field(None, ge=0)
+    truncate: RerankTruncate = "error"
+    overlap: int = Field(64, ge=0)
+    instruction: str | None = None
+    scores: RerankScale = "raw"
+    progress: Progress = False
+    timeout: float | None = Field(None, gt=0)
+
+
 class TokenEmbedKwargs(TypedDict, total=False):
     """The fields of TokenEmbedOptions as keyword arguments."""
 
     truncate: Truncate
     normalize: bool
-    prefix: str
+    prefix: str | None
+    prompt: Literal["query", "document"] | None
     dimensions: int | None
     progress: Progress
     timeout: float | None
@@ -99,3 +140,15 @@ class EmbedStreamKwargs(EmbedKwargs, total=False):
     """The fields of EmbedStreamOptions as keyword arguments."""
 
     chunk_size: int
+
+
+class RerankKwargs(TypedDict, total=False):
+    """The fields of RerankOptions as keyword arguments."""
+
+    top_n: int | None
+    truncate: RerankTruncate
+    overlap: int
+    instruction: str | None
+    scores: RerankScale
+    progress: Progress
+    timeout: float | None

@@ -31,9 +31,17 @@ from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCall
 from xlc_core.infill import InfillFiles
 from xlc_core.messages import Message
 from xlc_core.option_kwargs import ChatKwargs, CompletionKwargs
-from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions, Truncate
+from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions
 from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
-from xlc_core.retrieval_options import EmbedKwargs, EmbedOptions, EmbedStreamKwargs, EmbedStreamOptions
+from xlc_core.retrieval import best_first, sigmoid
+from xlc_core.retrieval_options import (
+    EmbedKwargs,
+    EmbedOptions,
+    EmbedStreamKwargs,
+    EmbedStreamOptions,
+    RerankKwargs,
+    RerankOptions,
+)
 
 __all__ = ["Reply", "ScriptedEngine", "ScriptedRequest"]
 
@@ -264,7 +272,7 @@ class ScriptedEngine:
     def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> npt.NDArray[Any]:
         """As Engine.embed."""
         wanted = EmbedOptions.checked(**options)
-        vectors = self._embed([wanted.prefix + text for text in texts])
+        vectors = self._embed([(wanted.prefix or "") + text for text in texts])
         return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
 
     async def aembed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> npt.NDArray[Any]:
@@ -284,22 +292,15 @@ class ScriptedEngine:
         return AsyncEmbeddingStream(lambda chunk, _: self._embed_job(chunk, wanted), wanted, texts)
 
     def _embed_job(self, texts: Sequence[str], options: EmbedOptions) -> Any:
-        return _ScriptedJob(self._embed([options.prefix + text for text in texts]))
+        return _ScriptedJob(self._embed([(options.prefix or "") + text for text in texts]))
 
-    def rerank(
-        self,
-        query: str,
-        documents: Sequence[str],
-        *,
-        top_n: int | None = None,
-        truncate: Truncate = "error",
-        **_: Any,
-    ) -> list[RerankScore]:
+    def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
         """As Engine.rerank."""
-        scored = [RerankScore(index, float(score)) for index, score in enumerate(self._score(query, documents))]
-        return sorted(scored, key=lambda score: -score.score)[:top_n]
+        wanted = RerankOptions.checked(**options)
+        scores = np.array(self._score(query, documents), dtype=np.float32)
+        return best_first(sigmoid(scores) if wanted.scores == "sigmoid" else scores, wanted.top_n)
 
-    async def arerank(self, query: str, documents: Sequence[str], **options: Any) -> list[RerankScore]:
+    async def arerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
         """As Engine.arerank."""
         return self.rerank(query, documents, **options)
 

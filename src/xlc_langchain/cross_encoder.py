@@ -7,8 +7,8 @@ from typing import Any
 from langchain_core.cross_encoders import BaseCrossEncoder
 
 from xlc_core import RerankScore
-from xlc_core.options import Truncate
 from xlc_core.reranking import RerankMethod, arerank_documents, rerank_documents
+from xlc_core.retrieval_options import RerankScale, RerankTruncate
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 
@@ -27,8 +27,16 @@ class XLlamaCrossEncoder(EngineUser, BaseCrossEncoder):
         [3.74]
     """
 
-    truncate: Truncate = "error"
-    """Whether a text that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
+    truncate: RerankTruncate = "error"
+    """Whether a text that is too long is refused, cut at its ``"end"`` or ``"start"``, or ``"split"`` into pieces of
+    which the best one counts. The query is never cut."""
+
+    instruction: str | None = None
+    """What makes a document a good one, for models that take an instruction, such as Qwen3-Reranker; None: what the
+    model's template says."""
+
+    scores: RerankScale = "raw"
+    """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
 
     method: RerankMethod = "auto"
     """How pairs are scored; as ``XLlamaReranker.method``."""
@@ -43,7 +51,7 @@ class XLlamaCrossEncoder(EngineUser, BaseCrossEncoder):
             text_pairs: queries with documents. The pairs of one query are scored together.
 
         Returns:
-            The model's score of each pair, in order; higher is better. No sigmoid is applied.
+            The score of each pair, in order; higher is better.
 
         Raises:
             InputTooLongError: a pair is longer than the model takes, and ``truncate`` is ``"error"``.
@@ -73,7 +81,13 @@ class XLlamaCrossEncoder(EngineUser, BaseCrossEncoder):
         return scores
 
     def _request(self) -> dict[str, Any]:
-        return {"method": self.method, "truncate": self.truncate, "timeout": self.timeout}
+        return {
+            "method": self.method,
+            "truncate": self.truncate,
+            "instruction": self.instruction,
+            "scores": self.scores,
+            "timeout": self.timeout,
+        }
 
 
 def _by_query(text_pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:

@@ -8,7 +8,6 @@ from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
 from xlc_core.options import Truncate
-from xlc_core.retrieval_prompts import retrieval_prompt
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 
@@ -27,10 +26,10 @@ class XLlamaEmbeddings(EngineUser, Embeddings):
     """
 
     query_prompt: str | None = None
-    """Text put before a query; None: what the catalog says that the model wants."""
+    """Text put before a query; None: what the model wants, by its catalog entry, its file or its name."""
 
     document_prompt: str | None = None
-    """Text put before a document; None: what the catalog says that the model wants."""
+    """Text put before a document; None: what the model wants, by its catalog entry, its file or its name."""
 
     truncate: Truncate = "error"
     """Whether a text that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
@@ -90,12 +89,9 @@ class XLlamaEmbeddings(EngineUser, Embeddings):
 
     def _request(self, kind: Literal["query", "document"]) -> dict[str, Any]:
         """Return what every call passes to the engine beside its texts."""
-        prompts = {"query": self.query_prompt, "document": self.document_prompt}
-        prefix = prompts[kind]
-        if prefix is None:
-            prefix = retrieval_prompt(self._model_name(), kind)
         return {
-            "prefix": prefix,
+            "prefix": self.query_prompt if kind == "query" else self.document_prompt,
+            "prompt": kind,
             "truncate": self.truncate,
             "dimensions": self.dimensions,
             "timeout": self.timeout,

@@ -8,8 +8,8 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field
 
 from xlc_core import RerankScore
-from xlc_core.options import Truncate
 from xlc_core.reranking import RerankMethod, arerank_documents, rerank_documents
+from xlc_core.retrieval_options import RerankScale, RerankTruncate
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 
@@ -33,8 +33,16 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
     top_n: int | None = Field(None, ge=1)
     """Keep this many documents; None: all of them."""
 
-    truncate: Truncate = "error"
-    """Whether a document that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
+    truncate: RerankTruncate = "error"
+    """Whether a document that is too long is refused, cut at its ``"end"`` or ``"start"``, or ``"split"`` into pieces,
+    of which the best one counts. The query is never cut."""
+
+    instruction: str | None = None
+    """What makes a document a good one, for models that take an instruction, such as Qwen3-Reranker; None: what the
+    model's template says."""
+
+    scores: RerankScale = "raw"
+    """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
 
     method: RerankMethod = "auto"
     """How documents are scored: by a ``"cross-encoder"``'s ranking head, by the token vectors of an embedding model
@@ -78,7 +86,14 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
         return _scored(documents, scores)
 
     def _request(self) -> dict[str, Any]:
-        return {"method": self.method, "top_n": self.top_n, "truncate": self.truncate, "timeout": self.timeout}
+        return {
+            "method": self.method,
+            "top_n": self.top_n,
+            "truncate": self.truncate,
+            "instruction": self.instruction,
+            "scores": self.scores,
+            "timeout": self.timeout,
+        }
 
 
 def _texts(documents: Sequence[Document]) -> list[str]:

@@ -44,10 +44,10 @@ class XLlamaEmbedding(EngineUser, BaseEmbedding):
     """Texts that go to the engine at once; between two batches LlamaIndex reports to callbacks."""
 
     query_instruction: str | None = None
-    """Text put before a query; None: what the catalog says that the model wants."""
+    """Text put before a query; None: what the model wants, by its catalog entry, its file or its name."""
 
     text_instruction: str | None = None
-    """Text put before a passage; None: what the catalog says that the model wants."""
+    """Text put before a passage; None: what the model wants, by its catalog entry, its file or its name."""
 
     truncate: Truncate = "error"
     """Whether a text that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
@@ -116,9 +116,9 @@ class XLlamaEmbedding(EngineUser, BaseEmbedding):
 
     def _request(self, kind: _Kind) -> dict[str, Any]:
         """Return what every call passes to the engine beside its texts."""
-        given = self.query_instruction if kind == "query" else self.text_instruction
         return {
-            "prefix": retrieval_prompt(self.model, kind) if given is None else given,
+            "prefix": self.query_instruction if kind == "query" else self.text_instruction,
+            "prompt": kind,
             "truncate": self.truncate,
             "normalize": self.normalize,
             "dimensions": self.dimensions,
@@ -175,7 +175,8 @@ class XLlamaEmbedding(EngineUser, BaseEmbedding):
             return self
         cache = self.embeddings_cache
         if cache is not None:
-            cache = KeyedCache(cache, repr((model_identity(self.model), self._engine_options(), self._request(kind))))
+            request = (model_identity(self.model), self._engine_options(), self._request(kind))
+            cache = KeyedCache(cache, repr((*request, retrieval_prompt(self.model, kind))))
         variant = self.model_copy(update={"embeddings_cache": cache})
         variant._shows_progress = show_progress
         return variant

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from xlc_core import RerankScore
 from xlc_core.engine_user import EngineUser
-from xlc_core.options import Truncate
 from xlc_core.reranking import RerankMethod, arerank_documents, rerank_documents
+from xlc_core.retrieval_options import RerankScale, RerankTruncate
 
 __all__ = ["XLlamaRerank"]
 
@@ -45,8 +45,16 @@ class XLlamaRerank(EngineUser, BaseNodePostprocessor):
     metadata_mode: MetadataMode = MetadataMode.EMBED
     """Which of a node's metadata the model reads."""
 
-    truncate: Truncate = "end"
-    """Where a node that is too long is cut; ``"error"`` refuses it. The query is never cut."""
+    truncate: RerankTruncate = "end"
+    """What happens to a node that is too long: it is cut at its ``"end"`` or ``"start"``, ``"split"`` into pieces of
+    which the best one counts, or refused (``"error"``). The query is never cut."""
+
+    instruction: str | None = None
+    """What makes a node a good one, for models that take an instruction, such as Qwen3-Reranker; None: what the
+    model's template says."""
+
+    scores: RerankScale = "raw"
+    """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
 
     keep_retrieval_score: bool = True
     """Put the score that a node came with into ``metadata["retrieval_score"]``, which no model is shown."""
@@ -69,10 +77,7 @@ class XLlamaRerank(EngineUser, BaseNodePostprocessor):
                     self._get_engine(),
                     query,
                     self._texts(nodes),
-                    method=self.method,
-                    top_n=self.top_n,
-                    truncate=self.truncate,
-                    timeout=self.timeout,
+                    **self._request(),
                 )
                 best += self._scored(nodes, scores)
         return best
@@ -87,13 +92,20 @@ class XLlamaRerank(EngineUser, BaseNodePostprocessor):
                     await self._aget_engine(),
                     query,
                     self._texts(nodes),
-                    method=self.method,
-                    top_n=self.top_n,
-                    truncate=self.truncate,
-                    timeout=self.timeout,
+                    **self._request(),
                 )
                 best += self._scored(nodes, scores)
         return best
+
+    def _request(self) -> dict[str, Any]:
+        return {
+            "method": self.method,
+            "top_n": self.top_n,
+            "truncate": self.truncate,
+            "instruction": self.instruction,
+            "scores": self.scores,
+            "timeout": self.timeout,
+        }
 
     @contextmanager
     def _reported(self, nodes: list[NodeWithScore], query: str) -> Iterator[list[NodeWithScore]]:

@@ -58,13 +58,12 @@ async def test_no_texts_need_no_model() -> None:
     assert reranker.compress_documents([], "q") == await reranker.acompress_documents([], "q") == []
 
 
-def test_prompts_come_from_the_catalog_unless_given() -> None:
-    known = XLlamaEmbeddings(model="embeddinggemma-300m")
-    assert known._request("query")["prefix"] == "task: search result | query: "
-    assert known._request("document")["prefix"] == "title: none | text: "
-    given = XLlamaEmbeddings(model="embeddinggemma-300m", query_prompt="")
+def test_prompts_are_the_model_s_unless_given() -> None:
+    asking = XLlamaEmbeddings(model="some.gguf")._request("query")
+    assert (asking["prefix"], asking["prompt"]) == (None, "query")
+    given = XLlamaEmbeddings(model="some.gguf", query_prompt="", document_prompt="d: ")
     assert given._request("query")["prefix"] == ""
-    assert XLlamaEmbeddings(model="some.gguf")._request("query")["prefix"] == ""
+    assert given._request("document")["prefix"] == "d: "
 
 
 DOCUMENTS = [
@@ -86,7 +85,14 @@ async def test_reranking_orders_and_keeps_the_input() -> None:
     assert best[0].id == "2"
     assert await reranker.acompress_documents(DOCUMENTS, "what is a slot") == best
     assert before == DOCUMENTS
-    assert engine.asked[0] == {"query": "what is a slot", "top_n": 2, "truncate": "end", "timeout": None}
+    assert engine.asked[0] == {
+        "query": "what is a slot",
+        "top_n": 2,
+        "truncate": "end",
+        "instruction": None,
+        "scores": "raw",
+        "timeout": None,
+    }
 
 
 QUERY = "What happens to the slot of a cancelled request?"

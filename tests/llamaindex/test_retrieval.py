@@ -28,14 +28,11 @@ def test_a_model_has_two_names(embed_model: XLlamaEmbedding) -> None:
         XLlamaEmbedding(model="a.gguf", engine_options={"n_paralel": 2})
 
 
-def test_prompts_come_from_the_catalog_unless_given() -> None:
-    def prefixes(**fields: Any) -> tuple[str, str]:
-        model = XLlamaEmbedding(**fields)
-        return model._request("query")["prefix"], model._request("document")["prefix"]
-
-    assert prefixes(model="embeddinggemma-300m") == ("task: search result | query: ", "title: none | text: ")
-    assert prefixes(model="embeddinggemma-300m", query_instruction="", text_instruction="t: ") == ("", "t: ")
-    assert prefixes(model="some.gguf") == ("", "")
+def test_prompts_are_the_model_s_unless_given() -> None:
+    asking = XLlamaEmbedding(model="some.gguf")._request("query")
+    assert (asking["prefix"], asking["prompt"]) == (None, "query")
+    given = XLlamaEmbedding(model="some.gguf", query_instruction="", text_instruction="t: ")
+    assert (given._request("query")["prefix"], given._request("document")["prefix"]) == ("", "t: ")
 
 
 def test_prompts_change_the_vectors(embed_model: XLlamaEmbedding) -> None:
