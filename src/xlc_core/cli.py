@@ -20,6 +20,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from xlc_core import catalog
+from xlc_core.cli_bench import bench_app
 from xlc_core.constraints import JsonSchema
 from xlc_core.errors import XllamaError
 
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="List, fetch and find models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(bench_app, name="bench")
 constraint_app = typer.Typer(help="Find out what a constraint allows.", no_args_is_help=True)
 app.add_typer(constraint_app, name="constraint")
 

@@ -1,0 +1,145 @@
+"""What the benchmark of speculative decoding found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from xlc_core.benchmarking.speculation_theory import VerifyCosts, overall_speedup, theoretical_speedup
+from xlc_core.speculation import DraftModel, Mtp, Ngram, Speculation
+
+__all__ = ["Recommendation", "SpeculationReport", "SpeculationResult", "as_code"]
+
+
+def as_code(setting: Speculation) -> str:
+    """Write a setting as one would pass it: what differs from the defaults, and always a draft model's ``n_max``."""
+    first = {Ngram: "kind", Mtp: ""}.get(type(setting), "model")
+    arguments = [repr(str(getattr(setting, first)))] if first else []
+    for name, field_ in type(setting).model_fields.items():
+        value = getattr(setting, name)
+        if name != first and (value != field_.default or (name == "n_max" and isinstance(setting, (DraftModel, Mtp)))):
+            arguments.append(f"{name}={value!r}")
+    return f"{type(setting).__name__}({', '.join(arguments)})".replace("'", '"')
+
+
+@dataclass(frozen=True)
+class SpeculationResult:
+    """One setting on one set of prompts.
+
+    Attributes:
+        prompts: name of the set.
+        setting: what drafted.
+        n_tokens: tokens generated with speculation, over all prompts.
+        tokens_per_second: with speculation.
+        plain_tokens_per_second: of the same requests on the same engine without it, measured in turns.
+        draft_tokens: tokens drafted.
+        draft_accepted: of these, how many were right.
+        draft_steps: steps that verified a draft.
+        acceptance: α, the probability that a drafted token is right when those before it are.
+        draft_cost: c, the time of one drafted token by that of one step for one token.
+        verify_cost: v(γ+1) at the mean length of the drafts.
+        coverage: share of the steps that verified a draft.
+    """
+
+    prompts: str
+    setting: Speculation
+    n_tokens: int
+    tokens_per_second: float
+    plain_tokens_per_second: float
+    draft_tokens: int = 0
+    draft_accepted: int = 0
+    draft_steps: int = 0
+    acceptance: float = 0.0
+    draft_cost: float = 0.0
+    verify_cost: float = 1.0
+    coverage: float = 0.0
+
+    @property
+    def draft_length(self) -> float:
+        """γ, the mean length of the drafts; 0 when there was none."""
+        return self.draft_tokens / self.draft_steps if self.draft_steps else 0.0
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster it was."""
+        return self.tokens_per_second / self.plain_tokens_per_second if self.plain_tokens_per_second else 0.0
+
+    @property
+    def theoretical_speedup(self) -> float:
+        """E / (γc + v(γ+1)), what theory allows for the steps with a draft; 1 when there was none."""
+        if not self.draft_steps:
+            return 1.0
+        return theoretical_speedup(self.acceptance, self.draft_length, self.draft_cost, self.verify_cost)
+
+    @property
+    def expected_speedup(self) -> float:
+        """The same over all steps, those without a draft among them: what ``speedup`` should come to."""
+        if not self.draft_steps:
+            return 1.0
+        costs = (self.draft_cost, self.verify_cost)
+        return overall_speedup(self.acceptance, self.draft_length, *costs, self.coverage)
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to set for one set of prompts.
+
+    Attributes:
+        prompts: name of the set.
+        setting: the fastest that was measured; None where no setting is worth it.
+        speedup: how many times faster it was; 1 for None.
+    """
+
+    prompts: str
+    setting: Speculation | None
+    speedup: float
+
+
+@dataclass(frozen=True)
+class SpeculationReport:
+    """What was measured, and what follows from it.
+
+    Attributes:
+        model: name of the model.
+        n_predict: tokens that each prompt was continued with.
+        seconds_per_token: one step of the model for one token.
+        verify_costs: v(k).
+        results: one for each setting and set of prompts.
+        recommendations: one for each set of prompts.
+        unavailable: types that did not come up with this model, and why.
+    """
+
+    model: str
+    n_predict: int
+    seconds_per_token: float
+    verify_costs: VerifyCosts
+    results: tuple[SpeculationResult, ...]
+    recommendations: tuple[Recommendation, ...]
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "model": self.model,
+            "n_predict": self.n_predict,
+            "seconds_per_token": self.seconds_per_token,
+            "verify_costs": [{"tokens": k, "cost": cost} for k, cost in self.verify_costs.measured],
+            "results": [_plain_result(result) for result in self.results],
+            "recommendations": [
+                {"prompts": one.prompts, "setting": _plain_setting(one.setting), "speedup": one.speedup}
+                for one in self.recommendations
+            ],
+            "unavailable": self.unavailable,
+        }
+
+
+def _plain_result(result: SpeculationResult) -> dict[str, Any]:
+    derived = ("draft_length", "speedup", "theoretical_speedup", "expected_speedup")
+    values = {name: value for name, value in vars(result).items() if name != "setting"}
+    return {**values, "setting": _plain_setting(result.setting), **{name: getattr(result, name) for name in derived}}
+
+
+def _plain_setting(setting: Speculation | None) -> dict[str, Any] | None:
+    if setting is None:
+        return None
+    return {"type": setting.type_name, "code": as_code(setting), **setting.model_dump(mode="json", exclude_none=True)}

@@ -1,0 +1,105 @@
+"""``xllama bench``: what a setting is worth on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from xlc_core.benchmarking.speculation import measure_speculation
+from xlc_core.benchmarking.speculation_report import SpeculationReport, as_code
+
+__all__ = ["bench_app"]
+
+_WIDTH_IN_PIPES = 160
+
+bench_app = typer.Typer(help="Measure what a setting is worth on this machine.", no_args_is_help=True)
+
+
+@bench_app.callback()
+def _bench() -> None:
+    """Measure what a setting is worth on this machine."""
+
+
+@bench_app.command()
+def speculation(
+    model: Annotated[
+        str | None,
+        typer.Option(help="A name of the catalog, hf:owner/repo[:quant-or-file], or a path; default: XLLAMA_MODEL."),
+    ] = None,
+    draft: Annotated[str | None, typer.Option(help="A smaller model of the same vocabulary, or a head.")] = None,
+    types: Annotated[
+        str | None,
+        typer.Option(help="Types by llama.cpp's names, with commas; default: the n-grams, and a draft model's."),
+    ] = None,
+    prompts: Annotated[str, typer.Option(help="Sets of prompts, with commas.")] = "copy,prose",
+    n_predict: Annotated[int, typer.Option(help="Tokens to generate for each prompt.")] = 128,
+    rounds: Annotated[int, typer.Option(help="How often all is measured.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all cores.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Measure acceptance, draft cost and verify cost, and say which speculation pays for this model, if any."""
+    with Console(stderr=True).status("opening the model") as status:
+        report = measure_speculation(
+            model, draft=draft, types=None if types is None else _split(types), prompts=_split(prompts),
+            n_predict=n_predict, rounds=rounds, n_threads=threads, progress=lambda text: status.update(text),
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), indent=2))
+    else:
+        _print(report)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _print(report: SpeculationReport) -> None:
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES, highlight=False)
+    speed = 1 / report.seconds_per_token
+    console.print(
+        f"{report.model}: {speed:.1f} tokens/s without speculation; {report.n_predict} tokens for each prompt"
+    )
+    costs = ", ".join(f"v({k:.3g}) = {cost:.2f}" for k, cost in report.verify_costs.measured)
+    console.print(f"cost of a step over k tokens, by that of one: {costs or 'nothing could be drafted'}\n")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("prompts", "setting"):
+        table.add_column(name, no_wrap=True)
+    for name in (
+        "α",
+        "γ",
+        "c",
+        "v(γ+1)",
+        "drafted steps",
+        "theory, drafted steps",
+        "theory, all",
+        "measured",
+        "tokens/s",
+    ):
+        table.add_column(name, justify="right")
+    for one in report.results:
+        found = ["–"] * 7
+        if one.draft_steps:
+            found = [
+                *(
+                    f"{one.acceptance:.2f}",
+                    f"{one.draft_length:.1f}",
+                    f"{one.draft_cost:.2f}",
+                    f"{one.verify_cost:.2f}",
+                ),
+                *(f"{one.coverage:.0%}", f"{one.theoretical_speedup:.2f}×", f"{one.expected_speedup:.2f}×"),
+            ]
+        table.add_row(one.prompts, as_code(one.setting), *found, f"{one.speedup:.2f}×", f"{one.tokens_per_second:.1f}")
+    console.print(table)
+    for name, reason in report.unavailable.items():
+        console.print(f"{name}: not with this model: {reason}", soft_wrap=True, markup=False)
+    console.print()
+    for recommended in report.recommendations:
+        advice = "no speculation"
+        if recommended.setting is not None:
+            advice = f"speculation={as_code(recommended.setting)}, {recommended.speedup:.2f}× as fast"
+        console.print(f"for {recommended.prompts}: {advice}", soft_wrap=True, markup=False)
