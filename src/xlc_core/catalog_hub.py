@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,25 +105,41 @@ def fetch(model: HubModel, *, progress: bool) -> Path:
     return Path(paths[0])
 
 
-def fetch_repository(model: HubModel, patterns: list[str]) -> Path:
-    """Return the folder with those files of a repository that fit a pattern, downloading what the cache lacks.
+def fetch_repository(model: HubModel, choose: Callable[[list[str]], list[str]], *, progress: bool) -> Path:
+    """Return the folder with some files of a repository, downloading what the cache lacks.
 
-    Without a network, and with HF_HUB_OFFLINE=1, the cache alone is used.
+    With HF_HUB_OFFLINE=1 it is what the cache has.
+
+    Args:
+        model: the repository.
+        choose: given the names of all files, returns those that are wanted.
+        progress: show bars on stderr.
 
     Raises:
         ModelNotFoundError: there is no such repository, it may not be read, or the hub cannot be reached.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, constants, hf_hub_download
 
     endpoint = _endpoint()
-    try:
-        return Path(
-            snapshot_download(
-                model.repo, endpoint=endpoint, allow_patterns=patterns, local_files_only=_is_offline(), max_workers=4
+    snapshot = _snapshot(model.repo)
+    if _is_offline():
+        if snapshot is None:
+            raise ModelNotFoundError(
+                f"{model} is not in the cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set; unset it, or give "
+                "the path of a folder"
             )
-        )
+        return snapshot
+    try:
+        found = HfApi(endpoint=endpoint).model_info(model.repo, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        bar = _bar(progress)
+        for name in choose([sibling.rfilename for sibling in found.siblings or ()]):
+            path = hf_hub_download(model.repo, name, revision=found.sha, endpoint=endpoint, tqdm_class=bar)
+            snapshot = Path(path.removesuffix(name))
     except Exception as error:  # whose class depends on the HTTP library of huggingface_hub's major
         raise ModelNotFoundError(_explain(model, error, endpoint)) from error
+    if snapshot is None:
+        raise ModelNotFoundError(f"{model} has none of the files that are wanted; look at {endpoint}/{model.repo}")
+    return snapshot
 
 
 def pick_files(model: HubModel, names: list[str]) -> list[str]:
@@ -145,7 +162,8 @@ def pick_files(model: HubModel, names: list[str]) -> list[str]:
             groups.setdefault(_PART.sub("", name), []).append(name)
     if not groups:
         raise ModelNotFoundError(
-            f"{model.repo} has no GGUF file; look for a repository whose name ends in -GGUF, or convert the model"
+            f"{model.repo} has no GGUF file; look for a repository whose name ends in -GGUF, or convert the model: "
+            f"xllama models convert hf:{model.repo} model.gguf"
         )
     fitting = _fitting(model.pick, list(groups))
     if len(fitting) != 1:

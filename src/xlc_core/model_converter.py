@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import fnmatch
 import importlib.util
 import json
 import logging
@@ -114,8 +115,17 @@ def convert_model(
 _CONVERT_MODEL = "convert_hf_to_gguf.py"
 _CONVERT_ADAPTER = "convert_lora_to_gguf.py"
 
-# What a repository on the hub has that the converter reads.
-_HUB_PATTERNS = ["*.json", "*.txt", "*.model", "*.jinja", "README.md", "*.safetensors", "pytorch_model*.bin"]
+# What a repository on the hub has that the converter reads. Many have their weights a second time, in other forms.
+_HUB_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
+_HUB_WEIGHTS = ("*model*.safetensors",)
+_HUB_OLD_WEIGHTS = ("pytorch_model*.bin", "adapter_model.bin")
+
+
+def _files_to_fetch(names: list[str]) -> list[str]:
+    def fitting(patterns: tuple[str, ...]) -> list[str]:
+        return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+
+    return fitting(_HUB_FILES) + (fitting(_HUB_WEIGHTS) or fitting(_HUB_OLD_WEIGHTS))
 
 
 def _known_type(weights: str) -> str:
@@ -137,7 +147,8 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 def _source_folder(source: str | Path) -> Path:
     if str(source).startswith("hf:"):
-        return catalog_hub.fetch_repository(catalog_hub.HubModel.parse(str(source)), _HUB_PATTERNS)
+        model = catalog_hub.HubModel.parse(str(source))
+        return catalog_hub.fetch_repository(model, _files_to_fetch, progress=sys.stderr.isatty())
     folder = Path(source)
     if folder.suffix == ".gguf" and folder.is_file():
         raise InvalidRequestError(f"{folder} is a GGUF file already; `xllama models quantize` writes other weights")

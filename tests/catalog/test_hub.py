@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import huggingface_hub.constants
 import pytest
 
-from xlc_core import catalog
+from xlc_core import catalog, model_converter
 from xlc_core.catalog_hub import HubModel, pick_files
 from xlc_core.errors import ModelNotFoundError
 
@@ -231,3 +231,23 @@ class TestCatalogEntry:
         self.write(entry, "0" * 64)
         with pytest.raises(ModelNotFoundError, match=r"has sha256 [1-9a-f].* says 0000"):
             catalog.resolve("mine", progress=False)
+
+
+def test_a_model_to_convert_is_fetched_without_what_the_converter_does_not_read(hub: HubServer) -> None:
+    weights = {"model.safetensors": b"new", "pytorch_model.bin": b"old", "onnx/model.onnx": b"other"}
+    others = {"config.json": b"{}", "1_Pooling/config.json": b"{}", "consolidated.safetensors": b"again"}
+    hub.repos["someone/Model"] = {**weights, **others}
+    folder = model_converter._source_folder("hf:someone/Model")
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert found == ["1_Pooling/config.json", "config.json", "model.safetensors"]
+
+
+def test_a_model_to_convert_may_have_old_weights_only(hub: HubServer) -> None:
+    hub.repos["someone/Model"] = {"config.json": b"{}", "pytorch_model.bin": b"old"}
+    folder = model_converter._source_folder("hf:someone/Model")
+    assert (folder / "pytorch_model.bin").read_bytes() == b"old"
+
+
+def test_a_model_to_convert_that_is_not_there(hub: HubServer) -> None:
+    with pytest.raises(ModelNotFoundError, match="not on the hub"):
+        model_converter._source_folder("hf:someone/Other")
