@@ -14,7 +14,7 @@ from xlc_core.benchmarking.speculation_report import Recommendation, Speculation
 from xlc_core.benchmarking.speculation_theory import VerifyCosts, acceptance, best_draft_length
 from xlc_core.engine import Engine
 from xlc_core.errors import InvalidRequestError, ModelLoadError, UnsupportedFeatureError
-from xlc_core.options import EngineKwargs
+from xlc_core.option_kwargs import EngineKwargs
 from xlc_core.results import Timings
 from xlc_core.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
 
