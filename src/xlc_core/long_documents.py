@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from xlc_core.conversion import check_text
 from xlc_core.errors import InvalidRequestError
 
-__all__ = ["Pieces", "check_documents", "split_documents", "split_text"]
+__all__ = ["Pieces", "as_sequence", "check_documents", "split_documents", "split_text"]
 
 _CHARACTERS_PER_TOKEN = 4
 """A first guess; what a piece really has is counted."""
@@ -40,15 +40,31 @@ class Pieces:
         return best
 
 
+def as_sequence(texts: Sequence[str], what: str) -> Sequence[str]:
+    """Return texts in a form that the worker takes: arrays and series become lists.
+
+    Raises:
+        InvalidRequestError: they are one text, or have no order or no length.
+    """
+    if isinstance(texts, (list, tuple)):
+        return texts
+    if isinstance(texts, (str, bytes)):
+        raise InvalidRequestError(f"a list of {what}s is wanted, not one {type(texts).__name__}; put it in a list")
+    if hasattr(texts, "__len__") and hasattr(texts, "__getitem__") and not isinstance(texts, Mapping):
+        return list(texts)
+    raise InvalidRequestError(
+        f"a list of {what}s is wanted, not {type(texts).__name__}; make a list of it, "
+        "or embed what an iterator gives with embed_stream()"
+    )
+
+
 def check_documents(documents: Sequence[str]) -> None:
     """Do nothing for a sequence of texts.
 
     Raises:
         InvalidRequestError: it is one text, or an item is none or holds a lone surrogate.
     """
-    if isinstance(documents, (str, bytes)):
-        raise InvalidRequestError("a list of documents is wanted, not one str; put it in a list")
-    for index, document in enumerate(documents):
+    for index, document in enumerate(as_sequence(documents, "document")):
         if not isinstance(document, str):
             raise InvalidRequestError(f"document {index} must be a str, not {type(document).__name__}")
         check_text(document, f"document {index}")

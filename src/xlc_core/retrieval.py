@@ -17,7 +17,7 @@ from xlc_core.catalog import CatalogEntry
 from xlc_core.conversion import check_text
 from xlc_core.embedding_streams import AsyncEmbeddingStream, EmbeddingStream
 from xlc_core.embedding_types import quantize_embeddings
-from xlc_core.long_documents import Pieces, split_documents
+from xlc_core.long_documents import Pieces, as_sequence, split_documents
 from xlc_core.results import ModelInfo, RerankScore
 from xlc_core.retrieval_jobs import await_job, run_job
 from xlc_core.retrieval_options import (
@@ -203,7 +203,7 @@ class RetrievalMethods:
         self, texts: Sequence[str], options: EmbedOptions, first_index: int = 0, stream: int = 0
     ) -> RetrievalJob:
         return self._native.retriever().embed(
-            texts,
+            as_sequence(texts, "text"),
             truncate=options.truncate,
             normalize=options.normalize,
             prefix=self._prefix(options),
@@ -218,7 +218,7 @@ class RetrievalMethods:
 
     def _token_job(self, texts: Sequence[str], options: TokenEmbedOptions) -> RetrievalJob:
         return self._native.retriever().embed_tokens(
-            texts,
+            as_sequence(texts, "text"),
             truncate=options.truncate,
             normalize=options.normalize,
             prefix=self._prefix(options),
@@ -230,7 +230,7 @@ class RetrievalMethods:
         known = self._entry.sentence_types if self._entry is not None else None
         return self._native.retriever().rerank(
             query,
-            documents,
+            as_sequence(documents, "document"),
             # Beside its neighbours a piece may have a token more than by itself.
             truncate="end" if options.truncate == "split" else options.truncate,
             instruction=options.instruction,

@@ -24,7 +24,7 @@ void EmbedTask::begin(const Encoder& encoder) {
                                             std::to_string(facts.n_dims) + ", or 0 for all");
     }
     n_dims_ = options_.dimensions > 0 ? static_cast<size_t>(options_.dimensions) : facts.n_dims;
-    n_prefix_tokens_ = encoder.tokenizer().plain(options_.prefix).size();
+    n_prefix_tokens_ = encoder.tokenizer().count_before(options_.prefix);
 }
 
 TokenSequence EmbedTask::tokenize(const Encoder& encoder, size_t index, const std::string& text) const {

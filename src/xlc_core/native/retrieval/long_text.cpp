@@ -1,6 +1,7 @@
 #include "retrieval/long_text.h"
 
 #include <algorithm>
+#include <string>
 
 namespace xlc {
 
@@ -34,6 +35,33 @@ bool has_token_across_words(const llama_vocab* vocab) {
     return false;
 }
 
+// The character that begins here, if it is one beyond ASCII; else 0.
+uint32_t wide_character(std::string_view text, size_t at) {
+    const auto first = static_cast<unsigned char>(text[at]);
+    const size_t n_more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : first >= 0xC0 ? 1 : 0;
+    if (n_more == 0 || at + n_more >= text.size()) {
+        return 0;
+    }
+    uint32_t character = first & (0x3FU >> n_more);
+    for (size_t i = 1; i <= n_more; ++i) {
+        character = character << 6 | (static_cast<unsigned char>(text[at + i]) & 0x3FU);
+    }
+    return character;
+}
+
+std::unordered_set<uint32_t> characters_of(const llama_vocab* vocab) {
+    std::unordered_set<uint32_t> characters;
+    for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
+        const std::string text = std::string(llama_vocab_get_text(vocab, token)) + ' ';
+        for (size_t at = 0; at < text.size(); ++at) {
+            if (const uint32_t character = wide_character(text, at)) {
+                characters.insert(character);
+            }
+        }
+    }
+    return characters;
+}
+
 } // namespace
 
 TextSplitter::TextSplitter(const llama_vocab* vocab) {
@@ -42,6 +70,10 @@ TextSplitter::TextSplitter(const llama_vocab* vocab) {
         kind_ = Kind::words;
         break;
     case LLAMA_VOCAB_TYPE_SPM:
+        kind_ = has_token_across_words(vocab) ? Kind::none : Kind::letters;
+        knows_characters_ = true;
+        characters_ = characters_of(vocab);
+        break;
     case LLAMA_VOCAB_TYPE_BPE:
     case LLAMA_VOCAB_TYPE_UGM:
         kind_ = has_token_across_words(vocab) ? Kind::none : Kind::letters;
@@ -64,7 +96,16 @@ bool TextSplitter::is_boundary(std::string_view text, size_t at) const {
         const auto byte = static_cast<unsigned char>(c);
         return c == ' ' || c == '\n' || (byte >= 0xE5 && byte <= 0xE9);
     }
-    return c == ' ' && at > 0 && at + 1 < text.size() && is_letter(text[at - 1]) && is_letter(text[at + 1]);
+    if (c == ' ' && at > 0 && at + 1 < text.size() && is_letter(text[at - 1]) && is_letter(text[at + 1])) {
+        return true;
+    }
+    return knows_characters_ && is_alone(text, at);
+}
+
+// Whether a character begins here that no token has, so that none goes over it.
+bool TextSplitter::is_alone(std::string_view text, size_t at) const {
+    const uint32_t character = wide_character(text, at);
+    return character != 0 && characters_.count(character) == 0;
 }
 
 size_t TextSplitter::end_of_part(std::string_view text, size_t begin) const {

@@ -4,7 +4,9 @@
 #include <llama.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
+#include <unordered_set>
 
 namespace xlc {
 
@@ -27,9 +29,14 @@ public:
 private:
     enum class Kind { none, words, letters };
 
+    bool is_alone(std::string_view text, size_t at) const;
     bool is_boundary(std::string_view text, size_t at) const;
 
     Kind kind_;
+    // Of SentencePiece's vocabularies: the characters beyond ASCII that tokens are made of. With others,
+    // which become bytes, llama.cpp takes time that grows with the square of the text.
+    bool knows_characters_ = false;
+    std::unordered_set<uint32_t> characters_;
 };
 
 } // namespace xlc

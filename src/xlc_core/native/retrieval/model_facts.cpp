@@ -138,6 +138,13 @@ ModelFacts::ModelFacts(const llama_model* model, enum llama_pooling_type wanted_
 }
 
 void ModelFacts::require_embedding() const {
+    if (pooling == LLAMA_POOLING_TYPE_RANK && !has_ranking_head) {
+        throw Error(
+            ErrorKind::unsupported_feature,
+            "the engine was opened with pooling=\"rank\", but model " + name +
+                " has no ranking head; open it without `pooling`, or with \"mean\", \"cls\" or \"last\", to "
+                "embed");
+    }
     if (pooling == LLAMA_POOLING_TYPE_RANK) {
         throw Error(
             ErrorKind::unsupported_feature,

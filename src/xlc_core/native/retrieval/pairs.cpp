@@ -112,7 +112,7 @@ PairLayout::PairLayout(
     } else {
         lay_out_sentences(query);
     }
-    n_text_before_ = tokenizer.plain(text_before_).size();
+    n_text_before_ = tokenizer.count_before(text_before_);
     n_text_after_ = tokenizer.plain(text_after_).size();
     const size_t n_tokens = head_.size() + n_text_before_ + n_text_after_ + tail_.size();
     if (n_tokens >= limit) {

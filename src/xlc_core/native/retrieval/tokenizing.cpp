@@ -129,6 +129,10 @@ Tokens Tokenizer::ends(std::string_view text, size_t n_first, size_t n_last, con
     return first;
 }
 
+size_t Tokenizer::count_before(std::string_view text) const {
+    return plain(text.substr(0, text.find_last_not_of(' ') + 1)).size();
+}
+
 size_t Tokenizer::count(std::string_view text, const Stop& stop) const {
     return ends(text, SIZE_MAX, 0, stop).size();
 }

@@ -43,6 +43,9 @@ public:
     using Stop = std::function<bool()>;
     Tokens ends(std::string_view text, size_t n_first, size_t n_last, const Stop& stop) const;
 
+    // How many tokens a text gives that others follow: a space at its end becomes part of the next one's.
+    size_t count_before(std::string_view text) const;
+
     // How many tokens plain() gives.
     size_t count(std::string_view text, const Stop& stop) const;
 
