@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from measure import Contender, Measurement, Peer, run_rounds, unavailable
-from peers import UnavailableError, llama_bench_folder
+from peers import UnavailableError, llama_cpp_programs
 from settings import Settings
 from tables import comparison, disturbance
 
@@ -102,7 +102,7 @@ def run(settings: Settings) -> str:
         "prompts": [f"Write a long story about {topic}." for topic in TOPICS],
     }
     try:
-        folder = llama_bench_folder(settings.llama_bench)
+        folder = llama_cpp_programs(settings.llama_bench, ("llama-bench", "llama-batched-bench"))
         bench = LlamaBench(folder, model, settings.n_tokens, settings.n_threads)
         no_bench = ""
     except UnavailableError as error:

@@ -216,10 +216,9 @@ def _busy_seconds() -> float:
 def _own_seconds() -> float:
     """Those that went to this process, its workers and the programs it has run."""
     me = psutil.Process()
-    mine = me.cpu_times()
-    total = mine.user + mine.system + getattr(mine, "children_user", 0) + getattr(mine, "children_system", 0)
-    for child in me.children(recursive=True):
+    total = 0.0
+    for process in (me, *me.children(recursive=True)):
         with suppress(psutil.Error):
-            times = child.cpu_times()
-            total += times.user + times.system
-    return float(total)
+            times = process.cpu_times()._asdict()  # children_…: of those that have ended
+            total += sum(times.get(name, 0.0) for name in ("user", "system", "children_user", "children_system"))
+    return total

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -35,7 +36,6 @@ CMAKE_FLAGS = (
     *("-DCMAKE_POSITION_INDEPENDENT_CODE=ON", "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF"),
     *("-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_UI=OFF", "-DLLAMA_USE_PREBUILT_UI=OFF"),
 )
-TARGETS = ("llama-bench", "llama-batched-bench")
 
 
 class UnavailableError(Exception):
@@ -114,22 +114,23 @@ def version_of(python: Path, package: str) -> str:
     return result.stdout.strip()
 
 
-def llama_bench_folder(ready: Path | None) -> Path:
-    """The folder with llama-bench and llama-batched-bench, built from vendor/llama.cpp unless given.
+def llama_cpp_programs(ready: Path | None, targets: Sequence[str]) -> Path:
+    """The folder with programs of llama.cpp's own, built from vendor/llama.cpp unless given.
 
     Args:
-        ready: path of a llama-bench that was built before.
+        ready: path of the first of them, that was built before.
+        targets: names of the programs.
 
     Raises:
         UnavailableError: they could not be built.
     """
     if ready is not None:
         if not ready.is_file():
-            raise UnavailableError(f"--llama-bench: there is no file {ready}")
+            raise UnavailableError(f"--{targets[0]}: there is no file {ready}")
         return ready.resolve().parent
     build = CACHE / "llama-bench"
     folder = build / "bin"
-    if all((folder / target).exists() for target in TARGETS):
+    if all((folder / target).exists() for target in targets):
         return folder
     if not (LLAMA_CPP / "CMakeLists.txt").exists():
         raise UnavailableError("vendor/llama.cpp is empty: build the project first")
@@ -138,19 +139,10 @@ def llama_bench_folder(ready: Path | None) -> Path:
         launcher = ["-DCMAKE_C_COMPILER_LAUNCHER=ccache", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
     cmake = _cmake()
     configure = [cmake, "-S", str(LLAMA_CPP), "-B", str(build), *CMAKE_FLAGS, *launcher]
-    _run(configure, "configuring llama-bench")
-    build_command = [
-        cmake,
-        "--build",
-        str(build),
-        "--config",
-        "Release",
-        "--parallel",
-        str(os.cpu_count() or 1),
-        "--target",
-        *TARGETS,
-    ]
-    _run(build_command, "building llama-bench (minutes)")
+    _run(configure, f"configuring {targets[0]}")
+    parallel = str(os.cpu_count() or 1)
+    build_command = [cmake, "--build", str(build), "--config", "Release", "--parallel", parallel, "--target", *targets]
+    _run(build_command, f"building {targets[0]} (minutes)")
     return folder
 
 
@@ -158,5 +150,5 @@ def _cmake() -> str:
     beside = Path(sys.executable).with_name("cmake")
     found = shutil.which("cmake") or (str(beside) if beside.exists() else None)
     if found is None:
-        raise UnavailableError("llama-bench needs cmake to be built: pip install cmake")
+        raise UnavailableError("llama.cpp's programs need cmake to be built: pip install cmake")
     return found

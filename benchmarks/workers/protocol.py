@@ -5,6 +5,7 @@ It uses the standard library only, because each worker runs in its peer's own vi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import statistics
@@ -133,3 +134,27 @@ def peak_bytes() -> int:
         return 0
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def speculation_figures(
+    request: Callable[[str, int], dict[str, Any]], prompts: list[str], n_tokens: int
+) -> dict[str, Any]:
+    """Ask all prompts one after the other; decode steps per second by llama.cpp's own timings, and what was drafted.
+
+    Args:
+        request: generates that many tokens; gives ``text``, ``tokens``, ``seconds``, ``drafted`` and ``accepted``.
+        prompts: one request each.
+        n_tokens: to generate.
+    """
+    request("Once upon a time", 8)  # warms up
+    start = time.perf_counter()
+    answers = [request(prompt, n_tokens) for prompt in prompts]
+    seconds = time.perf_counter() - start
+    steps = sum(answer["tokens"] - 1 for answer in answers)
+    return {
+        "wall": steps / sum(answer["seconds"] for answer in answers),
+        "seconds": seconds,
+        "drafted": sum(answer["drafted"] for answer in answers),
+        "accepted": sum(answer["accepted"] for answer in answers),
+        "texts": hashlib.sha256(json.dumps([answer["text"] for answer in answers]).encode()).hexdigest(),
+    }
