@@ -102,13 +102,17 @@ def _keep_bert_pooler() -> None:
     classes["BertForSequenceClassification"] = CrossEncoder
 
 
-def _name_modern_bert_epsilon() -> None:
-    """Write ModernBERT's epsilon also where config.json has it by one name only, as transformers saves it."""
-    model = importlib.import_module("conversion.bert").ModernBertModel
+def _complete_parameters(model: Any, architecture: str) -> None:
+    """Mend what config.json says where the converter, or llama.cpp after it, would stumble over it."""
     written = model.set_gguf_parameters
 
     def set_gguf_parameters(self: Any) -> None:
-        self.hparams.setdefault("layer_norm_eps", self.hparams.get("norm_eps"))
+        if architecture.startswith("ModernBert"):
+            # transformers saves it by one name only, and llama.cpp asks for the other.
+            self.hparams.setdefault("layer_norm_eps", self.hparams.get("norm_eps"))
+        if architecture.startswith("EuroBert"):
+            # Of a head that an embedder does not have; the converter refuses its usual value.
+            self.hparams.pop("classifier_pooling", None)
         written(self)
 
     model.set_gguf_parameters = set_gguf_parameters
@@ -165,9 +169,8 @@ def _check_architecture(folder: Path, *, projector: bool) -> None:
     elif projector:
         _name_vision_tensors_as_published(model)
     else:
+        _complete_parameters(model, architecture)
         _write_pooling(model)
-    if architecture.startswith("ModernBert"):
-        _name_modern_bert_epsilon()
 
 
 def _replace_bars() -> None:
@@ -182,7 +185,7 @@ def main(converter: Path, script: str, pre_tokenizer: str, arguments: list[str])
     _replace_bars()
     if pre_tokenizer:
         _name_pre_tokenizer(pre_tokenizer)
-    if script == "convert_hf_to_gguf.py":
+    if script == "convert_hf_to_gguf.py" and "--mistral-format" not in arguments:
         _check_architecture(Path(arguments[0]), projector="--mmproj" in arguments)
     sys.argv = [script, *arguments]
     # Standard output is for the lines above.

@@ -167,3 +167,34 @@ def test_the_caller_may_give_up(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         convert_model(checkpoint, tmp_path / "m.gguf", pre_tokenizer="jina-v2-en", progress=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+SIZES = {
+    "vocab_size": 300, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", ["ModernBert", "EuroBert", "Llama"])
+def test_embedders_as_transformers_saves_them(tmp_path: Path, architecture: str) -> None:
+    transformers: Any = pytest.importorskip("transformers", reason="`make test-convert` runs these")
+    tokenizers: Any = importlib.import_module("tokenizers")
+    folder = tmp_path / "embedder"
+    more = {"cls_token_id": 1, "sep_token_id": 2, "num_key_value_heads": 2, "mask_token_id": 3}
+    config = getattr(transformers, f"{architecture}Config")(**SIZES, **more)
+    getattr(transformers, f"{architecture}Model")(config).save_pretrained(folder)
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    words = {word: i for i, word in enumerate(["<pad>", "<s>", "</s>", "<mask>", *alphabet, "ab"])}
+    plain = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=words, merges=[("a", "b")]))
+    plain.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain.decoder = tokenizers.decoders.ByteLevel()
+    plain.add_special_tokens(list(words)[:4])
+    names = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=plain, **names).save_pretrained(folder)
+    (folder / "modules.json").write_text('[{"type": "a.Transformer", "path": ""}, {"type": "a.Pooling", "path": "1"}]')
+    (folder / "1").mkdir()
+    (folder / "1" / "config.json").write_text('{"pooling_mode_lasttoken": true}')
+    made = convert_model(folder, tmp_path / "m.gguf", "f32", pre_tokenizer="gpt-2")
+    with xlc.Engine(made, n_threads=1) as engine:
+        assert engine.info.pooling == "last"
+        assert engine.embed(["abc"]).shape == (1, 32)
