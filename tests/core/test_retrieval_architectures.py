@@ -36,32 +36,37 @@ def off(texts: list[str], vectors: np.ndarray, expected: np.ndarray) -> dict[str
     return {text: float(cosine) for text, cosine in zip(texts, cosines, strict=True) if cosine < MIN_COSINE}
 
 
+encoders = pytest.mark.parametrize("encoder", ["auto", "llama.cpp"])
+
+
+@encoders
 @pytest.mark.parametrize("name", EMBEDDERS)
-def test_vectors_agree(name: str) -> None:
+def test_vectors_agree(name: str, encoder: str) -> None:
     own, *others = EMBEDDERS[name]
     with np.load(MODELS / f"{name}.npz", allow_pickle=False) as reference:
         texts = [str(text) for text in reference["texts"]]
         expected = {pooling: reference[pooling] for pooling in (own, *others)}
     # Texts lie apart, so that a wrong vector is told from a right one.
     assert np.triu(expected[own] @ expected[own].T, 1).max() < 0.98
-    with open_tiny(name) as engine:
+    with open_tiny(name, encoder=encoder) as engine:
         assert engine.info.pooling == own
         assert off(texts, engine.embed(texts), expected[own]) == {}
         one_by_one = np.concatenate([engine.embed([text]) for text in texts])
         assert off(texts, one_by_one, expected[own]) == {}
     for pooling in others:
-        with open_tiny(name, pooling=pooling) as engine:
+        with open_tiny(name, encoder=encoder, pooling=pooling) as engine:
             assert off(texts, engine.embed(texts), expected[pooling]) == {}
 
 
+@encoders
 @pytest.mark.parametrize("name", RERANKERS)
-def test_scores_agree(name: str) -> None:
+def test_scores_agree(name: str, encoder: str) -> None:
     expected: dict[str, dict[str, float]] = {}
     with np.load(MODELS / f"{name}.npz", allow_pickle=False) as reference:
         for query, document, score in zip(*(reference[k] for k in ("queries", "documents", "scores")), strict=True):
             expected.setdefault(str(query), {})[str(document)] = float(score)
         assert np.ptp(reference["scores"]) > 200 * MAX_DIFFERENCE
-    with open_tiny(name) as engine:
+    with open_tiny(name, encoder=encoder) as engine:
         for query, by_document in expected.items():
             documents = list(by_document)
             scores = {documents[score.index]: score.score for score in engine.rerank(query, documents)}
