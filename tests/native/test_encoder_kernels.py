@@ -90,12 +90,22 @@ def test_poolings(pooling: str) -> None:
 TINY_MODELS = Path(__file__).parents[1] / "models"
 
 
-@pytest.mark.parametrize("name", ["bert-embedder", "xlm-roberta-embedder", "nomic-bert-embedder"])
-def test_architectures(name: str) -> None:
-    texts = texts_of(0, 3, 40, 11)
+@pytest.mark.parametrize(
+    "name", ["bert-embedder", "xlm-roberta-embedder", "nomic-bert-embedder", "modern-bert-embedder"]
+)
+def test_embedders_of_other_architectures(name: str) -> None:
+    texts = texts_of(0, 3, 40, 11)  # longer than the window in which some layers of ModernBERT look
     with both(str(TINY_MODELS / f"{name}.gguf")) as pair:
         got, expected = (finished(one.embed(texts, truncate="end")) for one in pair)
     assert np.einsum("ij,ij->i", got, expected).min() > 0.9999  # random weights make more of a difference
+
+
+@pytest.mark.parametrize("name", ["bert-reranker", "xlm-roberta-reranker", "modern-bert-reranker"])
+def test_rerankers_of_other_architectures(name: str) -> None:
+    documents = texts_of(0, 3, 40, 11)
+    with both(str(TINY_MODELS / f"{name}.gguf")) as pair:
+        got, expected = (finished(one.rerank("a query", documents, truncate="end")) for one in pair)
+    assert np.abs(got - expected).max() < 2e-3  # llama.cpp's GELU is a table
 
 
 @pytest.mark.parametrize("sentence_types", [False, True])

@@ -38,7 +38,7 @@ struct EngineParams {
     bool use_mlock = false;
     std::string pooling; // empty: as the model file says
     std::string chat_template;
-    int32_t thinking = -1; // -1: as the template does, 0: off, 1: on
+    int32_t thinking = -1;        // -1: as the template does, 0: off, 1: on
     int32_t thinking_budget = -1; // tokens; -1: no limit
     std::string thinking_budget_message;
     std::string reasoning_format = "deepseek";

@@ -10,7 +10,6 @@ namespace xlc {
 
 namespace {
 
-constexpr size_t unit_rows = 16;          // that a thread quantises or normalises at a time
 constexpr size_t unit_columns = 64;       // of a product that a thread computes at a time
 constexpr size_t unit_queries = 128;      // of a head that a thread attends at a time
 constexpr size_t feed_forward_rows = 256; // whose hidden layer is kept at once: it is wide
@@ -105,8 +104,13 @@ void BertEncoder::run_layers(
         if (stopped_) {
             return;
         }
-        run_attention(texts, layer, thread);
+        run_attention(layer, thread);
         run_feed_forward(layer);
+    }
+    if (!weights_->last_norm.weight.empty()) {
+        share_rows(first_tokens_.back(), [&](size_t row, size_t n) {
+            normalize(x_.data() + row * weights_->n_embd, nullptr, 0, n, weights_->last_norm);
+        });
     }
 }
 
@@ -122,32 +126,36 @@ void BertEncoder::embed(const TokenSequence& text, size_t index) {
             add(row, weights_->type_embeddings.data() + (i >= text.sentence_b ? n_embd : 0), n_embd);
         }
     }
-    weights_->kernels->add_and_normalize(
-        x_.data() + first_tokens_[index] * n_embd, nullptr, 0, text.tokens.size(), n_embd,
-        weights_->embedding_norm.weight.data(), weights_->embedding_norm.bias.data(), weights_->norm_epsilon);
+    normalize(
+        x_.data() + first_tokens_[index] * n_embd, nullptr, 0, text.tokens.size(), weights_->embedding_norm);
 }
 
 void BertEncoder::prepare_turns(size_t n_positions) {
-    const size_t n = weights_->rotations.size();
-    for (size_t position = n == 0 ? n_positions : turns_.size() / (2 * n); position < n_positions;
-         ++position) {
-        for (const float rotation : weights_->rotations) {
-            turns_.push_back(std::cos(static_cast<float>(position) * rotation));
-        }
-        for (const float rotation : weights_->rotations) {
-            turns_.push_back(std::sin(static_cast<float>(position) * rotation));
+    turns_.resize(weights_->rotations.size());
+    for (size_t set = 0; set < turns_.size(); ++set) {
+        const std::vector<float>& rotations = weights_->rotations[set];
+        std::vector<float>& turns = turns_[set];
+        for (size_t position = turns.size() / (2 * rotations.size()); position < n_positions; ++position) {
+            for (const float rotation : rotations) {
+                turns.push_back(std::cos(static_cast<float>(position) * rotation));
+            }
+            for (const float rotation : rotations) {
+                turns.push_back(std::sin(static_cast<float>(position) * rotation));
+            }
         }
     }
 }
 
 // Turn the queries and keys of a text by their positions: number i of a head together with number i +
 // head_dim / 2.
-void BertEncoder::turn(const TokenSequence& text, size_t index, size_t stride) {
-    const size_t half = weights_->rotations.size();
-    for (size_t i = 0; i < text.tokens.size(); ++i) {
-        const float* const cosines = turns_.data() + i * 2 * half;
+void BertEncoder::turn(size_t text, const BertLayer& layer) {
+    const std::vector<float>& turns = turns_[layer.rotation];
+    const size_t half = weights_->rotations[layer.rotation].size();
+    const size_t n_tokens = first_tokens_[text + 1] - first_tokens_[text];
+    for (size_t i = 0; i < n_tokens; ++i) {
+        const float* const cosines = turns.data() + i * 2 * half;
         const float* const sines = cosines + half;
-        float* head = qkv_.data() + (first_tokens_[index] + i) * stride;
+        float* head = qkv_.data() + (first_tokens_[text] + i) * layer.qkv.n_padded_out();
         for (size_t h = 0; h < 2 * weights_->n_heads; ++h, head += 2 * half) { // the keys follow the queries
             for (size_t d = 0; d < half; ++d) {
                 const float a = head[d];
@@ -159,48 +167,81 @@ void BertEncoder::turn(const TokenSequence& text, size_t index, size_t stride) {
     }
 }
 
-void BertEncoder::run_attention(
-    const std::vector<const TokenSequence*>& texts, const BertLayer& layer, size_t thread) {
+// Quantise a block's input: rows [first, first + n_rows) of x_, normalised where the model normalises first.
+void BertEncoder::quantize_input(size_t first, size_t n_rows, const LayerNorm& norm, QuantizedRows out) {
+    const size_t n_embd = weights_->n_embd;
+    const float* const x = x_.data() + first * n_embd;
+    if (!weights_->normalizes_first || norm.weight.empty()) {
+        quantize(x, n_embd, n_rows, n_embd, out);
+        return;
+    }
+    float* const normalized = mixed_.data();
+    share_rows(n_rows, [&](size_t row, size_t n) {
+        std::copy_n(x + row * n_embd, n * n_embd, normalized + row * n_embd);
+        normalize(normalized + row * n_embd, nullptr, 0, n, norm);
+    });
+    quantize(normalized, n_embd, n_rows, n_embd, out);
+}
+
+// Add a block's output to rows [first, first + n_rows) of x_, and normalise where the model normalises last.
+void BertEncoder::add_output(size_t first, size_t n_rows, size_t stride, const LayerNorm& norm) {
+    const size_t n_embd = weights_->n_embd;
+    float* const x = x_.data() + first * n_embd;
+    const float* const output = projected_.data();
+    share_rows(n_rows, [&](size_t row, size_t n) {
+        if (!weights_->normalizes_first) {
+            normalize(x + row * n_embd, output + row * stride, stride, n, norm);
+            return;
+        }
+        for (size_t i = row; i < row + n; ++i) {
+            add(x + i * n_embd, output + i * stride, n_embd);
+        }
+    });
+}
+
+void BertEncoder::run_attention(const BertLayer& layer, size_t thread) {
     const size_t n_embd = weights_->n_embd;
     const size_t n_tokens = first_tokens_.back();
     const size_t stride = layer.qkv.n_padded_out();
     const size_t head_dim = n_embd / weights_->n_heads;
     const QuantizedRows rows{values_.data(), scales_.data()};
 
-    quantize(x_.data(), n_embd, n_tokens, n_embd, rows);
+    quantize_input(0, n_tokens, layer.attention_norm, rows);
     multiply(layer.qkv, rows, n_tokens, Activation::none, qkv_);
     if (!weights_->rotations.empty()) {
-        team_.share(texts.size(), [&](size_t index) { turn(*texts[index], index, stride); });
+        team_.share(first_tokens_.size() - 1, [&](size_t text) { turn(text, layer); });
     }
     team_.share(attentions_.size(), [&](size_t unit) {
         const Attention& part = attentions_[unit];
         const size_t first_token = first_tokens_[part.text];
         weights_->kernels->attend(
             qkv_.data() + first_token * stride + part.head * head_dim, stride, n_embd,
-            first_tokens_[part.text + 1] - first_token, part.first, part.end, head_dim,
+            first_tokens_[part.text + 1] - first_token, part.first, part.end, layer.window, head_dim,
             mixed_.data() + first_token * n_embd + part.head * head_dim, n_embd, scratch_[thread].data());
     });
     quantize(mixed_.data(), n_embd, n_tokens, n_embd, rows);
     multiply(layer.attention_out, rows, n_tokens, Activation::none, projected_);
-    add_and_normalize(
-        0, n_tokens, projected_.data(), layer.attention_out.n_padded_out(), layer.attention_norm);
+    add_output(0, n_tokens, layer.attention_out.n_padded_out(), layer.attention_norm);
 }
 
 void BertEncoder::run_feed_forward(const BertLayer& layer) {
-    const size_t n_embd = weights_->n_embd;
     const size_t n_tokens = first_tokens_.back();
+    const size_t stride = layer.up.n_padded_out();
     const QuantizedRows rows{values_.data(), scales_.data()};
     const QuantizedRows hidden_rows{hidden_values_.data(), hidden_scales_.data()};
     for (size_t first = 0; first < n_tokens; first += feed_forward_rows) {
         const size_t n_rows = std::min(feed_forward_rows, n_tokens - first);
-        quantize(x_.data() + first * n_embd, n_embd, n_rows, n_embd, rows);
-        multiply(layer.up, rows, n_rows, weights_->gated ? Activation::none : Activation::gelu, hidden_);
+        quantize_input(first, n_rows, layer.feed_forward_norm, rows);
+        multiply(layer.up, rows, n_rows, weights_->gated ? Activation::none : weights_->activation, hidden_);
         if (weights_->gated) {
-            gate(n_rows, layer.up.n_padded_out());
+            share_rows(n_rows, [&](size_t row, size_t n) {
+                weights_->kernels->gate(
+                    hidden_.data() + row * stride, stride, n, weights_->n_ff, weights_->activation);
+            });
         }
-        quantize(hidden_.data(), layer.up.n_padded_out(), n_rows, weights_->n_ff, hidden_rows);
+        quantize(hidden_.data(), stride, n_rows, weights_->n_ff, hidden_rows);
         multiply(layer.down, hidden_rows, n_rows, Activation::none, projected_);
-        add_and_normalize(first, n_rows, projected_.data(), layer.down.n_padded_out(), layer.out_norm);
+        add_output(first, n_rows, layer.down.n_padded_out(), layer.feed_forward_norm);
     }
 }
 
@@ -219,44 +260,53 @@ void BertEncoder::multiply(
     });
 }
 
-void BertEncoder::gate(size_t n_rows, size_t stride) {
-    team_.share(count_units(n_rows, unit_rows), [&](size_t unit) {
-        const size_t first = unit * unit_rows;
-        weights_->kernels->gate(
-            hidden_.data() + first * stride, stride, std::min(unit_rows, n_rows - first), weights_->n_ff);
-    });
-}
-
 void BertEncoder::quantize(const float* rows, size_t stride, size_t n_rows, size_t n, QuantizedRows out) {
     const size_t n_padded = (n + row_padding - 1) / row_padding * row_padding;
     const size_t n_blocks = count_units(n_padded, scale_block);
-    team_.share(count_units(n_rows, unit_rows), [&](size_t unit) {
-        const size_t first = unit * unit_rows;
+    share_rows(n_rows, [&](size_t row, size_t n_here) {
         weights_->kernels->quantize(
-            rows + first * stride, stride, std::min(unit_rows, n_rows - first), n, n_padded,
-            {out.values + first * n_padded, out.scales + first * n_blocks});
+            rows + row * stride, stride, n_here, n, n_padded,
+            {out.values + row * n_padded, out.scales + row * n_blocks});
     });
 }
 
-void BertEncoder::add_and_normalize(
-    size_t first_row, size_t n_rows, const float* added, size_t stride, const LayerNorm& norm) {
-    const size_t n_embd = weights_->n_embd;
-    team_.share(count_units(n_rows, unit_rows), [&](size_t unit) {
-        const size_t first = unit * unit_rows;
-        weights_->kernels->add_and_normalize(
-            x_.data() + (first_row + first) * n_embd, added + first * stride, stride,
-            std::min(unit_rows, n_rows - first), n_embd, norm.weight.data(), norm.bias.data(),
-            weights_->norm_epsilon);
-    });
+void BertEncoder::normalize(
+    float* rows, const float* added, size_t stride, size_t n_rows, const LayerNorm& norm) const {
+    weights_->kernels->add_and_normalize(
+        rows, added, stride, n_rows, weights_->n_embd, norm.weight.data(), norm.bias.data(),
+        weights_->norm_epsilon);
 }
 
 std::vector<float> BertEncoder::labels(size_t index) const {
-    std::vector<float> x(rows(index), rows(index) + weights_->n_embd);
+    std::vector<float> x = pooled(index);
     if (!weights_->pooler.empty()) {
         x = project(weights_->pooler, weights_->pooler_bias, x);
-        std::transform(x.begin(), x.end(), x.begin(), [](float value) { return std::tanh(value); });
+        std::transform(x.begin(), x.end(), x.begin(), [this](float value) {
+            return weights_->pooler_is_gelu ? value * 0.5F * (1.0F + std::erf(value * std::sqrt(0.5F)))
+                                            : std::tanh(value);
+        });
+        if (!weights_->pooler_norm.weight.empty()) {
+            normalize(x.data(), nullptr, 0, 1, weights_->pooler_norm);
+        }
     }
     return weights_->output.empty() ? x : project(weights_->output, weights_->output_bias, x);
+}
+
+// What the ranking head looks at.
+std::vector<float> BertEncoder::pooled(size_t index) const {
+    const size_t n_embd = weights_->n_embd;
+    std::vector<float> x(rows(index), rows(index) + n_embd);
+    if (!weights_->ranks_mean) {
+        return x;
+    }
+    const size_t n_tokens = first_tokens_[index + 1] - first_tokens_[index];
+    for (size_t i = 1; i < n_tokens; ++i) {
+        add(x.data(), rows(index) + i * n_embd, n_embd);
+    }
+    for (float& value : x) {
+        value /= static_cast<float>(n_tokens);
+    }
+    return x;
 }
 
 } // namespace xlc

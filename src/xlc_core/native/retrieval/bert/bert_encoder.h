@@ -5,6 +5,7 @@
 #include "retrieval/bert/thread_team.h"
 #include "retrieval/tokenizing.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <functional>
@@ -40,19 +41,29 @@ private:
     void run_layers(const std::vector<const TokenSequence*>& texts, const Stop& stop, size_t thread);
     void embed(const TokenSequence& text, size_t index);
     void prepare_turns(size_t n_positions);
-    void turn(const TokenSequence& text, size_t index, size_t stride);
-    void run_attention(const std::vector<const TokenSequence*>& texts, const BertLayer& layer, size_t thread);
+    void turn(size_t text, const BertLayer& layer);
+    void run_attention(const BertLayer& layer, size_t thread);
     void run_feed_forward(const BertLayer& layer);
+    void quantize_input(size_t first, size_t n_rows, const LayerNorm& norm, QuantizedRows out);
+    void add_output(size_t first, size_t n_rows, size_t stride, const LayerNorm& norm);
     void multiply(
         const PackedMatrix& matrix,
         QuantizedRows rows,
         size_t n_rows,
         Activation activation,
         std::vector<float>& out);
-    void gate(size_t n_rows, size_t stride);
     void quantize(const float* rows, size_t stride, size_t n_rows, size_t n, QuantizedRows out);
-    void add_and_normalize(
-        size_t first_row, size_t n_rows, const float* added, size_t stride, const LayerNorm& norm);
+    void
+    normalize(float* rows, const float* added, size_t stride, size_t n_rows, const LayerNorm& norm) const;
+    std::vector<float> pooled(size_t index) const;
+
+    // Call function(row, n), which does rows [row, row + n), until all are done.
+    template<typename Function> void share_rows(size_t n_rows, const Function& function) {
+        constexpr size_t n_at_once = 16;
+        team_.share((n_rows + n_at_once - 1) / n_at_once, [&](size_t unit) {
+            function(unit * n_at_once, std::min(n_at_once, n_rows - unit * n_at_once));
+        });
+    }
 
     std::unique_ptr<const BertWeights> weights_;
     ThreadTeam team_;
@@ -61,7 +72,7 @@ private:
     // Of the texts that go through now; each grows to the largest so far.
     std::vector<size_t> first_tokens_; // of each text, and the number of tokens
     std::vector<Attention> attentions_;
-    std::vector<float> turns_;                   // [position][cosines, then sines, of a head's rotations]
+    std::vector<std::vector<float>> turns_;      // of each rotation: [position][cosines, then sines]
     std::vector<float> x_;                       // [token][n_embd], the layers' input and output
     std::vector<float> qkv_, mixed_, projected_; // [token][padded columns]
     std::vector<float> hidden_;                  // [row of a feed-forward block][padded n_ff]

@@ -1,63 +1,51 @@
 #include "retrieval/bert/bert_weights.h"
 
-#include "retrieval/model_facts.h"
+#include "retrieval/bert/tensor_finder.h"
 #include "retrieval/parallel.h"
-
-#include <ggml-backend.h>
-#include <ggml.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <optional>
-#include <set>
 #include <string>
 
 namespace xlc {
 
 namespace {
 
-// Finds tensors by name and remembers which it gave, so that a model with others is known to be of another
-// kind.
-class TensorFinder {
-public:
-    explicit TensorFinder(const llama_model* model) : model_(model) {}
-
-    const ggml_tensor* optional(const std::string& name) {
-        const ggml_tensor* tensor = find_tensor(model_, name);
-        if (tensor) {
-            given_.insert(name);
-            const bool on_host =
-                tensor->data && (!tensor->buffer || ggml_backend_buffer_is_host(tensor->buffer));
-            readable_ = readable_ && on_host && can_read(tensor);
-        }
-        return tensor;
-    }
-
-    const ggml_tensor* required(const std::string& name) {
-        const ggml_tensor* tensor = optional(name);
-        complete_ = complete_ && tensor;
-        return tensor;
-    }
-
-    // Whether all that was required was there, can be read, and was all there is.
-    bool satisfied() const { return complete_ && readable_ && given_.size() == tensors_of(model_).size(); }
-
-private:
-    const llama_model* model_;
-    std::set<std::string> given_;
-    bool complete_ = true;
-    bool readable_ = true;
-};
+using Tensors = std::vector<const ggml_tensor*>;
 
 struct LayerTensors {
-    std::vector<const ggml_tensor*> qkv, qkv_bias;
+    Tensors qkv, qkv_bias;
     const ggml_tensor *out, *out_bias, *norm, *norm_bias;
-    std::vector<const ggml_tensor*> up, up_bias;
-    const ggml_tensor *down, *down_bias, *out_norm, *out_norm_bias;
+    Tensors up, up_bias;
+    const ggml_tensor *down, *down_bias, *feed_forward_norm, *feed_forward_norm_bias;
 };
 
-LayerTensors find_layer(TensorFinder& tensors, int index, bool gated) {
+// What of the file's metadata decides how the layers are computed.
+struct Shape {
+    explicit Shape(const llama_model* described)
+        : model(described), architecture(metadata(described, "general.architecture")) {}
+
+    const llama_model* model;
+    std::string architecture;
+    bool is_nomic = architecture == "nomic-bert";
+    bool is_modern = architecture == "modern-bert";
+
+    std::string value(const char* key) const { return metadata(model, architecture + "." + key); }
+    float number(const char* key, float otherwise) const {
+        const std::string text = value(key);
+        return text.empty() ? otherwise : std::strtof(text.c_str(), nullptr);
+    }
+    // Zero-based; a layer in `every` sees the whole text, the others their neighbourhood.
+    bool is_local(int layer) const {
+        const auto every = static_cast<int>(number("attention.sliding_window_pattern", 3));
+        return is_modern && window() > 0 && every > 0 && layer % every != 0;
+    }
+    size_t window() const { return static_cast<size_t>(number("attention.sliding_window", 0)); }
+};
+
+LayerTensors find_layer(TensorFinder& tensors, int index, const Shape& shape) {
     const std::string prefix = "blk." + std::to_string(index) + ".";
     const auto required = [&](const char* name) { return tensors.required(prefix + name); };
     const auto optional = [&](const char* name) { return tensors.optional(prefix + name); };
@@ -71,9 +59,7 @@ LayerTensors find_layer(TensorFinder& tensors, int index, bool gated) {
     }
     layer.out = required("attn_output.weight");
     layer.out_bias = optional("attn_output.bias");
-    layer.norm = required("attn_output_norm.weight");
-    layer.norm_bias = required("attn_output_norm.bias");
-    if (gated) {
+    if (shape.is_nomic) {
         layer.up = {required("ffn_gate.weight")};
         layer.up_bias = {nullptr};
     }
@@ -81,123 +67,174 @@ LayerTensors find_layer(TensorFinder& tensors, int index, bool gated) {
     layer.up_bias.push_back(optional("ffn_up.bias"));
     layer.down = required("ffn_down.weight");
     layer.down_bias = optional("ffn_down.bias");
-    layer.out_norm = required("layer_output_norm.weight");
-    layer.out_norm_bias = required("layer_output_norm.bias");
+    if (shape.is_modern) {
+        layer.norm = optional("attn_norm.weight"); // the first layer's input is normalised already
+        layer.feed_forward_norm = required("ffn_norm.weight");
+    } else {
+        layer.norm = required("attn_output_norm.weight");
+        layer.norm_bias = required("attn_output_norm.bias");
+        layer.feed_forward_norm = required("layer_output_norm.weight");
+        layer.feed_forward_norm_bias = required("layer_output_norm.bias");
+    }
     return layer;
 }
 
-LayerNorm read_norm(const ggml_tensor* weight, const ggml_tensor* bias) {
-    return {read_values(weight), read_values(bias)};
+// No tensor gives no numbers; a missing bias is zeros.
+std::vector<float> read_optional(const ggml_tensor* tensor) {
+    return tensor ? read_values(tensor) : std::vector<float>();
 }
 
-float to_float(const std::string& text) {
-    return std::strtof(text.c_str(), nullptr);
+LayerNorm read_norm(const ggml_tensor* weight, const ggml_tensor* bias) {
+    LayerNorm norm{read_optional(weight), read_optional(bias)};
+    norm.bias.resize(norm.weight.size());
+    return norm;
 }
 
 // llama.cpp gives numbers of the file with six decimals, so that BERT's 1e-12 is 0.
 constexpr float least_epsilon = 1e-12F;
 
 // Whether positions are turned as the model was trained, and all of a head is.
-bool has_plain_rotations(const llama_model* model) {
-    const std::string scaling = metadata(model, "nomic-bert.rope.scaling.type");
-    const std::string n_dims = metadata(model, "nomic-bert.rope.dimension_count");
-    return (scaling.empty() || scaling == "none") && n_dims.empty() &&
-           llama_model_rope_freq_scale_train(model) == 1.0F;
+bool has_plain_rotations(const Shape& shape) {
+    const std::string scaling = shape.value("rope.scaling.type");
+    return (scaling.empty() || scaling == "none") && shape.value("rope.dimension_count").empty() &&
+           llama_model_rope_freq_scale_train(shape.model) == 1.0F;
 }
 
 // RoPE (Su et al., 2021, arXiv 2104.09864): pair i of a head is turned by position · base^(−2i / head_dim).
-std::vector<float> rotations_of(const llama_model* model, size_t head_dim) {
-    const std::string base = metadata(model, "nomic-bert.rope.freq_base");
+std::vector<float> rotations_of(float base, size_t head_dim) {
     std::vector<float> rotations(head_dim / 2);
     for (size_t i = 0; i < rotations.size(); ++i) {
         const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(head_dim);
-        rotations[i] = static_cast<float>(std::pow(base.empty() ? 10000.0 : to_float(base), exponent));
+        rotations[i] = static_cast<float>(std::pow(base, exponent));
     }
     return rotations;
 }
 
+// Reads the tensors that are there once; nullptr when they are not those of a model that we know.
+class Reader {
+public:
+    explicit Reader(const llama_model* model) : model_(model), shape_(model), tensors_(model) {}
+
+    std::unique_ptr<const BertWeights> read(int n_threads) {
+        auto weights = std::make_unique<BertWeights>();
+        weights->kernels = best_encoder_kernels();
+        find();
+        if (!fits() || !read_shape(*weights)) {
+            return nullptr;
+        }
+        read_embeddings(*weights);
+        read_head(*weights);
+        pack_layers(*weights, n_threads);
+        return weights;
+    }
+
+private:
+    void find() {
+        token_embeddings_ = tensors_.required("token_embd.weight");
+        norm_ = tensors_.required("token_embd_norm.weight");
+        if (shape_.is_modern) {
+            last_norm_ = tensors_.required("output_norm.weight");
+        } else {
+            norm_bias_ = tensors_.required("token_embd_norm.bias");
+            types_ = tensors_.optional("token_types.weight");
+            positions_ = shape_.is_nomic ? nullptr : tensors_.required("position_embd.weight");
+        }
+        pooler_ = tensors_.optional("cls.weight");
+        pooler_bias_ = tensors_.optional("cls.bias");
+        pooler_norm_ = tensors_.optional("cls.norm.weight");
+        output_ = tensors_.optional("cls.output.weight");
+        output_bias_ = tensors_.optional("cls.output.bias");
+        for (int i = 0; i < llama_model_n_layer(model_); ++i) {
+            layers_.push_back(find_layer(tensors_, i, shape_));
+        }
+    }
+
+    bool fits() const {
+        const int n_heads = llama_model_n_head(model_);
+        return tensors_.satisfied() && !layers_.empty() && llama_model_n_head_kv(model_) == n_heads &&
+               token_embeddings_->ne[0] % n_heads == 0;
+    }
+
+    bool read_shape(BertWeights& weights) const {
+        weights.n_embd = static_cast<size_t>(token_embeddings_->ne[0]);
+        weights.n_heads = static_cast<size_t>(llama_model_n_head(model_));
+        weights.n_ff = static_cast<size_t>(layers_.front().down->ne[0]);
+        weights.norm_epsilon = std::max(least_epsilon, shape_.number("attention.layer_norm_epsilon", 0.0F));
+        weights.normalizes_first = shape_.is_modern;
+        weights.gated = shape_.is_nomic || shape_.is_modern;
+        const std::string activation = shape_.value("hidden_activation");
+        weights.activation = shape_.is_nomic || activation == "silu" ? Activation::silu : Activation::gelu;
+        if (!weights.gated) {
+            return true;
+        }
+        const size_t head_dim = weights.n_embd / weights.n_heads;
+        const float base = shape_.number("rope.freq_base", 10000.0F);
+        weights.rotations.push_back(rotations_of(base, head_dim));
+        weights.rotations.push_back(rotations_of(shape_.number("rope.freq_base_swa", base), head_dim));
+        return has_plain_rotations(shape_) && weights.n_ff % row_padding == 0 &&
+               (activation.empty() || activation == "gelu" || activation == "silu");
+    }
+
+    void read_embeddings(BertWeights& weights) const {
+        weights.token_embeddings = token_embeddings_;
+        weights.position_embeddings = read_optional(positions_);
+        weights.type_embeddings = read_optional(types_);
+        weights.embedding_norm = read_norm(norm_, norm_bias_);
+        weights.last_norm = read_norm(last_norm_, nullptr);
+    }
+
+    void read_head(BertWeights& weights) const {
+        weights.ranks_mean = shape_.is_modern && shape_.number("classifier.pooling_type", 1) == 1.0F;
+        weights.pooler = read_optional(pooler_);
+        weights.pooler_bias = read_optional(pooler_bias_);
+        weights.pooler_bias.resize(pooler_ ? static_cast<size_t>(pooler_->ne[1]) : 0);
+        weights.pooler_is_gelu = shape_.is_modern;
+        weights.pooler_norm = read_norm(pooler_norm_, nullptr);
+        weights.output = read_optional(output_);
+        weights.output_bias = read_optional(output_bias_);
+        weights.output_bias.resize(output_ ? static_cast<size_t>(output_->ne[1]) : 0);
+    }
+
+    void pack_layers(BertWeights& weights, int n_threads) const {
+        std::vector<std::optional<BertLayer>> packed(layers_.size());
+        parallel_for(layers_.size(), n_threads, [&](size_t i) {
+            const LayerTensors& layer = layers_[i];
+            const size_t width = weights.kernels->panel_width;
+            const bool local = shape_.is_local(static_cast<int>(i));
+            packed[i] = BertLayer{
+                PackedMatrix(layer.qkv, layer.qkv_bias, width),
+                PackedMatrix({layer.out}, {layer.out_bias}, width),
+                read_norm(layer.norm, layer.norm_bias),
+                PackedMatrix(layer.up, layer.up_bias, width),
+                PackedMatrix({layer.down}, {layer.down_bias}, width),
+                read_norm(layer.feed_forward_norm, layer.feed_forward_norm_bias),
+                local ? shape_.window() / 2 : SIZE_MAX,
+                local ? size_t(1) : size_t(0)};
+        });
+        for (std::optional<BertLayer>& layer : packed) {
+            weights.layers.push_back(std::move(*layer));
+        }
+    }
+
+    const llama_model* model_;
+    Shape shape_;
+    TensorFinder tensors_;
+    const ggml_tensor *token_embeddings_ = nullptr, *positions_ = nullptr, *types_ = nullptr;
+    const ggml_tensor *norm_ = nullptr, *norm_bias_ = nullptr, *last_norm_ = nullptr;
+    const ggml_tensor *pooler_ = nullptr, *pooler_bias_ = nullptr, *pooler_norm_ = nullptr;
+    const ggml_tensor *output_ = nullptr, *output_bias_ = nullptr;
+    std::vector<LayerTensors> layers_;
+};
+
 } // namespace
 
 bool BertWeights::knows(const std::string& architecture) {
-    return best_encoder_kernels() && (architecture == "bert" || architecture == "nomic-bert");
+    return best_encoder_kernels() &&
+           (architecture == "bert" || architecture == "nomic-bert" || architecture == "modern-bert");
 }
 
 std::unique_ptr<const BertWeights> BertWeights::of(const llama_model* model, int n_threads) {
-    const std::string architecture = metadata(model, "general.architecture");
-    if (!knows(architecture)) {
-        return nullptr;
-    }
-    const EncoderKernels* kernels = best_encoder_kernels();
-    const bool nomic = architecture == "nomic-bert";
-    TensorFinder tensors(model);
-    const ggml_tensor* token_embeddings = tensors.required("token_embd.weight");
-    const ggml_tensor* positions = nomic ? nullptr : tensors.required("position_embd.weight");
-    const ggml_tensor* types = tensors.optional("token_types.weight");
-    const ggml_tensor* norm = tensors.required("token_embd_norm.weight");
-    const ggml_tensor* norm_bias = tensors.required("token_embd_norm.bias");
-    const ggml_tensor* pooler = tensors.optional("cls.weight");
-    const ggml_tensor* pooler_bias = tensors.optional("cls.bias");
-    const ggml_tensor* output = tensors.optional("cls.output.weight");
-    const ggml_tensor* output_bias = tensors.optional("cls.output.bias");
-    std::vector<LayerTensors> found;
-    for (int i = 0; i < llama_model_n_layer(model); ++i) {
-        found.push_back(find_layer(tensors, i, nomic));
-    }
-    const int n_heads = llama_model_n_head(model);
-    if (!tensors.satisfied() || llama_model_n_head_kv(model) != n_heads || found.empty() ||
-        token_embeddings->ne[0] % n_heads != 0) {
-        return nullptr;
-    }
-
-    if (nomic && (!has_plain_rotations(model) || found.front().down->ne[0] % row_padding != 0)) {
-        return nullptr;
-    }
-
-    auto weights = std::make_unique<BertWeights>();
-    weights->kernels = kernels;
-    weights->n_embd = static_cast<size_t>(token_embeddings->ne[0]);
-    weights->n_heads = static_cast<size_t>(n_heads);
-    weights->n_ff = static_cast<size_t>(found.front().down->ne[0]);
-    weights->gated = nomic;
-    weights->norm_epsilon =
-        std::max(least_epsilon, to_float(metadata(model, architecture + ".attention.layer_norm_epsilon")));
-    weights->token_embeddings = token_embeddings;
-    if (positions) {
-        weights->position_embeddings = read_values(positions);
-    }
-    if (nomic) {
-        weights->rotations = rotations_of(model, weights->n_embd / weights->n_heads);
-    }
-    if (types) {
-        weights->type_embeddings = read_values(types);
-    }
-    weights->embedding_norm = read_norm(norm, norm_bias);
-    if (pooler) {
-        weights->pooler = read_values(pooler);
-        weights->pooler_bias = pooler_bias ? read_values(pooler_bias) : std::vector<float>(pooler->ne[1]);
-    }
-    if (output) {
-        weights->n_labels = static_cast<size_t>(output->ne[1]);
-        weights->output = read_values(output);
-        weights->output_bias = output_bias ? read_values(output_bias) : std::vector<float>(output->ne[1]);
-    }
-
-    std::vector<std::optional<BertLayer>> layers(found.size());
-    parallel_for(found.size(), n_threads, [&](size_t i) {
-        const LayerTensors& layer = found[i];
-        const size_t width = kernels->panel_width;
-        layers[i] = BertLayer{
-            PackedMatrix(layer.qkv, layer.qkv_bias, width),
-            PackedMatrix({layer.out}, {layer.out_bias}, width),
-            read_norm(layer.norm, layer.norm_bias),
-            PackedMatrix(layer.up, layer.up_bias, width),
-            PackedMatrix({layer.down}, {layer.down_bias}, width),
-            read_norm(layer.out_norm, layer.out_norm_bias)};
-    });
-    for (std::optional<BertLayer>& layer : layers) {
-        weights->layers.push_back(std::move(*layer));
-    }
-    return weights;
+    return knows(metadata(model, "general.architecture")) ? Reader(model).read(n_threads) : nullptr;
 }
 
 } // namespace xlc

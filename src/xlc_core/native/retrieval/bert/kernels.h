@@ -32,7 +32,7 @@ struct QuantizedRows {
     float* scales;   // [row][n_blocks]
 };
 
-enum class Activation { none, gelu };
+enum class Activation { none, gelu, silu };
 
 struct EncoderKernels {
     const char* name;
@@ -43,8 +43,8 @@ struct EncoderKernels {
     void (*quantize)(
         const float* rows, size_t stride, size_t n_rows, size_t n, size_t n_padded, QuantizedRows out);
 
-    // rows[i] = silu(rows[i]) · rows[n + i]; n is a multiple of row_padding.
-    void (*gate)(float* rows, size_t stride, size_t n_rows, size_t n);
+    // rows[i] = activation(rows[i]) · rows[n + i]; n is a multiple of row_padding.
+    void (*gate)(float* rows, size_t stride, size_t n_rows, size_t n, Activation activation);
 
     // out[row][column] = activation(rows · weightsᵀ + bias), for the columns of panels [first, end). `stride`
     // of out is at least the padded number of columns.
@@ -58,9 +58,10 @@ struct EncoderKernels {
         float* out,
         size_t stride);
 
-    // Attention of one head over one text of n tokens, for the queries [first, end) of these. qkv points to
-    // the head's first query; keys and values lie n_embd and 2 n_embd further. out points to the head's part
-    // of the text's first row; scratch holds attention_scratch() floats.
+    // Attention of one head over one text of n tokens, for the queries [first, end) of these, to keys at most
+    // `window` tokens away. qkv points to the head's first query; keys and values lie n_embd and 2 n_embd
+    // further. out points to the head's part of the text's first row; scratch holds attention_scratch()
+    // floats.
     void (*attend)(
         const float* qkv,
         size_t stride,
@@ -68,6 +69,7 @@ struct EncoderKernels {
         size_t n_tokens,
         size_t first,
         size_t end,
+        size_t window,
         size_t head_dim,
         float* out,
         size_t out_stride,

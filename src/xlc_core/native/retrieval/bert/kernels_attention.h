@@ -8,10 +8,17 @@ size_t attention_scratch(size_t n_tokens, size_t head_dim) {
     return head_dim * n_keys + n_tokens * width + n_query_rows * (n_keys + width);
 }
 
-// scores[row][key] = queries[row] · keys, for all keys; keys are transposed.
+// scores[row][key] = queries[row] · keys, for the keys [begin, end); keys are transposed.
 void score_keys(
-    const float* queries, size_t width, size_t head_dim, const float* keys, size_t n_keys, float* scores) {
-    for (size_t key = 0; key < n_keys; key += tile_width) {
+    const float* queries,
+    size_t width,
+    size_t head_dim,
+    const float* keys,
+    size_t n_keys,
+    size_t begin,
+    size_t end,
+    float* scores) {
+    for (size_t key = begin; key < end; key += tile_width) {
         Floats sums[n_query_rows][2];
         for (auto& row : sums) {
             row[0] = row[1] = broadcast(0.0F);
@@ -32,24 +39,28 @@ void score_keys(
     }
 }
 
-// Softmax of a row of n_keys scores, of which the last are of no token and become 0.
-void softmax(float* scores, size_t n_tokens, size_t n_keys) {
-    for (size_t key = n_tokens; key < n_keys; ++key) {
+// Softmax of n scores, of which those before `begin` and from `end` on are of no token that counts and become
+// 0.
+void softmax(float* scores, size_t begin, size_t end, size_t n) {
+    for (size_t key = 0; key < begin; ++key) {
+        scores[key] = -1e30F;
+    }
+    for (size_t key = end; key < n; ++key) {
         scores[key] = -1e30F;
     }
     Floats largest = load(scores);
-    for (size_t key = lanes; key < n_keys; key += lanes) {
+    for (size_t key = lanes; key < n; key += lanes) {
         largest = maximum(largest, load(scores + key));
     }
     const Floats top = broadcast(reduce_maximum(largest));
     Floats sums = broadcast(0.0F);
-    for (size_t key = 0; key < n_keys; key += lanes) {
+    for (size_t key = 0; key < n; key += lanes) {
         const Floats e = exponential(subtract(load(scores + key), top));
         store(scores + key, e);
         sums = add(sums, e);
     }
     const Floats scale = broadcast(1.0F / reduce_sum(sums));
-    for (size_t key = 0; key < n_keys; key += lanes) {
+    for (size_t key = 0; key < n; key += lanes) {
         store(scores + key, multiply(load(scores + key), scale));
     }
 }
@@ -57,14 +68,20 @@ void softmax(float* scores, size_t n_tokens, size_t n_keys) {
 // n_rows of out = weights · values.
 template<size_t n_vectors>
 void mix_values(
-    const float* weights, size_t n_keys, const float* values, size_t width, size_t n_tokens, float* out) {
+    const float* weights,
+    size_t n_keys,
+    const float* values,
+    size_t width,
+    size_t begin,
+    size_t end,
+    float* out) {
     Floats sums[n_query_rows][n_vectors];
     for (auto& row : sums) {
         for (auto& sum : row) {
             sum = broadcast(0.0F);
         }
     }
-    for (size_t token = 0; token < n_tokens; ++token) {
+    for (size_t token = begin; token < end; ++token) {
         Floats value[n_vectors];
         for (size_t v = 0; v < n_vectors; ++v) {
             value[v] = load(values + token * width + v * lanes);
@@ -90,6 +107,7 @@ void attend(
     size_t n_tokens,
     size_t first_query,
     size_t end_query,
+    size_t window,
     size_t head_dim,
     float* out,
     size_t out_stride,
@@ -126,17 +144,28 @@ void attend(
                 queries[row * width + d] = query[d] * scale;
             }
         }
-        score_keys(queries, width, head_dim, keys, n_keys, scores);
+        // What one of these queries looks at, and where that begins and ends in whole vectors.
+        const size_t last = first + n_rows - 1;
+        const size_t begin = first > window ? first - window : 0;
+        const size_t end = n_tokens - last > window ? last + window + 1 : n_tokens;
+        const size_t begin_vector = begin / tile_width * tile_width;
+        const size_t end_vector = padded(end, tile_width);
+        score_keys(queries, width, head_dim, keys, n_keys, begin_vector, end_vector, scores);
         for (size_t row = 0; row < n_query_rows; ++row) {
-            softmax(scores + row * n_keys, n_tokens, n_keys);
+            const size_t query = first + (row < n_rows ? row : n_rows - 1);
+            const size_t row_begin = query > window ? query - window : 0;
+            const size_t row_end = n_tokens - query > window ? query + window + 1 : n_tokens;
+            softmax(
+                scores + row * n_keys + begin_vector, row_begin - begin_vector, row_end - begin_vector,
+                end_vector - begin_vector);
         }
         // The mixed values take the queries' place.
         size_t d = 0;
         for (; d + 2 * lanes <= width; d += 2 * lanes) {
-            mix_values<2>(scores, n_keys, values + d, width, n_tokens, queries + d);
+            mix_values<2>(scores, n_keys, values + d, width, begin, end, queries + d);
         }
         if (d < width) {
-            mix_values<1>(scores, n_keys, values + d, width, n_tokens, queries + d);
+            mix_values<1>(scores, n_keys, values + d, width, begin, end, queries + d);
         }
         for (size_t row = 0; row < n_rows; ++row) {
             for (d = 0; d < head_dim; ++d) {

@@ -46,18 +46,20 @@ inline Floats gelu(Floats x) {
     return subtract(maximum(x, broadcast(0.0F)), multiply(absolute(x), tail));
 }
 
-// rows[i] = silu(rows[i]) · rows[n + i], with silu(x) = x / (1 + e⁻ˣ), which is max(x, 0) − |x| e⁻ˡˣˡ / (1 +
-// e⁻ˡˣˡ).
-void gate(float* rows, size_t stride, size_t n_rows, size_t n) {
+// x / (1 + e⁻ˣ), which is max(x, 0) − |x| e⁻ˡˣˡ / (1 + e⁻ˡˣˡ).
+inline Floats silu(Floats x) {
+    const Floats e = exponential(subtract(broadcast(0.0F), absolute(x)));
+    const Floats below = divide(multiply(absolute(x), e), add(broadcast(1.0F), e));
+    return subtract(maximum(x, broadcast(0.0F)), below);
+}
+
+void gate(float* rows, size_t stride, size_t n_rows, size_t n, Activation activation) {
     for (size_t row = 0; row < n_rows; ++row) {
         float* const values = rows + row * stride;
         for (size_t i = 0; i < n; i += lanes) {
             const Floats x = load(values + i);
-            const Floats size = absolute(x);
-            const Floats e = exponential(subtract(broadcast(0.0F), size));
-            const Floats below = divide(multiply(size, e), add(broadcast(1.0F), e));
-            const Floats silu = subtract(maximum(x, broadcast(0.0F)), below);
-            store(values + i, multiply(silu, load(values + n + i)));
+            const Floats opening = activation == Activation::silu ? silu(x) : gelu(x);
+            store(values + i, multiply(opening, load(values + n + i)));
         }
     }
 }
