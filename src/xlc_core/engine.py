@@ -23,6 +23,7 @@ from xlc_core.conversion import (
     to_generation_request,
     to_messages,
 )
+from xlc_core.embedding_messages import MessageEmbeddingMethods
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 from xlc_core.infill import InfillMethods
 from xlc_core.option_kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
@@ -47,7 +48,7 @@ def _close_all() -> None:
         engine.close()
 
 
-class Engine(InfillMethods, RetrievalMethods, SessionMethods):
+class Engine(InfillMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMethods):
     """A model loaded by llama.cpp.
 
     Every method may be called from any thread and any event loop, also at the same time: requests are generated

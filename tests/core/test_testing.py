@@ -13,7 +13,11 @@ import xlc_core as xlc
 from xlc_core.testing import ScriptedEngine
 
 # What adapters have no use for.
-LEFT_OUT = {"embed_tokens", "aembed_tokens", "save_session", "asave_session", "load_session", "aload_session"}
+LEFT_OUT = {
+    f"{prefix}{name}"
+    for prefix in ("", "a")
+    for name in ("embed_tokens", "embed_messages", "save_session", "load_session")
+}
 
 
 def public_methods(cls: type) -> dict[str, Callable[..., Any]]:

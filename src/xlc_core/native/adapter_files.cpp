@@ -157,14 +157,14 @@ void check_control_vector(const Head& head, const ModelFile& model) {
 } // namespace
 
 void check_adapter_files(const EngineParams& params, const ModelFile& model) {
-    if (params.lora.empty() && params.control_vectors.empty()) {
+    if (params.lora.empty() && params.control_vectors.empty() && params.mmproj.empty()) {
         return;
     }
     if (!model.causal) {
         throw Error(
             ErrorKind::unsupported_feature,
             "'" + params.model_name + "' is an encoder (" + model.architecture +
-                "): LoRA adapters and control vectors work for models that generate");
+                "): LoRA adapters, control vectors and projectors work for models that generate");
     }
     for (const AdapterFile& file : params.lora) {
         const Head head("LoRA adapter", file.path);

@@ -34,6 +34,7 @@ void bind_events(nb::module_& m) {
         .def_ro("finish_reason", &ChoiceResult::finish_reason)
         .def_ro("stop_sequence", &ChoiceResult::stop_sequence)
         .def_ro("logprobs", &ChoiceResult::logprobs)
+        .def_ro("embedding", &ChoiceResult::embedding)
         .def_ro("n_prompt_tokens", &ChoiceResult::n_prompt_tokens)
         .def_ro("n_cached_tokens", &ChoiceResult::n_cached_tokens)
         .def_ro("n_generated_tokens", &ChoiceResult::n_generated_tokens)

@@ -143,6 +143,7 @@ void bind_requests(nb::module_& m) {
         .def_rw("lora_scales", &GenerationRequest::lora_scales)
         .def_rw("speculative", &GenerationRequest::speculative)
         .def_rw("close_grammar", &GenerationRequest::close_grammar)
+        .def_rw("embed", &GenerationRequest::embed)
         .def_rw("stream", &GenerationRequest::stream)
         .def_rw("prompt_progress", &GenerationRequest::prompt_progress);
 }

@@ -28,10 +28,11 @@ long process_id() {
 #endif
 }
 
-// A model whose file names a pooling, or that cannot generate, is made for retrieval.
+// A model whose file names a pooling, or that cannot generate, is made for retrieval. With a projector it is
+// the generation worker that reads images, for embedding too.
 bool is_for_retrieval(const ModelFile& file, const EngineParams& params) {
     const std::string& pooling = params.pooling.empty() ? file.pooling : params.pooling;
-    return !file.causal || (!pooling.empty() && pooling != "none");
+    return !file.causal || (params.mmproj.empty() && !pooling.empty() && pooling != "none");
 }
 
 bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {

@@ -45,6 +45,9 @@ std::vector<Event> ChoiceStream::translate(server_task_result& result, bool& end
         return on_partial(*partial);
     }
     ended = true;
+    if (auto* embedding = dynamic_cast<server_task_result_embd*>(&result)) {
+        return on_embedding(*embedding);
+    }
     return on_final(dynamic_cast<server_task_result_cmpl_final&>(result));
 }
 
@@ -122,6 +125,15 @@ std::vector<Event> ChoiceStream::on_partial(server_task_result_cmpl_partial& res
         add_text(events, result.content, true);
     }
     return events;
+}
+
+std::vector<Event> ChoiceStream::on_embedding(server_task_result_embd& result) {
+    auto choice = std::make_shared<ChoiceResult>();
+    choice->embedding = std::move(result.embedding.at(0));
+    choice->n_prompt_tokens = result.n_tokens;
+    Event finished = make_event(Event::Kind::choice_finished, "");
+    finished.result = std::move(choice);
+    return {std::move(finished)};
 }
 
 std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result) {

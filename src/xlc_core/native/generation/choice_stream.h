@@ -25,6 +25,7 @@ public:
 
 private:
     std::vector<Event> on_partial(server_task_result_cmpl_partial& result);
+    std::vector<Event> on_embedding(server_task_result_embd& result);
     std::vector<Event> on_final(server_task_result_cmpl_final& result);
     void add_text(std::vector<Event>& events, const std::string& text, bool is_partial);
     Event make_event(Event::Kind kind, std::string text);

@@ -25,6 +25,7 @@ struct ChoiceResult {
     std::string finish_reason; // stop, length, tool_calls
     std::string stop_sequence;
     std::vector<TokenProbability> logprobs;
+    std::vector<float> embedding; // where that was asked for, and nothing else
     int32_t n_prompt_tokens = 0;
     int32_t n_cached_tokens = 0;
     int32_t n_generated_tokens = 0;

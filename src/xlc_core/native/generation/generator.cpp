@@ -5,6 +5,7 @@
 #include "generation/chat_rendering.h"
 #include "generation/dispatcher.h"
 #include "generation/infill_prompt.h"
+#include "generation/load_checks.h"
 #include "generation/media_prompt.h"
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
@@ -29,45 +30,6 @@ namespace {
 struct LoadCancelled : std::runtime_error {
     LoadCancelled() : std::runtime_error("loading was cancelled") {}
 };
-
-[[noreturn]] void throw_load_error(const EngineParams& params, const std::string& reason) {
-    const auto contains = [&](const char* text) { return reason.find(text) != std::string::npos; };
-    const std::string said = reason.empty() ? "llama.cpp gave no reason" : reason;
-    if (contains("alloc") || contains("out of memory") || contains("failed to fit")) {
-        throw Error(
-            ErrorKind::insufficient_memory,
-            "'" + params.model_name + "' does not fit into memory with n_ctx=" +
-                std::to_string(params.n_ctx) + " and n_gpu_layers=" + std::to_string(params.n_gpu_layers) +
-                " (" + said + "); use a smaller n_ctx, a smaller quantisation or fewer GPU layers");
-    }
-    if (!params.mmproj.empty() && (contains("mmproj") || contains("multimodal"))) {
-        throw Error(
-            ErrorKind::model_load, "the projector '" + params.mmproj + "' does not work with '" +
-                                       params.model_path + "': " + said +
-                                       "; give the mmproj file that was made with the model");
-    }
-    if (contains("lora adapter")) {
-        throw Error(
-            ErrorKind::model_load, "a LoRA adapter does not fit '" + params.model_path + "': " + said +
-                                       "; give the model that it was trained on");
-    }
-    throw Error(ErrorKind::model_load, "llama.cpp could not load '" + params.model_path + "': " + said);
-}
-
-// The server goes on without a kind of speculation that does not come up.
-void check_speculation(const common_params_speculative& wanted) {
-    const SpeculationReport& report = last_speculation();
-    for (const common_speculative_type type : wanted.types) {
-        const bool active = std::count(report.active.begin(), report.active.end(), type) > 0;
-        if (type != COMMON_SPECULATIVE_TYPE_NONE && !active) {
-            throw Error(
-                ErrorKind::model_load,
-                "speculation '" + common_speculative_type_to_str(type) + "' did not come up: " +
-                    (report.failure.empty() ? "the model cannot run it, or the draft model is of another kind"
-                                            : report.failure));
-        }
-    }
-}
 
 // What opens the thinking; empty where the prompt has done so already.
 std::string thinking_start(const common_chat_params& rendered) {
@@ -118,6 +80,7 @@ struct Generator::Impl {
     void start_loop();
     ChatDefaults chat_defaults() const;
     PreparedTask prepare(const GenerationRequest& request) const;
+    void check_embedding() const;
     server_tokens
     prompt_tokens(const GenerationRequest& request, const std::string& text, bool count_only = false) const;
     const llama_vocab* vocab() const {
@@ -224,7 +187,22 @@ server_tokens Generator::Impl::prompt_tokens(
         infill_tokens(*request.infill, vocab(), {meta->slot_n_ctx - 1 - n_answer, base.spm_infill}), false};
 }
 
+// Of a prompt with images llama.cpp computes the pieces apart, so only its last token has seen all of it.
+void Generator::Impl::check_embedding() const {
+    if (meta->pooling_type != LLAMA_POOLING_TYPE_LAST) {
+        throw Error(
+            ErrorKind::unsupported_feature,
+            "'" + params.model_name +
+                "' does not embed messages: llama.cpp can do that for models that take "
+                "the last token's vector (pooling=\"last\"), such as Qwen3-VL-Embedding; use embed for "
+                "texts");
+    }
+}
+
 PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
+    if (request.embed) {
+        check_embedding();
+    }
     if (request.sampling.n > base.n_parallel) {
         throw Error(
             ErrorKind::invalid_request,
@@ -261,7 +239,10 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
         prepared.closing = closing_params(prepared.task.params, n_room, thinks ? &*rendered : nullptr);
     }
     prepared.task.tokens = std::move(tokens);
-    if (rendered) {
+    if (request.embed) {
+        prepared.task.type = SERVER_TASK_TYPE_EMBEDDING;
+        prepared.task.params.embd_normalize = -1;
+    } else if (rendered) {
         rendered->message_delimiters.tokenize(vocab());
         prepared.task.params.message_spans =
             prepared.task.tokens.find_message_spans(rendered->message_delimiters);

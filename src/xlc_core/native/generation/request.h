@@ -101,6 +101,7 @@ struct GenerationRequest {
     std::vector<float> lora_scales; // of the engine's adapters, in their order
     bool speculative = true;        // draft tokens
     bool close_grammar = true;      // as the tokens run out, end the answer as the grammar allows
+    bool embed = false;             // the vector of the prompt's last token is wanted instead of an answer
     bool stream = false;
     bool prompt_progress = false;
 };

@@ -1,0 +1,51 @@
+#include "generation/load_checks.h"
+
+#include "errors.h"
+#include "overrides/drafting.h"
+
+#include "common.h"
+#include "speculative.h"
+
+#include <algorithm>
+
+namespace xlc {
+
+void throw_load_error(const EngineParams& params, const std::string& reason) {
+    const auto contains = [&](const char* text) { return reason.find(text) != std::string::npos; };
+    const std::string said = reason.empty() ? "llama.cpp gave no reason" : reason;
+    if (contains("alloc") || contains("out of memory") || contains("failed to fit")) {
+        throw Error(
+            ErrorKind::insufficient_memory,
+            "'" + params.model_name + "' does not fit into memory with n_ctx=" +
+                std::to_string(params.n_ctx) + " and n_gpu_layers=" + std::to_string(params.n_gpu_layers) +
+                " (" + said + "); use a smaller n_ctx, a smaller quantisation or fewer GPU layers");
+    }
+    if (!params.mmproj.empty() && (contains("mmproj") || contains("multimodal"))) {
+        throw Error(
+            ErrorKind::model_load, "the projector '" + params.mmproj + "' does not work with '" +
+                                       params.model_path + "': " + said +
+                                       "; give the mmproj file that was made with the model");
+    }
+    if (contains("lora adapter")) {
+        throw Error(
+            ErrorKind::model_load, "a LoRA adapter does not fit '" + params.model_path + "': " + said +
+                                       "; give the model that it was trained on");
+    }
+    throw Error(ErrorKind::model_load, "llama.cpp could not load '" + params.model_path + "': " + said);
+}
+
+void check_speculation(const common_params_speculative& wanted) {
+    const SpeculationReport& report = last_speculation();
+    for (const common_speculative_type type : wanted.types) {
+        const bool active = std::count(report.active.begin(), report.active.end(), type) > 0;
+        if (type != COMMON_SPECULATIVE_TYPE_NONE && !active) {
+            throw Error(
+                ErrorKind::model_load,
+                "speculation '" + common_speculative_type_to_str(type) + "' did not come up: " +
+                    (report.failure.empty() ? "the model cannot run it, or the draft model is of another kind"
+                                            : report.failure));
+        }
+    }
+}
+
+} // namespace xlc
