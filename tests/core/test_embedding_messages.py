@@ -82,19 +82,19 @@ def test_beside_other_requests(embedder: xlc.Engine) -> None:
 
 
 def test_timeouts_and_cancelling_free_the_slots(embedder: xlc.Engine) -> None:
-    slow = [chat(*[xlc.AudioPart(data=wav(100 + 10 * n + i)) for i in range(5)]) for n in range(4)]
+    slow = [chat(*[xlc.AudioPart(data=wav(100 + 10 * n + i)) for i in range(2)]) for n in range(3)]
     with pytest.raises(xlc.RequestTimeoutError):
         embedder.embed_messages(slow, timeout=0.02)
 
     async def run() -> None:
         task = asyncio.ensure_future(embedder.aembed_messages(slow))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(run())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 10
     while embedder.metrics().requests_running and time.monotonic() < deadline:
         time.sleep(0.01)
     assert embedder.metrics().requests_running == 0

@@ -10,7 +10,6 @@
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
 #include "logging.h"
-#include "overrides/drafting.h"
 #include "overrides/slots.h"
 
 #include "server-context.h"
