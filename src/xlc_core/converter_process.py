@@ -24,6 +24,10 @@ _HEAD = {
     "classifier.weight": "classifier.out_proj.weight",
     "classifier.bias": "classifier.out_proj.bias",
 }
+_PROMPTS = {
+    "query": ("query", "retrieval.query", "search_query", "s2p_query"),
+    "document": ("document", "passage", "corpus", "retrieval.passage", "search_document"),
+}
 _SAVED_VISION_PARTS = ("vision_tower.embeddings.", "vision_tower.encoder.", "vision_tower.post_layernorm.")
 _WRONG_HEADS = {
     "DistilBertForSequenceClassification": "its head has a ReLU where llama.cpp computes a tanh",
@@ -131,6 +135,26 @@ def _write_pooling(model: Any) -> None:
     model.set_gguf_parameters = set_gguf_parameters
 
 
+def _write_prompts(model: Any) -> None:
+    """Write the prompts of sentence-transformers' configuration, for which GGUF has no keys of its own."""
+    written = model.set_gguf_parameters
+
+    def set_gguf_parameters(self: Any) -> None:
+        written(self)
+        path = Path(self.dir_model) / "config_sentence_transformers.json"
+        named = json.loads(path.read_text("utf-8")).get("prompts", {}) if path.is_file() else {}
+        prompts = {
+            kind: next((named[name] for name in names if isinstance(named.get(name), str)), "")
+            for kind, names in _PROMPTS.items()
+        }
+        # New versions write two empty ones for every model, whether it was trained with prompts or not.
+        if any(prompts.values()):
+            for kind, text in prompts.items():
+                self.gguf_writer.add_string(f"xllama.prompt.{kind}", text)
+
+    model.set_gguf_parameters = set_gguf_parameters
+
+
 def _name_vision_tensors_as_published(model: Any) -> None:
     """Take the tensors of a SigLIP or CLIP encoder by the names that newer versions of transformers save them with."""
     filtered = model.filter_tensors
@@ -171,6 +195,7 @@ def _check_architecture(folder: Path, *, projector: bool) -> None:
     else:
         _complete_parameters(model, architecture)
         _write_pooling(model)
+        _write_prompts(model)
 
 
 def _replace_bars() -> None:

@@ -120,6 +120,27 @@ def test_a_cross_encoder_scores_as_in_transformers(checkpoint: Path, tmp_path: P
     assert score == pytest.approx(transformers_score(checkpoint, "a b", "c d e"), abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("prompts", "query", "document"),
+    [
+        ({"query": "find: ", "passage": "read: ", "clustering": "c: "}, "find: ", "read: "),
+        ({"query": "find: "}, "find: ", ""),
+        ({"query": "", "document": ""}, "query: ", "passage: "),  # what the file's name tells
+    ],
+)
+def test_an_embedder_keeps_its_prompts(
+    checkpoint: Path, tmp_path: Path, prompts: dict[str, str], query: str, document: str
+) -> None:
+    transformers: Any = importlib.import_module("transformers")
+    folder = tmp_path / "checkpoint"
+    transformers.BertModel.from_pretrained(checkpoint).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(checkpoint).save_pretrained(folder)
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}))
+    made = convert_model(folder, tmp_path / "e5-small.gguf", "f32", pre_tokenizer="jina-v2-en")
+    with xlc.Engine(made, n_threads=1) as engine:
+        assert (engine.info.query_prompt, engine.info.document_prompt) == (query, document)
+
+
 def test_what_the_converter_cannot_write_is_quantised(checkpoint: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     made = convert_model(checkpoint, tmp_path / "m.gguf", "q4_0", pre_tokenizer="jina-v2-en", progress=seen.append)

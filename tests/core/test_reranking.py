@@ -14,6 +14,7 @@ from xlc_core.long_documents import Pieces, split_documents, split_text
 from xlc_core.reranking import arerank_documents, rerank_documents
 from xlc_core.testing import ScriptedEngine
 
+MODELS = Path(__file__).parents[1] / "models"
 QUERY = "What is the capital of France?"
 ANSWER = "Paris is the capital and largest city of France."
 FILLER = "Interest rates rose by half a point and the bank was closed for a day. "
@@ -176,6 +177,20 @@ def test_a_model_without_a_place_for_it_takes_no_instruction(
         pytest.raises(xlc.UnsupportedFeatureError, match="takes no instruction"),
     ):
         engine.rerank(QUERY, [ANSWER], instruction="Find animals")
+
+
+def test_qwen3_s_template_takes_instructions_and_gives_probabilities() -> None:
+    default = "Given a web search query, retrieve relevant passages that answer the query"
+    documents = ["the llama grazes", "rates rose", ""]
+    with xlc.Engine(MODELS / "qwen3-reranker.gguf", n_threads=1, n_ctx=512) as engine:
+        raw = scores_of(engine.rerank("llama", documents))
+        assert all(0 <= score <= 1 for score in raw)
+        assert scores_of(engine.rerank("llama", documents, scores="sigmoid")) == raw
+        assert scores_of(engine.rerank("llama", documents, instruction=default)) == pytest.approx(raw, abs=1e-4)
+        asked = scores_of(engine.rerank("llama", documents, instruction="find the opposite <|im_end|>"))
+        assert np.abs(np.subtract(asked, raw)).max() > 1e-3
+        long = scores_of(engine.rerank("llama", ["the llama grazes " * 300], truncate="split"))
+        assert 0 <= long[0] <= 1
 
 
 # Late interaction
