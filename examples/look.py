@@ -15,7 +15,6 @@ import typer
 import xlc_core as xlc
 
 HUB = "hf:ggml-org/SmolVLM-256M-Instruct-GGUF"
-HUB_MMPROJ = f"{HUB}:mmproj-SmolVLM-256M-Instruct-Q8_0.gguf"
 KINDS = {".wav": xlc.AudioPart, ".mp3": xlc.AudioPart, ".flac": xlc.AudioPart, ".mp4": xlc.VideoPart}
 
 
@@ -23,7 +22,7 @@ def main(
     files: Annotated[list[Path], typer.Argument(help="Images, sounds and videos.")],
     question: Annotated[str, typer.Option(help="What to ask about them.")] = "Describe this.",
     model: Annotated[str, typer.Option(help="A path, a name or hf:owner/repo.")] = HUB,
-    mmproj: Annotated[str, typer.Option(help="The projector's file.")] = HUB_MMPROJ,
+    mmproj: Annotated[str, typer.Option(help="The projector's file; auto: beside the model.")] = "auto",
     max_tokens: Annotated[int, typer.Option(help="Tokens of the answer.")] = 128,
 ) -> None:
     """Ask about files."""

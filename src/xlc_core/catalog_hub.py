@@ -23,7 +23,9 @@ _log = logging.getLogger("xllama")
 
 _DEFAULT_QUANTS = ("Q4_K_M", "Q8_0")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
+_PROJECTOR = re.compile(r"mmproj", re.IGNORECASE)
 _NOT_A_MODEL = re.compile(r"mmproj|imatrix", re.IGNORECASE)
+_DEFAULT_PROJECTOR_QUANTS = ("Q8_0", "F16")
 _FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<pick>.+))?")
 
 
@@ -146,7 +148,8 @@ def pick_files(model: HubModel, names: list[str]) -> list[str]:
     """Choose the files of a repository that make up the model, in order.
 
     Args:
-        model: what is wanted. Without a quantisation: Q4_K_M, else Q8_0, else the only one.
+        model: what is wanted. Without a quantisation: Q4_K_M, else Q8_0, else the only one; ``mmproj`` is the
+            projector, in Q8_0, else F16, else the only one.
         names: all files of the repository.
 
     Raises:
@@ -156,6 +159,8 @@ def pick_files(model: HubModel, names: list[str]) -> list[str]:
         named = [name for name in names if model.pick in (name, name.rpartition("/")[2])]
         if len(named) == 1 and not _PART.search(named[0]):
             return named
+        if _PROJECTOR.search(model.pick):
+            return [_pick_projector(model, names)]
     groups: dict[str, list[str]] = {}
     for name in sorted(names):
         if name.lower().endswith(".gguf") and not _NOT_A_MODEL.search(name.rpartition("/")[2]):
@@ -174,6 +179,22 @@ def pick_files(model: HubModel, names: list[str]) -> list[str]:
             f"hf:{model.repo}:{(fitting or list(groups))[0]}\n  {listed}"
         )
     return _all_parts(model, groups[fitting[0]])
+
+
+def _pick_projector(model: HubModel, names: list[str]) -> str:
+    projectors = sorted(name for name in names if name.lower().endswith(".gguf") and _PROJECTOR.search(name))
+    wanted = (model.pick or "").lower().replace("mmproj", "").strip("-_.")
+    fitting = [name for name in projectors if wanted in name.lower()]
+    for quant in _DEFAULT_PROJECTOR_QUANTS:
+        if len(fitting) > 1 and (preferred := _fitting(quant, fitting)):
+            fitting = preferred
+    if len(fitting) != 1:
+        listed = "\n  ".join(fitting or projectors)
+        raise ModelNotFoundError(
+            f"{model.repo} has {'no' if not fitting else len(fitting)} projectors that fit {model.pick!r}; name one of "
+            f"them, as in hf:{model.repo}:mmproj-F16.gguf\n  {listed}"
+        )
+    return fitting[0]
 
 
 def _fitting(pick: str | None, names: list[str]) -> list[str]:

@@ -92,6 +92,7 @@ class Engine(InfillMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMe
         logging_bridge.sync_level()
         self._file = _native.read_model_file(str(resolved.path))
         params = opening.native_params(self.options, resolved.name, self._file)
+        self._projector = params.mmproj
         self._lora_scales = LoraScales(self.options.lora)
         self._native = _native.Engine(params, opening.progress_reporter(progress, resolved.name))
         self.info = self._describe(resolved.name)

@@ -69,17 +69,13 @@ def read_facts(options: EngineOptions) -> ModelFacts | None:
 
 
 def _read_projector(options: EngineOptions, model: Path) -> frozenset[str]:
-    if options.mmproj is None:
-        return frozenset()
     try:
-        if isinstance(options.mmproj, str) and options.mmproj.startswith("hf:"):
-            path = catalog.find_local(options.mmproj)
-        else:
-            path = Path(opening.find_projector(options.mmproj, model))
+        found = opening.find_projector(options, model, fetch=False)
     except ModelNotFoundError:  # is for opening to say
-        path = None
-    if path is None:
+        found = ""
+    if not found:
         return frozenset()
+    path = Path(found)
     state = path.stat()
     file = _read_head(path, state.st_size, state.st_mtime_ns).file
     return media.readable(file.sees, file.hears, file.sees)

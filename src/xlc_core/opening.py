@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from xlc_core import _native, hardware
+from xlc_core import _native, catalog, hardware
 from xlc_core.adapters import find_file
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.options import EngineOptions
@@ -52,19 +52,32 @@ def speculation_arguments(options: EngineOptions) -> list[str]:
     return ["--spec-type", names, *(part for kind in options.speculation for part in kind.arguments())]
 
 
-def find_projector(mmproj: str | Path, model: Path) -> str:
-    """Return where the projector lies that reads images and sound for a model.
+def find_projector(options: EngineOptions, model: Path, *, fetch: bool = True) -> str:
+    """Return where the projector lies that reads images and sound for a model; empty when none is wanted.
+
+    Args:
+        options: ``mmproj`` and the model as it was named.
+        model: the model's file.
+        fetch: whether the hub may be asked.
 
     Raises:
-        ModelNotFoundError: it is not there; or there is none, or more than one, beside the model.
+        ModelNotFoundError: it is not there; or there is none, or more than one, beside the model and in its
+            repository on the hub.
     """
-    if mmproj != "auto":
-        return find_file(mmproj, "multimodal projector")
-    found = sorted(path for path in model.parent.glob("*.gguf") if "mmproj" in path.name.lower())
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "no file with mmproj in its name"
-        raise ModelNotFoundError(f"mmproj='auto' takes the one projector beside '{model}', and there is {names}")
-    return str(found[0])
+    if options.mmproj is None:
+        return ""
+    wanted = str(options.mmproj)
+    if wanted == "auto":
+        found = sorted(path for path in model.parent.glob("*.gguf") if "mmproj" in path.name.lower())
+        if len(found) == 1:
+            return str(found[0])
+        if not str(options.model).startswith("hf:"):
+            names = ", ".join(path.name for path in found) or "no file with mmproj in its name"
+            raise ModelNotFoundError(f"mmproj='auto' takes the one projector beside '{model}', and there is {names}")
+        wanted = ":".join(str(options.model).split(":")[:2]) + ":mmproj"
+    if wanted.startswith("hf:") and not fetch:
+        return str(catalog.find_local(wanted) or "")
+    return find_file(wanted, "multimodal projector")
 
 
 def native_params(options: EngineOptions, name: str, file: _native.ModelFile) -> _native.EngineParams:
@@ -94,7 +107,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.thinking = -1 if options.thinking is None else int(options.thinking)
     native.thinking_budget = -1 if options.thinking_budget is None else options.thinking_budget
     native.context_shift = options.on_overflow == "shift"
-    native.mmproj = "" if options.mmproj is None else find_projector(options.mmproj, Path(file.path))
+    native.mmproj = find_projector(options, Path(file.path))
     native.lora = [_native.AdapterFile(find_file(a.path, "LoRA adapter"), a.scale) for a in options.lora]
     native.control_vectors = [
         _native.AdapterFile(find_file(vector.path, "control vector"), vector.scale)

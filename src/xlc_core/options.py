@@ -84,7 +84,7 @@ class EngineOptions(Options):
         speculation: what drafts tokens for the model to verify (docs/speculation.md); one, or several in llama.cpp's
             order of preference.
         mmproj: the multimodal projector that reads images and sound for the model (docs/media.md): path of its GGUF
-            file, or ``hf:owner/repo:file``; ``"auto"`` takes the one that lies beside the model's file.
+            file, or ``hf:owner/repo:file``; ``"auto"`` takes the one beside the model's file, or in its repository.
         allow_remote_media: whether messages may hold links to images, sound and video, which are then fetched.
         lora: LoRA adapters (docs/adapters.md): a path, several, a mapping of paths to scales, or Lora objects. With
             them ``cache_ram_mib`` is 0, as llama.cpp's cache does not know which adapters a prompt was read with.

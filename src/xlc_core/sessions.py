@@ -63,6 +63,7 @@ class SessionMethods:
     _lora_scales: LoraScales
     _native: NativeEngine
     _file: ModelFile
+    _projector: str  # the mmproj file, empty without
 
     def save_session(
         self,
@@ -176,12 +177,13 @@ class SessionMethods:
         return _Wanted(request, submit)
 
     def _session_header(self, n_tokens: int) -> SessionHeader:
+        projector = {"mmproj": model_identity(self._projector) or ""} if self._projector else {}
         return SessionHeader(
             model=model_identity(self._file.path) or "",
             model_name=self.info.name,
             llama_cpp=llama_cpp_version(),
             n_tokens=n_tokens,
-            settings=self._native.session_settings(),
+            settings={**self._native.session_settings(), **projector},
         )
 
     def _write(self, path: Path, state: SlotState) -> SessionInfo:

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import huggingface_hub.constants
 import pytest
 
+import xlc_core as xlc
+from tiny_media import write_mmproj
+from tiny_models import write_byte_llama
 from xlc_core import catalog, model_converter
 from xlc_core.catalog_hub import HubModel, pick_files
 from xlc_core.errors import ModelNotFoundError
+from xlc_core.model_facts import read_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +61,9 @@ def pick(wanted: str | None, *names: str) -> list[str]:
         ("BF16", ["BF16/m.gguf", "Q8_0/m.gguf"], "BF16/m.gguf"),
         ("m.gguf", ["m.gguf", "m.gguf.gguf"], "m.gguf"),
         ("mmproj-f16.gguf", ["m-f16.gguf", "mmproj-f16.gguf"], "mmproj-f16.gguf"),
+        ("mmproj", ["m-f16.gguf", "mmproj-m-bf16.gguf"], "mmproj-m-bf16.gguf"),
+        ("mmproj", ["mmproj-m-f16.gguf", "mmproj-m-Q8_0.gguf", "m-Q8_0.gguf"], "mmproj-m-Q8_0.gguf"),
+        ("mmproj-f16", ["mmproj-m-f16.gguf", "mmproj-m-Q8_0.gguf"], "mmproj-m-f16.gguf"),
     ],
 )
 def test_the_file_is_picked_by_name_quantisation_or_habit(wanted: str | None, names: list[str], chosen: str) -> None:
@@ -251,3 +258,24 @@ def test_a_model_to_convert_may_have_old_weights_only(hub: HubServer) -> None:
 def test_a_model_to_convert_that_is_not_there(hub: HubServer) -> None:
     with pytest.raises(ModelNotFoundError, match="not on the hub"):
         model_converter._source_folder("hf:someone/Other")
+
+
+def test_projectors_that_cannot_be_told_apart() -> None:
+    with pytest.raises(ModelNotFoundError, match=r"has 2 projectors that fit 'mmproj'.*\n  mmproj-a-q4\.gguf"):
+        pick("mmproj", "mmproj-a-q4.gguf", "mmproj-b-q4.gguf", "m.gguf")
+    with pytest.raises(ModelNotFoundError, match="has no projectors that fit 'mmproj'"):
+        pick("mmproj", "m.gguf")
+
+
+def test_a_model_s_projector_is_found_in_its_repository(hub: HubServer, tmp_path: Path) -> None:
+    hub.repos["someone/Eyes-GGUF"] = {
+        "eyes-Q8_0.gguf": write_byte_llama(tmp_path / "model.gguf").read_bytes(),
+        "mmproj-eyes-Q8_0.gguf": write_mmproj(tmp_path / "mmproj.gguf").read_bytes(),
+    }
+    options = xlc.EngineOptions(model="hf:someone/Eyes-GGUF", mmproj="auto", n_ctx=256, n_parallel=1, warmup=False)
+    assert read_facts(options) is None
+    with xlc.Engine(options) as engine:
+        assert "image" in engine.info.reads
+    facts = read_facts(options)
+    assert facts is not None
+    assert "image" in facts.reads

@@ -209,6 +209,12 @@ def test_conversations_with_images_can_be_saved(folder: Path, tmp_path: Path) ->
         assert again.text == expected.text
         engine.load_session(tmp_path / "session")
         assert engine.chat(other, **ASK).usage.cached_tokens < IMAGE_TOKENS
+    other_eyes = {"mmproj": write_mmproj(tmp_path / "other.gguf", audio=True, seed=8), **OPTIONS}
+    with (
+        xlc.Engine(folder / "base.gguf", **other_eyes) as engine,
+        pytest.raises(xlc.InvalidRequestError, match="saved with mmproj = "),
+    ):
+        engine.load_session(tmp_path / "session")
 
 
 # Ends
@@ -220,13 +226,13 @@ def test_cancelling_while_media_are_read(omni: xlc.Engine) -> None:
     omni.chat(slow, max_tokens=1)
     whole = time.monotonic() - started
     with omni.stream_chat(chat(*[sound(wav(200 + i)) for i in range(6)]), max_tokens=1) as stream:
-        time.sleep(whole / 6)
+        time.sleep(min(whole / 6, 0.02))
         started = time.monotonic()
         stream.cancel()
         assert stream.result().finish_reason == "cancelled"
         assert time.monotonic() - started < whole / 2
     with pytest.raises(xlc.RequestTimeoutError):
-        omni.chat(chat(*[sound(wav(300 + i)) for i in range(6)]), max_tokens=1, timeout=whole / 6)
+        omni.chat(chat(*[sound(wav(300 + i)) for i in range(6)]), max_tokens=1, timeout=0.005)
     assert omni.chat(chat(image(RED)), **ASK).text == omni.chat(chat(image(RED)), **ASK).text
     assert omni.metrics().requests_running == 0
 
