@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from langchain_classic.retrievers.document_compressors import CrossEncoderRerank
 from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
 
+import xlc_core as xlc
 from xlc_langchain import XLlamaCrossEncoder, XLlamaEmbeddings, XLlamaReranker
 from xlc_langchain.errors import InputTooLongError
 
@@ -72,3 +74,27 @@ async def test_in_a_retriever_that_reranks(kind: str, reranker: Engine, embedder
     assert isinstance(best, Document)
     assert best.page_content == TEXTS[1]
     assert (await retriever.ainvoke(PAIRS[0][0]))[0].page_content == TEXTS[1]
+
+
+async def test_long_documents_instructions_and_scales() -> None:
+    options = {"instruction": "find the opposite", "scores": "sigmoid", "truncate": "split"}
+    pairs = [("llama", "the llama grazes " * 300), ("llama", "rates rose")]
+    path = Path(__file__).parents[1] / "models" / "qwen3-reranker.gguf"
+    with xlc.Engine(path, n_threads=1, n_ctx=512) as engine:
+        expected = {
+            score.index: score.score for score in engine.rerank("llama", [text for _, text in pairs], **options)
+        }
+        scorer = XLlamaCrossEncoder(engine=engine, **options)
+        assert scorer.score(pairs) == pytest.approx([expected[0], expected[1]], abs=1e-4)
+        assert await scorer.ascore(pairs) == pytest.approx([expected[0], expected[1]], abs=1e-4)
+        reranker = XLlamaReranker(engine=engine, **options)
+        documents = [Document(text) for _, text in pairs]
+        for found in (
+            reranker.compress_documents(documents, "llama"),
+            await reranker.acompress_documents(documents, "llama"),
+        ):
+            by_text = {document.page_content: document.metadata["relevance_score"] for document in found}
+            assert [by_text[text] for _, text in pairs] == pytest.approx([expected[0], expected[1]], abs=1e-4)
+    for wrong in ({"truncate": "middle"}, {"scores": "percent"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            XLlamaCrossEncoder(model="some.gguf", **wrong)

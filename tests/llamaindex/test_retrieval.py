@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,3 +133,19 @@ def test_a_judge_refuses_or_cuts_what_is_too_long(llm: XLlama) -> None:
     assert caught.value.index == 1
     with pytest.raises(xlc.InputTooLongError, match="the query leaves no room"):
         rerank_documents(judge, "word " * 3000, ["short"], method="generative")
+
+
+async def test_long_nodes_instructions_and_scales() -> None:
+    options: dict[str, Any] = {"instruction": "find the opposite", "scores": "sigmoid", "truncate": "split"}
+    texts = ["the llama grazes " * 300, "rates rose"]
+    path = Path(__file__).parents[1] / "models" / "qwen3-reranker.gguf"
+    with xlc.Engine(path, n_threads=1, n_ctx=512) as engine:
+        expected = {texts[score.index]: score.score for score in engine.rerank("llama", texts, **options)}
+        rerank = XLlamaRerank(engine=engine, metadata_mode=MetadataMode.NONE, **options)
+        for nodes in (
+            rerank.postprocess_nodes(found(*texts), query_str="llama"),
+            await rerank.apostprocess_nodes(found(*texts), query_str="llama"),
+        ):
+            scores = {node.node.get_content(metadata_mode=MetadataMode.NONE): node.score for node in nodes}
+            assert scores == pytest.approx(expected, abs=1e-4)
+        assert rerank.to_dict()["instruction"] == "find the opposite"
