@@ -29,6 +29,7 @@ _PROMPTS = {
     "document": ("document", "passage", "corpus", "retrieval.passage", "search_document"),
 }
 _SAVED_VISION_PARTS = ("vision_tower.embeddings.", "vision_tower.encoder.", "vision_tower.post_layernorm.")
+_SAME_AS = {"MistralModel": "MistralForCausalLM"}  # e5-mistral and its kin
 _WRONG_HEADS = {
     "DistilBertForSequenceClassification": "its head has a ReLU where llama.cpp computes a tanh",
 }
@@ -183,6 +184,10 @@ def _check_architecture(folder: Path, *, projector: bool) -> None:
         raise _RefusalError(
             f"{architecture} would give wrong scores: {reason}; take a reranker of another architecture"
         )
+    if (known := _SAME_AS.get(architecture)) and not projector:
+        conversion.TEXT_MODEL_MAP[architecture] = conversion.TEXT_MODEL_MAP[known]
+        classes = conversion.ModelBase._model_classes[kind]
+        classes[architecture] = conversion.get_model_class(known)
     try:
         model = conversion.get_model_class(architecture, mmproj=projector)
     except NotImplementedError:

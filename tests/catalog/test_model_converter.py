@@ -196,7 +196,7 @@ SIZES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("architecture", ["ModernBert", "EuroBert", "Llama"])
+@pytest.mark.parametrize("architecture", ["ModernBert", "EuroBert", "Llama", "Mistral"])
 def test_embedders_as_transformers_saves_them(tmp_path: Path, architecture: str) -> None:
     transformers: Any = pytest.importorskip("transformers", reason="`make test-convert` runs these")
     tokenizers: Any = importlib.import_module("tokenizers")
