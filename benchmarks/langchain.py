@@ -45,7 +45,7 @@ def overhead(engine: xlc.Engine, n_calls: int) -> dict[str, list[float]]:
 def batches(engine: xlc.Engine, settings: Settings) -> list[Contender]:
     """Tokens per second of 16 requests at once: by the engine alone, and through LangChain."""
     options: dict[str, Any] = {"max_tokens": settings.n_tokens, "temperature": 0.0}
-    extra = {"ignore_eos": True, "cache_prompt": False}
+    extra: dict[str, Any] = {"ignore_eos": True, "cache_prompt": False}
     llm = ChatXLlama(engine=engine, **options, model_kwargs=extra)
     prompts = [f"Write a story about the number {n}." for n in range(N_BATCH)]
     n_tokens = settings.n_tokens * N_BATCH

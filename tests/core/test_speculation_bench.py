@@ -123,8 +123,14 @@ def short() -> Iterator[None]:
 def report(short: None) -> SpeculationReport:
     types = ["ngram-cache", "draft-simple", "draft-mtp"]
     seen: list[str] = []
-    made = measure_speculation(
-        MODEL, draft="smollm2-135m-instruct-q4_1", types=types, n_predict=24, warmup=False, progress=seen.append
+    made = measure_speculation(  # one thread: two wait long for each other where other tests run beside
+        MODEL,
+        draft="smollm2-135m-instruct-q4_1",
+        types=types,
+        n_predict=24,
+        progress=seen.append,
+        warmup=False,
+        n_threads=1,
     )
     assert 'Ngram("cache")' in seen
     return made
@@ -191,7 +197,18 @@ def test_the_report_as_json(report: SpeculationReport) -> None:
 @pytest.mark.parametrize("as_json", [False, True])
 def test_from_the_command_line(short: None, monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
     monkeypatch.setattr(bench, "_CALIBRATED_LENGTHS", (1,))
-    arguments = ["bench", "speculation", "--model", MODEL, "--types", "ngram-simple", "--prompts", "copy"]
+    arguments = [
+        "bench",
+        "speculation",
+        "--model",
+        MODEL,
+        "--types",
+        "ngram-simple",
+        "--prompts",
+        "copy",
+        "--threads",
+        "1",
+    ]
     done = CliRunner().invoke(cli.app, [*arguments, "--n-predict", "8", *(["--json"] if as_json else [])])
     assert done.exit_code == 0, done.output
     if as_json:
