@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
@@ -71,3 +72,33 @@ def test_scores_agree(name: str, encoder: str) -> None:
             documents = list(by_document)
             scores = {documents[score.index]: score.score for score in engine.rerank(query, documents)}
             assert scores == pytest.approx(by_document, abs=MAX_DIFFERENCE)
+
+
+def copy_without(source: Path, target: Path, *names: str) -> Path:
+    """Write a model's file again without some tensors."""
+    read = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, "bert")
+    for name, field in read.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            kind, *of = field.types
+            writer.add_key_value(name, field.contents(), kind, of[-1] if of else None)
+    for tensor in read.tensors:
+        if tensor.name not in names:
+            writer.add_tensor(tensor.name, tensor.data)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target
+
+
+def test_a_reranker_that_lost_its_pooler_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = MODELS / "bert-reranker.gguf"
+    lost = copy_without(whole, tmp_path / "lost.gguf", "cls.weight", "cls.bias")
+    scores = []
+    for path in (whole, copy_without(whole, tmp_path / "copy.gguf"), lost):
+        with caplog.at_level("WARNING", "xllama"), xlc.Engine(path, n_threads=1) as engine:
+            scores.append(engine.rerank("What frees a slot?", ["A cancelled request."])[0].score)
+        assert ("lost its pooler" in caplog.text) == (path == lost)
+    assert scores[0] == scores[1]
+    assert abs(scores[0] - scores[2]) > 0.01
