@@ -29,6 +29,7 @@ from xlc_core.errors import (
     XllamaError,
 )
 from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, TextDelta, ToolCallDelta
+from xlc_core.memory import DeviceMemory, EngineMemory, MemoryEstimate
 from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall, VideoPart
 from xlc_core.model_converter import convert_model
 from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
@@ -67,6 +68,7 @@ __all__ = [
     "ControlVector",
     "DFlash",
     "DSpark",
+    "DeviceMemory",
     "DraftModel",
     "Eagle3",
     "EmbedOptions",
@@ -76,6 +78,7 @@ __all__ = [
     "EngineClosedError",
     "EngineFailedError",
     "EngineLease",
+    "EngineMemory",
     "EngineMetrics",
     "EngineOptions",
     "Event",
@@ -90,6 +93,7 @@ __all__ = [
     "JsonSchema",
     "Lark",
     "Lora",
+    "MemoryEstimate",
     "Message",
     "ModelInfo",
     "ModelLoadError",

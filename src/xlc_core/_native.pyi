@@ -876,6 +876,53 @@ class SlotState:
 def llama_cpp_version() -> str:
     """Which llama.cpp this is, and how it writes the state of a slot."""
 
+class DeviceMemory:
+    """What is taken of one device's memory, in bytes."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def model(self) -> int: ...
+
+    @property
+    def context(self) -> int: ...
+
+    @property
+    def compute(self) -> int: ...
+
+    @property
+    def free(self) -> int: ...
+
+    @property
+    def total(self) -> int: ...
+
+class EngineMemory:
+    """What an engine takes of each device's memory now."""
+
+    @property
+    def devices(self) -> list[DeviceMemory]: ...
+
+    @property
+    def prompt_cache(self) -> int: ...
+
+    @property
+    def asleep(self) -> bool: ...
+
+class MemoryEstimate:
+    """What opening an engine would take."""
+
+    @property
+    def devices(self) -> list[DeviceMemory]: ...
+
+    @property
+    def n_ctx(self) -> int: ...
+
+def estimate_memory(params: EngineParams) -> MemoryEstimate:
+    """
+    What opening an engine would take, without reading the weights. Raises what opening raises.
+    """
+
 class AdapterFile:
     def __init__(self, path: str, scale: float) -> None: ...
 
@@ -1093,6 +1140,12 @@ class EngineParams:
     def warmup(self, arg: bool, /) -> None: ...
 
     @property
+    def sleep_after(self) -> float: ...
+
+    @sleep_after.setter
+    def sleep_after(self, arg: float, /) -> None: ...
+
+    @property
     def llama_args(self) -> list[str]: ...
 
     @llama_args.setter
@@ -1170,6 +1223,15 @@ class Engine:
 
     def metrics(self) -> GeneratorMetrics:
         """The generation worker's counters."""
+
+    def memory(self) -> EngineMemory:
+        """What is taken of each device's memory; waits for the step under way."""
+
+    def stay_awake(self) -> bool:
+        """Start the time without a request anew; False when the engine sleeps."""
+
+    @property
+    def asleep(self) -> bool: ...
 
     def facts(self) -> EngineFacts:
         """Sizes and abilities."""

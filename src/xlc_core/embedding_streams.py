@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any
 
@@ -236,7 +236,14 @@ class AsyncEmbeddingStream:
     Cancelling the task that waits ends the stream, too.
     """
 
-    def __init__(self, submit: Submit, options: EmbedStreamOptions, texts: Iterable[str] | AsyncIterable[str]) -> None:
+    def __init__(
+        self,
+        submit: Submit,
+        options: EmbedStreamOptions,
+        texts: Iterable[str] | AsyncIterable[str],
+        wake: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._wake = wake
         self._source = aiter(texts) if isinstance(texts, AsyncIterable) else iter(_checked(texts))
         self._chunks = _Chunks(submit, options, len(texts) if isinstance(texts, Sized) else None)
         self._rows: Vectors = _NOTHING
@@ -272,6 +279,8 @@ class AsyncEmbeddingStream:
     async def _next_chunk(self) -> Vectors:
         chunks = self._chunks
         try:
+            if self._wake is not None:
+                await self._wake()
             while chunks.wants_text():
                 await self._read()
             job = chunks.oldest()

@@ -26,6 +26,7 @@ from xlc_core.conversion import (
 from xlc_core.embedding_messages import MessageEmbeddingMethods
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 from xlc_core.infill import InfillMethods
+from xlc_core.memory import MemoryMethods
 from xlc_core.option_kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
 from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
@@ -33,7 +34,7 @@ from xlc_core.retrieval import RetrievalMethods
 from xlc_core.retrieval_prompts import file_prompts
 from xlc_core.sessions import SessionMethods
 from xlc_core.streams import AsyncEventStream, EventStream, Pump
-from xlc_core.submitting import is_long, off_loop
+from xlc_core.submitting import is_long
 from xlc_core.waiting import Deadline
 
 __all__ = ["Engine"]
@@ -48,7 +49,7 @@ def _close_all() -> None:
         engine.close()
 
 
-class Engine(InfillMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMethods):
+class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMethods):
     """A model loaded by llama.cpp.
 
     Every method may be called from any thread and any event loop, also at the same time: requests are generated
@@ -122,7 +123,7 @@ class Engine(InfillMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMe
     async def achat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
         """Answer a chat; as chat."""
         return await AsyncEventStream(
-            off_loop(self._chat(messages, options, stream=False), is_long=is_long(messages))
+            self._queueing(lambda: self._chat(messages, options, stream=False), is_long=is_long(messages))
         ).result()
 
     def stream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> EventStream:
@@ -131,7 +132,9 @@ class Engine(InfillMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMe
 
     def astream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> AsyncEventStream:
         """Answer a chat event by event, for ``async for``; as stream_chat."""
-        return AsyncEventStream(off_loop(self._chat(messages, options, stream=True), is_long=is_long(messages)))
+        return AsyncEventStream(
+            self._queueing(lambda: self._chat(messages, options, stream=True), is_long=is_long(messages))
+        )
 
     def complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
         """Continue a text as it stands, without a chat template.
@@ -148,7 +151,7 @@ class Engine(InfillMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMe
     async def acomplete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
         """Continue a text; as complete."""
         return await AsyncEventStream(
-            off_loop(self._completion(prompt, options, stream=False), is_long=is_long(prompt))
+            self._queueing(lambda: self._completion(prompt, options, stream=False), is_long=is_long(prompt))
         ).result()
 
     def stream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> EventStream:
@@ -157,7 +160,9 @@ class Engine(InfillMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMe
 
     def astream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> AsyncEventStream:
         """Continue a text event by event, for ``async for``; as complete."""
-        return AsyncEventStream(off_loop(self._completion(prompt, options, stream=True), is_long=is_long(prompt)))
+        return AsyncEventStream(
+            self._queueing(lambda: self._completion(prompt, options, stream=True), is_long=is_long(prompt))
+        )
 
     # Tokens and templates
 
@@ -219,7 +224,9 @@ class Engine(InfillMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMe
         Raises:
             ConstraintError: the constraint is malformed, unsupported, or nothing satisfies it.
         """
-        return self._native.accepts(*to_constraint(constraint).checking_grammar(), check_text(text, "the text"))
+        checked = to_constraint(constraint)
+        checked.check()
+        return self._native.accepts(*checked.checking_grammar(), check_text(text, "the text"))
 
     def explain(self, constraint: Any, text: str) -> _native.Explanation:
         """Say where a text leaves a constraint, and which of this model's tokens were allowed there.
@@ -229,7 +236,9 @@ class Engine(InfillMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMe
         Returns:
             ``accepted``, ``complete``, ``n_bytes`` of the text that are allowed, and ``expected`` tokens as bytes.
         """
-        return self._native.explain(*to_constraint(constraint).checking_grammar(), check_text(text, "the text"))
+        checked = to_constraint(constraint)
+        checked.check()
+        return self._native.explain(*checked.checking_grammar(), check_text(text, "the text"))
 
     # The engine itself
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
@@ -15,7 +15,7 @@ from xlc_core.option_kwargs import CompletionKwargs
 from xlc_core.options import CompletionOptions
 from xlc_core.results import Completion
 from xlc_core.streams import AsyncEventStream, EventStream, Pump
-from xlc_core.submitting import is_long, off_loop
+from xlc_core.submitting import is_long
 
 __all__ = ["InfillFiles", "InfillMethods"]
 
@@ -37,6 +37,10 @@ class InfillMethods:
             stream: bool,
             infill: InfillPrompt,
         ) -> Callable[[], Pump]: ...
+
+        def _queueing(
+            self, prepare: Callable[[], Callable[[], Pump]], *, is_long: bool
+        ) -> Callable[[], Awaitable[Pump]]: ...
 
     def infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
@@ -63,8 +67,12 @@ class InfillMethods:
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
     ) -> Completion:
         """Write what belongs between two texts; as infill."""
-        submit = self._infill(prefix, suffix, extra, options, stream=False)
-        return await AsyncEventStream(off_loop(submit, is_long=_is_long(prefix, suffix, extra))).result()
+        return await AsyncEventStream(
+            self._queueing(
+                lambda: self._infill(prefix, suffix, extra, options, stream=False),
+                is_long=_is_long(prefix, suffix, extra),
+            )
+        ).result()
 
     def stream_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
@@ -76,8 +84,12 @@ class InfillMethods:
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
     ) -> AsyncEventStream:
         """Write what belongs between two texts, event by event, for ``async for``; as infill."""
-        submit = self._infill(prefix, suffix, extra, options, stream=True)
-        return AsyncEventStream(off_loop(submit, is_long=_is_long(prefix, suffix, extra)))
+        return AsyncEventStream(
+            self._queueing(
+                lambda: self._infill(prefix, suffix, extra, options, stream=True),
+                is_long=_is_long(prefix, suffix, extra),
+            )
+        )
 
     def render_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), max_tokens: int | None = None

@@ -107,6 +107,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.thinking = -1 if options.thinking is None else int(options.thinking)
     native.thinking_budget = -1 if options.thinking_budget is None else options.thinking_budget
     native.context_shift = options.on_overflow == "shift"
+    native.sleep_after = options.sleep_after or 0
     native.mmproj = find_projector(options, Path(file.path))
     native.lora = [_native.AdapterFile(find_file(a.path, "LoRA adapter"), a.scale) for a in options.lora]
     native.control_vectors = [

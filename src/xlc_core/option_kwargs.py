@@ -117,5 +117,6 @@ class EngineKwargs(TypedDict, total=False):
     lora: str | Path | Lora | Mapping[str, float] | Sequence[str | Path | Lora]
     control_vectors: str | Path | ControlVector | Mapping[str, float] | Sequence[str | Path | ControlVector]
     control_vector_layers: tuple[int, int] | None
+    sleep_after: float | None
     warmup: bool
     llama_args: tuple[str, ...] | list[str]

@@ -90,6 +90,8 @@ class EngineOptions(Options):
             them ``cache_ram_mib`` is 0, as llama.cpp's cache does not know which adapters a prompt was read with.
         control_vectors: directions added to the activations: as for ``lora``, of ControlVector objects.
         control_vector_layers: first and last layer that they are added to, from 1; None: all.
+        sleep_after: seconds without a request after which the engine frees the model's memory; the next request loads
+            it again, in its own time, and the prompt cache is lost. None: never.
         warmup: run one empty batch when opening, so that the first request is not slower.
         llama_args: anything else, as llama-server's command line takes it, such as
             ``("--rope-scaling", "yarn")``. Overrides the fields above.
@@ -128,6 +130,7 @@ class EngineOptions(Options):
     lora: tuple[Lora, ...] = ()
     control_vectors: tuple[ControlVector, ...] = ()
     control_vector_layers: tuple[int, int] | None = None
+    sleep_after: float | None = Field(None, gt=0, allow_inf_nan=False)
     warmup: bool = True
     llama_args: tuple[str, ...] = ()
 

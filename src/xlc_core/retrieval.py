@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,10 @@ class RetrievalMethods:
     _entry: CatalogEntry | None
     info: ModelInfo
 
+    if TYPE_CHECKING:
+
+        async def _awake(self) -> None: ...
+
     def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
         """Turn texts into vectors.
 
@@ -87,6 +91,7 @@ class RetrievalMethods:
     async def aembed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
         """Turn texts into vectors; as embed."""
         wanted = EmbedOptions.checked(**options)
+        await self._awake()
         vectors = await await_job(self._embed_job(texts, wanted), wanted.timeout, wanted.progress)
         if wanted.dtype != "float32" and vectors.size > _LONG_CONVERSION:
             return await asyncio.to_thread(quantize_embeddings, vectors, wanted.dtype, ranges=wanted.int8_ranges)
@@ -117,7 +122,7 @@ class RetrievalMethods:
     ) -> AsyncEmbeddingStream:
         """Turn any number of texts into vectors, for ``async for``; as embed_stream."""
         wanted = EmbedStreamOptions.checked(**options)
-        return AsyncEmbeddingStream(self._stream_submitter(wanted), wanted, texts)
+        return AsyncEmbeddingStream(self._stream_submitter(wanted), wanted, texts, self._awake)
 
     def embed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> TokenEmbeddings:
         """Turn each token of each text into a vector, for late interaction.
@@ -139,6 +144,7 @@ class RetrievalMethods:
     async def aembed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> TokenEmbeddings:
         """Turn each token of each text into a vector; as embed_tokens."""
         wanted = TokenEmbedOptions.checked(**options)
+        await self._awake()
         rows: TokenEmbeddings = await await_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
         return rows
 
@@ -168,6 +174,7 @@ class RetrievalMethods:
     async def arerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
         """Score how well each document answers the query; as rerank."""
         wanted = RerankOptions.checked(**options)
+        await self._awake()
         pieces = None
         if wanted.truncate == "split":  # counts the tokens of every document
             pieces = await asyncio.to_thread(self._pieces, query, documents, wanted)

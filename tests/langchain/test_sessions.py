@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,19 @@ async def test_a_conversation_is_saved_and_loaded(smollm2_path: Path, tmp_path: 
     assert again.text == first.text
     assert again.usage_metadata["input_token_details"]["cache_read"] == again.usage_metadata["input_tokens"] - 1
     assert saved.n_tokens >= again.usage_metadata["input_tokens"]
+
+
+def test_a_model_sleeps_and_wakes(smollm2_path: Path) -> None:
+    options = {"n_parallel": 1, "sleep_after": 0.2}
+    with ChatXLlama(model=smollm2_path, n_ctx=512, max_tokens=2, engine_options=options) as llm:
+        engine = llm.get_engine()
+        for _ in range(2):
+            assert llm.invoke("Hi").usage_metadata["output_tokens"] == 2
+            assert engine.memory().total > 0
+            end = time.monotonic() + 10
+            while not engine.asleep and time.monotonic() < end:
+                time.sleep(0.02)
+            assert engine.memory().asleep
 
 
 def test_getting_the_engine_has_langchains_errors() -> None:

@@ -157,6 +157,7 @@ void bind_params(nb::module_& m) {
         .def_rw("control_vector_first_layer", &EngineParams::control_vector_first_layer)
         .def_rw("control_vector_last_layer", &EngineParams::control_vector_last_layer)
         .def_rw("warmup", &EngineParams::warmup)
+        .def_rw("sleep_after", &EngineParams::sleep_after)
         .def_rw("llama_args", &EngineParams::llama_args);
 
     nb::class_<EngineFacts>(m, "EngineFacts")
@@ -207,8 +208,20 @@ void bind_engine(nb::module_& m) {
             "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
             "The worker for embedding and reranking.")
         .def(
-            "metrics", [](EngineHandle& self) { return self->generator()->metrics(); }, release_gil(),
+            "metrics", [](EngineHandle& self) { return self->metrics(); }, release_gil(),
             "The generation worker's counters.")
+        .def(
+            "memory", [](EngineHandle& self) { return self->memory(check_signals); }, release_gil(),
+            "What is taken of each device's memory; waits for the step under way.")
+        .def(
+            "stay_awake", [](EngineHandle& self) { return self->stay_awake(); }, release_gil(),
+            "Start the time without a request anew; False when the engine sleeps.")
+        .def_prop_ro(
+            "asleep",
+            [](EngineHandle& self) {
+                nb::gil_scoped_release release; // another thread may be loading under the engine's lock
+                return self->asleep();
+            })
         .def(
             "facts", [](EngineHandle& self) { return self->facts(); }, release_gil(), "Sizes and abilities.")
         .def(

@@ -14,6 +14,7 @@ void bind_generation(nanobind::module_& m);
 void bind_retrieval(nanobind::module_& m);
 void bind_constraints(nanobind::module_& m);
 void bind_session(nanobind::module_& m);
+void bind_memory(nanobind::module_& m);
 void bind_engine(nanobind::module_& m);
 void bind_quantize(nanobind::module_& m);
 

@@ -40,6 +40,13 @@ bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {
            best_encoder_kernels();
 }
 
+// The threads' arenas would keep what the model's buffers took.
+void give_memory_back() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 struct LoadProgress {
     const Generator::Progress& report;
     bool cancelled = false;
@@ -51,18 +58,26 @@ Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
     : params_(params), file_(read_model_file(params.model_path)), process_(process_id()) {
     redirect_llama_logs();
     check_adapter_files(params_, file_);
-    if (is_for_retrieval(file_, params_)) {
-        load_for_retrieval(progress);
-        if (params_.warmup) {
-            retriever(); // which makes the weights ready
-        }
-    } else {
-        load_for_generation(progress);
+    load(progress);
+    awake_ = true;
+    if (params_.sleep_after > 0) {
+        watcher_ = std::thread([this] { watch(); });
     }
 }
 
 Engine::~Engine() {
     close();
+}
+
+void Engine::load(const Generator::Progress& progress) {
+    if (is_for_retrieval(file_, params_)) {
+        load_for_retrieval(progress);
+        if (params_.warmup) {
+            load_retriever(); // which makes the weights ready
+        }
+    } else {
+        load_for_generation(progress);
+    }
 }
 
 void Engine::load_for_generation(const Generator::Progress& progress) {
@@ -105,13 +120,14 @@ void Engine::check_open() const {
 std::shared_ptr<Generator> Engine::generator() {
     std::lock_guard<std::mutex> lock(mutex_);
     check_open();
+    if (!file_.causal) {
+        throw Error(
+            ErrorKind::unsupported_feature,
+            "'" + params_.model_name + "' is an encoder (" + file_.architecture +
+                ") and cannot generate text; use embed() or rerank() with it, or open a chat model");
+    }
+    wake();
     if (!generator_) {
-        if (!file_.causal) {
-            throw Error(
-                ErrorKind::unsupported_feature,
-                "'" + params_.model_name + "' is an encoder (" + file_.architecture +
-                    ") and cannot generate text; use embed() or rerank() with it, or open a chat model");
-        }
         load_for_generation({});
     }
     return generator_;
@@ -120,33 +136,42 @@ std::shared_ptr<Generator> Engine::generator() {
 std::shared_ptr<Retriever> Engine::retriever() {
     std::lock_guard<std::mutex> lock(mutex_);
     check_open();
-    if (!retriever_) {
-        const common_params common = to_common_params(params_);
-        RetrieverOptions options;
-        options.n_threads = params_.n_threads_batch;
-        options.n_ctx = params_.n_ctx_retrieval;
-        options.n_batch_tokens = params_.n_batch_retrieval;
-        options.pooling = common.pooling_type;
-        options.flash_attn = common.flash_attn_type;
-        options.own_kernels = params_.encoder == "auto";
-        retriever_ = std::make_shared<Retriever>(model(), options);
-    }
+    wake();
+    load_retriever();
     return retriever_;
+}
+
+void Engine::load_retriever() {
+    if (retriever_) {
+        return;
+    }
+    const common_params common = to_common_params(params_);
+    RetrieverOptions options;
+    options.n_threads = params_.n_threads_batch;
+    options.n_ctx = params_.n_ctx_retrieval;
+    options.n_batch_tokens = params_.n_batch_retrieval;
+    options.pooling = common.pooling_type;
+    options.flash_attn = common.flash_attn_type;
+    options.own_kernels = params_.encoder == "auto";
+    retriever_borrows_ = generator_ != nullptr;
+    retriever_ = std::make_shared<Retriever>(model(), options);
 }
 
 std::shared_ptr<llama_model> Engine::model() const {
     return generator_ ? std::shared_ptr<llama_model>(generator_, generator_->model()) : retrieval_model_;
 }
 
-std::shared_ptr<llama_model> Engine::open_model() const {
+std::shared_ptr<llama_model> Engine::open_model() {
     std::lock_guard<std::mutex> lock(mutex_);
     check_open();
+    wake();
     return model();
 }
 
-EngineFacts Engine::facts() const {
+EngineFacts Engine::facts() {
     std::lock_guard<std::mutex> lock(mutex_);
     check_open();
+    wake();
     const std::shared_ptr<llama_model> loaded = model();
     EngineFacts facts;
     char description[256] = "";
@@ -168,12 +193,12 @@ EngineFacts Engine::facts() const {
     return facts;
 }
 
-std::vector<int32_t> Engine::tokenize(const std::string& text, bool add_special, bool parse_special) const {
+std::vector<int32_t> Engine::tokenize(const std::string& text, bool add_special, bool parse_special) {
     const std::shared_ptr<llama_model> loaded = open_model();
     return common_tokenize(llama_model_get_vocab(loaded.get()), text, add_special, parse_special);
 }
 
-std::string Engine::detokenize(const std::vector<int32_t>& tokens, bool special) const {
+std::string Engine::detokenize(const std::vector<int32_t>& tokens, bool special) {
     const std::shared_ptr<llama_model> loaded = open_model();
     const llama_vocab* vocab = llama_model_get_vocab(loaded.get());
     const int32_t n_vocab = llama_vocab_n_tokens(vocab);
@@ -189,6 +214,7 @@ std::string Engine::detokenize(const std::vector<int32_t>& tokens, bool special)
 }
 
 void Engine::close() {
+    std::lock_guard<std::mutex> close_lock(close_mutex_);
     std::shared_ptr<Generator> generator;
     std::shared_ptr<Retriever> retriever;
     std::shared_ptr<llama_model> model;
@@ -199,6 +225,10 @@ void Engine::close() {
         retriever.swap(retriever_);
         model.swap(retrieval_model_);
     }
+    watched_.notify_all();
+    if (watcher_.joinable()) {
+        watcher_.join();
+    }
     if (generator) {
         generator->close(); // requests end now, whoever else still holds the generator
     }
@@ -208,13 +238,17 @@ void Engine::close() {
     retriever.reset(); // before the model that it borrows
     generator.reset();
     model.reset();
-#ifdef __GLIBC__
-    malloc_trim(0); // the threads' arenas would keep what the model's buffers took
-#endif
+    give_memory_back();
+}
+
+MemoryEstimate estimate_engine_memory(const EngineParams& params) {
+    redirect_llama_logs();
+    const ModelFile file = read_model_file(params.model_path);
+    return is_for_retrieval(file, params) ? estimate_retrieval(params, runs_own_encoder(file, params))
+                                          : estimate_generation(params);
 }
 
 bool Engine::closed() const {
-    std::lock_guard<std::mutex> lock(mutex_);
     return closed_;
 }
 

@@ -50,6 +50,7 @@ struct EngineParams {
     int32_t control_vector_first_layer = -1; // -1: all layers
     int32_t control_vector_last_layer = -1;
     bool warmup = true;
+    double sleep_after = 0; // seconds without a request; 0: never
     std::vector<std::string> llama_args;
 };
 

@@ -11,6 +11,7 @@ NB_MODULE(_native, m) {
     xlc::bind_retrieval(m);
     xlc::bind_constraints(m);
     xlc::bind_session(m);
+    xlc::bind_memory(m);
     xlc::bind_engine(m);
     xlc::bind_quantize(m);
 }

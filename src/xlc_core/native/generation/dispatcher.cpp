@@ -250,6 +250,11 @@ bool Dispatcher::failed() const {
     return failure_.has_value();
 }
 
+bool Dispatcher::idle() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return waiting_.empty() && running_.empty();
+}
+
 int32_t Dispatcher::n_waiting() const {
     std::lock_guard<std::mutex> lock(mutex_);
     const auto n_slots = static_cast<size_t>(n_slots_);

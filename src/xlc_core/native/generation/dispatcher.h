@@ -44,6 +44,8 @@ public:
 
     bool failed() const;
     int32_t n_waiting() const;
+    // Whether no request is under way.
+    bool idle() const;
 
 private:
     struct Request {

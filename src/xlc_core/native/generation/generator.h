@@ -16,6 +16,7 @@ struct server_task;
 
 namespace xlc {
 
+// Counters since the engine was opened, and what it is doing now.
 struct GeneratorMetrics {
     int32_t n_running = 0;
     int32_t n_waiting = 0;
@@ -26,6 +27,9 @@ struct GeneratorMetrics {
     double generation_seconds = 0;
     uint64_t n_draft_tokens = 0;
     uint64_t n_draft_accepted = 0;
+
+    // Adds another's counters.
+    void add(const GeneratorMetrics& other);
 };
 
 // A chat as the template writes it out.
@@ -57,6 +61,9 @@ public:
     std::vector<int32_t> prompt_tokens(const GenerationRequest& request) const;
 
     GeneratorMetrics metrics() const;
+
+    // Whether no request is under way.
+    bool idle() const;
 
     // What submit would queue. Throws as submit does.
     std::shared_ptr<const server_task> task(const GenerationRequest& request) const;

@@ -309,6 +309,17 @@ std::vector<const llama_context*> contexts_of(const server_context& context) {
     return {server.*open(ctx_tgt_tag()), server.*open(ctx_dft_tag())};
 }
 
+size_t prompt_cache_bytes(const server_context& context) {
+    const auto& cache = (*context.impl).*open(prompt_cache_tag());
+    return cache ? cache->size() : 0;
+}
+
+void set_output_limits(common_params& params) {
+    const auto limits = server_output_limits(params);
+    params.n_outputs_max = limits.total;
+    params.n_outputs_max_per_seq = limits.per_seq;
+}
+
 LoopJobs::LoopJobs(server_context& context) : context_(context), jobs_(std::make_shared<Jobs>()) {
     server_context_impl& server = *context.impl;
     server.queue_tasks.on_new_task([&server, jobs = jobs_](server_task&& task, bool is_yielding) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+struct common_params;
 struct llama_context;
 struct server_context;
 struct server_task;
@@ -68,5 +69,11 @@ bool restore_slot(server_context& context, const SlotState& state);
 
 // The contexts of the model and of its draft model, which may be nullptr.
 std::vector<const llama_context*> contexts_of(const server_context& context);
+
+// Bytes of the prompts that have lost their slot.
+size_t prompt_cache_bytes(const server_context& context);
+
+// For any thread: what load_model sets before it makes the context.
+void set_output_limits(common_params& params);
 
 } // namespace xlc

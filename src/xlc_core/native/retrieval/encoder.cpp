@@ -209,6 +209,18 @@ void Encoder::ensure_context(size_t n_tokens) {
     capacity_ = capacity;
     splits_sequences_ = llama_get_memory(context_.get()) && llama_get_causal_attn(context_.get());
     n_pass_tokens_ = splits_sequences_ ? causal_pass : capacity;
+    std::lock_guard<std::mutex> lock(memory_mutex_);
+    memory_ = {};
+    memory_.add(context_.get(), /* with_model */ false);
+}
+
+MemoryReport Encoder::memory() const {
+    std::lock_guard<std::mutex> lock(memory_mutex_);
+    MemoryReport report = memory_;
+    if (bert_) {
+        report.add_host(bert_->n_bytes(), 0, 0);
+    }
+    return report;
 }
 
 // llama.cpp keeps n_vocab logits and a vector for every token of a pass: 8 GB for a text of 8192 tokens and a

@@ -1,6 +1,7 @@
 // One llama_context for embedding or ranking, and micro-batches through it.
 #pragma once
 
+#include "memory.h"
 #include "retrieval/batch_arrays.h"
 #include "retrieval/batch_size.h"
 #include "retrieval/bert/bert_encoder.h"
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 namespace xlc {
@@ -42,6 +44,9 @@ public:
     bool has_sentence_types() const { return typed_embeddings_ != nullptr; }
     // Whether the model runs on kernels of our own.
     bool has_own_kernels() const { return bert_ != nullptr; }
+
+    // What it takes beside the model. From any thread.
+    MemoryReport memory() const;
 
     // Receives results: of the batch's sequence `slot`, n_rows rows of `stride` numbers, beginning with the
     // one of token `first`. A reranker gives one row of its labels.
@@ -92,6 +97,9 @@ private:
     size_t largest_pass_ = 0;       // so far, of this context
     BatchArrays batch_;
     Stop stop_; // of the last encode()
+
+    mutable std::mutex memory_mutex_;
+    MemoryReport memory_; // of the context
 };
 
 } // namespace xlc

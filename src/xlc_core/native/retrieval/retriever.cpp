@@ -123,6 +123,15 @@ size_t Retriever::document_room(const std::string& query, const RerankOptions& o
     });
 }
 
+MemoryReport Retriever::memory() {
+    return with_encoder([](const Encoder& encoder) { return encoder.memory(); });
+}
+
+bool Retriever::idle() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return tasks_.empty() && !running_;
+}
+
 Tokens Retriever::text_ends(const std::string& text, size_t n_first, size_t n_last) {
     return with_encoder(
         [&](const Encoder& encoder) { return encoder.tokenizer().ends(text, n_first, n_last, nullptr); });

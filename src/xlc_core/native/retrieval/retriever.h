@@ -41,6 +41,11 @@ public:
     // The text's tokens that an input of at most so many would have; see Tokenizer::ends.
     Tokens text_ends(const std::string& text, size_t n_first, size_t n_last);
 
+    // What it takes beside the model.
+    MemoryReport memory();
+    // Whether no job is under way.
+    bool idle();
+
     const ModelFacts& facts() const { return facts_; }
     // Tokens of the longest input, special tokens included.
     size_t limit() const { return limit_; }

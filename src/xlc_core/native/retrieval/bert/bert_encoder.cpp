@@ -50,6 +50,15 @@ BertEncoder::BertEncoder(std::unique_ptr<const BertWeights> weights, int n_threa
     : weights_(std::move(weights)), team_(static_cast<size_t>(std::max(n_threads, 1))),
       scratch_(team_.size()) {}
 
+size_t BertEncoder::n_bytes() const {
+    size_t n_bytes = 0;
+    for (const BertLayer& layer : weights_->layers) {
+        n_bytes +=
+            layer.qkv.n_bytes() + layer.attention_out.n_bytes() + layer.up.n_bytes() + layer.down.n_bytes();
+    }
+    return n_bytes;
+}
+
 bool BertEncoder::encode(const std::vector<const TokenSequence*>& texts, const Stop& stop) {
     plan(texts);
     stopped_ = false;

@@ -27,6 +27,9 @@ public:
     // Run texts through the layers. False when `stop` said so; then there are no rows.
     bool encode(const std::vector<const TokenSequence*>& texts, const Stop& stop);
 
+    // Of the packed weights.
+    size_t n_bytes() const;
+
     // After encode(): text number `index`'s first row of n_embd numbers, one for each token.
     const float* rows(size_t index) const { return x_.data() + first_tokens_[index] * weights_->n_embd; }
     // The ranking head's labels for it.
