@@ -39,6 +39,8 @@ from xlc_core.waiting import Deadline
 
 __all__ = ["Engine"]
 
+_SHOWN_MARKER = "<__media__>"  # llama.cpp's own is another in each process, so that no text can pass for it
+
 _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
@@ -203,12 +205,12 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         return len(self._native.prompt_tokens(request))
 
     def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:
-        """Write out the prompt that the model's template makes of a chat."""
+        """Write out the prompt that the model's template makes of a chat; ``<__media__>`` stands for an image or sound."""
         checked = ChatOptions.checked(**options)
         answer_tool = AnswerTool.wanted_by(checked)
         chat = to_chat_request(messages, checked if answer_tool is None else answer_tool.applied_to(checked))
         try:
-            return self._native.render(chat).prompt
+            return self._native.render(chat).prompt.replace(_native.media_marker(), _SHOWN_MARKER)
         except InvalidRequestError as error:
             raise template_checks.naming_the_message(self._native, chat, error) from None
 

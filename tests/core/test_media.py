@@ -131,6 +131,7 @@ def test_media_in_several_messages_and_roles(omni: xlc.Engine) -> None:
                 xlc.Message(role="system", content="be brief"),
                 *chat(image(first), "what?"),
                 xlc.Message(role="assistant", content="red"),
+                xlc.Message(role="system", content=(xlc.TextPart(text="mind this"), image(second))),
                 xlc.Message(role="tool", content=(image(second),)),
             ],
         )

@@ -271,7 +271,6 @@ RenderedChat Generator::render(const ChatRequest& chat) const {
     const common_chat_params rendered = render_chat(chat, defaults, "");
     RenderedChat out;
     out.prompt = rendered.prompt;
-    string_replace_all(out.prompt, media_marker(), shown_media_marker);
     if (rendered.supports_thinking && wants_thinking(chat, defaults)) {
         out.thinking_start_tag = thinking_start(rendered);
         out.thinking_end_tags = rendered.thinking_end_tags;

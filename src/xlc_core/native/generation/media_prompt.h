@@ -8,9 +8,6 @@
 
 namespace xlc {
 
-// As media_marker(), but the same in every process, for prompts that are shown.
-constexpr const char* shown_media_marker = "<__media__>";
-
 // What the loaded projector reads.
 bool reads_media(const MediaAccess& access, const std::string& kind);
 
