@@ -42,7 +42,8 @@ add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 #   are drafted (native/overrides/drafting.h), and work of ours gets at the slots (native/overrides/slots.h);
 # - reasoning-budget.cpp, which ours includes, so that thinking can be ended from another thread;
 # - llama-model.cpp, which ours includes, so that embedding computes no logits (native/overrides/logits.h);
-# - llama-vocab.cpp, which ours includes, so that WordPiece reads Korean and Indic scripts as BERT does.
+# - llama-vocab.cpp, which ours includes, so that WordPiece reads Korean and Indic scripts as BERT does, and long words
+#   do not overflow the stack (native/overrides/regex_split.h).
 set(native "${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native")
 function(xlc_replace_sources target)
   cmake_parse_arguments(PARSE_ARGV 1 args "" "" "DROP;ADD")
@@ -55,8 +56,9 @@ endfunction()
 xlc_replace_sources(llama-common
   DROP log.cpp llguidance.cpp reasoning-budget.cpp sampling.cpp speculative.cpp
   ADD common_log.cpp common_reasoning_budget.cpp common_sampling.cpp common_speculative.cpp)
-xlc_replace_sources(llama DROP llama-model.cpp llama-vocab.cpp ADD llama_model.cpp llama_vocab.cpp)
+xlc_replace_sources(llama DROP llama-model.cpp llama-vocab.cpp ADD llama_model.cpp llama_vocab.cpp regex_split.cpp)
 set_source_files_properties("${native}/overrides/llama_model.cpp" "${native}/overrides/llama_vocab.cpp"
+                            "${native}/overrides/regex_split.cpp"
                             TARGET_DIRECTORY llama PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 target_include_directories(llama PRIVATE "${XLC_LLAMA_CPP_DIR}/ggml/src")
 xlc_replace_sources(server-context DROP server-context.cpp ADD server_context.cpp)

@@ -74,9 +74,9 @@ void on_deep_stack(const std::function<void()>& function) {
     Call call{function, nullptr};
     if (!run_on_thread(call)) {
         throw Error(
-            ErrorKind::insufficient_memory,
-            "no address space for a stack of 512 MiB to compile a constraint on; raise the process's limit "
-            "(ulimit -v)");
+            ErrorKind::insufficient_memory, "no address space for a stack of 512 MiB, which a constraint or "
+                                            "a text needs; raise the process's limit "
+                                            "(ulimit -v)");
     }
     if (call.error) {
         std::rethrow_exception(call.error);

@@ -5,7 +5,10 @@
 // BERT takes characters apart and drops the marks without a width of their own (Unicode's category Mn).
 // llama.cpp keeps only the first part of each, which loses the vowels of Hangul syllables, and drops all
 // marks, the vowels of Indic scripts among them.
+//
+// The others split texts by regular expressions, on a stack that is deep enough (overrides/regex_split.h).
 
+#include "overrides/regex_split.h"
 #include "overrides/spacing_marks.h"
 #include "unicode.h"
 
@@ -74,4 +77,5 @@ unicode_cpt_flags flags_of(uint32_t character) {
 
 #define unicode_cpts_normalize_nfd xlc::decompose
 #define unicode_cpt_flags_from_cpt xlc::flags_of
+#define unicode_regex_split xlc::split_by_regexes
 #include "llama-vocab.cpp"
