@@ -205,7 +205,7 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         return len(self._native.prompt_tokens(request))
 
     def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:
-        """Write out the prompt that the model's template makes of a chat; ``<__media__>`` stands for an image or sound."""
+        """Write out the prompt that the model's template makes of a chat; ``<__media__>`` stands for a medium."""
         checked = ChatOptions.checked(**options)
         answer_tool = AnswerTool.wanted_by(checked)
         chat = to_chat_request(messages, checked if answer_tool is None else answer_tool.applied_to(checked))

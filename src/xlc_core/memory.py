@@ -27,7 +27,8 @@ class DeviceMemory:
 
     Attributes:
         device: ggml's name of the device; ``CPU`` is the host's memory, however many devices compute there.
-        model: weights. Of a file that is mapped (``use_mmap``) the system may keep less in memory.
+        model: weights. Of a file that is mapped (``use_mmap``) the system may keep less in memory. Of a projector
+            (``mmproj``) also the most that it computes with.
         context: KV cache, or recurrent state.
         compute: buffers for what is computed on the way.
         free: bytes that are free now; None where that cannot be told.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import xlc_core as xlc
+from tiny_media import write_mmproj
 from tiny_models import write_byte_llama
 
 CHAT = "smollm2-135m-instruct"
@@ -36,6 +37,16 @@ def test_an_estimate_is_what_the_open_engine_takes(options: dict[str, Any]) -> N
         assert getattr(estimate, part) == pytest.approx(getattr(memory, part), rel=0.02)
     assert estimate.fits
     assert not memory.asleep
+
+
+def test_a_projector_is_counted(tmp_path: Path) -> None:
+    model = write_byte_llama(tmp_path / "model.gguf")
+    mmproj = write_mmproj(tmp_path / "mmproj.gguf")
+    without = xlc.Engine.estimate(model, **SMALL)
+    estimate = xlc.Engine.estimate(model, mmproj=mmproj, **SMALL)
+    assert estimate.total > without.total + 0.9 * (mmproj.stat().st_size - 10_000)
+    with xlc.Engine(model, mmproj=mmproj, **SMALL) as engine:
+        assert engine.memory().total == pytest.approx(estimate.total, rel=0.02)
 
 
 @pytest.mark.parametrize("model", ["all-minilm-l6-v2", "xllama-rerank-mini"])

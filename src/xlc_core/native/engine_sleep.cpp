@@ -140,6 +140,7 @@ EngineMemory Engine::memory(const Generator::Poll& poll) {
             },
             poll);
         report = found->report;
+        report.add_projector(params_);
         memory.prompt_cache = found->prompt_cache;
     }
     if (retrieval_model) {

@@ -10,6 +10,7 @@
 #include "llama-ext.h"
 #include "llama-model.h"
 #include "llama.h"
+#include "mtmd.h"
 #include "speculative.h"
 
 #include <algorithm>
@@ -96,6 +97,26 @@ void MemoryReport::add_host(size_t model, size_t context, size_t compute) {
     ggml_backend_dev_memory(host, &entry.free, &entry.total);
 }
 
+void MemoryReport::add_projector(const EngineParams& params) {
+    if (params.mmproj.empty()) {
+        return;
+    }
+    const common_params common = to_common_params(params);
+    mtmd_context_params wanted = mtmd_context_params_default(); // as the server's
+    wanted.use_gpu = common.mmproj_use_gpu;
+    wanted.device = common.mmproj_device;
+    wanted.flash_attn_type = common.flash_attn_type;
+    wanted.image_min_tokens = common.image_min_tokens;
+    wanted.image_max_tokens = common.image_max_tokens;
+    wanted.batch_max_tokens = common.mtmd_batch_max_tokens;
+    const LogCapture quiet(/* swallow */ true);
+    for (const auto& [where, bytes] : mtmd_get_memory_usage(params.mmproj.c_str(), wanted)) {
+        DeviceMemory& entry = device(ggml_backend_dev_name(where));
+        entry.model += bytes;
+        ggml_backend_dev_memory(where, &entry.free, &entry.total);
+    }
+}
+
 void MemoryReport::add(const MemoryReport& other) {
     for (const DeviceMemory& added : other.devices_) {
         DeviceMemory& entry = device(added.device);
@@ -154,6 +175,7 @@ MemoryEstimate estimate_generation(const EngineParams& params) {
     }
     const OpenedModel opened = open_without_weights(params.model_path, model_params, &context_params);
     report.add(opened.context.get(), true);
+    report.add_projector(params);
     if (has_draft) {
         const OpenedModel drafting =
             open_without_weights(draft.model.path, draft_model_params, &draft_context_params);

@@ -30,6 +30,8 @@ public:
     void add(const llama_context* context, bool with_model);
     void add(const llama_model* model);
     void add_host(size_t model, size_t context, size_t compute);
+    // The projector's weights, and the most that it computes with, as llama.cpp foretells both in one number.
+    void add_projector(const EngineParams& params);
     void add(const MemoryReport& other);
 
     const std::vector<DeviceMemory>& devices() const { return devices_; }
