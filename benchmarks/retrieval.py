@@ -80,8 +80,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
     parser.add_argument("--queries", type=int, default=50, help="queries to rerank for (default: %(default)s)")
     parser.add_argument("--passages", type=int, default=50, help="passages for each (default: %(default)s)")
     parser.add_argument(
-        "--weights", action="append", metavar="TYPE",
-        help="measure Engine also with the weights requantised so; may be repeated (default: BF16; '' for none)",
+        "--weights", action="append", default=[], metavar="TYPE",
+        help="measure Engine also with the weights requantised so, such as BF16; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--engine-option", action="append", default=[], type=_name_and_json, metavar="NAME=JSON",
@@ -94,7 +94,6 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
         parser.error("--plot needs matplotlib: pip install 'xllama[bench]'")
     if options.quick:
         options.texts, options.queries, options.passages = 24, 3, 8
-    options.weights = [weights for weights in options.weights or ["BF16"] if weights]
     return options, settings_of(options, arguments, "retrieval.py")
 
 
@@ -125,14 +124,19 @@ class Bench:
         return self.subjects[-1]
 
     def open_ours(self, what: str, model: str, work: dict[str, Any]) -> list[Subject]:
-        """Start Engine on the model as it comes, and with each of the other types of weights."""
+        """Start Engine on the model as it comes, on llama.cpp's own graph, and with other types of weights."""
         resolved = catalog.resolve(model)
         shipped = resolved.path.stem.rpartition("-")[2].upper()
+        variants: list[tuple[str, str, dict[str, Any]]] = [
+            (shipped, model, {}),
+            (f"{shipped}, llama.cpp's graph", model, {"encoder": "llama.cpp"}),
+            *((weights, self._requantised(resolved, weights), {}) for weights in self._options.weights),
+        ]
         opened = []
-        for weights in [shipped, *(weights for weights in self._options.weights if weights != shipped)]:
-            name = model if weights == shipped else self._requantised(resolved, weights)
-            given = {"model": name, "engine_options": dict(self._options.engine_option), "catalog": str(self._catalog)}
-            opened.append(self.open("", "xllama_retrieval", f"`Engine.{what}`, {weights}", {**work, **given}))
+        for label, name, engine_options in variants:
+            options = {**dict(self._options.engine_option), **engine_options}
+            given = {"model": name, "engine_options": options, "catalog": str(self._catalog)}
+            opened.append(self.open("", "xllama_retrieval", f"`Engine.{what}`, {label}", {**work, **given}))
         return opened
 
     def _requantised(self, model: catalog.ResolvedModel, weights: str) -> str:
@@ -231,8 +235,7 @@ def embedding(options: argparse.Namespace, settings: Settings, corpus: Corpus, b
             "cosine, least": lambda rows, reference: f"{cosines(rows, reference).min():.6f}",
         }
     )
-    if options.plot is not None:
-        _plot(options.plot, "embedding", bench, throughput, "texts/s", latency)
+    picture = _plot(options.plot, "embedding", bench, throughput, "texts/s", latency)
     return f"""## Embedding
 
 all-MiniLM-L6-v2, {settings.n_threads} threads; {len(texts)} texts of {N_WORDS[0]} to {N_WORDS[1]} words in one call
@@ -254,7 +257,7 @@ libraries included, and in brackets its share of the first row's.
 {comparison(latency, "one short query, ms", 2, target=True, less_is_better=True)}
 
 {disturbance(latency)}
-"""
+{picture}"""
 
 
 def reranking(options: argparse.Namespace, settings: Settings, corpus: Corpus, bench: Bench) -> str:
@@ -287,8 +290,7 @@ def reranking(options: argparse.Namespace, settings: Settings, corpus: Corpus, b
             "same first": lambda rows, reference: f"{rank_agreement(rows, reference).same_first} of {len(rows)}",
         }
     )
-    if options.plot is not None:
-        _plot(options.plot, "reranking", bench, contenders, "pairs/s", [])
+    picture = _plot(options.plot, "reranking", bench, contenders, "pairs/s", [])
     return f"""## Reranking
 
 xllama-rerank-mini, a cross-encoder of the size of MiniLM-L6, {settings.n_threads} threads; {len(queries)} queries
@@ -306,12 +308,15 @@ computing in other types costs. Kendall's τ is the mean over the queries: 1 whe
 {ratio_table(engines, [(references[0], 2.0), (references[1], 1.0), (contenders[-2], 2.5)])}
 
 {disturbance(contenders)}
-"""
+{picture}"""
 
 
 def _plot(
-    path: Path, section: str, bench: Bench, throughput: list[Contender], unit: str, latency: list[Contender]
-) -> None:
+    path: Path | None, section: str, bench: Bench, throughput: list[Contender], unit: str, latency: list[Contender]
+) -> str:
+    """Draw bars where that is asked for, and write the line that shows them in a document of the same folder."""
+    if path is None:
+        return ""
     memory = {
         (subject.peer.name + subject.name).replace("`", ""): [subject.peak_bytes / 1e6]
         for subject in bench.subjects
@@ -322,7 +327,9 @@ def _plot(
         plots.panel("one short query, ms (less is better)", latency),
         plots.Panel("peak memory, MB (less is better)", memory),
     ]
-    plots.save(path.with_name(f"{path.stem}-{section}.svg"), section.capitalize(), panels)
+    drawn = path.with_name(f"{path.stem}-{section}.svg")
+    plots.save(drawn, section.capitalize(), panels)
+    return f"\n![{section.capitalize()}: speed and memory]({drawn.name})\n"
 
 
 SECTIONS = {"embedding": embedding, "reranking": reranking}
