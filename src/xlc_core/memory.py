@@ -154,7 +154,7 @@ class MemoryMethods:
     def memory(self) -> EngineMemory:
         """Say what the engine takes of each device's memory; waits for the step under way.
 
-        Not counted are a multimodal projector, and what llama.cpp, Python and the requests take beside their tensors.
+        Not counted is what llama.cpp, Python and the requests take beside their tensors.
 
         Raises:
             EngineClosedError: the engine is closed.

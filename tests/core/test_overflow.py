@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import xlc_core as xlc
+from tiny_media import write_mmproj
 from tiny_models import write_byte_llama
 
 PROMPT = "the hat of a llama"
@@ -65,6 +66,12 @@ def test_n_discard_says_how_many_tokens_a_shift_drops(shifting: xlc.Engine, tmp_
         held[n_discard] = shifting.save_session(tmp_path / "s").n_tokens
         assert answer.usage.completion_tokens == 300
     assert held[0] < held[20] <= 256  # half of the context was dropped, or 20 tokens at a time
+
+
+def test_a_model_that_cannot_shift_says_so_when_it_is_opened(tiny_path: Path, tmp_path: Path) -> None:
+    projector = write_mmproj(tmp_path / "mmproj.gguf")  # with which llama.cpp turns shifting off
+    with pytest.raises(xlc.UnsupportedFeatureError, match=r"'.*tiny.*' cannot shift its context"):
+        xlc.Engine(tiny_path, n_ctx=512, n_threads=1, on_overflow="shift", llama_args=["--mmproj", str(projector)])
 
 
 def test_a_neighbour_is_not_disturbed_by_a_shift(tiny_path: Path) -> None:

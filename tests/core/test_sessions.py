@@ -336,6 +336,22 @@ def test_a_session_of_a_draft_model_speculates_again(tiny_path: Path, tmp_path: 
             assert (again.timings.draft_accepted > 0) == bool(speculation)
 
 
+def test_a_session_of_a_recurrent_model_has_its_checkpoints(tmp_path: Path) -> None:
+    model = Path(__file__).parent.parent / "models" / "hybrid.gguf"
+    settings: dict[str, Any] = {"n_ctx": 1024, "n_parallel": 2, "n_threads": 1}
+    writing: dict[str, Any] = {"temperature": 0, "max_tokens": 5, "ignore_eos": True}
+    prompt = "abc def ghi" * 10
+    with xlc.Engine(model, **settings) as engine:
+        first = engine.complete(prompt, **writing)
+        saved = engine.save_session(tmp_path / "s", prompt=prompt)
+    with xlc.Engine(model, **settings) as engine:
+        engine.load_session(tmp_path / "s")
+        longer = prompt + first.text  # whose tokens differ at the end
+        warm = engine.complete(longer, **writing)
+        assert saved.n_tokens - 20 < warm.usage.cached_tokens <= saved.n_tokens
+        assert warm.text == engine.complete(longer, cache_prompt=False, **writing).text
+
+
 def test_an_encoder_has_no_sessions(embedder: xlc.Engine, tmp_path: Path) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="is an encoder"):
         embedder.save_session(tmp_path / "s", prompt="x")

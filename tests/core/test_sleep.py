@@ -205,6 +205,21 @@ def test_encoders_sleep_too(model: str) -> None:
         assert wait_until(lambda: engine.asleep)
 
 
+@pytest.mark.parametrize("end", ["", "del engine", "engine.close()"])
+def test_a_process_ends_with_an_engine_that_sleeps_or_might(tiny_path: Path, end: str) -> None:
+    code = f"""
+import time
+import xlc_core as xlc
+engine = xlc.Engine({str(tiny_path)!r}, n_ctx=512, n_threads=1, sleep_after=0.05)
+other = xlc.Engine({str(tiny_path)!r}, n_ctx=512, n_threads=1, sleep_after=60)
+while not engine.asleep:
+    time.sleep(0.01)
+{end}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_process_shrinks() -> None:
     code = """
