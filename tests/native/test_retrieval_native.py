@@ -256,15 +256,19 @@ def test_missing_file_is_a_load_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("own_kernels", [True, False])
 def test_the_micro_batch_is_chosen_from_the_first_ones(own_kernels: bool) -> None:
     retriever = _native.Retriever.open(EMBEDDER, 2, own_kernels=own_kernels)
+
+    def size_after(texts: list[str]) -> int:
+        finished(retriever.embed(texts))
+        finished(retriever.embed(["one query"]))  # the worker has taken note of the job before by then
+        return int(retriever.n_batch_tokens)
+
     first = retriever.n_batch_tokens
-    finished(retriever.embed(["one query"]))
-    assert retriever.n_batch_tokens == first  # which tells nothing
-    finished(retriever.embed(some_texts(150)))
-    chosen = retriever.n_batch_tokens
+    assert size_after(["another"]) == first  # a query alone tells nothing
+    # Of 42 tokens, and so short that only their number fills a micro-batch.
+    chosen = size_after([*some_texts(150), *(["a"] * 3000)])
     assert chosen in (64, 128, 256, 512)
     for _ in range(3):  # and stays
-        finished(retriever.embed(some_texts(40)))
-        assert retriever.n_batch_tokens == chosen
+        assert size_after(some_texts(40)) == chosen
     retriever.close()
 
 

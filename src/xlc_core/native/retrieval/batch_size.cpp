@@ -8,8 +8,7 @@ namespace xlc {
 namespace {
 
 constexpr size_t n_rounds = 3;
-constexpr double as_fast = 0.97; // of the fastest
-constexpr double filled = 0.75;
+constexpr double as_fast = 0.97;        // of the fastest
 constexpr double longest_seconds = 0.5; // that other requests may have to wait for a trial
 
 } // namespace
@@ -28,11 +27,10 @@ size_t BatchSize::largest() const {
     return most;
 }
 
-void BatchSize::record(size_t n_tokens, double seconds) {
+void BatchSize::record(size_t n_tokens, bool is_full, double seconds) {
     Trial& trial = trials_[current_];
-    const bool is_full = n_tokens <= trial.n_tokens &&
-                         static_cast<double>(n_tokens) >= filled * static_cast<double>(trial.n_tokens);
-    if (trials_.size() == 1 || !is_full || seconds <= 0.0) {
+    const bool tells = n_tokens <= trial.n_tokens && (is_full || 2 * n_tokens > trial.n_tokens);
+    if (trials_.size() == 1 || !tells || seconds <= 0.0) {
         return;
     }
     trial.tokens_per_second = std::max(trial.tokens_per_second, static_cast<double>(n_tokens) / seconds);

@@ -20,8 +20,9 @@ public:
     size_t n_tokens() const { return trials_[current_].n_tokens; }
     size_t largest() const;
 
-    // A micro-batch of n_tokens took so long. One that is not filled tells nothing and is passed over.
-    void record(size_t n_tokens, double seconds);
+    // A micro-batch of n_tokens took so long. `is_full` when it took as many texts as it may; one that is
+    // neither that nor half filled is what was left of a request, tells nothing and is passed over.
+    void record(size_t n_tokens, bool is_full, double seconds);
 
 private:
     struct Trial {

@@ -95,7 +95,7 @@ void Encoder::encode(
     for (const TokenSequence* sequence : sequences) {
         n_tokens += sequence->tokens.size();
     }
-    batch_size_.record(n_tokens, taken.count());
+    batch_size_.record(n_tokens, sequences.size() == n_batch_sequences_, taken.count());
 }
 
 void Encoder::run(
