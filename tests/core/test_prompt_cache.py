@@ -87,13 +87,15 @@ def test_another_slot_takes_the_start_of_a_prompt_from_one_that_is_busy(kv_unifi
 
 def test_what_is_taken_from_a_busy_slot_is_as_good_as_computed() -> None:
     with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2) as engine:
-        prompt = a_context(20) + " Shelf 3 holds"
-        alone = engine.complete(prompt, temperature=0, max_tokens=8, cache_prompt=False)
-        other = a_context(1)
-        engine.complete(other, **ONE)
+        # Something to be copied from far back, so that no rounding decides what comes next.
+        secret = "The password of the room is tangerine lake."
+        prompt = f"{a_context(10)} {secret} {a_context(10)} {secret} {a_context(4)} The password of the room is"
+        alone = engine.complete(prompt, temperature=0, max_tokens=4, cache_prompt=False)
+        assert alone.text.startswith(" tangerine lake")
+        engine.complete(a_context(1), **ONE)
         with engine.stream_complete(prompt, temperature=0, max_tokens=200, ignore_eos=True) as busy:
             next(busy)
-            shared = engine.complete(prompt, temperature=0, max_tokens=8)
+            shared = engine.complete(prompt, temperature=0, max_tokens=4)
         assert shared.usage.cached_tokens > 200
         assert shared.text == alone.text
 

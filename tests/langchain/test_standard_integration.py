@@ -30,6 +30,8 @@ PARAMS = {"model": "smollm2-135m-instruct", "n_ctx": 8192, "temperature": 0, "ma
 THINKER = "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja"
 """A template that opens the thinking itself, so that any model thinks by it."""
 
+MEDIA_TESTS = ("test_image_inputs", "test_image_tool_message", "test_audio_inputs")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _models_stay_loaded() -> Iterator[None]:
@@ -57,6 +59,15 @@ class TestChatXLlama(ChatModelIntegrationTests):
         model = write_byte_llama(tmp_path / "model.gguf")
         with ChatXLlama(model=model, n_ctx=2048, temperature=0, max_tokens=16, engine_options=options) as llm:
             yield llm
+
+    @pytest.fixture
+    def model(self, request: pytest.FixtureRequest) -> BaseChatModel:
+        """The suite's own fixture, with the tiny model for what it asks of images and sound."""
+        if getattr(request.node, "originalname", "") in MEDIA_TESTS:
+            omni: BaseChatModel = request.getfixturevalue("omni")
+            return omni
+        options = getattr(request, "param", None) or {}
+        return self.chat_model_class(**{**self.standard_chat_model_params, **self.chat_model_params, **options})
 
     @property
     def chat_model_class(self) -> type[ChatXLlama]:
@@ -119,15 +130,6 @@ class TestChatXLlama(ChatModelIntegrationTests):
     @pytest.mark.parametrize("model", [{}, {"output_version": "v1"}], indirect=True)
     def test_agent_loop(self, model: BaseChatModel) -> None:
         super().test_agent_loop(model)
-
-    def test_image_inputs(self, omni: BaseChatModel) -> None:
-        super().test_image_inputs(omni)
-
-    def test_image_tool_message(self, omni: BaseChatModel) -> None:
-        super().test_image_tool_message(omni)
-
-    def test_audio_inputs(self, omni: BaseChatModel) -> None:
-        super().test_audio_inputs(omni)
 
     def test_anthropic_inputs_with_an_image(self, omni: BaseChatModel) -> None:
         super().test_anthropic_inputs(omni)
