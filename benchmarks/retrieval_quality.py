@@ -74,7 +74,7 @@ def search(corpus: Corpus, options: argparse.Namespace) -> list[Ranking]:
         rankings = [Ranking("embeddings alone", np.array(found), seconds)]
         print("late interaction", file=sys.stderr)
         rankings += rerank(embedder, "late interaction", "late-interaction", queries, texts, orders, relevant)
-    with xlc.Engine(options.reranker, **opened) as reranker:
+    with xlc.Engine(options.reranker, n_ctx=options.reranker_n_ctx, **opened) as reranker:
         print("cross-encoder", file=sys.stderr)
         rankings += rerank(reranker, "cross-encoder", "cross-encoder", queries, texts, orders, relevant)
     return rankings
@@ -124,6 +124,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, str, str]:
     parser.add_argument("--documents", type=int, metavar="N", help="search only so many (default: all)")
     parser.add_argument("--embedder", default="all-minilm-l6-v2", help="default: %(default)s")
     parser.add_argument("--reranker", default="xllama-rerank-mini", help="default: %(default)s")
+    parser.add_argument(
+        "--reranker-n-ctx", type=int, default=112, metavar="N",
+        help="tokens of a pair, the passage cut; what the small cross-encoder was trained on (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, help="default: the physical cores")
     parser.add_argument("--write", type=Path, metavar="PATH", help="put the tables into this document")
     options = parser.parse_args(arguments)
@@ -139,9 +143,10 @@ def main() -> None:
     tables = [report(corpus.part(options.queries, options.documents), options) for corpus in corpora]
     section = f"""## Retrieval quality
 
-{options.embedder}, with {options.reranker} as the cross-encoder; late interaction with the embedder's own token
-vectors. The examples retrieve {CANDIDATES[0]} passages and rerank them with the cross-encoder. Each query has one right
-passage; of the examples' corpus the queries are its headings. {machine}
+{options.embedder}, with {options.reranker} as the cross-encoder, which
+reads {options.reranker_n_ctx} tokens of a pair; late interaction with the embedder's own token vectors. The examples
+retrieve {CANDIDATES[0]} passages and rerank them with the cross-encoder. Each query has one right passage; of the
+examples' corpus the queries are its headings. {machine}
 
     {command}
 
