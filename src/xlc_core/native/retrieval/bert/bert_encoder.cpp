@@ -1,7 +1,5 @@
 #include "retrieval/bert/bert_encoder.h"
 
-#include <ggml.h>
-
 #include <algorithm>
 #include <cmath>
 #include <utility>

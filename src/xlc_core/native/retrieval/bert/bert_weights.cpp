@@ -170,7 +170,9 @@ private:
         const size_t head_dim = weights.n_embd / weights.n_heads;
         const float base = shape_.number("rope.freq_base", 10000.0F);
         weights.rotations.push_back(rotations_of(base, head_dim));
-        weights.rotations.push_back(rotations_of(shape_.number("rope.freq_base_swa", base), head_dim));
+        if (shape_.is_modern) { // of the layers that look at their neighbourhood
+            weights.rotations.push_back(rotations_of(shape_.number("rope.freq_base_swa", base), head_dim));
+        }
         return has_plain_rotations(shape_) && weights.n_ff % row_padding == 0 &&
                (activation.empty() || activation == "gelu" || activation == "silu");
     }
