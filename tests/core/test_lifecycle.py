@@ -180,6 +180,12 @@ def test_a_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
                 engine.chat("Hi", max_tokens=3)
             except xlc.EngineFailedError as error:
                 assert "fork" in str(error)
+                try:
+                    list(stream)
+                except xlc.EngineFailedError as of_stream:
+                    assert "fork" in str(of_stream)
+                else:
+                    os._exit(2)
                 own = xlc.Engine("smollm2-135m-instruct", n_ctx=512, n_parallel=1, n_threads=1)
                 assert own.chat("Hi", max_tokens=3).usage.completion_tokens == 3
                 own.close()
@@ -189,6 +195,32 @@ def test_a_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
         _, status = os.waitpid(child, 0)
         stream.close()
         print(os.waitstatus_to_exitcode(status), engine.chat("Hi", max_tokens=3).usage.completion_tokens)
+        """
+    )
+    assert_clean(done, "0 3")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_children_exit_whatever_the_engine_was_doing() -> None:
+    done = run(
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        stream = engine.stream_chat("Count", **LONG)
+        next(stream)
+        embedder = xlc.Engine("all-minilm-l6-v2")
+        embedding = threading.Thread(target=lambda: list(embedder.embed_stream(["word " * 50] * 100)))
+        embedding.start()
+        codes = []
+        for _ in range(15):
+            child = os.fork()
+            if child == 0:
+                sys.exit(0)
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            time.sleep(0.003)
+        embedding.join()
+        stream.close()
+        print(sum(codes), engine.chat("Hi", max_tokens=3).usage.completion_tokens)
         """
     )
     assert_clean(done, "0 3")

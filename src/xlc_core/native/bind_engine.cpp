@@ -56,7 +56,7 @@ public:
     }
 
     ~EngineHandle() {
-        if (!engine_->belongs_to_this_process()) {
+        if (!engine_->home().is_this()) {
             (void)engine_.release();
             return;
         }
@@ -66,17 +66,12 @@ public:
 
     Engine* operator->() { return &checked(); }
     Engine& checked() {
-        if (!engine_->belongs_to_this_process()) {
-            throw Error(
-                ErrorKind::engine_failed, "this engine was opened before the process forked and its threads "
-                                          "are in the parent; open an engine "
-                                          "in the child, or start processes with the 'spawn' method");
-        }
+        engine_->home().check();
         return *engine_;
     }
 
     void close() {
-        if (engine_->belongs_to_this_process()) {
+        if (engine_->home().is_this()) {
             engine_->close();
         }
     }

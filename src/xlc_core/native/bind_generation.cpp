@@ -14,12 +14,22 @@ void bind_generation(nb::module_& m) {
     nb::class_<Generation> cls(m, "Generation", "One request under way.");
     def_waiting(cls);
     cls.def(
-           "take", &Generation::take,
+           "take",
+           [](Generation& self) {
+               self.home().check();
+               return self.take();
+           },
            "The events since the last call, maybe none. Raises what ended the request.")
         .def(
             "stop_thinking", &Generation::stop_thinking,
             "Have the model answer instead of thinking on, from any thread.")
-        .def_prop_ro("finished", &Generation::finished, "Nothing more will come.");
+        .def_prop_ro(
+            "finished",
+            [](const Generation& self) {
+                self.home().check();
+                return self.finished();
+            },
+            "Nothing more will come.");
 
     nb::class_<RenderedChat>(m, "RenderedChat", "A chat as the template writes it out.")
         .def_ro("prompt", &RenderedChat::prompt)

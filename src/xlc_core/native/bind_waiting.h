@@ -54,27 +54,43 @@ inline Waitable::Waker make_waker(nb::callable callable) {
     };
 }
 
-// Adds wait, arm, set_waker and cancel to the binding of a class derived from Waitable.
+// Adds wait, arm, set_waker and cancel to the binding of a class derived from Waitable. In a forked child the
+// first two raise EngineFailedError and the others, which destructors call, do nothing.
 template<typename Class> void def_waiting(Class& cls) {
     using T = typename Class::Type;
     cls.def(
-           "wait", [](T& self, std::optional<double> timeout) { return wait_with_signals(self, timeout); },
+           "wait",
+           [](T& self, std::optional<double> timeout) {
+               self.home().check();
+               return wait_with_signals(self, timeout);
+           },
            nb::arg("timeout") = nb::none(),
            "Block without the GIL until there is something to take, or for `timeout` seconds; say whether "
            "there is.")
         .def(
-            "arm", [](T& self) { return self.arm(); },
+            "arm",
+            [](T& self) {
+                self.home().check();
+                return self.arm();
+            },
             "Ask for one call of the waker; False when there is something to take already.")
         .def(
             "set_waker",
             [](T& self, std::optional<nb::callable> waker) {
-                self.set_waker(waker ? make_waker(std::move(*waker)) : Waitable::Waker());
+                if (self.home().is_this()) {
+                    self.set_waker(waker ? make_waker(std::move(*waker)) : Waitable::Waker());
+                }
             },
             nb::arg("waker").none(),
             "Set what a native thread calls, once per arm(), when there is something to take.")
         .def(
-            "cancel", [](T& self) { self.cancel(); }, nb::call_guard<nb::gil_scoped_release>(),
-            "Stop what is under way; idempotent.");
+            "cancel",
+            [](T& self) {
+                if (self.home().is_this()) {
+                    self.cancel();
+                }
+            },
+            nb::call_guard<nb::gil_scoped_release>(), "Stop what is under way; idempotent.");
 }
 
 } // namespace xlc

@@ -9,9 +9,6 @@
 #include "common.h"
 #include "llama.h"
 
-#ifndef _WIN32
-#include <unistd.h>
-#endif
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -19,14 +16,6 @@
 namespace xlc {
 
 namespace {
-
-long process_id() {
-#ifdef _WIN32
-    return 0; // no fork
-#else
-    return static_cast<long>(getpid());
-#endif
-}
 
 // A model whose file names a pooling, or that cannot generate, is made for retrieval. With a projector it is
 // the generation worker that reads images, for embedding too.
@@ -55,7 +44,7 @@ struct LoadProgress {
 } // namespace
 
 Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
-    : params_(params), file_(read_model_file(params.model_path)), process_(process_id()) {
+    : params_(params), file_(read_model_file(params.model_path)) {
     redirect_llama_logs();
     check_adapter_files(params_, file_);
     load(progress);
@@ -250,10 +239,6 @@ MemoryEstimate estimate_engine_memory(const EngineParams& params) {
 
 bool Engine::closed() const {
     return closed_;
-}
-
-bool Engine::belongs_to_this_process() const {
-    return process_ == process_id();
 }
 
 } // namespace xlc

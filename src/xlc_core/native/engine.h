@@ -6,6 +6,7 @@
 #include "generation/generator.h"
 #include "memory.h"
 #include "model_file.h"
+#include "process.h"
 #include "retrieval/retriever.h"
 
 #include <atomic>
@@ -73,7 +74,7 @@ public:
     bool closed() const;
 
     // The process that opened the engine: its threads exist in no other.
-    bool belongs_to_this_process() const;
+    const HomeProcess& home() const { return home_; }
 
 private:
     using Clock = std::chrono::steady_clock;
@@ -95,7 +96,7 @@ private:
 
     const EngineParams params_;
     const ModelFile file_;
-    const long process_;
+    const HomeProcess home_;
     mutable std::mutex mutex_;
     std::atomic<bool> closed_{false};              // set with mutex_ held
     std::shared_ptr<llama_model> retrieval_model_; // when generation has not loaded one to borrow

@@ -1,17 +1,16 @@
 #include "logging.h"
 
+#include "process.h"
+
 #include "llama.h"
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <thread>
-
-#ifndef _WIN32
-#include <unistd.h>
-#endif
 
 namespace xlc {
 
@@ -23,14 +22,6 @@ thread_local LogCapture* capture = nullptr;
 thread_local LogLine unfinished{LogLevel::info, ""};
 
 std::atomic<int> threshold{static_cast<int>(LogLevel::warning)};
-
-long process_id() {
-#ifdef _WIN32
-    return 0;
-#else
-    return static_cast<long>(getpid());
-#endif
-}
 
 // Gathers lines and gives them to the sink on a thread of its own, so that a line logged by a thread that
 // must not take the GIL still reaches Python.
@@ -58,8 +49,6 @@ public:
         changed_.notify_all();
     }
 
-    bool belongs_to_this_process() const { return process_ == process_id(); }
-
 private:
     void run() {
         std::unique_lock<std::mutex> lock(mutex_);
@@ -76,7 +65,6 @@ private:
         }
     }
 
-    const long process_ = process_id();
     LogSink sink_;
     std::mutex mutex_;
     std::condition_variable changed_;
@@ -85,8 +73,10 @@ private:
     std::thread thread_; // last: it starts when everything above is there
 };
 
-std::mutex pump_mutex;
-Pump* pump = nullptr; // a bare pointer: in a forked child its thread is gone and it must be left alone
+struct Output {
+    std::mutex mutex;
+    std::unique_ptr<Pump> pump;
+};
 
 LogLevel from_ggml(ggml_log_level level) {
     switch (level) {
@@ -114,9 +104,10 @@ void log_line(LogLevel level, const std::string& text) {
     if (static_cast<int>(level) < threshold.load(std::memory_order_relaxed)) {
         return;
     }
-    std::lock_guard<std::mutex> lock(pump_mutex);
-    if (pump && pump->belongs_to_this_process()) {
-        pump->add({level, text});
+    auto& output = one_per_process<Output>();
+    std::lock_guard<std::mutex> lock(output.mutex);
+    if (output.pump) {
+        output.pump->add({level, text});
     }
 }
 
@@ -145,19 +136,16 @@ LogLevel log_level() {
 
 void set_log_sink(LogSink sink) {
     stop_logging();
-    std::lock_guard<std::mutex> lock(pump_mutex);
-    pump = new Pump(std::move(sink));
+    auto& output = one_per_process<Output>();
+    std::lock_guard<std::mutex> lock(output.mutex);
+    output.pump = std::make_unique<Pump>(std::move(sink));
 }
 
 void stop_logging() {
-    Pump* old = nullptr;
-    {
-        std::lock_guard<std::mutex> lock(pump_mutex);
-        std::swap(old, pump);
-    }
-    if (old && old->belongs_to_this_process()) {
-        delete old;
-    }
+    std::unique_ptr<Pump> old; // goes without the lock, because the sink may log
+    auto& output = one_per_process<Output>();
+    std::lock_guard<std::mutex> lock(output.mutex);
+    old = std::move(output.pump);
 }
 
 void redirect_llama_logs() {

@@ -2,6 +2,8 @@
 // else, so a text among these carries a number, by which the sampler finds the object here.
 #pragma once
 
+#include "process.h"
+
 #include <cstdint>
 #include <iterator>
 #include <map>
@@ -12,10 +14,7 @@ namespace xlc {
 
 template<typename Shared> class RequestRegistry {
 public:
-    static RequestRegistry& instance() {
-        static auto* all = new RequestRegistry; // never destroyed: engines may still run at exit
-        return *all;
-    }
+    static RequestRegistry& instance() { return one_per_process<RequestRegistry>(); }
 
     // The number stands for the object for as long as somebody holds that.
     int32_t add(const std::shared_ptr<Shared>& shared) {

@@ -3,6 +3,8 @@
 // waker that is called once.
 #pragma once
 
+#include "process.h"
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -17,6 +19,9 @@ public:
     using Waker = std::function<void()>;
 
     virtual ~Waitable() = default;
+
+    // Where its producer is: elsewhere nothing below may be called.
+    const HomeProcess& home() const { return home_; }
 
     // Called by the producer after it has made something available, never with its own locks held.
     void notify() {
@@ -67,6 +72,7 @@ protected:
     mutable std::mutex mutex_;
 
 private:
+    const HomeProcess home_;
     std::condition_variable changed_;
     std::shared_ptr<Waker> waker_;
     bool armed_ = false;

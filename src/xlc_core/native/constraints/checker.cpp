@@ -3,6 +3,8 @@
 #include "constraints/gbnf.h"
 #include "constraints/llg_tokenizer.h"
 #include "errors.h"
+#include "process.h"
+
 #include "llama.h"
 
 #include <algorithm>
@@ -95,18 +97,18 @@ llg::MatcherPtr start_again(
         std::string data;
         llg::MatcherPtr matcher; // goes before its tokenizer
     };
-    static auto* last = new Last; // never destroyed: threads may outlive static destructors
-    std::lock_guard<std::mutex> lock(last->mutex);
-    if (!last->matcher || last->tokenizer != tokenizer || last->data != data || kind != "lark") {
+    Last& last = one_per_process<Last>();
+    std::lock_guard<std::mutex> lock(last.mutex);
+    if (!last.matcher || last.tokenizer != tokenizer || last.data != data || kind != "lark") {
         llg::MatcherPtr fresh = start(*tokenizer, kind, data);
         if (tokenizer != tokenizer_for(nullptr)) {
             return fresh; // a model's tokenizer is freed with it
         }
-        last->matcher = std::move(fresh);
-        last->tokenizer = tokenizer;
-        last->data = data;
+        last.matcher = std::move(fresh);
+        last.tokenizer = tokenizer;
+        last.data = data;
     }
-    return llg::MatcherPtr(llg::api().clone_matcher(last->matcher.get()));
+    return llg::MatcherPtr(llg::api().clone_matcher(last.matcher.get()));
 }
 
 std::string_view text_of(const LlgTokenizer& tokenizer, uint32_t token) {

@@ -2,6 +2,8 @@
 
 #include "constraints/deep_stack.h"
 #include "errors.h"
+#include "process.h"
+
 #include "llama.h"
 
 #include <algorithm>
@@ -208,8 +210,7 @@ llg::MatcherPtr LlgTokenizer::new_matcher(const char* kind, const char* data) co
 }
 
 TokenizerRegistry& TokenizerRegistry::instance() {
-    static auto* registry = new TokenizerRegistry; // never destroyed: engines may still run at exit
-    return *registry;
+    return one_per_process<TokenizerRegistry>();
 }
 
 std::shared_ptr<const LlgTokenizer> TokenizerRegistry::for_vocab(const llama_vocab* vocab) {
