@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,17 @@ def test_the_text_is_the_same_and_drafts_are_counted(speculation: Any, plain: st
     assert 0 < timings.draft_steps <= timings.draft_tokens
     assert timings.draft_acceptance == timings.draft_accepted / timings.draft_tokens
     assert metrics.draft_tokens == timings.draft_tokens
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_step_starts_threads_of_its_own() -> None:
+    with open_with(xlc.DraftModel(DRAFT, n_max=4), n_threads=2) as engine:
+        engine.chat(COPY, **GREEDY)
+        before = set(os.listdir("/proc/self/task"))
+        seen = set()
+        for _ in engine.stream_chat(COPY, **GREEDY):
+            seen.update(os.listdir("/proc/self/task"))
+    assert seen <= before
 
 
 def test_a_request_can_turn_it_off(plain: str) -> None:

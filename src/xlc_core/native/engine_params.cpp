@@ -1,5 +1,6 @@
 #include "engine_params.h"
 
+#include "compute_threads.h"
 #include "errors.h"
 
 #include "arg.h"
@@ -155,6 +156,8 @@ common_params to_common_params(const EngineParams& params) {
     out.n_ubatch = std::min(params.n_ubatch, params.n_batch);
     out.cpuparams.n_threads = params.n_threads;
     out.cpuparams_batch.n_threads = params.n_threads_batch;
+    out.cpuparams.poll = poll_level;
+    out.cpuparams_batch.poll = poll_level;
     out.n_gpu_layers = params.n_gpu_layers;
     out.main_gpu = params.main_gpu;
     out.split_mode = split_mode(params.split_mode);

@@ -1,6 +1,7 @@
 #include "generation/generator.h"
 
 #include "abort_guard.h"
+#include "compute_threads.h"
 #include "constraints/llg_tokenizer.h"
 #include "generation/chat_rendering.h"
 #include "generation/dispatcher.h"
@@ -59,6 +60,8 @@ closing_params(const task_params& params, int32_t n_room, const common_chat_para
 struct Generator::Impl {
     EngineParams params;
     common_params base;
+    std::optional<ComputeThreads>
+        shared_threads; // of the model's context and its draft model's, which end before
     server_context context;
     std::optional<server_context_meta> meta;
     common_chat_templates_ptr tool_templates; // when the model's own knows no tools
@@ -75,6 +78,7 @@ struct Generator::Impl {
     }
 
     void load(const Progress& progress);
+    void share_threads();
     void load_tool_templates();
     void start_loop();
     ChatDefaults chat_defaults() const;
@@ -120,7 +124,20 @@ void Generator::Impl::load(const Progress& progress) {
                                                 "there; leave on_overflow at \"error\"");
     }
     meta.emplace(context.get_meta());
+    share_threads();
     load_tool_templates();
+}
+
+// llama.cpp gives threads to the model's context only.
+void Generator::Impl::share_threads() {
+    const std::vector<llama_context*> contexts = contexts_of(context);
+    if (std::count(contexts.begin(), contexts.end(), nullptr) > 0) {
+        return;
+    }
+    shared_threads.emplace(llama_n_threads(contexts[0]), llama_n_threads_batch(contexts[0]));
+    for (llama_context* one : contexts) {
+        shared_threads->attach(one);
+    }
 }
 
 void Generator::Impl::load_tool_templates() {

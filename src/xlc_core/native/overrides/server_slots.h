@@ -304,7 +304,7 @@ bool restore_slot(server_context& context, const SlotState& state) {
     return true;
 }
 
-std::vector<const llama_context*> contexts_of(const server_context& context) {
+std::vector<llama_context*> contexts_of(const server_context& context) {
     const server_context_impl& server = *context.impl;
     return {server.*open(ctx_tgt_tag()), server.*open(ctx_dft_tag())};
 }

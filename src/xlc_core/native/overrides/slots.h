@@ -68,7 +68,7 @@ std::shared_ptr<const SlotState> capture_slot(server_context& context, const ser
 bool restore_slot(server_context& context, const SlotState& state);
 
 // The contexts of the model and of its draft model, which may be nullptr.
-std::vector<const llama_context*> contexts_of(const server_context& context);
+std::vector<llama_context*> contexts_of(const server_context& context);
 
 // Bytes of the prompts that have lost their slot.
 size_t prompt_cache_bytes(const server_context& context);

@@ -201,11 +201,10 @@ void Encoder::ensure_context(size_t n_tokens) {
             "no context of " + std::to_string(capacity) + " tokens could be made for model " + facts_.name +
                 ": " + log.summary() + "; give a smaller n_ctx");
     }
-    if (!threadpool_) {
-        ggml_threadpool_params threads = ggml_threadpool_params_default(options_.n_threads);
-        threadpool_.reset(ggml_threadpool_new(&threads));
+    if (!threads_) {
+        threads_.emplace(options_.n_threads, options_.n_threads);
     }
-    llama_attach_threadpool(context_.get(), threadpool_.get(), threadpool_.get());
+    threads_->attach(context_.get());
     capacity_ = capacity;
     splits_sequences_ = llama_get_memory(context_.get()) && llama_get_causal_attn(context_.get());
     n_pass_tokens_ = splits_sequences_ ? causal_pass : capacity;

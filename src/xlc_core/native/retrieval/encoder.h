@@ -1,6 +1,7 @@
 // One llama_context for embedding or ranking, and micro-batches through it.
 #pragma once
 
+#include "compute_threads.h"
 #include "memory.h"
 #include "retrieval/batch_arrays.h"
 #include "retrieval/batch_size.h"
@@ -9,13 +10,13 @@
 #include "retrieval/retriever_options.h"
 #include "retrieval/tokenizing.h"
 
-#include <ggml-cpu.h>
 #include <llama.h>
 
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 namespace xlc {
@@ -60,9 +61,6 @@ public:
     void encode(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
 
 private:
-    struct FreeThreadpool {
-        void operator()(ggml_threadpool* threadpool) const { ggml_threadpool_free(threadpool); }
-    };
     struct FreeContext {
         void operator()(llama_context* context) const { llama_free(context); }
     };
@@ -88,8 +86,7 @@ private:
     BatchSize batch_size_;
     size_t n_batch_sequences_;
 
-    // Before the context, which uses it to its end. Without one ggml starts its threads anew for every pass.
-    std::unique_ptr<ggml_threadpool, FreeThreadpool> threadpool_;
+    std::optional<ComputeThreads> threads_; // before the context, which uses them to its end
     std::unique_ptr<llama_context, FreeContext> context_;
     size_t capacity_ = 0;           // tokens that the context holds
     bool splits_sequences_ = false; // causal with a KV cache: a long text may take several passes
