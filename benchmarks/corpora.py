@@ -14,6 +14,8 @@ from itertools import chain, cycle, islice
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "corpus"
+QUESTIONS = Path(__file__).with_name("questions.jsonl")
+"""A question to each passage of the examples, written from reading it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def read_corpus(data: Path | None) -> Corpus:
 
     Args:
         data: lines of JSON, gzipped, of ``kind`` ``document`` (``id``, ``text``) or ``query`` (``text``, ``relevant``);
-            None takes the passages of the examples, whose headings are the queries.
+            None takes the passages of the examples, cut as they cut them, and a question to each.
 
     Raises:
         SystemExit: the file does not hold that.
@@ -73,13 +75,17 @@ def read_corpus(data: Path | None) -> Corpus:
 
 
 def _examples() -> Corpus:
-    documents, queries = {}, []
+    documents = {}
     for path in sorted(EXAMPLES.glob("*.md")):
-        for number, section in enumerate(path.read_text("utf-8").split("\n## ")[1:]):
+        title, *sections = path.read_text("utf-8").split("\n## ")
+        topic = title.partition("\n")[0].removeprefix("# ").strip()
+        for section in sections:
             heading, _, text = section.partition("\n")
-            name = f"{path.stem}-{number}"
-            documents[name] = text.strip()
-            queries.append(Query(heading.strip(), name))
+            documents[f"{path.name}#{heading.strip()}"] = f"{topic}, {heading.strip()}: {' '.join(text.split())}"
+    queries = [
+        Query(row["question"], f"{row['file']}#{row['heading']}")
+        for row in map(json.loads, QUESTIONS.read_text("utf-8").splitlines())
+    ]
     # Neighbours in a file are about the same: a part of the queries should be of all files.
     random.Random(7).shuffle(queries)
     return Corpus("examples/corpus", documents, queries)

@@ -20,9 +20,12 @@ from tables import cells, write_section
 
 import xlc_core as xlc
 from xlc_core.reranking import rerank_documents
+from xlc_core.retrieval import best_first
+from xlc_core.retrieval_options import RerankOptions
 from xlc_core.retrieval_prompts import retrieval_prompt
 
 CANDIDATES = (20, 50)  # that are reranked; the examples take the first
+WEIGHTS = {"": 0.0, " and their order": 1.0}  # order_weight, by what the row adds; the examples take the last
 Ranks = npt.NDArray[np.int64]
 
 
@@ -51,9 +54,9 @@ class Ranking:
         return np.asarray(1 / self.ranks)
 
 
-def reordered(order: Ranks, scores: npt.NDArray[np.float32], relevant: int) -> int:
+def reordered(order: Ranks, scores: npt.NDArray[np.float32], weight: float, relevant: int) -> int:
     """Place of the right passage when as many candidates as there are scores change places."""
-    head = order[: len(scores)][np.argsort(-scores, kind="stable")]
+    head = order[[score.index for score in best_first(scores, RerankOptions(order_weight=weight))]]
     return int(np.flatnonzero(np.concatenate([head, order[len(scores) :]]) == relevant)[0]) + 1
 
 
@@ -84,18 +87,21 @@ def rerank(
     engine: xlc.Engine, name: str, method: Any, queries: list[Query], texts: list[str], orders: Any, relevant: list[int]
 ) -> list[Ranking]:
     """Score the most candidates, and see where the right passage comes among fewer and more of them."""
-    ranks: dict[int, list[int]] = {n: [] for n in CANDIDATES}
+    ranks: dict[tuple[int, str], list[int]] = {(n, addition): [] for n in CANDIDATES for addition in WEIGHTS}
     start = time.perf_counter()
     for query, order, right in zip(queries, orders, relevant, strict=True):
         candidates = [texts[index] for index in order[: max(CANDIDATES)]]
         scores = np.zeros(len(candidates), np.float32)
         for score in rerank_documents(engine, query.text, candidates, method=method, truncate="end"):
             scores[score.index] = score.score
-        for n in CANDIDATES:
-            ranks[n].append(reordered(order, scores[:n], right))
+        for n, addition in ranks:
+            ranks[n, addition].append(reordered(order, scores[:n], WEIGHTS[addition], right))
     seconds = time.perf_counter() - start
     most = max(CANDIDATES)
-    return [Ranking(f"{name}, top {n}", np.array(ranks[n]), seconds * n / most) for n in CANDIDATES]
+    return [
+        Ranking(f"{name}, top {n}{addition}", np.array(places), seconds * n / most)
+        for (n, addition), places in ranks.items()
+    ]
 
 
 def interval(differences: npt.NDArray[np.float64]) -> str:
@@ -125,8 +131,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, str, str]:
     parser.add_argument("--embedder", default="all-minilm-l6-v2", help="default: %(default)s")
     parser.add_argument("--reranker", default="xllama-rerank-mini", help="default: %(default)s")
     parser.add_argument(
-        "--reranker-n-ctx", type=int, default=112, metavar="N",
-        help="tokens of a pair, the passage cut; what the small cross-encoder was trained on (default: %(default)s)",
+        "--reranker-n-ctx", type=int, metavar="N", help="tokens of a pair, the passage cut (default: what it takes)",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, help="default: the physical cores")
     parser.add_argument("--write", type=Path, metavar="PATH", help="put the tables into this document")
@@ -141,12 +146,13 @@ def main() -> None:
     options, command, machine = parse(sys.argv[1:])
     corpora = [read_corpus(data) for data in dict.fromkeys((None, options.data))]
     tables = [report(corpus.part(options.queries, options.documents), options) for corpus in corpora]
+    window = "" if options.reranker_n_ctx is None else f", which reads {options.reranker_n_ctx} tokens of a pair"
     section = f"""## Retrieval quality
 
-{options.embedder}, with {options.reranker} as the cross-encoder, which
-reads {options.reranker_n_ctx} tokens of a pair; late interaction with the embedder's own token vectors. The examples
-retrieve {CANDIDATES[0]} passages and rerank them with the cross-encoder. Each query has one right passage; of the
-examples' corpus the queries are its headings. {machine}
+{options.embedder}, with {options.reranker} as the cross-encoder{window}; late interaction with
+the embedder's own token vectors. "And their order" is `order_weight={max(WEIGHTS.values()):g}`. The examples retrieve
+{CANDIDATES[0]} passages and rerank them with the cross-encoder and their order. Each query has one right passage; to
+the examples' corpus they are questions written from reading it, one a passage. {machine}
 
     {command}
 

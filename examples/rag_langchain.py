@@ -37,6 +37,8 @@ from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker
 
 N_RETRIEVED = 20
 N_KEPT = 5
+ORDER_WEIGHT = 1.0
+"""The order in which the passages were found counts as much as a small reranker's scores; 0 for a large one."""
 MARGIN = 1.5
 """Passages whose reranker score is further below the best one's are left out."""
 SUPPORT = 0.0
@@ -112,7 +114,8 @@ def cite(sentence: str, passages: list[Document], reranker: XLlamaReranker) -> i
         if sentence in passage.metadata["sentences"]:
             return number
         numbered.append(Document(passage.page_content, metadata={"number": number}))
-    best = reranker.compress_documents(numbered, sentence)[0].metadata
+    scored = [passage.metadata for passage in reranker.compress_documents(numbered, sentence)]
+    best = max(scored, key=lambda metadata: metadata["relevance_score"])
     return best["number"] if best["relevance_score"] >= SUPPORT else None
 
 
@@ -133,14 +136,14 @@ def main(
         raise typer.BadParameter(f"{folder} has no Markdown file with a ## heading")
     console = Console(highlight=False, soft_wrap=True)
     llm = ChatXLlama(model=model, n_ctx=4096, temperature=0, max_tokens=256)
-    reranker = XLlamaReranker(model=reranker_model, top_n=N_KEPT, truncate="end")
+    reranker = XLlamaReranker(model=reranker_model, top_n=N_KEPT, truncate="end", order_weight=ORDER_WEIGHT)
     embeddings = XLlamaEmbeddings(model=embedder, truncate="end")
     with llm, reranker, embeddings:
         retriever = index(passages, embeddings).as_retriever(search_kwargs={"k": N_RETRIEVED})
 
         def keep_best(found: list[Document]) -> list[Document]:
             best = reranker.compress_documents(found, question)
-            least = best[0].metadata["relevance_score"] - MARGIN
+            least = max(passage.metadata["relevance_score"] for passage in best) - MARGIN
             return [passage for passage in best if passage.metadata["relevance_score"] >= least]
 
         sources = (retriever | RunnableLambda(keep_best)).invoke(question)

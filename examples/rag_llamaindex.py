@@ -36,6 +36,8 @@ from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
 
 N_RETRIEVED = 20
 N_KEPT = 5
+ORDER_WEIGHT = 1.0
+"""The order in which the passages were found counts as much as a small reranker's scores; 0 for a large one."""
 MARGIN = 1.5
 """Passages whose reranker score is further below the best one's are left out."""
 SUPPORT = 0.0
@@ -114,8 +116,8 @@ def cite(sentence: str, passages: list[NodeWithScore], rerank: XLlamaRerank) -> 
     for number, passage in enumerate(passages, start=1):
         if sentence in passage.metadata["sentences"]:
             return number
-    best = rerank.postprocess_nodes(passages, query_str=sentence)[0]
-    if best.score is None or best.score < SUPPORT:
+    best = max(rerank.postprocess_nodes(passages, query_str=sentence), key=NodeWithScore.get_score)
+    if best.get_score() < SUPPORT:
         return None
     return [passage.node_id for passage in passages].index(best.node_id) + 1
 
@@ -137,13 +139,14 @@ def main(
         raise typer.BadParameter(f"{folder} has no Markdown file with a ## heading")
     console = Console(highlight=False, soft_wrap=True)
     llm = XLlama(model=model, n_ctx=4096, temperature=0, max_tokens=256, system_prompt=SYSTEM_PROMPT)
-    rerank = XLlamaRerank(model=reranker_model, top_n=N_KEPT)
+    rerank = XLlamaRerank(model=reranker_model, top_n=N_KEPT, order_weight=ORDER_WEIGHT)
     embed_model = XLlamaEmbedding(model=embedder, truncate="end")
     with llm, rerank, embed_model:
         Settings.llm, Settings.embed_model, Settings.tokenizer = llm, embed_model, llm.tokenizer
         found = index(passages).as_retriever(similarity_top_k=N_RETRIEVED).retrieve(question)
         best = rerank.postprocess_nodes(found, query_str=question)
-        sources = [node for node in best if node.get_score() >= best[0].get_score() - MARGIN]
+        least = max(node.get_score() for node in best) - MARGIN
+        sources = [node for node in best if node.get_score() >= least]
 
         answering = llm if free else llm.model_copy(update={"additional_kwargs": {"constraint": quotes(sources)}})
         synthesizer = CompactAndRefine(llm=answering, text_qa_template=PROMPT, streaming=True)

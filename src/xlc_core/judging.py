@@ -68,7 +68,7 @@ class Judgement:
     def ranking(self) -> list[RerankScore]:
         """Order the documents, best first."""
         scores = self._pieces.best(np.array(self._logits, dtype=np.float32))
-        return best_first(sigmoid(scores) if self._options.scores == "sigmoid" else scores, self._options.top_n)
+        return best_first(sigmoid(scores) if self._options.scores == "sigmoid" else scores, self._options)
 
     def _room(self, engine: Engine, query: str) -> int:
         room = engine.info.n_ctx - engine.count_tokens(self._chat(query, "")) - _SPARE_TOKENS

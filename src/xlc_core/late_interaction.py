@@ -80,7 +80,7 @@ class LateInteraction:
 
     def ranking(self) -> list[RerankScore]:
         """Order the documents, best first."""
-        return best_first(self._pieces.best(np.array(self._scores, dtype=np.float32)), self._options.top_n)
+        return best_first(self._pieces.best(np.array(self._scores, dtype=np.float32)), self._options)
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:

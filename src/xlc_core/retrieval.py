@@ -40,10 +40,21 @@ _LONG_CONVERSION = 1_000_000
 """Numbers that take longer to convert than an event loop should be held up."""
 
 
-def best_first(scores: npt.NDArray[np.float32], top_n: int | None) -> list[RerankScore]:
-    """Order documents by score, best first; equal scores keep their order."""
-    order = np.argsort(-scores, kind="stable")[:top_n]
+def best_first(scores: npt.NDArray[np.float32], options: RerankOptions) -> list[RerankScore]:
+    """Order documents by score and, where that is wanted, by the order in which they came; keep the best."""
+    ranked: npt.NDArray[Any] = scores
+    if options.order_weight > 0:
+        places = -np.log(np.arange(1, len(scores) + 1))
+        ranked = _standardized(scores) + options.order_weight * _standardized(places)
+    order = np.argsort(-ranked, kind="stable")[: options.top_n]
     return [RerankScore(int(index), float(scores[index])) for index in order]
+
+
+def _standardized(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Shift and scale to mean 0 and standard deviation 1; equal values are 0."""
+    exact = values.astype(np.float64)
+    deviation = exact.std() if len(exact) else 0.0
+    return (exact - exact.mean()) / deviation if deviation > 0 else np.zeros_like(exact)
 
 
 _stream_numbers = itertools.count(1)
@@ -204,7 +215,7 @@ class RetrievalMethods:
             scores = pieces.best(scores)
         if options.scores == "sigmoid" and not self._native.retriever().scores_are_probabilities:
             scores = sigmoid(scores)
-        return best_first(scores, options.top_n)
+        return best_first(scores, options)
 
     def _embed_job(
         self, texts: Sequence[str], options: EmbedOptions, first_index: int = 0, stream: int = 0

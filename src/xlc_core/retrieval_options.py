@@ -103,6 +103,10 @@ class RerankOptions(Options):
         instruction: what makes a document a good one, such as "Given a bug report, find its duplicates", for models
             that take one; None: what the model's template says.
         scores: ``"raw"`` as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1.
+        order_weight: how much the order counts in which the documents are given, best first, as a retriever found
+            them: they are ranked by the score plus this times −log(place), both standardised over the documents
+            (CombSUM of z-scores: Fox and Shaw 1994, Renda and Straccia 2003). 0: not at all; 1: as much as the score,
+            which makes a weak reranker and an embedder better than either. The scores that come back are the model's.
         progress: show a bar on stderr, or call a function of how many documents are done and how many there are; of
             split documents the pieces are counted.
         timeout: seconds after which the request is given up.
@@ -113,6 +117,7 @@ class RerankOptions(Options):
     overlap: int = Field(64, ge=0)
     instruction: str | None = None
     scores: RerankScale = "raw"
+    order_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
     progress: Progress = False
     timeout: float | None = Field(None, gt=0)
 
@@ -150,5 +155,6 @@ class RerankKwargs(TypedDict, total=False):
     overlap: int
     instruction: str | None
     scores: RerankScale
+    order_weight: float
     progress: Progress
     timeout: float | None

@@ -298,7 +298,7 @@ class ScriptedEngine:
         """As Engine.rerank."""
         wanted = RerankOptions.checked(**options)
         scores = np.array(self._score(query, documents), dtype=np.float32)
-        return best_first(sigmoid(scores) if wanted.scores == "sigmoid" else scores, wanted.top_n)
+        return best_first(sigmoid(scores) if wanted.scores == "sigmoid" else scores, wanted)
 
     async def arerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
         """As Engine.arerank."""

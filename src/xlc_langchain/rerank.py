@@ -44,6 +44,10 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
     scores: RerankScale = "raw"
     """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
 
+    order_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """How much the order counts in which the documents come, best first, beside the model's score: 0: not at all; 1: as
+    much, for small models (``xlc_core.retrieval_options.RerankOptions``). The scores stay the model's."""
+
     method: RerankMethod = "auto"
     """How documents are scored: by a ``"cross-encoder"``'s ranking head, by the token vectors of an embedding model
     (``"late-interaction"``), or by a chat model's yes or no (``"generative"``); auto: by what the model is."""
@@ -92,6 +96,7 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
             "truncate": self.truncate,
             "instruction": self.instruction,
             "scores": self.scores,
+            "order_weight": self.order_weight,
             "timeout": self.timeout,
         }
 

@@ -56,6 +56,10 @@ class XLlamaRerank(EngineUser, BaseNodePostprocessor):
     scores: RerankScale = "raw"
     """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
 
+    order_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """How much the order counts in which the nodes come, best first, beside the model's score: 0: not at all; 1: as
+    much, for small models (``xlc_core.retrieval_options.RerankOptions``). The scores stay the model's."""
+
     keep_retrieval_score: bool = True
     """Put the score that a node came with into ``metadata["retrieval_score"]``, which no model is shown."""
 
@@ -104,6 +108,7 @@ class XLlamaRerank(EngineUser, BaseNodePostprocessor):
             "truncate": self.truncate,
             "instruction": self.instruction,
             "scores": self.scores,
+            "order_weight": self.order_weight,
             "timeout": self.timeout,
         }
 

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import xlc_core as xlc
 from xlc_core.retrieval import best_first
+from xlc_core.retrieval_options import RerankOptions
 
 TEXTS = ["A llama grazes in the Andes.", "", "Interest rates rose.", "word " * 300, "🦙", "An alpaca eats grass."]
 DOCUMENTS = [
@@ -133,8 +135,32 @@ def test_scores_do_not_depend_on_the_order_of_the_documents(reranker: xlc.Engine
 
 
 def test_equal_scores_keep_their_order() -> None:
-    scores = best_first(np.array([1, 2, 1, 2], dtype=np.float32), None)
+    scores = best_first(np.array([1, 2, 1, 2], dtype=np.float32), RerankOptions())
     assert scores == [xlc.RerankScore(1, 2), xlc.RerankScore(3, 2), xlc.RerankScore(0, 1), xlc.RerankScore(2, 1)]
+
+
+def test_the_order_counts_as_much_as_it_is_asked_to() -> None:
+    # −log of the places 1 to 3, standardised: 1.33, −0.21, −1.12; the scores: −1.41, 0.71, 0.71.
+    given = np.array([-5, 1, 1], dtype=np.float32)
+
+    def order(weight: float, scores: npt.NDArray[np.float32] = given) -> list[int]:
+        ranked = best_first(scores, RerankOptions(order_weight=weight))
+        assert {score.index: score.score for score in ranked} == dict(enumerate(scores))
+        return [score.index for score in ranked]
+
+    assert order(0) == [1, 2, 0]
+    assert order(1) == [1, 0, 2]
+    assert order(3) == [0, 1, 2]
+    assert order(1, np.zeros(3, np.float32)) == [0, 1, 2]
+    assert order(1, given[:1]) == [0]
+    assert order(1, given[:0]) == []
+
+
+def test_the_order_counts_before_the_best_are_kept(reranker: xlc.Engine) -> None:
+    assert reranker.rerank(QUERY, DOCUMENTS, top_n=1)[0].index == 1
+    assert reranker.rerank(QUERY, DOCUMENTS, top_n=1, order_weight=100.0)[0].index == 0
+    with pytest.raises(xlc.InvalidRequestError, match="order_weight"):
+        reranker.rerank(QUERY, DOCUMENTS, order_weight=-1.0)
 
 
 def test_equal_documents_score_alike(reranker: xlc.Engine) -> None:

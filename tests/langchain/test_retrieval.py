@@ -91,6 +91,7 @@ async def test_reranking_orders_and_keeps_the_input() -> None:
         "truncate": "end",
         "instruction": None,
         "scores": "raw",
+        "order_weight": 0.0,
         "timeout": None,
     }
 
