@@ -50,6 +50,7 @@ from xlc_core.sessions import SessionInfo
 from xlc_core.shared_engines import EngineLease, acquire_engine
 from xlc_core.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
 from xlc_core.streams import AsyncEventStream, EventStream
+from xlc_core.thinking import ThinkingSwitch
 
 __version__ = "0.1.0"
 
@@ -112,6 +113,7 @@ __all__ = [
     "Speculation",
     "TextDelta",
     "TextPart",
+    "ThinkingSwitch",
     "Timings",
     "TokenEmbedOptions",
     "TokenLogprob",

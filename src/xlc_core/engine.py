@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -50,10 +49,6 @@ def _close_all() -> None:
     """End live requests and threads while there is still an interpreter for them to report to."""
     for engine in list(_open_engines):
         engine.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_native.expect_leaks)
 
 
 class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMethods):
@@ -346,7 +341,10 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
             except InvalidRequestError as error:
                 raise template_checks.naming_the_message(self._native, chat, error) from None
             name = self.info.name
-            return Pump(generation, options.n, name, constraint, deadline, self.count_tokens, answer_tool)
+            pump = Pump(generation, options.n, name, constraint, deadline, self.count_tokens, answer_tool)
+            if isinstance(options, ChatOptions) and options.thinking_switch is not None:
+                options.thinking_switch.control(pump)
+            return pump
 
         return submit
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 from xlc_core.adapters import ControlVector, Lora
 from xlc_core.options import CacheType, Pooling, ReasoningFormat, SamplerName
 from xlc_core.speculation import Speculation
+from xlc_core.thinking import ThinkingSwitch
 
 __all__ = ["ChatKwargs", "CompletionKwargs", "EngineKwargs", "SamplingKwargs"]
 
@@ -78,6 +79,7 @@ class ChatKwargs(CompletionKwargs, total=False):
     thinking: bool | None
     thinking_budget: int | None
     thinking_budget_message: str | None
+    thinking_switch: ThinkingSwitch | None
     reasoning_format: ReasoningFormat | None
     template_kwargs: Mapping[str, Any]
 

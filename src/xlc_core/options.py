@@ -14,6 +14,7 @@ from typing_extensions import Self
 from xlc_core.adapters import ControlVector, Lora, listed
 from xlc_core.option_base import Options
 from xlc_core.speculation import Ngram, Speculation
+from xlc_core.thinking import ThinkingSwitch
 
 __all__ = [
     "ChatOptions",
@@ -48,9 +49,9 @@ class EngineOptions(Options):
     Attributes:
         model: path of a GGUF file, a catalog name, or ``hf:owner/repo[:quant-or-file]``; None takes the name in the
             environment variable ``XLLAMA_MODEL``.
-        n_ctx: tokens of context for all slots together, so that one request may hold ``n_ctx / n_parallel``; None: as
-            many for each slot as the model was trained with, capped so that the cache takes at most a quarter of the
-            free memory.
+        n_ctx: tokens of context for all slots together, at most 2²⁴, so that one request may hold
+            ``n_ctx / n_parallel``; None: as many for each slot as the model was trained with, capped so that the cache
+            takes at most a quarter of the free memory.
         n_parallel: slots: requests that are generated at once; the others wait their turn.
         n_batch: prompt tokens that are read in one step; between two steps other requests get their next token and
             cancelled ones go.
@@ -98,7 +99,7 @@ class EngineOptions(Options):
     """
 
     model: str | Path | None = None
-    n_ctx: int | None = Field(None, ge=2)
+    n_ctx: int | None = Field(None, ge=2, le=2**24)
     n_parallel: int = Field(4, ge=1, le=256)
     n_batch: int = Field(512, ge=1)
     n_ubatch: int = Field(512, ge=1)
@@ -311,6 +312,7 @@ class ChatOptions(CompletionOptions):
             effect where the template has no thinking.
         thinking_budget_message: what is put into the model's mouth when the budget, or ``stop_thinking`` of a stream,
             ends its thinking; None: as the engine was opened.
+        thinking_switch: ends the thinking from outside.
         reasoning_format: where thinking goes, as in EngineOptions; None: as the engine was opened.
         template_kwargs: variables for the chat template.
     """
@@ -321,5 +323,6 @@ class ChatOptions(CompletionOptions):
     thinking: bool | None = None
     thinking_budget: int | None = Field(None, ge=0, le=0x7FFF_FFFF)
     thinking_budget_message: str | None = None
+    thinking_switch: ThinkingSwitch | None = None
     reasoning_format: ReasoningFormat | None = None
     template_kwargs: dict[str, Any] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from typing_extensions import Self, Unpack
 
+from xlc_core import _native
 from xlc_core.engine import Engine
 from xlc_core.opening import LoadProgress
 from xlc_core.option_kwargs import EngineKwargs
@@ -34,7 +35,8 @@ _registry_lock = threading.Lock()
 
 
 def _forget_all() -> None:
-    # The parent's engines have no threads in a forked child: it opens its own.
+    # The parent's engines have no threads in a forked child: it opens its own, and what it has of those is not freed.
+    _native.expect_leaks()
     global _registry_lock
     _registry_lock = threading.Lock()
     _registry.clear()

@@ -124,6 +124,10 @@ class Pump:
             self.ended = True
         return bool(self.ready) or self.ended
 
+    def stop_thinking(self) -> None:
+        """Have the model answer with its next token."""
+        self.generation.stop_thinking()
+
     def close(self) -> None:
         """End the request, if it has not ended, and forget what nobody took."""
         self.ready.clear()
@@ -172,7 +176,7 @@ class EventStream:
 
         Also before it has begun, and for all ``n`` answers. Nothing happens where it does not think.
         """
-        self._pump.generation.stop_thinking()
+        self._pump.stop_thinking()
 
     def close(self) -> None:
         """End the request and the stream. Idempotent."""
@@ -221,7 +225,7 @@ class AsyncEventStream:
             self._pump = await self._start()
             self._waiter = AsyncWaiter(self._pump.generation)
             if self._stops_thinking:
-                self._pump.generation.stop_thinking()
+                self._pump.stop_thinking()
         pump = self._pump
         if not pump.ready:
             if pump.ended:
@@ -243,7 +247,7 @@ class AsyncEventStream:
         """Have the model stop thinking with its next token and answer; as EventStream.stop_thinking."""
         self._stops_thinking = True
         if self._pump is not None:
-            self._pump.generation.stop_thinking()
+            self._pump.stop_thinking()
 
     async def aclose(self) -> None:
         """End the request and the stream. Idempotent."""

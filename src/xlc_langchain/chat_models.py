@@ -44,8 +44,8 @@ class ChatXLlama(Generating, BaseChatModel):
 
     A sampling field that is None stays at llama.cpp's default, which ``xlc_core.SamplingOptions``
     names. Every field of those options, and ``tools``, ``tool_choice``, ``response_format``,
-    ``constraint``, ``close_constraint``, ``thinking``, ``thinking_budget``, ``template_kwargs``,
-    ``timeout`` and ``model``, may also be given to a single call or to ``bind``.
+    ``constraint``, ``close_constraint``, ``thinking``, ``thinking_budget``, ``thinking_switch``,
+    ``template_kwargs``, ``timeout`` and ``model``, may also be given to a single call or to ``bind``.
 
     Example:
         >>> llm = ChatXLlama(model="smollm2-135m-instruct", temperature=0)

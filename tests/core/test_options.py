@@ -28,6 +28,12 @@ def test_an_engine_option_is_named_too() -> None:
         EngineOptions.checked(model="m", nctx=512)
 
 
+@pytest.mark.parametrize("n_ctx", [1, 2**24 + 1, 2**60])
+def test_a_context_that_no_model_has_is_refused_at_once(n_ctx: int) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="n_ctx"):
+        xlc.Engine.estimate("smollm2-135m-instruct", n_ctx=n_ctx)
+
+
 @pytest.mark.parametrize(
     "values",
     [

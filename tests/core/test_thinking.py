@@ -6,6 +6,9 @@ SmolLM2 does not think; a template that opens ``<think>`` makes it write there w
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -198,3 +201,44 @@ def test_a_budget_is_the_same_with_speculation() -> None:
 def test_a_wrong_budget_is_refused(thinker: xlc.Engine, value: Any) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="thinking_budget"):
         thinker.chat(TALE, thinking_budget=value)
+
+
+def test_a_switch_ends_the_thinking_of_a_blocking_call(thinker: xlc.Engine) -> None:
+    options = {**GREEDY, "max_tokens": 200}
+    free = thinker.chat(TALE, **options).usage.reasoning_tokens
+    switch = xlc.ThinkingSwitch()
+    timer = threading.Timer(0.3, switch.stop)
+    timer.start()
+    answer = thinker.chat(TALE, thinking_switch=switch, **options)
+    timer.join()
+    assert switch.stopped
+    assert answer.usage.reasoning_tokens < free
+    assert answer.text
+
+
+def test_a_switch_is_for_all_that_have_it_now_and_later(thinker: xlc.Engine) -> None:
+    switch = xlc.ThinkingSwitch()
+    options = {**GREEDY, "max_tokens": 200, "thinking_switch": switch}
+
+    async def run() -> list[xlc.Completion]:
+        asyncio.get_running_loop().call_later(0.3, switch.stop)
+        return await asyncio.gather(thinker.achat(TALE, **options), thinker.achat(f"{TALE} Now.", **options))
+
+    for answer in asyncio.run(run()):
+        assert answer.usage.reasoning_tokens < 150
+        assert answer.text
+    later = thinker.chat(TALE, **options)
+    assert len(thinker.tokenize(later.reasoning)) <= 1
+    assert later.text
+
+
+def test_a_switch_does_not_keep_what_has_ended(thinker: xlc.Engine) -> None:
+    switch = xlc.ThinkingSwitch()
+    stream = thinker.stream_chat(TALE, thinking_switch=switch, **GREEDY)
+    stream.result()
+    pump = weakref.ref(stream._pump)
+    del stream
+    gc.collect()
+    assert pump() is None
+    switch.stop()
+    switch.stop()

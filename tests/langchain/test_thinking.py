@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from langchain_core.runnables import RunnablePassthrough
+
 from thinking_template import THINKING_TEMPLATE
+from xlc_core import ThinkingSwitch
 from xlc_langchain import ChatXLlama
 
 if TYPE_CHECKING:
@@ -34,3 +37,16 @@ def test_a_budget_is_the_models_or_a_calls(smollm2_path: Path) -> None:
         for chunk in llm.stream(TALE):
             streamed = chunk if streamed is None else streamed + chunk
         assert streamed.text == limited.text
+
+
+def test_a_switch_ends_the_thinking_of_a_stream(smollm2_path: Path) -> None:
+    options = {"chat_template": THINKING_TEMPLATE, "n_parallel": 1}
+    switch = ThinkingSwitch()
+    with ChatXLlama(model=smollm2_path, n_ctx=512, temperature=0, max_tokens=200, engine_options=options) as llm:
+        whole = None
+        for chunk in (llm | RunnablePassthrough()).stream(TALE, thinking_switch=switch):
+            whole = chunk if whole is None else whole + chunk
+            switch.stop()
+        assert n_thought(whole) < 60
+        assert whole.text
+        assert n_thought(llm.bind(thinking_switch=switch).invoke(TALE)) <= 1

@@ -60,8 +60,8 @@ closing_params(const task_params& params, int32_t n_room, const common_chat_para
 struct Generator::Impl {
     EngineParams params;
     common_params base;
-    std::optional<ComputeThreads>
-        shared_threads; // of the model's context and its draft model's, which end before
+    // Of the model's context and its draft model's, which end before.
+    std::optional<ComputeThreads> shared_threads;
     server_context context;
     std::optional<server_context_meta> meta;
     common_chat_templates_ptr tool_templates; // when the model's own knows no tools
