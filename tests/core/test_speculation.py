@@ -62,10 +62,10 @@ def test_the_text_is_the_same_and_drafts_are_counted(speculation: Any, plain: st
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_step_starts_threads_of_its_own() -> None:
     with open_with(xlc.DraftModel(DRAFT, n_max=4), n_threads=2) as engine:
-        engine.chat(COPY, **GREEDY)
+        engine.chat(COPY, **{**GREEDY, "max_tokens": 8})
         before = set(os.listdir("/proc/self/task"))
         seen = set()
-        for _ in engine.stream_chat(COPY, **GREEDY):
+        for _ in engine.stream_chat(COPY, **{**GREEDY, "max_tokens": 24}):
             seen.update(os.listdir("/proc/self/task"))
     assert seen <= before
 

@@ -14,7 +14,7 @@ import pytest
 from xlc_langchain import XLlamaEmbeddings, XLlamaReranker
 
 ROOT = Path(__file__).parents[2]
-N_QUESTIONS = 40  # of 216, with which benchmarks/retrieval_quality.py measures
+N_QUESTIONS = 24  # of 216, with which benchmarks/retrieval_quality.py measures
 
 pytestmark = pytest.mark.usefixtures("embedder_path", "reranker_path")
 
