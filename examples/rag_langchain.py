@@ -38,7 +38,7 @@ from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker
 N_RETRIEVED = 20
 N_KEPT = 5
 ORDER_WEIGHT = 1.0
-"""The order in which the passages were found counts as much as a small reranker's scores; 0 for a large one."""
+"""To choose passages, the order in which they were found counts as much as a small reranker's scores; 0: not at all."""
 MARGIN = 1.5
 """Passages whose reranker score is further below the best one's are left out."""
 SUPPORT = 0.0
@@ -142,8 +142,9 @@ def main(
         retriever = index(passages, embeddings).as_retriever(search_kwargs={"k": N_RETRIEVED})
 
         def keep_best(found: list[Document]) -> list[Document]:
-            best = reranker.compress_documents(found, question)
-            least = max(passage.metadata["relevance_score"] for passage in best) - MARGIN
+            chosen = reranker.compress_documents(found, question)
+            best = sorted(chosen, key=lambda passage: -passage.metadata["relevance_score"])
+            least = best[0].metadata["relevance_score"] - MARGIN
             return [passage for passage in best if passage.metadata["relevance_score"] >= least]
 
         sources = (retriever | RunnableLambda(keep_best)).invoke(question)

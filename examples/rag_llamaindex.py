@@ -37,7 +37,7 @@ from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
 N_RETRIEVED = 20
 N_KEPT = 5
 ORDER_WEIGHT = 1.0
-"""The order in which the passages were found counts as much as a small reranker's scores; 0 for a large one."""
+"""To choose passages, the order in which they were found counts as much as a small reranker's scores; 0: not at all."""
 MARGIN = 1.5
 """Passages whose reranker score is further below the best one's are left out."""
 SUPPORT = 0.0
@@ -144,9 +144,9 @@ def main(
     with llm, rerank, embed_model:
         Settings.llm, Settings.embed_model, Settings.tokenizer = llm, embed_model, llm.tokenizer
         found = index(passages).as_retriever(similarity_top_k=N_RETRIEVED).retrieve(question)
-        best = rerank.postprocess_nodes(found, query_str=question)
-        least = max(node.get_score() for node in best) - MARGIN
-        sources = [node for node in best if node.get_score() >= least]
+        chosen = rerank.postprocess_nodes(found, query_str=question)
+        best = sorted(chosen, key=NodeWithScore.get_score, reverse=True)
+        sources = [node for node in best if node.get_score() >= best[0].get_score() - MARGIN]
 
         answering = llm if free else llm.model_copy(update={"additional_kwargs": {"constraint": quotes(sources)}})
         synthesizer = CompactAndRefine(llm=answering, text_qa_template=PROMPT, streaming=True)
