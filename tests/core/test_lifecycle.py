@@ -22,6 +22,15 @@ import xlc_core as xlc
 engine = xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2)
 LONG = dict(max_tokens=2000, ignore_eos=True)
 """
+FORKING = (
+    OPEN
+    + """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+stream = engine.stream_chat("Count", **LONG)
+next(stream)
+"""
+)
 
 
 def run(code: str, timeout: float = 60, opening: str = OPEN) -> subprocess.CompletedProcess[str]:
@@ -170,10 +179,6 @@ def test_the_interpreter_exits_in_the_middle_of_embedding() -> None:
 def test_a_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
     done = run(
         """
-        import warnings
-        warnings.simplefilter("ignore", DeprecationWarning)
-        stream = engine.stream_chat("Count", **LONG)
-        next(stream)
         child = os.fork()
         if child == 0:
             try:
@@ -195,7 +200,8 @@ def test_a_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
         _, status = os.waitpid(child, 0)
         stream.close()
         print(os.waitstatus_to_exitcode(status), engine.chat("Hi", max_tokens=3).usage.completion_tokens)
-        """
+        """,
+        opening=FORKING,
     )
     assert_clean(done, "0 3")
 
@@ -204,10 +210,6 @@ def test_a_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
 def test_forked_children_exit_whatever_the_engine_was_doing() -> None:
     done = run(
         """
-        import warnings
-        warnings.simplefilter("ignore", DeprecationWarning)
-        stream = engine.stream_chat("Count", **LONG)
-        next(stream)
         embedder = xlc.Engine("all-minilm-l6-v2")
         embedding = threading.Thread(target=lambda: list(embedder.embed_stream(["word " * 50] * 100)))
         embedding.start()
@@ -221,7 +223,8 @@ def test_forked_children_exit_whatever_the_engine_was_doing() -> None:
         embedding.join()
         stream.close()
         print(sum(codes), engine.chat("Hi", max_tokens=3).usage.completion_tokens)
-        """
+        """,
+        opening=FORKING,
     )
     assert_clean(done, "0 3")
 

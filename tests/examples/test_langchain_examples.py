@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from module_files import load_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -118,12 +119,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def server() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("async_server", EXAMPLES / "async_server.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(EXAMPLES / "async_server.py")
 
 
 async def post(server: ModuleType, body: bytes, path: str = "/chat") -> Client:

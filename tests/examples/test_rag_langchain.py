@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from module_files import load_file
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "rag_langchain.py"
@@ -71,11 +72,7 @@ def test_free_answers_are_checked_by_the_reranker(folder: Path) -> None:
 
 
 def test_a_sentence_is_given_out_as_soon_as_it_is_whole() -> None:
-    spec = importlib.util.spec_from_file_location("rag_langchain", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
+    example = load_file(EXAMPLE)
     pieces = iter(["Tea is", " hot. It", " steeps", " long.\n", "End"])
     sentences = example.split_sentences(pieces)
     assert next(sentences) == "Tea is hot."

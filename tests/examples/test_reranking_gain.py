@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from module_files import load_file
 from xlc_langchain import XLlamaEmbeddings, XLlamaReranker
 
 ROOT = Path(__file__).parents[2]
@@ -21,12 +21,7 @@ pytestmark = pytest.mark.usefixtures("embedder_path", "reranker_path")
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rag_langchain", ROOT / "examples" / "rag_langchain.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(ROOT / "examples" / "rag_langchain.py")
 
 
 def test_the_right_passage_comes_earlier(example: ModuleType) -> None:

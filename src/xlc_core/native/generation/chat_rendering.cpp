@@ -160,4 +160,10 @@ render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::st
     }
 }
 
+std::string thinking_start(const common_chat_params& rendered) {
+    const std::string& tag = rendered.thinking_start_tag;
+    const bool opened = !tag.empty() && rendered.generation_prompt.find(tag) != std::string::npos;
+    return opened ? "" : tag;
+}
+
 } // namespace xlc

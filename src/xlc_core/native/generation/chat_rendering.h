@@ -29,4 +29,7 @@ bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults);
 common_chat_params
 render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::string& grammar);
 
+// What opens the model's thinking; empty where the prompt has done so already.
+std::string thinking_start(const common_chat_params& rendered);
+
 } // namespace xlc

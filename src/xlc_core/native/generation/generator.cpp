@@ -19,7 +19,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <limits>
 #include <thread>
 
 namespace xlc {
@@ -30,30 +29,6 @@ namespace {
 struct LoadCancelled : std::runtime_error {
     LoadCancelled() : std::runtime_error("loading was cancelled") {}
 };
-
-// What opens the thinking; empty where the prompt has done so already.
-std::string thinking_start(const common_chat_params& rendered) {
-    const std::string& tag = rendered.thinking_start_tag;
-    const bool opened = !tag.empty() && rendered.generation_prompt.find(tag) != std::string::npos;
-    return opened ? "" : tag;
-}
-
-constexpr int32_t no_limit = std::numeric_limits<int32_t>::max();
-
-// `n_room`: tokens that the context still holds; `thinking`: the chat of a model that is to think first.
-std::optional<ClosingParams>
-closing_params(const task_params& params, int32_t n_room, const common_chat_params* thinking) {
-    ClosingParams out;
-    out.n_tokens = params.n_predict < 0 ? n_room : std::min(params.n_predict, n_room);
-    if (out.n_tokens <= 0 || out.n_tokens == no_limit) {
-        return std::nullopt;
-    }
-    if (thinking != nullptr && thinking->supports_thinking) {
-        out.thinking_start = thinking_start(*thinking);
-        out.thinking_ends = thinking->thinking_end_tags;
-    }
-    return out;
-}
 
 } // namespace
 

@@ -6,6 +6,7 @@
 
 #include "sampling.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace xlc {
@@ -171,6 +172,20 @@ task_params to_task_params(
     }
     if (rendered) {
         set_chat(out, *request.chat, *rendered, vocab);
+    }
+    return out;
+}
+
+std::optional<ClosingParams>
+closing_params(const task_params& params, int32_t n_room, const common_chat_params* thinking) {
+    ClosingParams out;
+    out.n_tokens = params.n_predict < 0 ? n_room : std::min(params.n_predict, n_room);
+    if (out.n_tokens <= 0 || out.n_tokens == no_limit) {
+        return std::nullopt;
+    }
+    if (thinking != nullptr && thinking->supports_thinking) {
+        out.thinking_start = thinking_start(*thinking);
+        out.thinking_ends = thinking->thinking_end_tags;
     }
     return out;
 }

@@ -1,10 +1,15 @@
 // From a request to the parameters of llama.cpp's task, field by field, with no JSON in between.
 #pragma once
 
+#include "constraints/closing.h"
 #include "generation/request.h"
 
 #include "chat.h"
 #include "server-task.h"
+
+#include <cstdint>
+#include <limits>
+#include <optional>
 
 namespace xlc {
 
@@ -15,5 +20,12 @@ task_params to_task_params(
     const common_chat_params* rendered,
     const common_params& base,
     const llama_vocab* vocab);
+
+constexpr int32_t no_limit = std::numeric_limits<int32_t>::max();
+
+// How to end an answer before its tokens run out; nullopt for one that has no limit, or no room.
+// `n_room`: tokens that the context still holds; `thinking`: the chat of a model that is to think first.
+std::optional<ClosingParams>
+closing_params(const task_params& params, int32_t n_room, const common_chat_params* thinking);
 
 } // namespace xlc
