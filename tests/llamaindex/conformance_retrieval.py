@@ -152,6 +152,8 @@ class RerankConformance:
 
     finds_the_best: ClassVar[bool] = True
     """Whether the model is good enough to put the right passage first."""
+    rounding: ClassVar[float] = 0.05
+    """How far a score may differ where the same texts were computed in other batches."""
 
     @pytest.fixture
     def rerank(self) -> BaseNodePostprocessor:
@@ -166,8 +168,9 @@ class RerankConformance:
         if self.finds_the_best:
             assert best[0].node.node_id == str(BEST)
         again = await rerank.apostprocess_nodes(found_nodes(), query_bundle=QueryBundle(QUERY))
-        assert [node.node.node_id for node in again] == [node.node.node_id for node in best]
-        np.testing.assert_allclose([node.score for node in again], [node.score for node in best], atol=0.05)
+        if best[0].score - best[1].score > 2 * self.rounding:
+            assert [node.node.node_id for node in again] == [node.node.node_id for node in best]
+        np.testing.assert_allclose([node.score for node in again], [node.score for node in best], atol=self.rounding)
 
     async def test_the_nodes_given_are_not_changed(self, rerank: BaseNodePostprocessor) -> None:
         nodes = found_nodes()

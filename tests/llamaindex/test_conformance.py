@@ -37,6 +37,9 @@ class TestLateInteraction(RerankConformance):
 
 class TestChatModelAsJudge(RerankConformance):
     finds_the_best = False  # 135 million parameters do not judge well
+    # Products with Q8_0 weights round what goes in to 8 bits, and a sum in another order rounds to the other side: of
+    # the same prompts, some 0.1 of these log odds changes when the start of the prompt comes from the cache.
+    rounding = 0.25
 
     @pytest.fixture
     def rerank(self, llm: XLlama) -> XLlamaRerank:
