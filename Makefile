@@ -30,13 +30,13 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
+	git ls-files -co --exclude-standard 'src/*.c' 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/python cmake/make_stub.py --check
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	git ls-files -co --exclude-standard 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format -i
+	git ls-files -co --exclude-standard 'src/*.c' 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format -i
 
 stubs: $(STAMP)
 	$(BIN)/python cmake/make_stub.py

@@ -41,6 +41,7 @@ add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 # - sampling.cpp, speculative.cpp and server-context.cpp, which ours include, so that tokens that a grammar forces
 #   are drafted (native/overrides/drafting.h), and work of ours gets at the slots (native/overrides/slots.h);
 # - reasoning-budget.cpp, which ours includes, so that thinking can be ended from another thread;
+# - ggml-cpu.c, which ours includes, so that threads give way to other programs where they wait for each other;
 # - llama-model.cpp, which ours includes, so that embedding computes no logits (native/overrides/logits.h);
 # - llama-vocab.cpp, which ours includes, so that WordPiece reads Korean and Indic scripts as BERT does, and long words
 #   do not overflow the stack (native/overrides/regex_split.h).
@@ -53,6 +54,13 @@ function(xlc_replace_sources target)
   set_target_properties(${target} PROPERTIES SOURCES "${sources};${args_ADD}")
   target_include_directories(${target} PRIVATE "${native}" "$<TARGET_PROPERTY:${target},SOURCE_DIR>")
 endfunction()
+set(ggml_cpu "${XLC_LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c")
+file(STRINGS "${ggml_cpu}" barriers REGEX "int n_passed = ")
+list(LENGTH barriers n_barriers)
+if(NOT n_barriers EQUAL 1) # what overrides/ggml_cpu.c tells a barrier by
+  message(FATAL_ERROR "xllama: ${ggml_cpu} waits otherwise than this version of xllama knows; take the pinned release")
+endif()
+xlc_replace_sources(ggml-cpu DROP ggml-cpu/ggml-cpu.c ADD ggml_cpu.c)
 xlc_replace_sources(llama-common
   DROP log.cpp llguidance.cpp reasoning-budget.cpp sampling.cpp speculative.cpp
   ADD common_log.cpp common_reasoning_budget.cpp common_sampling.cpp common_speculative.cpp)

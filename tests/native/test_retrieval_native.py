@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MODELS = Path(__file__).parents[2] / "models" / "xllama_models"
 EMBEDDER = str(MODELS / "all-minilm-l6-v2-f16.gguf")
+TINY_EMBEDDER = str(Path(__file__).parents[1] / "models" / "bert-embedder.gguf")
 RERANKER = str(MODELS / "xllama-rerank-mini-q8_0.gguf")
 WAIT_SECONDS = 120
 
@@ -255,7 +256,7 @@ def test_missing_file_is_a_load_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("own_kernels", [True, False])
 def test_the_micro_batch_is_chosen_from_the_first_ones(own_kernels: bool) -> None:
-    retriever = _native.Retriever.open(EMBEDDER, 2, own_kernels=own_kernels)
+    retriever = _native.Retriever.open(TINY_EMBEDDER, 2, own_kernels=own_kernels)
 
     def size_after(texts: list[str]) -> int:
         finished(retriever.embed(texts))
@@ -264,7 +265,7 @@ def test_the_micro_batch_is_chosen_from_the_first_ones(own_kernels: bool) -> Non
 
     first = retriever.n_batch_tokens
     assert size_after(["another"]) == first  # a query alone tells nothing
-    # Of 42 tokens, and so short that only their number fills a micro-batch.
+    # Long ones, and some so short that only their number fills a micro-batch.
     chosen = size_after([*some_texts(150), *(["a"] * 3000)])
     assert chosen in (64, 128, 256, 512)
     for _ in range(3):  # and stays
@@ -273,7 +274,7 @@ def test_the_micro_batch_is_chosen_from_the_first_ones(own_kernels: bool) -> Non
 
 
 def test_a_given_micro_batch_is_kept() -> None:
-    retriever = _native.Retriever.open(EMBEDDER, 2, n_batch_tokens=96)
+    retriever = _native.Retriever.open(TINY_EMBEDDER, 2, n_batch_tokens=96)
     finished(retriever.embed(some_texts(60)))
     assert retriever.n_batch_tokens == 96
     retriever.close()
