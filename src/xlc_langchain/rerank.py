@@ -1,22 +1,19 @@
 """XLlamaReranker: a GGUF model inside this process that orders documents, as a LangChain document compressor."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
-from pydantic import Field
 
 from xlc_core import RerankScore
-from xlc_core.reranking import RerankMethod, arerank_documents, rerank_documents
-from xlc_core.retrieval_options import RerankScale, RerankTruncate
+from xlc_core.reranker_user import RerankerUser
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 
 __all__ = ["XLlamaReranker"]
 
 
-class XLlamaReranker(EngineUser, BaseDocumentCompressor):
+class XLlamaReranker(EngineUser, RerankerUser, BaseDocumentCompressor):
     """Orders documents by how well they answer a query, best first, and keeps the best ones.
 
     Building one loads nothing; see ``load()`` and ``close()``. The documents that come back are
@@ -29,31 +26,6 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
         >>> best[0].metadata["relevance_score"]
         4.81
     """
-
-    top_n: int | None = Field(None, ge=1)
-    """Keep this many documents; None: all of them."""
-
-    truncate: RerankTruncate = "error"
-    """Whether a document that is too long is refused, cut at its ``"end"`` or ``"start"``, or ``"split"`` into pieces,
-    of which the best one counts. The query is never cut."""
-
-    instruction: str | None = None
-    """What makes a document a good one, for models that take an instruction, such as Qwen3-Reranker; None: what the
-    model's template says."""
-
-    scores: RerankScale = "raw"
-    """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
-
-    order_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """How much the order counts in which the documents come, best first, beside the model's score: 0: not at all; 1: as
-    much, for small models (``xlc_core.retrieval_options.RerankOptions``). The scores stay the model's."""
-
-    method: RerankMethod = "auto"
-    """How documents are scored: by a ``"cross-encoder"``'s ranking head, by the token vectors of an embedding model
-    (``"late-interaction"``), or by a chat model's yes or no (``"generative"``); auto: by what the model is."""
-
-    timeout: float | None = None
-    """Seconds that a call may take; afterwards it raises."""
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -75,7 +47,7 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
         if not documents:
             return []
         with langchain_errors():
-            scores = rerank_documents(self._get_engine(), query, _texts(documents), **self._request())
+            scores = self._rank(query, _texts(documents))
         return _scored(documents, scores)
 
     async def acompress_documents(
@@ -85,20 +57,8 @@ class XLlamaReranker(EngineUser, BaseDocumentCompressor):
         if not documents:
             return []
         with langchain_errors():
-            engine = await self._aget_engine()
-            scores = await arerank_documents(engine, query, _texts(documents), **self._request())
+            scores = await self._arank(query, _texts(documents))
         return _scored(documents, scores)
-
-    def _request(self) -> dict[str, Any]:
-        return {
-            "method": self.method,
-            "top_n": self.top_n,
-            "truncate": self.truncate,
-            "instruction": self.instruction,
-            "scores": self.scores,
-            "order_weight": self.order_weight,
-            "timeout": self.timeout,
-        }
 
 
 def _texts(documents: Sequence[Document]) -> list[str]:

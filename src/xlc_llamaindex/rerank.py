@@ -12,9 +12,8 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
 from xlc_core import RerankScore
-from xlc_core.engine_user import EngineUser
-from xlc_core.reranking import RerankMethod, arerank_documents, rerank_documents
-from xlc_core.retrieval_options import RerankScale, RerankTruncate
+from xlc_core.reranker_user import RerankerUser
+from xlc_core.retrieval_options import RerankTruncate
 
 __all__ = ["XLlamaRerank"]
 
@@ -23,7 +22,7 @@ _RETRIEVAL_SCORE = "retrieval_score"
 dispatcher = get_dispatcher(__name__)
 
 
-class XLlamaRerank(EngineUser, BaseNodePostprocessor):
+class XLlamaRerank(RerankerUser, BaseNodePostprocessor):
     """Orders nodes by how well they answer the query, best first, and keeps the best ones.
 
     Building one loads nothing; see ``load()`` and ``close()``. The nodes that were given stay as they are.
@@ -38,10 +37,6 @@ class XLlamaRerank(EngineUser, BaseNodePostprocessor):
     top_n: int = Field(2, ge=1)
     """Keep this many nodes."""
 
-    method: RerankMethod = "auto"
-    """How nodes are scored: by a ``"cross-encoder"``'s ranking head, by the token vectors of an embedding model
-    (``"late-interaction"``), or by a chat model's yes or no (``"generative"``); auto: by what the model is."""
-
     metadata_mode: MetadataMode = MetadataMode.EMBED
     """Which of a node's metadata the model reads."""
 
@@ -49,22 +44,8 @@ class XLlamaRerank(EngineUser, BaseNodePostprocessor):
     """What happens to a node that is too long: it is cut at its ``"end"`` or ``"start"``, ``"split"`` into pieces of
     which the best one counts, or refused (``"error"``). The query is never cut."""
 
-    instruction: str | None = None
-    """What makes a node a good one, for models that take an instruction, such as Qwen3-Reranker; None: what the
-    model's template says."""
-
-    scores: RerankScale = "raw"
-    """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
-
-    order_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """How much the order counts in which the nodes come, best first, beside the model's score: 0: not at all; 1: as
-    much, for small models (``xlc_core.retrieval_options.RerankOptions``). The scores stay the model's."""
-
     keep_retrieval_score: bool = True
     """Put the score that a node came with into ``metadata["retrieval_score"]``, which no model is shown."""
-
-    timeout: float | None = None
-    """Seconds that a call may take; afterwards it raises."""
 
     @classmethod
     def class_name(cls) -> str:
@@ -77,12 +58,7 @@ class XLlamaRerank(EngineUser, BaseNodePostprocessor):
         query = _text(query_bundle)
         with self._reported(nodes, query) as best:
             if nodes:
-                scores = rerank_documents(
-                    self._get_engine(),
-                    query,
-                    self._texts(nodes),
-                    **self._request(),
-                )
+                scores = self._rank(query, self._texts(nodes))
                 best += self._scored(nodes, scores)
         return best
 
@@ -92,25 +68,9 @@ class XLlamaRerank(EngineUser, BaseNodePostprocessor):
         query = _text(query_bundle)
         with self._reported(nodes, query) as best:
             if nodes:
-                scores = await arerank_documents(
-                    await self._aget_engine(),
-                    query,
-                    self._texts(nodes),
-                    **self._request(),
-                )
+                scores = await self._arank(query, self._texts(nodes))
                 best += self._scored(nodes, scores)
         return best
-
-    def _request(self) -> dict[str, Any]:
-        return {
-            "method": self.method,
-            "top_n": self.top_n,
-            "truncate": self.truncate,
-            "instruction": self.instruction,
-            "scores": self.scores,
-            "order_weight": self.order_weight,
-            "timeout": self.timeout,
-        }
 
     @contextmanager
     def _reported(self, nodes: list[NodeWithScore], query: str) -> Iterator[list[NodeWithScore]]:

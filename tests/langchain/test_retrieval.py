@@ -89,6 +89,7 @@ async def test_reranking_orders_and_keeps_the_input() -> None:
         "query": "what is a slot",
         "top_n": 2,
         "truncate": "end",
+        "overlap": 64,
         "instruction": None,
         "scores": "raw",
         "order_weight": 0.0,

@@ -136,7 +136,9 @@ def test_a_judge_refuses_or_cuts_what_is_too_long(llm: XLlama) -> None:
 
 
 async def test_long_nodes_instructions_and_scales() -> None:
-    options: dict[str, Any] = {"instruction": "find the opposite", "scores": "sigmoid", "truncate": "split"}
+    options: dict[str, Any] = {
+        "instruction": "find the opposite", "scores": "sigmoid", "truncate": "split", "overlap": 200,
+    }  # fmt: skip
     texts = ["the llama grazes " * 300, "rates rose"]
     path = Path(__file__).parents[1] / "models" / "qwen3-reranker.gguf"
     with xlc.Engine(path, n_threads=1, n_ctx=512) as engine:
