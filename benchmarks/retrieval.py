@@ -31,10 +31,11 @@ from xlc_core.quantization import quantize_model
 EMBEDDER, RERANKER = "all-minilm-l6-v2", "xllama-rerank-mini"
 N_CTX = 512  # tokens that both models take
 N_WORDS = (20, 300)  # of a text to embed
-_MEDIANS = "Figures are medians over {} rounds (least–greatest); ratios are taken round by round."
+LATENCY_ROUNDS = 5  # at least; they are short
 QUERY = "which package shows the free space on my disks?"
 
-TORCH, ONNX, XLLAMACPP, LLAMA_CPP_PYTHON = "sentence-transformers", "onnxruntime", "xllamacpp", "llama-cpp-python"
+TORCH, ONNX, OPENVINO = "sentence-transformers", "onnxruntime", "openvino"
+XLLAMACPP, LLAMA_CPP_PYTHON = "xllamacpp", "llama-cpp-python"
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Subject:
 
     def contender(self, task: str, target: float | None = None) -> Contender:
         """A row of a table."""
-        made = self.peer.row(self.name, task, target)
+        made = self.peer.row(self.name, task, target, warm_up="warm-up" if task == "throughput" else "")
         self.contenders.append(made)
         return made
 
@@ -161,9 +162,9 @@ class Bench:
             print(f"  {error}", file=sys.stderr)
             return ""
 
-    def measure(self, contenders: list[Contender]) -> None:
+    def measure(self, contenders: list[Contender], n_rounds: int) -> None:
         """Run the rounds."""
-        run_rounds(contenders, self._settings.n_rounds, self._settings.others_limit, self._settings.retries)
+        run_rounds(contenders, n_rounds, self._settings.others_limit, self._settings.retries)
 
     def columns(self, quality: dict[str, Callable[[Rows, Rows], str]]) -> list[Column]:
         """Columns on quality and memory, once everything has been collected. The first subject is the reference."""
@@ -206,29 +207,27 @@ def embedding(options: argparse.Namespace, settings: Settings, corpus: Corpus, b
     work = {"texts": texts, "query": QUERY}
     float32 = bench.open(TORCH, "sentence_transformers_retrieval", ", float32", {**work, "dtype": "float32"})
     bfloat16 = bench.open(TORCH, "sentence_transformers_retrieval", ", bfloat16", {**work, "dtype": "bfloat16"})
-    onnx = bench.open(
-        ONNX,
-        "onnxruntime_retrieval",
-        ", float32, the engine of fastembed",
-        {**work, "checkpoints": bench.checkpoints()},
-    )
+    exported = {**work, "checkpoints": bench.checkpoints()}
+    onnx = bench.open(ONNX, "onnxruntime_retrieval", ", float32, the engine of fastembed", exported)
+    openvino = bench.open(OPENVINO, "openvino_retrieval", ", float32", exported)
     ours = bench.open_ours("embed", EMBEDDER, work)
     wheel = bench.open(XLLAMACPP, "xllamacpp_retrieval", ", F16", {**work, "model": model})
     other = llama_cpp_python(bench, options, settings, {**work, "model": model})
 
-    references = [subject.contender("throughput") for subject in (float32, bfloat16, onnx)]
+    references = [subject.contender("throughput") for subject in (float32, bfloat16, onnx, openvino)]
     engines = [subject.contender("throughput") for subject in ours]
     throughput = [*references, *engines, wheel.contender("throughput"), other]
     latency = [
-        float32.contender("latency"), bfloat16.contender("latency"), onnx.contender("latency"),
+        *(subject.contender("latency") for subject in (float32, bfloat16, onnx, openvino)),
         *(subject.contender("latency", 0.5) for subject in ours), wheel.contender("latency"),
     ]  # fmt: skip
     print("embedding, texts", file=sys.stderr)
-    bench.measure(throughput)
+    bench.measure(throughput, settings.n_rounds)
     for subject in bench.subjects:
         subject.collect()
+    n_latency_rounds = 1 if options.quick else max(settings.n_rounds, LATENCY_ROUNDS)
     print("embedding, queries", file=sys.stderr)
-    bench.measure(latency)
+    bench.measure(latency, n_latency_rounds)
     columns = bench.columns(
         {
             "cosine, mean": lambda rows, reference: f"{cosines(rows, reference).mean():.6f}",
@@ -244,7 +243,7 @@ all-MiniLM-L6-v2, {settings.n_threads} threads; {len(texts)} texts of {N_WORDS[0
 
     {settings.command}
 
-{_MEDIANS.format(settings.n_rounds)} Cosines are those to the
+{_rounds(settings.n_rounds)} Cosines are those to the
 vectors of {references[0].name}; memory is the most that the process had when the texts were embedded, its
 libraries included, and in brackets its share of the first row's.
 
@@ -253,6 +252,8 @@ libraries included, and in brackets its share of the first row's.
 {ratio_table(engines, [(references[0], 2.0), (references[1], 1.0), (throughput[-2], 2.5)])}
 
 {disturbance(throughput)}
+
+{_rounds(n_latency_rounds)}
 
 {comparison(latency, "one short query, ms", 2, target=True, less_is_better=True)}
 
@@ -270,17 +271,18 @@ def reranking(options: argparse.Namespace, settings: Settings, corpus: Corpus, b
     float32 = bench.open(TORCH, torch_script, " CrossEncoder, float32", {**given, "dtype": "float32"})
     bfloat16 = bench.open(TORCH, torch_script, " CrossEncoder, bfloat16", {**given, "dtype": "bfloat16"})
     onnx = bench.open(ONNX, "onnxruntime_retrieval", ", float32", given)
+    openvino = bench.open(OPENVINO, "openvino_retrieval", ", float32", given)
     ours = bench.open_ours("rerank", RERANKER, work)
     model = str(catalog.resolve(RERANKER).path)
     wheel = bench.open(XLLAMACPP, "xllamacpp_retrieval", ", Q8_0", {**work, "model": model})
-    references = [subject.contender("throughput") for subject in (float32, bfloat16, onnx)]
+    references = [subject.contender("throughput") for subject in (float32, bfloat16, onnx, openvino)]
     engines = [subject.contender("throughput") for subject in ours]
     contenders = [
         *(*references, *engines, wheel.contender("throughput")),
         unavailable(LLAMA_CPP_PYTHON, "it has no reranking"),
     ]
     print("reranking", file=sys.stderr)
-    bench.measure(contenders)
+    bench.measure(contenders, settings.n_rounds)
     for subject in bench.subjects:
         subject.collect()
     columns = bench.columns(
@@ -299,7 +301,7 @@ from {corpus.name}, each with the {options.passages} passages that share the rar
 
     {settings.command}
 
-{_MEDIANS.format(settings.n_rounds)} The model exists as Q8_0
+{_rounds(settings.n_rounds)} The model exists as Q8_0
 only: PyTorch and onnxruntime compute with its dequantised weights, so differences from the first row's scores are what
 computing in other types costs. Kendall's τ is the mean over the queries: 1 where all passages stand in the same order.
 
@@ -309,6 +311,12 @@ computing in other types costs. Kendall's τ is the mean over the queries: 1 whe
 
 {disturbance(contenders)}
 {picture}"""
+
+
+def _rounds(n_rounds: int) -> str:
+    if n_rounds == 1:
+        return "Figures are of one round."
+    return f"Figures are medians over {n_rounds} rounds (least–greatest); ratios are taken round by round."
 
 
 def _plot(

@@ -79,7 +79,7 @@ def retrieval_tasks(
     embed: Callable[[list[str]], Any] | None = None,
     rerank: Callable[[str, list[str]], list[float]] | None = None,
 ) -> dict[str, Task]:
-    """The measurements of an embedder, or of a reranker.
+    """The measurements of an embedder, or of a reranker: whichever the settings are for.
 
     Args:
         settings: an embedder's ``texts`` and ``query``, or a reranker's ``queries`` and their ``passages``, and the
@@ -89,18 +89,23 @@ def retrieval_tasks(
     """
     last: list[Any] = []
 
+    def work(texts: slice, queries: slice) -> int:
+        """Embed these texts, or rerank for these queries; say how many texts or pairs that was."""
+        if "texts" in settings:
+            assert embed is not None
+            last[:] = embed(settings["texts"][texts])
+            return len(last)
+        assert rerank is not None
+        last[:] = map(rerank, settings["queries"][queries], settings["passages"][queries])
+        return sum(map(len, last))
+
     def throughput(command: dict[str, Any]) -> dict[str, Any]:
-        if embed is not None:
-            n_done = len(settings["texts"])
-            start = time.perf_counter()
-            last[:] = embed(settings["texts"])
-        else:
-            assert rerank is not None
-            asked = list(zip(settings["queries"], settings["passages"], strict=True))
-            n_done = sum(map(len, settings["passages"]))
-            start = time.perf_counter()
-            last[:] = [rerank(query, passages) for query, passages in asked]
+        start = time.perf_counter()
+        n_done = work(slice(None), slice(None))
         return {"wall": n_done / (time.perf_counter() - start)}
+
+    def warm_up(command: dict[str, Any]) -> dict[str, Any]:
+        return {"done": work(slice(64), slice(2))}
 
     def latency(command: dict[str, Any]) -> dict[str, Any]:
         assert embed is not None
@@ -118,7 +123,7 @@ def retrieval_tasks(
                 array("f", row).tofile(file)
         return {"rows": len(last), "peak_bytes": peak_bytes()}
 
-    return {"throughput": throughput, "latency": latency, "save": save}
+    return {"throughput": throughput, "warm-up": warm_up, "latency": latency, "save": save}
 
 
 def peak_bytes() -> int:
