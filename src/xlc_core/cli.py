@@ -131,7 +131,7 @@ def convert(
     projector: Annotated[
         bool, typer.Option("--projector", help="Write the part for images and sound (mmproj) instead.")
     ] = False,
-    base: Annotated[str | None, typer.Option(help="For a LoRA adapter: the folder of its model.")] = None,
+    base: Annotated[str | None, typer.Option(help="For a LoRA adapter or a head: the folder of its model.")] = None,
     pre_tokenizer: Annotated[
         str | None,
         typer.Option(help="llama.cpp's name of how the tokenizer cuts text, where it is not recognised."),

@@ -64,11 +64,12 @@ def convert_model(
 
     Args:
         source: a folder with config.json and weights, or ``hf:owner/repo``, which is fetched; for a LoRA adapter, a
-            folder with adapter_config.json.
+            folder with adapter_config.json; or a head that drafts for a model (EAGLE-3, DFlash, DSpark).
         target: the file to write; nothing half written is ever seen under this name.
         weights: one of CONVERSION_TYPES, in any case. What the converter cannot write itself is quantised afterwards.
         projector: write the model's part for images and sound (``mmproj``) instead of its part for text.
-        base: for a LoRA adapter, the folder of the model that it belongs to (config.json and tokenizer suffice).
+        base: for a LoRA adapter or a head, the folder of the model that it belongs to (config.json and tokenizer
+            suffice), or ``hf:owner/repo``.
         pre_tokenizer: llama.cpp's name of how the tokenizer cuts text, such as ``"qwen2"`` or ``"llama-bpe"``, for a
             tokenizer that the converter does not recognise. A wrong one gives wrong tokens.
         overwrite: whether the target may exist.
@@ -121,11 +122,17 @@ _HUB_WEIGHTS = ("*model*.safetensors",)
 _HUB_OLD_WEIGHTS = ("pytorch_model*.bin", "adapter_model.bin")
 
 
-def _files_to_fetch(names: list[str]) -> list[str]:
-    def fitting(patterns: tuple[str, ...]) -> list[str]:
-        return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+def _fitting(names: list[str], patterns: tuple[str, ...]) -> list[str]:
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
-    return fitting(_HUB_FILES) + (fitting(_HUB_WEIGHTS) or fitting(_HUB_OLD_WEIGHTS))
+
+def _files_but_weights(names: list[str]) -> list[str]:
+    return _fitting(names, _HUB_FILES)
+
+
+def _files_to_fetch(names: list[str]) -> list[str]:
+    weights = _fitting(names, _HUB_WEIGHTS) or _fitting(names, _HUB_OLD_WEIGHTS)
+    return [*_files_but_weights(names), *weights]
 
 
 def _known_type(weights: str) -> str:
@@ -145,10 +152,11 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise ModelNotFoundError(f"there is no folder {target.parent} to write {target.name} to")
 
 
-def _source_folder(source: str | Path) -> Path:
+def _source_folder(source: str | Path, *, with_weights: bool = True) -> Path:
     if str(source).startswith("hf:"):
         model = catalog_hub.HubModel.parse(str(source))
-        return catalog_hub.fetch_repository(model, _files_to_fetch, progress=sys.stderr.isatty())
+        choose = _files_to_fetch if with_weights else _files_but_weights
+        return catalog_hub.fetch_repository(model, choose, progress=sys.stderr.isatty())
     folder = Path(source)
     if folder.suffix == ".gguf" and folder.is_file():
         raise InvalidRequestError(f"{folder} is a GGUF file already; `xllama models quantize` writes other weights")
@@ -167,10 +175,19 @@ def _script(folder: Path, *, projector: bool, base: str | Path | None) -> tuple[
                 "of which config.json and the tokenizer are read"
             )
         return _CONVERT_ADAPTER, ["--base", str(_source_folder(base))]
-    if base is not None:
-        raise InvalidRequestError(f"`base` is for LoRA adapters, and {folder} has no adapter_config.json")
     if not any((folder / name).is_file() for name in ("config.json", "params.json")):
         raise ModelNotFoundError(f"{folder} has no config.json; give the folder that transformers would load")
+    if _is_head(folder):
+        if base is None:
+            raise InvalidRequestError(
+                f"{folder} holds a head that drafts for a model; name that model's folder with `base` (--base), "
+                "of which config.json and the tokenizer are read"
+            )
+        return _CONVERT_MODEL, ["--target-model-dir", str(_source_folder(base, with_weights=False))]
+    if base is not None:
+        raise InvalidRequestError(
+            f"`base` is for LoRA adapters and heads that draft for a model, and {folder} holds neither"
+        )
     extra = []
     if (folder / "params.json").is_file() and not (folder / "config.json").is_file():
         extra.append("--mistral-format")
@@ -181,11 +198,22 @@ def _script(folder: Path, *, projector: bool, base: str | Path | None) -> tuple[
     return _CONVERT_MODEL, extra
 
 
-def _has_dense_layers(folder: Path) -> bool:
+def _read(path: Path, otherwise: Any) -> Any:
     try:
-        modules = json.loads((folder / "modules.json").read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return False
+        return otherwise
+
+
+def _is_head(folder: Path) -> bool:
+    """Whether the converter wants to see the model, too; it knows heads by the same signs."""
+    config = _read(folder / "config.json", {})
+    names = " ".join(map(str, config.get("architectures") or ()))
+    return "draft_vocab_size" in config or any(kind in names for kind in ("Eagle3", "DFlash", "DSpark"))
+
+
+def _has_dense_layers(folder: Path) -> bool:
+    modules = _read(folder / "modules.json", [])
     return any(str(module.get("type", "")).endswith("Dense") for module in modules)
 
 

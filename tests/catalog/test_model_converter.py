@@ -60,7 +60,7 @@ def test_what_cannot_be_converted_is_refused(folder: Path, tmp_path: Path) -> No
         convert_model(tmp_path / "is.gguf", target)
     with pytest.raises(xlc.InvalidRequestError, match="overwrite"):
         convert_model(folder, tmp_path / "is.gguf")
-    with pytest.raises(xlc.InvalidRequestError, match="no adapter_config"):
+    with pytest.raises(xlc.InvalidRequestError, match="holds neither"):
         convert_model(folder, target, base=folder)
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(xlc.InvalidRequestError, match="--base"):
@@ -68,6 +68,26 @@ def test_what_cannot_be_converted_is_refused(folder: Path, tmp_path: Path) -> No
     with pytest.raises(xlc.InvalidRequestError, match="adapter"):
         convert_model(folder, target, "Q4_K_M", base=folder)
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"architectures": ["LlamaForCausalLM"], "draft_vocab_size": 32000},
+        {"architectures": ["LlamaForCausalLMEagle3"]},
+        {"architectures": ["DFlashDraftModel"]},
+        {"architectures": ["Qwen3DSparkModel"]},
+    ],
+    ids=str,
+)
+def test_a_head_needs_its_model(config: dict[str, object], folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(xlc.InvalidRequestError, match="--base"):
+        convert_model(folder, tmp_path / "m.gguf")
+    assert model_converter._script(folder, projector=False, base=folder) == (
+        "convert_hf_to_gguf.py",
+        ["--target-model-dir", str(folder)],
+    )
 
 
 def test_the_types_are_the_converters_and_the_quantisers() -> None:
