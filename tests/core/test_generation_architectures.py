@@ -13,7 +13,7 @@ import pytest
 import xlc_core as xlc
 
 MODELS = Path(__file__).parent.parent / "models"
-NAMES = ["llama", "mixture-of-experts", "recurrent", "hybrid"]
+NAMES = ["llama", "mixture-of-experts", "recurrent", "hybrid", "multi-token"]
 WITH_STATE = ["recurrent", "hybrid"]  # whose past cannot be cut off at any token
 
 

@@ -24,12 +24,12 @@ TEMPLATE = (  # ChatML
 )
 
 
-def greedy(model: Any, ids: list[int], banned: list[int]) -> tuple[list[int], float]:
+def greedy(model: Any, ids: list[int], banned: list[int], n_tokens: int = N_TOKENS) -> tuple[list[int], float]:
     """Continue a prompt with the likeliest tokens, without a cache, and return how close the closest call was."""
     written: list[int] = []
     margins = []
     with torch.inference_mode():
-        for _ in range(N_TOKENS):
+        for _ in range(n_tokens):
             logits = model(input_ids=torch.tensor([ids + written]), use_cache=False).logits[0, -1]
             logits[banned] = -torch.inf
             best = logits.topk(2)
@@ -107,8 +107,7 @@ def hybrid(folder: Path) -> None:
     convert(folder, "hybrid.gguf", pre_tokenizer="qwen2")
 
 
-def llama(folder: Path) -> None:
-    """Make a Llama and a LoRA adapter for it; the adapter's reference has it merged into the weights."""
+def llama_checkpoint(folder: Path) -> tuple[Any, Any]:
     tokenizer = sentencepiece_bpe(folder, dummy_prefix=True, add_eos=False)
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=48, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
@@ -117,6 +116,12 @@ def llama(folder: Path) -> None:
     model = transformers.LlamaForCausalLM(config)
     randomize(model, seed=24)
     model.save_pretrained(folder)
+    return model, tokenizer
+
+
+def llama(folder: Path) -> None:
+    """Make a Llama and a LoRA adapter for it; the adapter's reference has it merged into the weights."""
+    model, tokenizer = llama_checkpoint(folder)
     write_greedy_reference("llama", model, tokenizer)
     convert(folder, "llama.gguf")
 
