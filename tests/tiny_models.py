@@ -122,11 +122,31 @@ def _written(writer: gguf.GGUFWriter, path: Path) -> Path:
     return path
 
 
-def with_metadata(source: Path, target: Path, **fields: str) -> Path:
-    """Copy a model file with other texts in its metadata; a key has ``__`` for each point."""
+def with_metadata(
+    source: Path,
+    target: Path,
+    *,
+    tokenizer_of: Path | None = None,
+    tensors: Mapping[str, npt.NDArray[np.generic]] | None = None,
+    **fields: str | int | list[int] | None,
+) -> Path:
+    """Copy a model file with other values in its metadata.
+
+    Args:
+        source: the file.
+        target: the copy.
+        tokenizer_of: a file whose tokenizer is taken instead.
+        tensors: other values for some of the weights.
+        **fields: the values; a key has ``__`` for each point, None leaves it out.
+    """
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, reader.fields["general.architecture"].contents())
-    for name, field in reader.fields.items():
+    kept = dict(reader.fields)
+    if tokenizer_of is not None:
+        kept = {name: field for name, field in kept.items() if not name.startswith("tokenizer.")}
+        given = gguf.GGUFReader(tokenizer_of).fields
+        kept |= {name: field for name, field in given.items() if name.startswith("tokenizer.")}
+    for name, field in kept.items():
         if name.startswith("GGUF.") or name == "general.architecture" or name.replace(".", "__") in fields:
             continue
         if field.types[0] == gguf.GGUFValueType.ARRAY:
@@ -134,11 +154,16 @@ def with_metadata(source: Path, target: Path, **fields: str) -> Path:
         else:
             writer.add_key_value(name, field.contents(), field.types[0])
     for key, value in fields.items():
-        writer.add_string(key.replace("__", "."), value)
+        name = key.replace("__", ".")
+        if isinstance(value, str):
+            writer.add_string(name, value)
+        elif isinstance(value, int):
+            writer.add_uint32(name, value)
+        elif value is not None:
+            writer.add_array(name, value)
     for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return target
+        if tensors and tensor.name in tensors:
+            writer.add_tensor(tensor.name, tensors[tensor.name])
+        else:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    return _written(writer, target)

@@ -176,6 +176,8 @@ MemoryEstimate estimate_generation(const EngineParams& params) {
     const OpenedModel opened = open_without_weights(params.model_path, model_params, &context_params);
     report.add(opened.context.get(), true);
     report.add_projector(params);
+    draft_context_params.n_ctx = llama_n_ctx(opened.context.get());
+    draft_context_params.ctx_other = opened.context.get(); // heads use the model's words and output
     if (has_draft) {
         const OpenedModel drafting =
             open_without_weights(draft.model.path, draft_model_params, &draft_context_params);

@@ -1,84 +1,16 @@
 #include "model_file.h"
 
 #include "errors.h"
+#include "gguf_metadata.h"
 #include "logging.h"
 
-#include "gguf.h"
 #include "llama.h"
 
 #include <filesystem>
-#include <memory>
 
 namespace xlc {
 
 namespace {
-
-struct GgufDeleter {
-    void operator()(gguf_context* context) const { gguf_free(context); }
-};
-
-class Metadata {
-public:
-    explicit Metadata(const std::string& path)
-        : context_(gguf_init_from_file(path.c_str(), {true, nullptr})) {}
-
-    explicit operator bool() const { return context_ != nullptr; }
-
-    std::string text(const std::string& key) const {
-        const int64_t id = find(key);
-        return id >= 0 && gguf_get_kv_type(context_.get(), id) == GGUF_TYPE_STRING
-                   ? gguf_get_val_str(context_.get(), id)
-                   : "";
-    }
-
-    // Some files give one number per layer: then the largest.
-    int64_t number(const std::string& key, int64_t fallback) const {
-        const int64_t id = find(key);
-        if (id < 0) {
-            return fallback;
-        }
-        switch (gguf_get_kv_type(context_.get(), id)) {
-        case GGUF_TYPE_UINT32:
-            return gguf_get_val_u32(context_.get(), id);
-        case GGUF_TYPE_INT32:
-            return gguf_get_val_i32(context_.get(), id);
-        case GGUF_TYPE_UINT64:
-            return static_cast<int64_t>(gguf_get_val_u64(context_.get(), id));
-        case GGUF_TYPE_ARRAY:
-            return largest(id, fallback);
-        default:
-            return fallback;
-        }
-    }
-
-    bool flag(const std::string& key, bool fallback) const {
-        const int64_t id = find(key);
-        return id >= 0 && gguf_get_kv_type(context_.get(), id) == GGUF_TYPE_BOOL
-                   ? gguf_get_val_bool(context_.get(), id)
-                   : fallback;
-    }
-
-    bool has(const std::string& key) const { return find(key) >= 0; }
-    bool has_tensor(const char* name) const { return gguf_find_tensor(context_.get(), name) >= 0; }
-
-private:
-    int64_t find(const std::string& key) const { return gguf_find_key(context_.get(), key.c_str()); }
-
-    int64_t largest(int64_t id, int64_t fallback) const {
-        const gguf_type type = gguf_get_arr_type(context_.get(), id);
-        if (type != GGUF_TYPE_UINT32 && type != GGUF_TYPE_INT32) {
-            return fallback;
-        }
-        const auto* values = static_cast<const int32_t*>(gguf_get_arr_data(context_.get(), id));
-        int64_t best = 0;
-        for (size_t i = 0; i < gguf_get_arr_n(context_.get(), id); i++) {
-            best = std::max<int64_t>(best, values[i]);
-        }
-        return best;
-    }
-
-    std::unique_ptr<gguf_context, GgufDeleter> context_;
-};
 
 std::string pooling_name(int64_t type) {
     switch (type) {
@@ -105,7 +37,7 @@ ModelFile read_model_file(const std::string& path) {
         throw Error(ErrorKind::model_not_found, "there is no model file at '" + path + "'");
     }
     LogCapture capture;
-    const Metadata metadata(path);
+    const GgufMetadata metadata(path);
     if (!metadata) {
         throw Error(
             ErrorKind::model_load,

@@ -78,15 +78,21 @@ void Generator::Impl::load(const Progress& progress) {
     LogCapture capture;
     bool loaded = false;
     std::string reason;
+    std::optional<Error> refused;
     try {
         AbortGuard guard;
         loaded = context.load_model(base);
+    } catch (const Error& error) {
+        refused = error;
     } catch (const std::exception& error) {
         reason = error.what();
     }
     context.set_state_callback([](server_state, json) {});
     if (cancelled) {
         throw Error(ErrorKind::request_cancelled, "loading '" + params.model_name + "' was cancelled");
+    }
+    if (refused) {
+        throw *refused;
     }
     if (!loaded) {
         throw_load_error(params, reason.empty() ? capture.summary() : reason);

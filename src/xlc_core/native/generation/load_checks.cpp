@@ -26,6 +26,12 @@ void throw_load_error(const EngineParams& params, const std::string& reason) {
                                        params.model_path + "': " + said +
                                        "; give the mmproj file that was made with the model");
     }
+    if (contains("requires ctx_other")) {
+        throw Error(
+            ErrorKind::model_load, "'" + params.model_path +
+                                       "' is no model but a head that drafts for one; open that one with "
+                                       "speculation=Eagle3(…), DFlash(…) or DSpark(…) and this file");
+    }
     if (contains("lora adapter")) {
         throw Error(
             ErrorKind::model_load, "a LoRA adapter does not fit '" + params.model_path + "': " + said +
@@ -36,6 +42,9 @@ void throw_load_error(const EngineParams& params, const std::string& reason) {
 
 void check_speculation(const common_params_speculative& wanted) {
     const SpeculationReport& report = last_speculation();
+    if (report.refused) {
+        throw Error(*report.refused);
+    }
     for (const common_speculative_type type : wanted.types) {
         const bool active = std::count(report.active.begin(), report.active.end(), type) > 0;
         if (type != COMMON_SPECULATIVE_TYPE_NONE && !active) {

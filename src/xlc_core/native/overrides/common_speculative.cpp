@@ -1,16 +1,25 @@
 // llama.cpp's common/speculative.cpp with one more way to draft: the tokens that a grammar forces. It costs
-// no model and comes before the others. Compiled into llama-common instead of it (cmake/llama_cpp.cmake), so
+// no model and comes before the others. A draft model or head is checked before it is used
+// (generation/draft_checks.h). Compiled into llama-common instead of it (cmake/llama_cpp.cmake), so
 // that nothing of llama.cpp is changed. Drafts are verified like any other, so they never change an answer.
 
 #include "constraints/forced_tokens.h"
+#include "errors.h"
+#include "generation/draft_checks.h"
 #include "overrides/drafting.h"
 
 #include "speculative.h"
 
 common_speculative* llama_cpp_speculative_init(common_params_speculative& params, uint32_t n_sequences);
+common_speculative_init_result_ptr
+llama_cpp_speculative_init_from_params(common_params& params, llama_model* model, llama_context* context);
 #define common_speculative_init llama_cpp_speculative_init
+#define common_speculative_init_from_params llama_cpp_speculative_init_from_params
 #include "speculative.cpp"
 #undef common_speculative_init
+#undef common_speculative_init_from_params
+
+#include "overrides/draft_positions.h"
 
 namespace {
 
@@ -70,6 +79,14 @@ private:
 
 } // namespace
 
+common_speculative_init_result_ptr
+common_speculative_init_from_params(common_params& params, llama_model* model, llama_context* context) {
+    xlc::check_draft_file(params.speculative, *model);
+    auto made = llama_cpp_speculative_init_from_params(params, model, context);
+    xlc::check_draft_model(params.speculative, made->model(), *model);
+    return made;
+}
+
 // As llama.cpp's, but there is always something that drafts, and last_speculation() says what; the server
 // only logs what did not come up.
 common_speculative* common_speculative_init(common_params_speculative& params, uint32_t n_sequences) {
@@ -78,6 +95,9 @@ common_speculative* common_speculative_init(common_params_speculative& params, u
     common_speculative_ptr spec;
     try {
         spec.reset(llama_cpp_speculative_init(params, n_sequences));
+        xlc::check_layers(params);
+    } catch (const xlc::Error& error) {
+        report.refused = error;
     } catch (const std::exception& error) {
         report.failure = error.what();
     }
@@ -92,6 +112,8 @@ common_speculative* common_speculative_init(common_params_speculative& params, u
     for (const auto& implementation : spec->impls) {
         report.active.push_back(implementation->type);
     }
+    auto positions = std::make_unique<DraftPositions>(params, n_sequences, *spec);
+    spec->impls.insert(spec->impls.begin(), std::move(positions));
     spec->impls.insert(spec->impls.begin(), std::make_unique<ForcedTokens>(n_sequences));
     return spec.release();
 }

@@ -1,10 +1,13 @@
 // What overrides/ adds to llama.cpp's speculative decoding: drafts of the tokens that a grammar forces.
 #pragma once
 
+#include "errors.h"
+
 #include "common.h"
 #include "llama.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +35,7 @@ void set_drafting(common_speculative* spec, llama_seq_id sequence, const Draftin
 struct SpeculationReport {
     std::vector<common_speculative_type> active;
     std::string failure;
+    std::optional<Error> refused;
 };
 SpeculationReport& last_speculation();
 
