@@ -44,13 +44,14 @@ public:
         for (size_t i = 0; i < sequences_.size(); ++i) {
             Sequence& sequence = sequences_[i];
             sequence.n_drafted = 0;
-            wanted[i].drafting = wanted[i].drafting && !sequence.how.off;
+            // One less than fits: the server ends an answer whose draft fills the context before it has read
+            // it.
+            wanted[i].n_max -= 1;
+            wanted[i].drafting = wanted[i].drafting && wanted[i].n_max > 0 && !sequence.how.off;
             if (!wanted[i].drafting || sequence.how.sampler == nullptr) {
                 continue;
             }
-            // One less than fits: the server ends an answer whose draft fills the context before it has read
-            // it.
-            const int32_t n_limit = std::min(wanted[i].n_max - 1, sequence.how.n_max);
+            const int32_t n_limit = std::min(wanted[i].n_max, sequence.how.n_max);
             *wanted[i].result = xlc::forced_tokens(xlc::grammar_of(sequence.how.sampler), n_limit);
             sequence.n_drafted = wanted[i].result->size();
         }
