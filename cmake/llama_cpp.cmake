@@ -40,6 +40,7 @@ add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 # - llguidance.cpp, which links a Rust library; ours calls that of the installed wheel (native/constraints/);
 # - sampling.cpp, speculative.cpp and server-context.cpp, which ours include, so that tokens that a grammar forces
 #   are drafted (native/overrides/drafting.h), and work of ours gets at the slots (native/overrides/slots.h);
+# - common.cpp, which ours includes, so that rejected drafts leave no wrong recurrent state behind;
 # - reasoning-budget.cpp, which ours includes, so that thinking can be ended from another thread;
 # - ggml-cpu.c, which ours includes, so that threads give way to other programs where they wait for each other;
 # - llama-model.cpp, which ours includes, so that embedding computes no logits (native/overrides/logits.h);
@@ -62,8 +63,8 @@ if(NOT n_barriers EQUAL 1) # what overrides/ggml_cpu.c tells a barrier by
 endif()
 xlc_replace_sources(ggml-cpu DROP ggml-cpu/ggml-cpu.c ADD ggml_cpu.c)
 xlc_replace_sources(llama-common
-  DROP log.cpp llguidance.cpp reasoning-budget.cpp sampling.cpp speculative.cpp
-  ADD common_log.cpp common_reasoning_budget.cpp common_sampling.cpp common_speculative.cpp)
+  DROP common.cpp log.cpp llguidance.cpp reasoning-budget.cpp sampling.cpp speculative.cpp
+  ADD common_common.cpp common_log.cpp common_reasoning_budget.cpp common_sampling.cpp common_speculative.cpp)
 xlc_replace_sources(llama DROP llama-model.cpp llama-vocab.cpp ADD llama_model.cpp llama_vocab.cpp regex_split.cpp)
 set_source_files_properties("${native}/overrides/llama_model.cpp" "${native}/overrides/llama_vocab.cpp"
                             "${native}/overrides/regex_split.cpp"

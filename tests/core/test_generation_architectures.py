@@ -13,8 +13,8 @@ import pytest
 import xlc_core as xlc
 
 MODELS = Path(__file__).parent.parent / "models"
-NAMES = ["llama", "mixture-of-experts", "recurrent", "hybrid", "multi-token"]
-WITH_STATE = ["recurrent", "hybrid"]  # whose past cannot be cut off at any token
+NAMES = ["llama", "mixture-of-experts", "recurrent", "hybrid", "multi-token", "multi-token-hybrid"]
+WITH_STATE = ["recurrent", "hybrid", "multi-token-hybrid"]  # whose past cannot be cut off at any token
 
 
 class Reference:

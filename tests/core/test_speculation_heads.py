@@ -16,10 +16,11 @@ import pytest
 import xlc_core as xlc
 from tiny_media import RED, write_mmproj
 from tiny_models import with_metadata
+from xlc_core.benchmarking import measure_speculation
 
 MODELS = Path(__file__).parent.parent / "models"
 EAGLE3, DFLASH, DSPARK = (MODELS / f"llama-{kind}.gguf" for kind in ("eagle3", "dflash", "dspark"))
-LLAMA, MULTI_TOKEN = MODELS / "llama.gguf", MODELS / "multi-token.gguf"
+LLAMA = MODELS / "llama.gguf"
 PROMPTS = [
     "The cache holds", "A slot is freed when", "def add(a, b):\n    return", "What is a token?", "slots " * 30,
     "Quite another text",
@@ -54,8 +55,11 @@ CASES = {
     "eagle3": Case(LLAMA, xlc.Eagle3(EAGLE3)),
     "dflash": Case(LLAMA, xlc.DFlash(DFLASH, n_max=4)),
     "dspark": Case(LLAMA, xlc.DSpark(DSPARK, n_max=5)),
-    "mtp": Case(MULTI_TOKEN, xlc.Mtp()),
+    "mtp": Case(MODELS / "multi-token.gguf", xlc.Mtp()),
+    "mtp-hybrid": Case(MODELS / "multi-token-hybrid.gguf", xlc.Mtp()),
 }
+# The others keep a state that cannot be cut off at any token.
+without_state = pytest.mark.parametrize("case", ["eagle3", "dflash", "dspark", "mtp"], indirect=True)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -121,6 +125,22 @@ def test_requests_side_by_side_do_not_mix(case: Case, options: dict[str, Any], t
     assert [choice.text for choice in several.choices] == texts[:1] * 3
 
 
+@pytest.mark.parametrize("n_parallel", [2, 3, 4])
+def test_one_may_draft_beside_others_that_do_not(case: Case, n_parallel: int, texts: list[str]) -> None:
+    """A step then has several tokens of one request and one of each other, which a recurrent state minds."""
+
+    async def ask_all(engine: xlc.Engine, drafting: int) -> list[str]:
+        requests = (
+            engine.acomplete(prompt, **case.ask(speculative=i == drafting))
+            for i, prompt in enumerate(PROMPTS[:n_parallel])
+        )
+        return [answer.text for answer in await asyncio.gather(*requests)]
+
+    with case.open(n_ctx=1024 * n_parallel, n_parallel=n_parallel) as engine:
+        for drafting in range(n_parallel):
+            assert asyncio.run(ask_all(engine, drafting)) == texts[:n_parallel]
+
+
 def test_ngrams_may_draft_first(case: Case, texts: list[str]) -> None:
     with case.open(speculation=[xlc.Ngram("simple", n_match=2, n_max=4), case.speculation]) as engine:
         answers = [engine.complete(prompt, **case.ask()) for prompt in PROMPTS]
@@ -152,25 +172,29 @@ def test_long_prompts_come_in_parts(case: Case) -> None:
     assert answer.timings.draft_tokens > 0
 
 
+@without_state
 @pytest.mark.parametrize("speculative", [True, False])
 def test_a_context_may_shift(case: Case, speculative: bool) -> None:
     shifting: dict[str, Any] = {"n_ctx": 256, "on_overflow": "shift"}
     with case.open(speculation=(), **shifting) as engine:
-        expected = engine.complete(PROMPTS[0], **case.ask(600)).text
+        expected = engine.complete(PROMPTS[0], **case.ask(400)).text
     with case.open(**shifting) as engine:
-        answer = engine.complete(PROMPTS[0], **case.ask(600, speculative=speculative))
+        answer = engine.complete(PROMPTS[0], **case.ask(400, speculative=speculative))
         again = engine.complete(PROMPTS[0], **case.ask(20))
     assert answer.text == expected
-    assert answer.usage.completion_tokens == 600
+    assert answer.usage.completion_tokens == 400
     assert again.timings.draft_accepted > 0
 
 
 def test_a_full_context_ends_the_answer(case: Case) -> None:
+    """Whatever the draft that reaches its end."""
     with case.open(n_ctx=256) as engine:
-        answer = engine.complete(PROMPTS[0], **case.ask(None))
-        unassisted = engine.complete(PROMPTS[0], **case.ask(None, speculative=False))
-    assert (answer.text, answer.finish_reason) == (unassisted.text, "length")
-    assert answer.usage.completion_tokens == unassisted.usage.completion_tokens
+        for n_more in range(5):
+            prompt = "y" * (190 + n_more)
+            answer = engine.complete(prompt, **case.ask(None))
+            unassisted = engine.complete(prompt, **case.ask(None, speculative=False))
+            assert (answer.text, answer.finish_reason) == (unassisted.text, "length")
+            assert answer.usage.completion_tokens == unassisted.usage.completion_tokens
 
 
 def test_sessions_go_on_with_and_without_it(case: Case, plain: xlc.Engine, tmp_path: Path) -> None:
@@ -210,6 +234,7 @@ def test_cancelled_and_closed_streams_leave_nothing(case: Case, opened: xlc.Engi
         stream.result()
 
 
+@without_state
 def test_a_constraint_holds(opened: xlc.Engine) -> None:
     answer = opened.complete(
         PROMPTS[0], max_tokens=60, temperature=0, constraint=xlc.Regex("[a-z ]{10,20} The answer is final: [0-9]{3}")
@@ -244,6 +269,15 @@ def test_drafts_end_where_the_head_is_not_sure(texts: list[str], case: Case) -> 
         assert [answer.text for answer in answers] == texts
         drafted.append(sum(answer.timings.draft_tokens for answer in answers))
     assert 0 < drafted[0] < 0.95 * drafted[1]
+
+
+def test_heads_are_measured() -> None:
+    report = measure_speculation(
+        LLAMA, draft=DSPARK, types=["draft-dspark", "draft-eagle3"], prompts=["copy"], n_predict=8, n_threads=1
+    )
+    assert {result.setting.type_name for result in report.results} == {"draft-dspark"}
+    assert all(result.draft_tokens > 0 for result in report.results)
+    assert "head for draft-dspark" in report.unavailable["draft-eagle3"]
 
 
 def test_images_may_come_between(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import safetensors.torch
 import torch
 import transformers
-from make_generators import PROMPTS, greedy, is_no_text, llama_checkpoint, write_greedy_reference
+from make_generators import PROMPTS, QWEN, greedy, is_no_text, llama_checkpoint, write_greedy_reference
 from making import TEXTS, byte_bpe, convert, randomize, run
 from torch import Tensor
 from torch.nn import functional
@@ -278,7 +278,59 @@ def dspark(folder: Path) -> None:
     save_head(folder, "llama-dspark", block_config(shape, "Qwen3DSparkModel", len(tokenizer)), w)
 
 
-def mtp(folder: Path) -> None:
+@dataclass
+class Predictor:
+    """A layer and what goes before and after it, that predict a second token from a model's state and its first one."""
+
+    model: Any
+    layer: Any
+    made: Weights
+
+    @classmethod
+    def take(cls, model: Any, seed: int) -> Predictor:
+        """Take a model's last layer for it."""
+        inner, hidden = model.model, model.config.hidden_size
+        layer, inner.layers = inner.layers[-1], inner.layers[:-1]
+        model.config.num_hidden_layers -= 1
+        new = Maker(seed)
+        new.matrix("eh_proj", hidden, 2 * hidden)
+        for name in ("enorm", "hnorm", "shared_head.norm"):
+            new.norm(name, hidden)
+        return cls(model, layer, new.made)
+
+    def train(self, texts: list[Text]) -> None:
+        inner, w = self.model.model, self.made
+        words, output = inner.embed_tokens.weight.detach(), self.model.lm_head.weight.detach()
+
+        def loss(text: Text) -> Tensor:
+            both = [rms(words[text.ids[1:]], w["enorm.weight"]), rms(text.inputs[-1][:-1], w["hnorm.weight"])]
+            x = (torch.cat(both, dim=-1) @ w["eh_proj.weight"].T)[None]
+            positions = torch.arange(1, len(text.ids))[None]
+            mask = torch.full((x.shape[1], x.shape[1]), -torch.inf).triu(1)[None, None]
+            turned = inner.rotary_emb(x, positions)
+            x = self.layer(x, attention_mask=mask, position_ids=positions, position_embeddings=turned)[0]
+            logits = rms(x, w["shared_head.norm.weight"]) @ output.T
+            return functional.cross_entropy(logits, text.teacher[1:])
+
+        train({**w, **dict(self.layer.named_parameters())}, texts, loss)
+
+    def save(self, folder: Path, rename: Callable[[str], str], config: dict[str, Any], *, norm_is: float = 0) -> None:
+        """Write the model with all its layers; `rename` gives the weights of the last one their published names."""
+        inner, n_layers = self.model.model, len(self.model.model.layers)
+        inner.layers.append(self.layer)
+        self.model.save_pretrained(folder)
+        prefix = f"model.layers.{n_layers}."
+        saved = safetensors.torch.load_file(folder / "model.safetensors")
+        for name, value in self.made.items():
+            saved[prefix + name] = value.detach() - (norm_is if "norm" in name else 0)
+        for name in [name for name in saved if name.startswith(prefix)]:
+            saved[rename(name.removeprefix(prefix))] = saved.pop(name).contiguous()
+        safetensors.torch.save_file(saved, folder / "model.safetensors", {"format": "pt"})
+        described = json.loads((folder / "config.json").read_text("utf-8"))
+        (folder / "config.json").write_text(json.dumps({**described, **config}), "utf-8")
+
+
+def multi_token(folder: Path) -> None:
     """Make a GLM-4.5 of two layers and one that predicts a second token."""
     specials = ("<|endoftext|>", "[MASK]", "[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|observation|>")
     tokenizer = byte_bpe(folder, specials=specials, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
@@ -292,44 +344,54 @@ def mtp(folder: Path) -> None:
     randomize(model, seed=34)
     with torch.no_grad():
         model.lm_head.weight *= 3  # clear choices
-    drafting = model.model.layers[2]
-    own = dict(drafting.named_parameters())
-    inner, model.model.layers = model.model, model.model.layers[:2]
-    model.config.num_hidden_layers = 2
-    texts = texts_of(model, tokenizer)
+    predictor = Predictor.take(model, 35)
+    predictor.train(texts_of(model, tokenizer))
     write_greedy_reference("multi-token", model, tokenizer)
-
-    hidden = config.hidden_size
-    new = Maker(35)
-    new.matrix("eh_proj", hidden, 2 * hidden)
-    for name in ("enorm", "hnorm", "shared_head.norm"):
-        new.norm(name, hidden)
-    words, output = inner.embed_tokens.weight.detach(), model.lm_head.weight.detach()
-    w = new.made
-
-    def loss(text: Text) -> Tensor:
-        word = rms(words[text.ids[1:]], w["enorm.weight"])
-        state = rms(text.inputs[-1][:-1], w["hnorm.weight"])
-        x = (torch.cat([word, state], dim=-1) @ w["eh_proj.weight"].T)[None]
-        positions = torch.arange(1, len(text.ids))[None]
-        mask = torch.full((x.shape[1], x.shape[1]), -torch.inf).triu(1)[None, None]
-        x = drafting(
-            x, attention_mask=mask, position_ids=positions, position_embeddings=inner.rotary_emb(x, positions)
-        )[0]
-        logits = rms(x, w["shared_head.norm.weight"]) @ output.T
-        return functional.cross_entropy(logits, text.teacher[1:])
-
-    train({**w, **own}, texts, loss)
-    inner.layers.append(drafting)
-    model.save_pretrained(folder)
-    saved = safetensors.torch.load_file(folder / "model.safetensors")
-    saved.update({f"model.layers.2.{name}": tensor.detach().contiguous() for name, tensor in w.items()})
-    safetensors.torch.save_file(saved, folder / "model.safetensors", {"format": "pt"})
-    described = json.loads((folder / "config.json").read_text("utf-8"))
-    described |= {"num_hidden_layers": 2, "num_nextn_predict_layers": 1}
-    (folder / "config.json").write_text(json.dumps(described), "utf-8")
+    numbers = {"num_hidden_layers": 2, "num_nextn_predict_layers": 1}
+    predictor.save(folder, lambda name: f"model.layers.2.{name}", numbers)
     convert(folder, "multi-token.gguf", pre_tokenizer="glm4")
 
 
+def multi_token_hybrid(folder: Path) -> None:
+    """Make a Qwen 3.5 of a gated delta net and a layer of attention, and one that predicts a second token."""
+    tokenizer = byte_bpe(folder, specials=QWEN, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    kinds = ["linear_attention", "full_attention", "full_attention"]
+    config = transformers.Qwen3_5TextConfig(
+        vocab_size=len(tokenizer), hidden_size=48, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, max_position_embeddings=1024, layer_types=kinds, linear_key_head_dim=16,
+        linear_value_head_dim=16, linear_num_key_heads=2, linear_num_value_heads=4, eos_token_id=2, pad_token_id=0,
+        rope_parameters={
+            "rope_theta": 10000.0, "rope_type": "default", "partial_rotary_factor": 0.5, "mrope_section": [2, 1, 1],
+        },
+    )  # fmt: skip
+    model = transformers.Qwen3_5ForCausalLM(config)
+    randomize(model, seed=36)
+    with torch.no_grad():
+        model.lm_head.weight *= 3
+    model.config.layer_types = kinds[:2]
+    predictor = Predictor.take(model, 37)
+    predictor.train(texts_of(model, tokenizer))
+    write_greedy_reference("multi-token-hybrid", model, tokenizer)
+    outer = {
+        "eh_proj": "fc",
+        "enorm": "pre_fc_norm_embedding",
+        "hnorm": "pre_fc_norm_hidden",
+        "shared_head.norm": "norm",
+    }
+
+    def rename(name: str) -> str:
+        part = name.removesuffix(".weight")
+        return f"mtp.{outer[part]}.weight" if part in outer else f"mtp.layers.0.{name}"
+
+    numbers = {"num_hidden_layers": 2, "layer_types": kinds[:2]}
+    predictor.save(folder, rename, numbers, norm_is=1)  # the checkpoint's norms are what they have above one
+    convert(folder, "multi-token-hybrid.gguf", pre_tokenizer="qwen35")
+
+
 if __name__ == "__main__":
-    run({"llama-eagle3": eagle3, "llama-dflash": dflash, "llama-dspark": dspark, "multi-token": mtp})
+    run(
+        {
+            "llama-eagle3": eagle3, "llama-dflash": dflash, "llama-dspark": dspark, "multi-token": multi_token,
+            "multi-token-hybrid": multi_token_hybrid,
+        }
+    )  # fmt: skip
