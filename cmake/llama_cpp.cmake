@@ -44,6 +44,7 @@ add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 # - reasoning-budget.cpp, which ours includes, so that thinking can be ended from another thread;
 # - ggml-cpu.c, which ours includes, so that threads give way to other programs where they wait for each other;
 # - llama-model.cpp, which ours includes, so that embedding computes no logits (native/overrides/logits.h);
+# - jina-bert-v2.cpp, which ours includes, so that rerankers keep their pooler;
 # - llama-vocab.cpp, which ours includes, so that WordPiece reads Korean and Indic scripts as BERT does, and long words
 #   do not overflow the stack (native/overrides/regex_split.h).
 set(native "${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native")
@@ -65,9 +66,11 @@ xlc_replace_sources(ggml-cpu DROP ggml-cpu/ggml-cpu.c ADD ggml_cpu.c)
 xlc_replace_sources(llama-common
   DROP common.cpp log.cpp llguidance.cpp reasoning-budget.cpp sampling.cpp speculative.cpp
   ADD common_common.cpp common_log.cpp common_reasoning_budget.cpp common_sampling.cpp common_speculative.cpp)
-xlc_replace_sources(llama DROP llama-model.cpp llama-vocab.cpp ADD llama_model.cpp llama_vocab.cpp regex_split.cpp)
-set_source_files_properties("${native}/overrides/llama_model.cpp" "${native}/overrides/llama_vocab.cpp"
-                            "${native}/overrides/regex_split.cpp"
+xlc_replace_sources(llama
+  DROP llama-model.cpp llama-vocab.cpp "${XLC_LLAMA_CPP_DIR}/src/models/jina-bert-v2.cpp"
+  ADD jina_bert_v2.cpp llama_model.cpp llama_vocab.cpp regex_split.cpp)
+set_source_files_properties("${native}/overrides/jina_bert_v2.cpp" "${native}/overrides/llama_model.cpp"
+                            "${native}/overrides/llama_vocab.cpp" "${native}/overrides/regex_split.cpp"
                             TARGET_DIRECTORY llama PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 target_include_directories(llama PRIVATE "${XLC_LLAMA_CPP_DIR}/ggml/src")
 xlc_replace_sources(server-context DROP server-context.cpp ADD server_context.cpp)

@@ -29,7 +29,10 @@ _PROMPTS = {
     "document": ("document", "passage", "corpus", "retrieval.passage", "search_document"),
 }
 _SAVED_VISION_PARTS = ("vision_tower.embeddings.", "vision_tower.encoder.", "vision_tower.post_layernorm.")
-_SAME_AS = {"MistralModel": "MistralForCausalLM"}  # e5-mistral and its kin
+_SAME_AS = {
+    "MistralModel": "MistralForCausalLM",  # e5-mistral and its kin
+    "JinaBertForSequenceClassification": "JinaBertModel",
+}
 _WRONG_HEADS = {
     "DistilBertForSequenceClassification": "its head has a ReLU where llama.cpp computes a tanh",
 }
@@ -79,12 +82,38 @@ class _Progress:
         pass
 
 
-def _keep_bert_pooler() -> None:
-    """Give BERT cross-encoders their pooler: the converter drops it, though llama.cpp computes it as ``cls``."""
-    bert = importlib.import_module("conversion.bert")
+def _has_pooler(folder: Path, architecture: str) -> bool:
+    if architecture.startswith("JinaBert"):  # whose rerankers are not always named so
+        return architecture.endswith("ForSequenceClassification") or "classifier.weight" in _tensor_names(folder)
+    return architecture == "BertForSequenceClassification"
 
-    class CrossEncoder(bert.BertModel):  # type: ignore[name-defined, misc] # known at run time only
-        model_arch = bert.BertModel.model_arch
+
+def _tensor_names(folder: Path) -> set[str]:
+    """The names in the headers of a checkpoint's safetensors files."""
+    names: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length <= path.stat().st_size:
+                names.update(json.loads(file.read(length)))
+    return names
+
+
+def _keep_pooler(architecture: str) -> None:
+    """Give the cross-encoders of an architecture their pooler.
+
+    The converter drops it. llama.cpp computes BERT's as ``cls``, with what makes the score of it as ``cls.output``;
+    of Jina's it knows a ``cls`` that makes the score, and native/overrides/jina_bert_v2.cpp the rest.
+    """
+    bert = importlib.import_module("conversion.bert")
+    base = importlib.import_module("conversion.base")
+    gguf = importlib.import_module("gguf")
+    converter = bert.JinaBertV2Model if architecture.startswith("Jina") else bert.BertModel
+    if gguf.MODEL_TENSOR.CLS_OUT not in (known := gguf.MODEL_TENSORS[converter.model_arch]):
+        known.append(gguf.MODEL_TENSOR.CLS_OUT)
+
+    class CrossEncoder(converter):  # type: ignore[misc, valid-type] # known at run time only
+        model_arch = converter.model_arch
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
@@ -102,9 +131,7 @@ def _keep_bert_pooler() -> None:
         def modify_tensors(self, data_torch: Any, name: str, bid: int | None) -> Iterable[tuple[str, Any]]:
             yield from super().modify_tensors(data_torch, _HEAD.get(name, name), bid)
 
-    base = importlib.import_module("conversion.base")
-    classes = base.ModelBase._model_classes[base.ModelType.TEXT]
-    classes["BertForSequenceClassification"] = CrossEncoder
+    base.ModelBase._model_classes[base.ModelType.TEXT][architecture] = CrossEncoder
 
 
 def _complete_parameters(model: Any, architecture: str) -> None:
@@ -193,8 +220,8 @@ def _check_architecture(folder: Path, *, projector: bool) -> None:
     except NotImplementedError:
         what = "a projector for images or sound of" if projector else "models of"
         raise _RefusalError(f"llama.cpp's converter knows no {what} the architecture {architecture}") from None
-    if architecture == "BertForSequenceClassification":
-        _keep_bert_pooler()
+    if _has_pooler(folder, architecture):
+        _keep_pooler(architecture)
     elif projector:
         _name_vision_tensors_as_published(model)
     else:

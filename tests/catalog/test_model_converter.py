@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import xlc_core as xlc
-from xlc_core import cli, model_converter
+from xlc_core import cli, converter_process, model_converter
 from xlc_core.model_converter import CONVERSION_TYPES, convert_model
 
 
@@ -34,6 +34,25 @@ def test_a_missing_package_is_named_with_the_extra(
     with pytest.raises(xlc.UnsupportedFeatureError, match=r"torch.*pip install 'xllama\[convert\]'"):
         convert_model(folder, tmp_path / "m.gguf")
     assert not (tmp_path / "m.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "tensors", "keeps"),
+    [
+        ("BertForSequenceClassification", (), True),
+        ("BertModel", ("classifier.weight",), False),
+        ("JinaBertForSequenceClassification", (), True),
+        ("JinaBertForMaskedLM", ("bert.pooler.dense.weight", "classifier.weight"), True),
+        ("JinaBertForMaskedLM", ("bert.pooler.dense.weight",), False),
+    ],
+)
+def test_rerankers_that_have_a_pooler_are_known(
+    folder: Path, architecture: str, tensors: tuple[str, ...], keeps: bool
+) -> None:
+    header = json.dumps({name: {} for name in tensors}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    (folder / "damaged.safetensors").write_bytes(b"\xff" * 8)
+    assert converter_process._has_pooler(folder, architecture) == keeps
 
 
 def test_the_converter_came_along() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 MODEL = Path(__file__).parents[1] / "models" / "llama.gguf"
-N_TOKENS = 16
+N_TOKENS = 8
 # Two threads that only spin burn the processor for the other's turns, milliseconds for each of a token's operations:
 # 0.2 s a token. It is processor time that counts, whatever else the machine does.
 MOST_SECONDS_A_TOKEN = 0.06

@@ -25,7 +25,7 @@ EMBEDDERS = {
     "qwen3-embedder": ("last",),
     "llama-embedder": ("last",),
 }
-RERANKERS = ["bert-reranker", "xlm-roberta-reranker", "modern-bert-reranker", "qwen3-reranker"]
+RERANKERS = ["bert-reranker", "jina-bert-v2-reranker", "xlm-roberta-reranker", "modern-bert-reranker", "qwen3-reranker"]
 
 
 def open_tiny(name: str, **options: object) -> xlc.Engine:
@@ -74,17 +74,17 @@ def test_scores_agree(name: str, encoder: str) -> None:
             assert scores == pytest.approx(by_document, abs=MAX_DIFFERENCE)
 
 
-def copy_without(source: Path, target: Path, *names: str) -> Path:
-    """Write a model's file again without some tensors."""
+def copy_with(source: Path, target: Path, names: dict[str, str]) -> Path:
+    """Write a model's file again with its tensors under these names; those with none are left out."""
     read = gguf.GGUFReader(source)
-    writer = gguf.GGUFWriter(target, "bert")
+    writer = gguf.GGUFWriter(target, read.fields["general.architecture"].contents())
     for name, field in read.fields.items():
         if not name.startswith("GGUF.") and name != "general.architecture":
             kind, *of = field.types
             writer.add_key_value(name, field.contents(), kind, of[-1] if of else None)
     for tensor in read.tensors:
-        if tensor.name not in names:
-            writer.add_tensor(tensor.name, tensor.data)
+        if name := names.get(tensor.name, tensor.name):
+            writer.add_tensor(name, tensor.data)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -92,11 +92,23 @@ def copy_without(source: Path, target: Path, *names: str) -> Path:
     return target
 
 
-def test_a_reranker_that_lost_its_pooler_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    whole = MODELS / "bert-reranker.gguf"
-    lost = copy_without(whole, tmp_path / "lost.gguf", "cls.weight", "cls.bias")
+# What llama.cpp's converter makes of them: of Jina's, the tensors that give the score have the pooler's name.
+LOST = {
+    "bert-reranker": {"cls.weight": "", "cls.bias": ""},
+    "jina-bert-v2-reranker": {
+        "cls.weight": "", "cls.bias": "", "cls.output.weight": "cls.weight", "cls.output.bias": "cls.bias",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_reranker_that_lost_its_pooler_is_told_of(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = MODELS / f"{name}.gguf"
+    lost = copy_with(whole, tmp_path / "lost.gguf", LOST[name])
     scores = []
-    for path in (whole, copy_without(whole, tmp_path / "copy.gguf"), lost):
+    for path in (whole, copy_with(whole, tmp_path / "copy.gguf", {}), lost):
         with caplog.at_level("WARNING", "xllama"), xlc.Engine(path, n_threads=1) as engine:
             scores.append(engine.rerank("What frees a slot?", ["A cancelled request."])[0].score)
         assert ("lost its pooler" in caplog.text) == (path == lost)

@@ -15,6 +15,7 @@ from making import (
     randomize,
     run,
     sentence_transformer,
+    set_class,
     unigram,
     word_piece,
     write_embedder_reference,
@@ -212,12 +213,38 @@ class JinaBert(torch.nn.Module):
         return tensors
 
 
+class JinaBertReranker(torch.nn.Module):
+    """That with BERT's pooler and a classifier, as Jina's first rerankers, whose tokenizer types no sentences."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.bert = JinaBert(config)
+        self.pooler = torch.nn.Linear(config.hidden_size, config.hidden_size)
+        self.classifier = torch.nn.Linear(config.hidden_size, 1)
+
+    def forward(self, **inputs: torch.Tensor) -> Any:
+        first = self.bert(**inputs).last_hidden_state[:, 0]
+        logits = self.classifier(self.pooler(first).tanh())
+        return transformers.modeling_outputs.SequenceClassifierOutput(logits=logits)
+
+    def published_tensors(self) -> dict[str, torch.Tensor]:
+        named = {f"bert.{name}": tensor for name, tensor in self.bert.published_tensors().items()}
+        named.update((f"bert.pooler.dense.{name}", tensor) for name, tensor in self.pooler.state_dict().items())
+        named.update((f"classifier.{name}", tensor) for name, tensor in self.classifier.state_dict().items())
+        return named
+
+
+def jina_bert_config(tokenizer: Any, architecture: str, **more: Any) -> Any:
+    return transformers.BertConfig(
+        vocab_size=len(tokenizer), position_embedding_type="alibi", feed_forward_type="geglu",
+        architectures=[architecture], **{**SIZES, "max_position_embeddings": 8192}, **more,
+    )  # fmt: skip
+
+
 def jina_bert_embedder(folder: Path) -> None:
     tokenizer = word_piece(folder)
-    config = transformers.BertConfig(
-        vocab_size=len(tokenizer), position_embedding_type="alibi", feed_forward_type="geglu",
-        architectures=["JinaBertModel"], **{**SIZES, "max_position_embeddings": 8192},
-    )  # fmt: skip
+    config = jina_bert_config(tokenizer, "JinaBertModel")
     model = JinaBert(config)
     randomize(model, seed=8)
     config.save_pretrained(folder)
@@ -225,6 +252,32 @@ def jina_bert_embedder(folder: Path) -> None:
     sentence_transformer(folder, pooling="mean")
     write_embedder_reference("jina-bert-v2-embedder", model, tokenizer, "mean")
     convert(folder, "jina-bert-v2-embedder.gguf", pre_tokenizer="jina-v2-en")
+
+
+def roberta_tokenizer(folder: Path) -> Any:
+    tokenizer = byte_bpe(
+        folder, cuts=None, specials=("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
+        post=lambda _: processors.TemplateProcessing(
+            single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+        ),
+        bos_token="<s>", eos_token="</s>", cls_token="<s>", sep_token="</s>", unk_token="<unk>", pad_token="<pad>",
+        mask_token="<mask>", model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+    set_class(folder, "RobertaTokenizer")
+    return tokenizer
+
+
+def jina_bert_reranker(folder: Path) -> None:
+    tokenizer = roberta_tokenizer(folder)
+    config = jina_bert_config(tokenizer, "JinaBertForMaskedLM", num_labels=1)  # some rerankers call themselves so
+    model = JinaBertReranker(config)
+    randomize(model, seed=9, scale=0.6)
+    with torch.no_grad():
+        model.classifier.weight *= 4  # scores that lie apart
+    config.save_pretrained(folder)
+    safetensors.torch.save_file(model.published_tensors(), folder / "model.safetensors", {"format": "pt"})
+    write_reranker_reference("jina-bert-v2-reranker", model, tokenizer)
+    convert(folder, "jina-bert-v2-reranker.gguf", pre_tokenizer="jina-v1-en")
 
 
 if __name__ == "__main__":
@@ -237,4 +290,5 @@ if __name__ == "__main__":
         "modern-bert-reranker": modern_bert_reranker,
         "nomic-bert-embedder": nomic_bert_embedder,
         "jina-bert-v2-embedder": jina_bert_embedder,
+        "jina-bert-v2-reranker": jina_bert_reranker,
     })  # fmt: skip

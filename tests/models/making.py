@@ -95,7 +95,7 @@ def word_piece(folder: Path, *, vocab_size: int = 400, name: str = "BertTokenize
         mask_token="[MASK]", model_max_length=256, model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip
     fast.save_pretrained(folder)
-    _set_class(folder, name)
+    set_class(folder, name)
     return fast
 
 
@@ -225,7 +225,7 @@ def byte_bpe(
     return fast
 
 
-def _set_class(folder: Path, name: str) -> None:
+def set_class(folder: Path, name: str) -> None:
     """Write the tokenizer's class as published models have it; the converter looks at some of them."""
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "tokenizer_class": name}), "utf-8")

@@ -127,8 +127,11 @@ ModelFacts::ModelFacts(const llama_model* model, enum llama_pooling_type wanted_
                       : static_cast<enum llama_pooling_type>(std::stoi(in_file));
     }
 
-    if (pooling == LLAMA_POOLING_TYPE_RANK && architecture == "bert" && has_ranking_head &&
-        !find_tensor(model, "cls.weight")) {
+    // Of the kinds whose heads have one; what gives the score is `cls.output` beside it.
+    const char* missing = architecture == "bert"           ? "cls.weight"
+                          : architecture == "jina-bert-v2" ? "cls.output.weight"
+                                                           : nullptr;
+    if (pooling == LLAMA_POOLING_TYPE_RANK && has_ranking_head && missing && !find_tensor(model, missing)) {
         log_warning(
             "reranker " + name +
             " has lost its pooler, which llama.cpp's converter drops, and its scores are off without it; "
@@ -198,7 +201,9 @@ void ModelFacts::require_ranking() const {
 std::unique_ptr<TypedEmbeddings> TypedEmbeddings::of(const llama_model* model) {
     const ggml_tensor* tokens = find_tensor(model, "token_embd.weight");
     const ggml_tensor* types = find_tensor(model, "token_types.weight");
-    if (!tokens || !types || types->ne[1] < 2 || !can_read(tokens) || !can_read(types)) {
+    // Only WordPiece tokenizers type sentences: what else has the types was trained with the first alone.
+    const bool typed = llama_vocab_type(llama_model_get_vocab(model)) == LLAMA_VOCAB_TYPE_WPM;
+    if (!typed || !tokens || !types || types->ne[1] < 2 || !can_read(tokens) || !can_read(types)) {
         return nullptr;
     }
     return std::unique_ptr<TypedEmbeddings>(new TypedEmbeddings(tokens, types));
