@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,6 +83,12 @@ def plain(case: Case) -> Iterator[xlc.Engine]:
 @pytest.fixture(scope="module")
 def texts(case: Case, plain: xlc.Engine) -> list[str]:
     return [plain.complete(prompt, **case.ask()).text for prompt in PROMPTS]
+
+
+def test_nothing_is_logged_of_fitting_it_to_memory(case: Case, caplog: pytest.LogCaptureFixture) -> None:
+    case.open().close()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert "extra model" not in caplog.text
 
 
 def test_the_text_is_the_same_in_fewer_steps(case: Case, opened: xlc.Engine, texts: list[str]) -> None:

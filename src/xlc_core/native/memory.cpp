@@ -2,11 +2,11 @@
 
 #include "abort_guard.h"
 #include "errors.h"
+#include "generation/fitting.h"
 #include "logging.h"
 #include "overrides/slots.h"
 
 #include "common.h"
-#include "fit.h"
 #include "llama-ext.h"
 #include "llama-model.h"
 #include "llama.h"
@@ -168,7 +168,7 @@ MemoryEstimate estimate_generation(const EngineParams& params) {
         const common_fit_extra_model extra = {
             draft.model.path.c_str(), &draft_model_params, &draft_context_params, !has_draft};
         const LogCapture quiet(/* swallow */ true);
-        common_fit_params(
+        fit_params(
             params.model_path.c_str(), &model_params, &context_params, common.tensor_split,
             common.tensor_buft_overrides.data(), common.fit_params_target.data(), common.fit_params_min_ctx,
             has_draft || has_mtp ? &extra : nullptr, GGML_LOG_LEVEL_ERROR);

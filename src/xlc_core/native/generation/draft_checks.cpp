@@ -140,6 +140,11 @@ void check_tables(common_speculative_type type, const llama_model& head, const l
 
 } // namespace
 
+bool is_head(const std::string& path) {
+    const GgufMetadata file(path);
+    return file && !kind_of_head(file).empty();
+}
+
 void check_draft_file(const common_params_speculative& wanted, const llama_model& model) {
     if (!wanted.has_dft()) {
         if (wants(wanted, COMMON_SPECULATIVE_TYPE_DRAFT_MTP) && llama_model_n_layer_nextn(&model) == 0) {

@@ -2,10 +2,15 @@
 // to the model. Throws Error(model_load) that says why.
 #pragma once
 
+#include <string>
+
 struct common_params_speculative;
 struct llama_model;
 
 namespace xlc {
+
+// Whether a file holds a head that uses the model's words and output: EAGLE-3, DFlash, DSpark.
+bool is_head(const std::string& path);
 
 // Before the draft model is loaded; reads the head of its file.
 void check_draft_file(const common_params_speculative& wanted, const llama_model& model);

@@ -1,8 +1,11 @@
 // llama.cpp's common/common.cpp, but a recurrent state keeps snapshots to go back to only where one sequence
 // is all there is. With several, a later part of a batch may move the state of a sequence that an earlier
 // part has computed drafts of, and its snapshots stay behind: when drafts are then rejected, the answer goes
-// on from the state of another. Without them the server copies the state before each draft. Compiled into
-// llama-common instead of it (cmake/llama_cpp.cmake), so that nothing of llama.cpp is changed.
+// on from the state of another. Without them the server copies the state before each draft. And parameters
+// are fitted to memory with heads (generation/fitting.h). Compiled into llama-common instead of it
+// (cmake/llama_cpp.cmake), so that nothing of llama.cpp is changed.
+
+#include "generation/fitting.h"
 
 #include "common.h"
 
@@ -15,6 +18,8 @@ bool may_keep_snapshots(const common_params& params) {
 
 } // namespace
 
+#define common_fit_params xlc::fit_params
 #define need_n_rs_seq() need_n_rs_seq() * (may_keep_snapshots(params) ? 1u : 0u)
 #include "common.cpp"
 #undef need_n_rs_seq
+#undef common_fit_params
