@@ -128,6 +128,7 @@ def with_metadata(
     *,
     tokenizer_of: Path | None = None,
     tensors: Mapping[str, npt.NDArray[np.generic]] | None = None,
+    without: tuple[str, ...] = (),
     **fields: str | int | list[int] | None,
 ) -> Path:
     """Copy a model file with other values in its metadata.
@@ -137,6 +138,7 @@ def with_metadata(
         target: the copy.
         tokenizer_of: a file whose tokenizer is taken instead.
         tensors: other values for some of the weights.
+        without: how the names of weights begin that are left out.
         **fields: the values; a key has ``__`` for each point, None leaves it out.
     """
     reader = gguf.GGUFReader(source)
@@ -162,6 +164,8 @@ def with_metadata(
         elif value is not None:
             writer.add_array(name, value)
     for tensor in reader.tensors:
+        if without and tensor.name.startswith(without):
+            continue
         if tensors and tensor.name in tensors:
             writer.add_tensor(tensor.name, tensors[tensor.name])
         else:

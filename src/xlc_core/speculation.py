@@ -128,12 +128,17 @@ class Mtp(Options):
     """The model's own multi-token prediction layers draft; only some model files have them.
 
     Attributes:
+        model: path, catalog name or ``hf:`` name of the file with these layers, where the model's own has them not.
         n_max: tokens to draft at most.
         p_min: drafting ends at a token less likely than this.
     """
 
+    model: str | Path | None = None
     n_max: int = Field(3, ge=1, le=1024)
     p_min: float = Field(0.0, ge=0, le=1)
+
+    def __init__(self, model: str | Path | None = None, **values: object) -> None:
+        BaseModel.__init__(self, model=model, **values)
 
     @property
     def type_name(self) -> str:
@@ -141,8 +146,9 @@ class Mtp(Options):
         return "draft-mtp"
 
     def arguments(self) -> list[str]:
-        """As llama.cpp's command line takes it."""
-        return ["--spec-draft-n-max", str(self.n_max), "--spec-draft-p-min", str(self.p_min)]
+        """As llama.cpp's command line takes it; finds the file, which may fetch it."""
+        file = [] if self.model is None else ["--spec-draft-model", str(catalog.resolve(self.model).path)]
+        return [*file, "--spec-draft-n-max", str(self.n_max), "--spec-draft-p-min", str(self.p_min)]
 
 
 Speculation = Ngram | DraftModel | Eagle3 | DFlash | DSpark | Mtp

@@ -267,6 +267,24 @@ def test_memory_is_as_estimated_and_given_back(case: Case, texts: list[str]) -> 
     assert answer.timings.draft_accepted > 0
 
 
+@pytest.mark.parametrize(("name", "architecture"), [("mtp", "glm4moe"), ("mtp-hybrid", "qwen35")])
+def test_layers_may_be_in_a_file_of_their_own(name: str, architecture: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    layers = with_metadata(case.model, tmp_path / "layers.gguf", without=("blk.0.", "blk.1."))
+    changes: dict[str, Any] = {f"{architecture}__block_count": 2, f"{architecture}__nextn_predict_layers": None}
+    if name == "mtp-hybrid":
+        changes["qwen35__attention__recurrent_layers"] = [True, False]
+    model = with_metadata(case.model, tmp_path / "model.gguf", without=("blk.2.",), **changes)
+    answers = []
+    for path, speculation in ((case.model, case.speculation), (model, xlc.Mtp(layers)), (case.model, ())):
+        with Case(path, speculation).open() as engine:
+            answers.append([engine.complete(prompt, **case.ask()) for prompt in PROMPTS])
+    written = [[answer.text for answer in some] for some in answers]
+    assert written[0] == written[1] == written[2]
+    drafted = [[answer.timings.draft_accepted for answer in some] for some in answers]
+    assert drafted[0] == drafted[1]
+
+
 def test_drafts_end_where_the_head_is_not_sure(texts: list[str], case: Case) -> None:
     speculation = case.speculation.model_copy(update={"p_min": 0.9})
     drafted = []
@@ -337,6 +355,8 @@ def test_the_model_may_be_one_that_cannot_drop_tokens(kind: str, tmp_path: Path)
         ("llama", xlc.DraftModel(EAGLE3), "no model but a head for draft-eagle3"),
         ("llama", [xlc.Ngram("simple"), xlc.DraftModel(DFLASH)], "draft-simple.*no model but a head for draft-dflash"),
         ("llama", xlc.Mtp(), "draft-mtp.*no layers.*MTP"),
+        ("llama", xlc.Mtp(LLAMA), "draft-mtp.*llama.gguf.*no layers.*MTP"),
+        ("llama", xlc.Mtp(MODELS / "multi-token.gguf"), "draft-mtp.*another vocabulary"),
         ("llama-eagle3", (), "no model but a head"),
         ("llama-dspark", (), "no model but a head"),
     ],

@@ -29,6 +29,11 @@ bool wants(const common_params_speculative& wanted, common_speculative_type type
     return std::count(wanted.types.begin(), wanted.types.end(), type) > 0;
 }
 
+bool is_draft_model(common_speculative_type type) {
+    return type == COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE || type == COMMON_SPECULATIVE_TYPE_DRAFT_MTP ||
+           std::count(std::begin(heads), std::end(heads), type) > 0;
+}
+
 [[noreturn]] void refuse(common_speculative_type type, const std::string& reason) {
     throw Error(
         ErrorKind::model_load,
@@ -57,6 +62,20 @@ bool same_vocabulary(const std::vector<const char*>& tokens, const llama_vocab* 
     return std::abs(n_model - n_head) <= max_more_tokens && n_other <= std::max<int64_t>(n / 100, 8);
 }
 
+void check_vocabulary(
+    common_speculative_type type,
+    const std::string& path,
+    const GgufMetadata& file,
+    const llama_model& model) {
+    const std::vector<const char*> tokens = file.texts("tokenizer.ggml.tokens");
+    if (!tokens.empty() && !same_vocabulary(tokens, llama_model_get_vocab(&model))) {
+        refuse(
+            type,
+            "'" + path +
+                "' is for a model with another vocabulary; give the head that was trained for this model");
+    }
+}
+
 void check_head(
     common_speculative_type type,
     const std::string& path,
@@ -83,10 +102,7 @@ void check_head(
                           remedy);
         }
     }
-    const std::vector<const char*> tokens = file.texts("tokenizer.ggml.tokens");
-    if (!tokens.empty() && !same_vocabulary(tokens, llama_model_get_vocab(&model))) {
-        refuse(type, "'" + path + "' is for a model with another vocabulary" + remedy);
-    }
+    check_vocabulary(type, path, file, model);
     if (type == COMMON_SPECULATIVE_TYPE_DRAFT_DSPARK && file.number(prefix + "block_size", 0) < 1) {
         refuse(
             type,
@@ -105,6 +121,13 @@ void check_file(common_speculative_type type, const std::string& path, const lla
         if (!kind.empty()) {
             refuse(type, "'" + path + "' is no model but a head for " + kind);
         }
+    } else if (type == COMMON_SPECULATIVE_TYPE_DRAFT_MTP) {
+        const std::string architecture = file.text("general.architecture");
+        const bool has_layers = file.number(architecture + ".nextn_predict_layers", 0) > 0;
+        if (!has_layers && architecture != "gemma4-assistant") {
+            refuse(type, "'" + path + "' has no layers for it (multi-token prediction, MTP)");
+        }
+        check_vocabulary(type, path, file, model);
     } else if (kind != name) {
         const std::string architecture = file.text("general.architecture");
         refuse(
@@ -154,13 +177,9 @@ void check_draft_file(const common_params_speculative& wanted, const llama_model
         }
         return;
     }
-    const std::string& path = wanted.draft.mparams.path;
-    if (wants(wanted, COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE)) {
-        check_file(COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE, path, model);
-    }
-    for (const auto type : heads) {
-        if (wants(wanted, type)) {
-            check_file(type, path, model);
+    for (const common_speculative_type type : wanted.types) {
+        if (is_draft_model(type)) {
+            check_file(type, wanted.draft.mparams.path, model);
         }
     }
 }
