@@ -74,6 +74,7 @@ def test_the_best_length_depends_on_what_is_right_and_what_it_costs() -> None:
         (xlc.DraftModel("small"), 'DraftModel("small", n_max=3)'),
         (xlc.Eagle3("head", n_max=5, p_min=0.5), 'Eagle3("head", n_max=5, p_min=0.5)'),
         (xlc.Mtp(), "Mtp(n_max=3)"),
+        (xlc.Mtp("layers", n_max=2), 'Mtp("layers", n_max=2)'),
     ],
     ids=repr,
 )

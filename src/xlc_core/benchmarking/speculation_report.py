@@ -13,8 +13,9 @@ __all__ = ["Recommendation", "SpeculationReport", "SpeculationResult", "as_code"
 
 def as_code(setting: Speculation) -> str:
     """Write a setting as one would pass it: what differs from the defaults, and always a draft model's ``n_max``."""
-    first = {Ngram: "kind", Mtp: ""}.get(type(setting), "model")
-    arguments = [repr(str(getattr(setting, first)))] if first else []
+    first = "kind" if isinstance(setting, Ngram) else "model"
+    chosen = getattr(setting, first)
+    arguments = [] if chosen is None else [repr(str(chosen))]
     for name, field_ in type(setting).model_fields.items():
         value = getattr(setting, name)
         if name != first and (value != field_.default or (name == "n_max" and isinstance(setting, (DraftModel, Mtp)))):
