@@ -235,14 +235,9 @@ SIZES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("architecture", ["ModernBert", "EuroBert", "Llama", "Mistral"])
-def test_embedders_as_transformers_saves_them(tmp_path: Path, architecture: str) -> None:
-    transformers: Any = pytest.importorskip("transformers", reason="`make test-convert` runs these")
+def save_byte_tokenizer(folder: Path) -> None:
     tokenizers: Any = importlib.import_module("tokenizers")
-    folder = tmp_path / "embedder"
-    more = {"cls_token_id": 1, "sep_token_id": 2, "num_key_value_heads": 2, "mask_token_id": 3}
-    config = getattr(transformers, f"{architecture}Config")(**SIZES, **more)
-    getattr(transformers, f"{architecture}Model")(config).save_pretrained(folder)
+    transformers: Any = importlib.import_module("transformers")
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     words = {word: i for i, word in enumerate(["<pad>", "<s>", "</s>", "<mask>", *alphabet, "ab"])}
     plain = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=words, merges=[("a", "b")]))
@@ -251,6 +246,16 @@ def test_embedders_as_transformers_saves_them(tmp_path: Path, architecture: str)
     plain.add_special_tokens(list(words)[:4])
     names = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>"}
     transformers.PreTrainedTokenizerFast(tokenizer_object=plain, **names).save_pretrained(folder)
+
+
+@pytest.mark.parametrize("architecture", ["ModernBert", "EuroBert", "Llama", "Mistral"])
+def test_embedders_as_transformers_saves_them(tmp_path: Path, architecture: str) -> None:
+    transformers: Any = pytest.importorskip("transformers", reason="`make test-convert` runs these")
+    folder = tmp_path / "embedder"
+    more = {"cls_token_id": 1, "sep_token_id": 2, "num_key_value_heads": 2, "mask_token_id": 3}
+    config = getattr(transformers, f"{architecture}Config")(**SIZES, **more)
+    getattr(transformers, f"{architecture}Model")(config).save_pretrained(folder)
+    save_byte_tokenizer(folder)
     (folder / "modules.json").write_text('[{"type": "a.Transformer", "path": ""}, {"type": "a.Pooling", "path": "1"}]')
     (folder / "1").mkdir()
     (folder / "1" / "config.json").write_text('{"pooling_mode_lasttoken": true}')
@@ -258,3 +263,32 @@ def test_embedders_as_transformers_saves_them(tmp_path: Path, architecture: str)
     with xlc.Engine(made, n_threads=1) as engine:
         assert engine.info.pooling == "last"
         assert engine.embed(["abc"]).shape == (1, 32)
+
+
+def test_a_head_drafts_for_the_model_that_it_was_converted_with(tmp_path: Path) -> None:
+    torch: Any = pytest.importorskip("torch", reason="`make test-convert` runs these")
+    transformers: Any = pytest.importorskip("transformers", reason="`make test-convert` runs these")
+    safetensors: Any = importlib.import_module("safetensors.torch")
+    folder, head = tmp_path / "model", tmp_path / "head"
+    head.mkdir()
+    config = transformers.LlamaConfig(**SIZES, num_key_value_heads=2)
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    save_byte_tokenizer(folder)
+    described = {
+        **SIZES, "num_hidden_layers": 1, "num_key_value_heads": 2, "head_dim": 16, "rms_norm_eps": 1e-6,
+        "architectures": ["DFlashDraftModel"], "model_type": "qwen3", "block_size": 4,
+        "dflash_config": {"mask_token_id": 3, "target_layer_ids": [0]},
+    }  # fmt: skip
+    (head / "config.json").write_text(json.dumps(described))
+    shapes = {
+        "fc": (32, 32), "hidden_norm": (32,), "norm": (32,), "layers.0.input_layernorm": (32,),
+        "layers.0.post_attention_layernorm": (32,), "layers.0.self_attn.q_norm": (16,),
+        "layers.0.self_attn.k_norm": (16,), **{f"layers.0.self_attn.{part}_proj": (32, 32) for part in "qkvo"},
+        **{f"layers.0.mlp.{part}_proj": (32, 32) for part in ("gate", "up", "down")},
+    }  # fmt: skip
+    tensors = {f"{name}.weight": torch.ones(shape) / 32 for name, shape in shapes.items()}
+    safetensors.save_file(tensors, head / "model.safetensors", {"format": "pt"})
+    model = convert_model(folder, tmp_path / "m.gguf", "f32", pre_tokenizer="gpt-2")
+    made = convert_model(head, tmp_path / "h.gguf", "f32", base=folder, pre_tokenizer="gpt-2")
+    with xlc.Engine(model, speculation=xlc.DFlash(made), n_ctx=256, n_parallel=1, n_threads=1) as engine:
+        assert engine.complete("ab", max_tokens=8, temperature=0, ignore_eos=True).timings.draft_tokens > 0
