@@ -129,6 +129,7 @@ def with_metadata(
     tokenizer_of: Path | None = None,
     tensors: Mapping[str, npt.NDArray[np.generic]] | None = None,
     without: tuple[str, ...] = (),
+    renamed: Mapping[str, str] | None = None,
     **fields: str | int | list[int] | None,
 ) -> Path:
     """Copy a model file with other values in its metadata.
@@ -139,6 +140,7 @@ def with_metadata(
         tokenizer_of: a file whose tokenizer is taken instead.
         tensors: other values for some of the weights.
         without: how the names of weights begin that are left out.
+        renamed: other names for some of the weights.
         **fields: the values; a key has ``__`` for each point, None leaves it out.
     """
     reader = gguf.GGUFReader(source)
@@ -166,8 +168,9 @@ def with_metadata(
     for tensor in reader.tensors:
         if without and tensor.name.startswith(without):
             continue
+        name = (renamed or {}).get(tensor.name, tensor.name)
         if tensors and tensor.name in tensors:
-            writer.add_tensor(tensor.name, tensors[tensor.name])
+            writer.add_tensor(name, tensors[tensor.name])
         else:
-            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+            writer.add_tensor(name, tensor.data, raw_dtype=tensor.tensor_type)
     return _written(writer, target)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 
 import xlc_core as xlc
+from tiny_models import with_metadata
 
 MODELS = Path(__file__).parent.parent / "models"
 MIN_COSINE = 0.9999
@@ -74,31 +75,14 @@ def test_scores_agree(name: str, encoder: str) -> None:
             assert scores == pytest.approx(by_document, abs=MAX_DIFFERENCE)
 
 
-def copy_with(source: Path, target: Path, names: dict[str, str]) -> Path:
-    """Write a model's file again with its tensors under these names; those with none are left out."""
-    read = gguf.GGUFReader(source)
-    writer = gguf.GGUFWriter(target, read.fields["general.architecture"].contents())
-    for name, field in read.fields.items():
-        if not name.startswith("GGUF.") and name != "general.architecture":
-            kind, *of = field.types
-            writer.add_key_value(name, field.contents(), kind, of[-1] if of else None)
-    for tensor in read.tensors:
-        if name := names.get(tensor.name, tensor.name):
-            writer.add_tensor(name, tensor.data)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return target
-
-
 # What llama.cpp's converter makes of them: of Jina's, the tensors that give the score have the pooler's name.
-LOST = {
-    "bert-reranker": {"cls.weight": "", "cls.bias": ""},
+LOST: dict[str, dict[str, Any]] = {
+    "bert-reranker": {"without": ("cls.weight", "cls.bias")},
     "jina-bert-v2-reranker": {
-        "cls.weight": "", "cls.bias": "", "cls.output.weight": "cls.weight", "cls.output.bias": "cls.bias",
+        "without": ("cls.weight", "cls.bias"),
+        "renamed": {"cls.output.weight": "cls.weight", "cls.output.bias": "cls.bias"},
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LOST)
@@ -106,9 +90,9 @@ def test_a_reranker_that_lost_its_pooler_is_told_of(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = MODELS / f"{name}.gguf"
-    lost = copy_with(whole, tmp_path / "lost.gguf", LOST[name])
+    lost = with_metadata(whole, tmp_path / "lost.gguf", **LOST[name])
     scores = []
-    for path in (whole, copy_with(whole, tmp_path / "copy.gguf", {}), lost):
+    for path in (whole, with_metadata(whole, tmp_path / "copy.gguf"), lost):
         with caplog.at_level("WARNING", "xllama"), xlc.Engine(path, n_threads=1) as engine:
             scores.append(engine.rerank("What frees a slot?", ["A cancelled request."])[0].score)
         assert ("lost its pooler" in caplog.text) == (path == lost)
