@@ -61,9 +61,9 @@ def complaint(validator: jsonschema.Draft202012Validator, answer: Any) -> str:
 
 
 def test_answers_match_whatever_the_model_would_rather_say(engine: xlc.Engine) -> None:
-    outcome = generate(engine, n_schemas=20, n_each=2, n_at_once=4)
+    outcome = generate(engine, n_schemas=12, n_each=2, n_at_once=4)
     assert not outcome.wrong
-    assert outcome.counts["stop"] >= 28
+    assert outcome.counts["stop"] >= 17
 
 
 @pytest.mark.soak

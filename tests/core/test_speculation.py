@@ -16,7 +16,7 @@ from tiny_models import write_byte_llama
 DRAFT = "smollm2-135m-instruct-q4_1"
 LINES = "\n".join(f"* item {number}: the quick brown fox number {number}" for number in range(8))
 COPY = f"Copy this list word by word:\n{LINES}"
-GREEDY: dict[str, Any] = {"temperature": 0, "seed": 1, "max_tokens": 96, "ignore_eos": True}
+GREEDY: dict[str, Any] = {"temperature": 0, "seed": 1, "max_tokens": 64, "ignore_eos": True}
 
 
 def open_with(speculation: Any, **options: Any) -> xlc.Engine:
@@ -88,7 +88,7 @@ def test_logprobs_are_of_every_token(plain: str) -> None:
 
 def test_many_requests_share_it(plain: str) -> None:
     with open_with(xlc.Ngram("simple", n_match=3), n_parallel=4, n_ctx=4096) as engine:
-        streams = [engine.stream_chat(COPY, **GREEDY) for _ in range(4)]
+        streams = [engine.stream_chat(COPY, **{**GREEDY, "max_tokens": 48}) for _ in range(4)]
         texts = {stream.result().text for stream in streams}
     assert len(texts) == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from xlc_core.benchmarking.speculation_theory import (
 )
 
 MODEL = "smollm2-135m-instruct"
+TINY_MODEL = str(Path(__file__).parents[1] / "models" / "llama.gguf")
 LIST = "Copy this list:\n" + "\n".join(f"* item {number}: the quick brown fox number {number}" for number in range(12))
 
 
@@ -140,7 +142,8 @@ def report(short: None) -> SpeculationReport:
 def test_what_was_measured_is_coherent(report: SpeculationReport) -> None:
     assert report.model == MODEL
     assert report.seconds_per_token > 0
-    assert [round(k) for k, _ in report.verify_costs.measured] == [2, 8]
+    short, long = (k for k, _ in report.verify_costs.measured)
+    assert (short, round(long)) in ((2, 7), (2, 8))  # the last draft of an answer is shorter
     assert all(cost > 0 for _, cost in report.verify_costs.measured)
     drafting = [one for one in report.results if isinstance(one.setting, xlc.DraftModel)]
     assert {one.prompts for one in drafting} == {"copy", "prose"}
@@ -202,7 +205,7 @@ def test_from_the_command_line(short: None, monkeypatch: pytest.MonkeyPatch, as_
         "bench",
         "speculation",
         "--model",
-        MODEL,
+        TINY_MODEL,
         "--types",
         "ngram-simple",
         "--prompts",
