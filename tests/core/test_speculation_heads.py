@@ -325,9 +325,9 @@ def test_the_model_may_be_one_that_cannot_drop_tokens(kind: str, tmp_path: Path)
     hybrid = MODELS / "hybrid.gguf"
     source, option = (EAGLE3, xlc.Eagle3) if kind == "eagle3" else (DFLASH, xlc.DFlash)
     head = with_metadata(
-        source, tmp_path / "head.gguf", tokenizer_of=hybrid, tensors={"d2t": np.arange(256, dtype=np.int64)}
-    )
-    head = with_metadata(head, tmp_path / "masked.gguf", tokenizer__ggml__mask_token_id=0)
+        source, tmp_path / "head.gguf", tokenizer_of=hybrid, tensors={"d2t": np.arange(256, dtype=np.int64)},
+        tokenizer__ggml__mask_token_id=0,
+    )  # fmt: skip
     texts = []
     for speculation in ((), option(head)):
         case = Case(hybrid, speculation)

@@ -9,6 +9,8 @@
 #define _CRT_SECURE_NO_DEPRECATE
 #define _USE_MATH_DEFINES
 
+#include "waiting.h"
+
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
@@ -35,9 +37,6 @@ static void xlc_wait(int barrier);
 #define XLC_RELAX_ xlc_wait(n_passed)
 
 #include "ggml-cpu.c"
-
-// Some ten microseconds: longer than most waits are when every thread has a processor.
-enum { XLC_PAUSES_BEFORE_YIELD = 4000 };
 
 static void xlc_wait(int barrier) {
     static XLC_THREAD_LOCAL int last = n_passed;

@@ -1,12 +1,12 @@
 #include "retrieval/bert/thread_team.h"
 
+#include "waiting.h"
+
 #include <system_error>
 
 namespace xlc {
 
 namespace {
-
-constexpr int n_spins = 4000;
 
 void pause_briefly() {
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -25,7 +25,7 @@ void ThreadTeam::meet() {
         return;
     }
     for (int i = 0; n_meetings_.load() == n_meetings; ++i) {
-        if (i < n_spins) {
+        if (i < XLC_PAUSES_BEFORE_YIELD) {
             pause_briefly();
         } else {
             std::this_thread::yield();
