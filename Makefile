@@ -20,7 +20,7 @@ test: $(STAMP)
 # The tests that need torch, which the others do without.
 test-convert: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[test,convert]'
-	$(BIN)/python -m pytest tests/catalog/test_model_converter.py
+	$(BIN)/python -m pytest tests/models/test_convert.py
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak --timeout 3600

@@ -14,9 +14,9 @@ from typing import Any
 
 import xlc_core as xlc
 from xlc_core import _native
-from xlc_core.constraint_input import plain_json
-from xlc_core.constraints import llguidance_library
-from xlc_core.json_order import accepted_in_some_order
+from xlc_core.constraints.constraint import llguidance_library
+from xlc_core.constraints.property_order import accepted_in_some_order
+from xlc_core.constraints.reading import plain_json
 
 _MASK_SECONDS = 0.3  # of GBNF per schema; llama.cpp's masks take milliseconds each
 

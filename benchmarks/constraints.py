@@ -16,7 +16,7 @@ from constraint_corpus import Case, Judge, Verdict, maskbench, suite
 from settings import Settings
 from tables import write_section
 
-from xlc_core import catalog
+from xlc_core.models import catalog
 
 DOCS = Path(__file__).parent.parent / "docs"
 RESULTS = DOCS / "benchmarks-constraints.md"

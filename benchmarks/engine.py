@@ -9,9 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
-import generation
 from settings import Settings, add_common_options, settings_of
 from tables import write_section
+
+import generation
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:

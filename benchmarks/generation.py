@@ -15,7 +15,7 @@ from peers import UnavailableError, llama_cpp_programs
 from settings import Settings
 from tables import comparison, disturbance
 
-from xlc_core import catalog
+from xlc_core.models import catalog
 
 MODEL = "smollm2-135m-instruct"
 N_PARALLEL = 8

@@ -25,8 +25,8 @@ from settings import Settings, add_common_options, settings_of
 from tables import Column, comparison, disturbance, ratio_table, write_section
 
 import xlc_core as xlc
-from xlc_core import catalog
-from xlc_core.quantization import quantize_model
+from xlc_core.models import catalog
+from xlc_core.models.quantize import quantize_model
 
 EMBEDDER, RERANKER = "all-minilm-l6-v2", "xllama-rerank-mini"
 N_CTX = 512  # tokens that both models take

@@ -19,10 +19,10 @@ from settings import Settings, written_command
 from tables import cells, write_section
 
 import xlc_core as xlc
-from xlc_core.reranking import rerank_documents
-from xlc_core.retrieval import best_first
-from xlc_core.retrieval_options import RerankOptions
-from xlc_core.retrieval_prompts import retrieval_prompt
+from xlc_core.engine.retrieval import best_first
+from xlc_core.models.prompts import retrieval_prompt
+from xlc_core.options.retrieval import RerankOptions
+from xlc_core.reranking.rerank import rerank_documents
 
 CANDIDATES = (20, 50)  # that are reranked; the examples take the first
 WEIGHTS = {"": 0.0, " and their order": 1.0}  # order_weight, by what the row adds; the examples take the last

@@ -16,11 +16,11 @@ from settings import Settings, add_common_options, settings_of
 from tables import Column, cells, comparison, disturbance, ratios, spread, write_section
 
 import xlc_core as xlc
-from xlc_core import catalog
 from xlc_core.benchmarking.speculation import PROMPT_SETS, prompt_set
 from xlc_core.benchmarking.speculation_report import as_code
-from xlc_core.opening import speculation_arguments
-from xlc_core.quantization import quantize_model
+from xlc_core.engine.opening import speculation_arguments
+from xlc_core.models import catalog
+from xlc_core.models.quantize import quantize_model
 
 TARGET = 0.98
 NONE = "no speculation"

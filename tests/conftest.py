@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import xlc_core as xlc
-from xlc_core import catalog
+from xlc_core.models import catalog
 
 
 @pytest.fixture(scope="session")

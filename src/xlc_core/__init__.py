@@ -8,11 +8,11 @@ print(engine.chat("Why is the sky blue?", max_tokens=64).text)
 
 from __future__ import annotations
 
-from xlc_core.adapters import ControlVector, Lora
-from xlc_core.constraints import Choice, Constraint, Gbnf, JsonObject, JsonSchema, Lark, Regex
-from xlc_core.embedding_streams import AsyncEmbeddingStream, EmbeddingStream
-from xlc_core.embedding_types import hamming_distances, quantize_embeddings
-from xlc_core.engine import Engine
+from xlc_core.constraints.constraint import Choice, Constraint, Gbnf, JsonObject, JsonSchema, Lark, Regex
+from xlc_core.engine.engine import Engine
+from xlc_core.engine.memory import DeviceMemory, EngineMemory, MemoryEstimate
+from xlc_core.engine.sessions import SessionInfo
+from xlc_core.engine.shared import EngineLease, acquire_engine
 from xlc_core.errors import (
     ConstraintError,
     ContextOverflowError,
@@ -29,12 +29,17 @@ from xlc_core.errors import (
     XllamaError,
 )
 from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, TextDelta, ToolCallDelta
-from xlc_core.memory import DeviceMemory, EngineMemory, MemoryEstimate
+from xlc_core.generation.partial_objects import apartial_objects, partial_objects
+from xlc_core.generation.streams import AsyncEventStream, EventStream
 from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall, VideoPart
-from xlc_core.model_converter import convert_model
-from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
-from xlc_core.partial_json import apartial_objects, partial_objects
-from xlc_core.quantization import quantize_model
+from xlc_core.models.convert import convert_model
+from xlc_core.models.quantize import quantize_model
+from xlc_core.options.embedding_types import hamming_distances, quantize_embeddings
+from xlc_core.options.lora import ControlVector, Lora
+from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
+from xlc_core.options.retrieval import EmbedOptions, EmbedStreamOptions, RerankOptions, TokenEmbedOptions
+from xlc_core.options.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
+from xlc_core.options.thinking_switch import ThinkingSwitch
 from xlc_core.results import (
     Completion,
     CompletionChoice,
@@ -45,12 +50,7 @@ from xlc_core.results import (
     TokenLogprob,
     Usage,
 )
-from xlc_core.retrieval_options import EmbedOptions, EmbedStreamOptions, RerankOptions, TokenEmbedOptions
-from xlc_core.sessions import SessionInfo
-from xlc_core.shared_engines import EngineLease, acquire_engine
-from xlc_core.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
-from xlc_core.streams import AsyncEventStream, EventStream
-from xlc_core.thinking import ThinkingSwitch
+from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
 
 __version__ = "0.1.0"
 

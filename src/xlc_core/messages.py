@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from xlc_core.option_base import Options
+from xlc_core.options.base import Options
 
 __all__ = [
     "AudioPart",

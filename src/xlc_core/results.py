@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xlc_core.messages import Message, ToolCall
 
 if TYPE_CHECKING:
-    from xlc_core.constraints import Constraint
+    from xlc_core.constraints.constraint import Constraint
 
 __all__ = [
     "Completion",

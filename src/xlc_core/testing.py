@@ -21,20 +21,18 @@ import numpy.typing as npt
 from typing_extensions import Self, Unpack
 
 from xlc_core._native import Explanation
-from xlc_core.adapters import LoraScales
-from xlc_core.constraints import to_constraint
-from xlc_core.conversion import MessageLike, ToolLike, to_messages
-from xlc_core.embedding_streams import AsyncEmbeddingStream, EmbeddingStream
-from xlc_core.embedding_types import quantize_embeddings
+from xlc_core.constraints.constraint import to_constraint
+from xlc_core.engine.infill import InfillFiles
+from xlc_core.engine.retrieval import best_first, sigmoid
 from xlc_core.errors import EngineClosedError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
-from xlc_core.infill import InfillFiles
+from xlc_core.generation.conversion import MessageLike, ToolLike, to_messages
 from xlc_core.messages import Message
-from xlc_core.option_kwargs import ChatKwargs, CompletionKwargs
-from xlc_core.options import ChatOptions, CompletionOptions, EngineOptions
-from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
-from xlc_core.retrieval import best_first, sigmoid
-from xlc_core.retrieval_options import (
+from xlc_core.options.embedding_types import quantize_embeddings
+from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs
+from xlc_core.options.lora import LoraScales
+from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions
+from xlc_core.options.retrieval import (
     EmbedKwargs,
     EmbedOptions,
     EmbedStreamKwargs,
@@ -42,6 +40,8 @@ from xlc_core.retrieval_options import (
     RerankKwargs,
     RerankOptions,
 )
+from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
+from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
 
 __all__ = ["Reply", "ScriptedEngine", "ScriptedRequest"]
 

@@ -7,8 +7,8 @@ from typing import Any
 from langchain_core.cross_encoders import BaseCrossEncoder
 
 from xlc_core import RerankScore
-from xlc_core.reranking import RerankMethod, arerank_documents, rerank_documents
-from xlc_core.retrieval_options import RerankScale, RerankTruncate
+from xlc_core.options.retrieval import RerankScale, RerankTruncate
+from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 

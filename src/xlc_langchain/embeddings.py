@@ -7,7 +7,7 @@ import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
-from xlc_core.options import Truncate
+from xlc_core.options.options import Truncate
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from xlc_core import CompletionOptions, InvalidRequestError, SamplingOptions, TextDelta
-from xlc_core.infill import InfillFiles
+from xlc_core.engine.infill import InfillFiles
 from xlc_langchain.engine_access import EngineUser, as_text
 from xlc_langchain.errors import langchain_errors
 

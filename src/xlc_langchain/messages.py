@@ -16,7 +16,7 @@ from langchain_core.messages import (
 )
 
 from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall, VideoPart
-from xlc_core.media import data_of_base64
+from xlc_core.generation.media import data_of_base64
 from xlc_core.messages import MediaPart
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 
 from xlc_core import RerankScore
-from xlc_core.reranker_user import RerankerUser
+from xlc_core.frameworks.reranker_adapter import RerankerUser
 from xlc_langchain.engine_access import EngineUser
 from xlc_langchain.errors import langchain_errors
 

@@ -10,10 +10,10 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from pydantic import Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
-from xlc_core.engine_user import EngineUser
-from xlc_core.model_identity import model_identity
-from xlc_core.options import Truncate
-from xlc_core.retrieval_prompts import retrieval_prompt
+from xlc_core.frameworks.engine_adapter import EngineUser
+from xlc_core.models.identity import model_identity
+from xlc_core.models.prompts import retrieval_prompt
+from xlc_core.options.options import Truncate
 from xlc_llamaindex.embedding_cache import KeyedCache
 
 __all__ = ["XLlamaEmbedding"]

@@ -7,8 +7,8 @@ from typing import Any
 from llama_index.core.base.llms.types import CompletionResponse, CompletionResponseAsyncGen, CompletionResponseGen
 
 from xlc_core import CompletionOptions
-from xlc_core.engine_user import EngineUser
-from xlc_core.infill import InfillFiles
+from xlc_core.engine.infill import InfillFiles
+from xlc_core.frameworks.engine_adapter import EngineUser
 from xlc_llamaindex.responses import Answer, to_completion_response
 
 __all__ = ["Infilling"]

@@ -12,8 +12,8 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
 from xlc_core import RerankScore
-from xlc_core.reranker_user import RerankerUser
-from xlc_core.retrieval_options import RerankTruncate
+from xlc_core.frameworks.reranker_adapter import RerankerUser
+from xlc_core.options.retrieval import RerankTruncate
 
 __all__ = ["XLlamaRerank"]
 

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from xlc_core import _native
-from xlc_core.constraints import (
+from xlc_core.constraints.constraint import (
     Choice,
     Constraint,
     Gbnf,

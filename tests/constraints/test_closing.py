@@ -9,8 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 import xlc_core as xlc
-from constraints.generated_schemas import make_schema
-from xlc_core import _native, catalog
+from helpers.generated_schemas import make_schema
+from xlc_core import _native
+from xlc_core.models import catalog
 
 
 class Item(BaseModel):

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 import xlc_core as xlc
-from constraints.generated_schemas import make_schema
+from helpers.generated_schemas import make_schema
 
 MAX_TOKENS = 160
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from module_files import load_file
+from helpers.module_files import load_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tiny_media import LOW, RED, write_mmproj
-from tiny_models import write_byte_llama
+from helpers.tiny_media import LOW, RED, write_mmproj
+from helpers.tiny_models import write_byte_llama
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "look.py"
 

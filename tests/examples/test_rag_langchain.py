@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from module_files import load_file
+from helpers.module_files import load_file
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "rag_langchain.py"

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from module_files import load_file
+from helpers.module_files import load_file
 from xlc_langchain import XLlamaEmbeddings, XLlamaReranker
 
 ROOT = Path(__file__).parents[2]

@@ -87,7 +87,7 @@ def test_poolings(pooling: str) -> None:
     assert np.einsum("ij,ij->i", got, expected).min() > MIN_COSINE
 
 
-TINY_MODELS = Path(__file__).parents[1] / "models"
+TINY_MODELS = Path(__file__).parents[1] / "model_files"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import tiny_models
 import xlc_core as xlc
+from helpers import tiny_models
 from xlc_core import _native
 
 PIECES = [
@@ -36,7 +36,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "BPE":
         return request.getfixturevalue("smollm2_path")
     if request.param == "Unigram":
-        return Path(__file__).parents[1] / "models" / "xlm-roberta-embedder.gguf"
+        return Path(__file__).parents[1] / "model_files" / "xlm-roberta-embedder.gguf"
     return tiny_models.write_byte_llama(tmp_path_factory.mktemp("models") / "byte.gguf")
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import tiny_models
 import xlc_core as xlc
+from helpers import tiny_models
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[1] / "model_files"
 
 
 @pytest.fixture(scope="module", params=["gpt-4o", "deepseek-llm", "falcon"])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MODELS = Path(__file__).parents[2] / "models" / "xllama_models"
 EMBEDDER = str(MODELS / "all-minilm-l6-v2-f16.gguf")
-TINY_EMBEDDER = str(Path(__file__).parents[1] / "models" / "bert-embedder.gguf")
+TINY_EMBEDDER = str(Path(__file__).parents[1] / "model_files" / "bert-embedder.gguf")
 RERANKER = str(MODELS / "xllama-rerank-mini-q8_0.gguf")
 WAIT_SECONDS = 120
 

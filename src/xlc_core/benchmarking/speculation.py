@@ -12,11 +12,11 @@ from typing_extensions import Unpack
 
 from xlc_core.benchmarking.speculation_report import Recommendation, SpeculationReport, SpeculationResult, as_code
 from xlc_core.benchmarking.speculation_theory import VerifyCosts, acceptance, best_draft_length
-from xlc_core.engine import Engine
+from xlc_core.engine.engine import Engine
 from xlc_core.errors import InvalidRequestError, ModelLoadError, UnsupportedFeatureError
-from xlc_core.option_kwargs import EngineKwargs
+from xlc_core.options.kwargs import EngineKwargs
+from xlc_core.options.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
 from xlc_core.results import Timings
-from xlc_core.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xlc_core.benchmarking.speculation_theory import VerifyCosts, overall_speedup, theoretical_speedup
-from xlc_core.speculation import DraftModel, Mtp, Ngram, Speculation
+from xlc_core.options.speculation import DraftModel, Mtp, Ngram, Speculation
 
 __all__ = ["Recommendation", "SpeculationReport", "SpeculationResult", "as_code"]
 

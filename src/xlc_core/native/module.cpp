@@ -1,4 +1,4 @@
-#include "bindings.h"
+#include "bindings/bindings.h"
 
 NB_MODULE(_native, m) {
     m.doc() = "llama.cpp in this process: requests in, events and float32 arrays out. Private; use xlc_core.";

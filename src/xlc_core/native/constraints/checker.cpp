@@ -2,8 +2,8 @@
 
 #include "constraints/gbnf.h"
 #include "constraints/llg_tokenizer.h"
-#include "errors.h"
-#include "process.h"
+#include "support/errors.h"
+#include "support/process.h"
 
 #include "llama.h"
 

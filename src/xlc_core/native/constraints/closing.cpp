@@ -1,6 +1,6 @@
 #include "constraints/closing.h"
 
-#include "request_registry.h"
+#include "support/request_registry.h"
 
 #include <algorithm>
 #include <cstdlib>

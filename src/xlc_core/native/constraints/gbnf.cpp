@@ -1,7 +1,7 @@
 #include "constraints/gbnf.h"
 
 #include "constraints/gbnf_analysis.h"
-#include "errors.h"
+#include "support/errors.h"
 
 #include <algorithm>
 #include <memory>

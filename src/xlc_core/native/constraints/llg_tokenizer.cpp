@@ -1,8 +1,8 @@
 #include "constraints/llg_tokenizer.h"
 
-#include "constraints/deep_stack.h"
-#include "errors.h"
-#include "process.h"
+#include "support/deep_stack.h"
+#include "support/errors.h"
+#include "support/process.h"
 
 #include "llama.h"
 

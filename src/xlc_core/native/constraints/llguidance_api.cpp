@@ -1,6 +1,6 @@
 #include "constraints/llguidance_api.h"
 
-#include "errors.h"
+#include "support/errors.h"
 
 #include <algorithm>
 #include <cstdlib>

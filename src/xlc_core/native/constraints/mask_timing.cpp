@@ -1,11 +1,11 @@
 #include "constraints/mask_timing.h"
 
 #include "constraints/checker.h"
-#include "constraints/deep_stack.h"
 #include "constraints/llg_tokenizer.h"
-#include "errors.h"
 #include "json-schema-to-grammar.h"
 #include "llama.h"
+#include "support/deep_stack.h"
+#include "support/errors.h"
 
 #include <algorithm>
 #include <chrono>

@@ -1,6 +1,6 @@
 #include "generation/chat_rendering.h"
 
-#include "errors.h"
+#include "support/errors.h"
 
 #include <algorithm>
 #include <regex>

@@ -1,6 +1,6 @@
 #include "generation/choice_stream.h"
 
-#include "logging.h"
+#include "support/logging.h"
 
 #include <cmath>
 #include <limits>

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "constraints/closing.h"
-#include "errors.h"
 #include "generation/event.h"
+#include "support/errors.h"
 
 #include "server-task.h"
 

@@ -1,7 +1,7 @@
 #include "generation/draft_checks.h"
 
-#include "errors.h"
-#include "gguf_metadata.h"
+#include "engine/gguf_metadata.h"
+#include "support/errors.h"
 
 #include "common.h"
 #include "ggml-backend.h"

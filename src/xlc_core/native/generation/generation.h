@@ -1,9 +1,9 @@
 // One request under way: the events that it has produced and that nobody has taken yet.
 #pragma once
 
-#include "errors.h"
 #include "generation/event.h"
-#include "waitable.h"
+#include "support/errors.h"
+#include "support/waitable.h"
 
 #include <deque>
 #include <memory>

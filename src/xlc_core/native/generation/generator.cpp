@@ -1,7 +1,5 @@
 #include "generation/generator.h"
 
-#include "abort_guard.h"
-#include "compute_threads.h"
 #include "constraints/llg_tokenizer.h"
 #include "generation/chat_rendering.h"
 #include "generation/dispatcher.h"
@@ -10,8 +8,10 @@
 #include "generation/media_prompt.h"
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
-#include "logging.h"
 #include "overrides/slots.h"
+#include "support/abort_guard.h"
+#include "support/compute_threads.h"
+#include "support/logging.h"
 
 #include "server-context.h"
 #include "speculative.h"

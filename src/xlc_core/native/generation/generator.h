@@ -1,7 +1,7 @@
 // The generation worker: llama.cpp's server_context with its loop on a thread of its own.
 #pragma once
 
-#include "engine_params.h"
+#include "engine/engine_params.h"
 #include "generation/generation.h"
 #include "generation/request.h"
 

@@ -1,6 +1,6 @@
 #include "generation/infill_prompt.h"
 
-#include "errors.h"
+#include "support/errors.h"
 
 #include "common.h"
 

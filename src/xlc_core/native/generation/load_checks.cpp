@@ -1,7 +1,7 @@
 #include "generation/load_checks.h"
 
-#include "errors.h"
 #include "overrides/drafting.h"
+#include "support/errors.h"
 
 #include "common.h"
 #include "speculative.h"

@@ -1,7 +1,7 @@
 // What llama.cpp's loader leaves unsaid.
 #pragma once
 
-#include "engine_params.h"
+#include "engine/engine_params.h"
 
 #include <string>
 

@@ -1,8 +1,8 @@
 #include "generation/media_prompt.h"
 
-#include "abort_guard.h"
-#include "errors.h"
-#include "logging.h"
+#include "support/abort_guard.h"
+#include "support/errors.h"
+#include "support/logging.h"
 
 #include "mtmd-helper.h"
 #include "mtmd.h"

@@ -1,8 +1,8 @@
 #include "generation/task_params.h"
 
-#include "errors.h"
 #include "generation/chat_rendering.h"
 #include "generation/thinking.h"
+#include "support/errors.h"
 
 #include "sampling.h"
 

@@ -1,7 +1,7 @@
 #include "generation/thinking.h"
 
 #include "generation/request.h"
-#include "request_registry.h"
+#include "support/request_registry.h"
 
 #include <cstdlib>
 #include <sstream>

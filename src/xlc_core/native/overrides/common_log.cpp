@@ -2,7 +2,7 @@
 // after a fork. The same functions, but every line goes to xlc::log_fragment. Compiled into llama-common
 // instead of log.cpp (cmake/llama_cpp.cmake), so that nothing of llama.cpp is changed.
 
-#include "logging.h"
+#include "support/logging.h"
 
 #include "log.h"
 

@@ -4,9 +4,9 @@
 // that nothing of llama.cpp is changed. Drafts are verified like any other, so they never change an answer.
 
 #include "constraints/forced_tokens.h"
-#include "errors.h"
 #include "generation/draft_checks.h"
 #include "overrides/drafting.h"
+#include "support/errors.h"
 
 #include "speculative.h"
 

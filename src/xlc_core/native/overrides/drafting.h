@@ -1,7 +1,7 @@
 // What overrides/ adds to llama.cpp's speculative decoding: drafts of the tokens that a grammar forces.
 #pragma once
 
-#include "errors.h"
+#include "support/errors.h"
 
 #include "common.h"
 #include "llama.h"

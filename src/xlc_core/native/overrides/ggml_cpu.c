@@ -9,7 +9,7 @@
 #define _CRT_SECURE_NO_DEPRECATE
 #define _USE_MATH_DEFINES
 
-#include "waiting.h"
+#include "support/spinning.h"
 
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN

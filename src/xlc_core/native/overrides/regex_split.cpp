@@ -1,6 +1,6 @@
 #include "overrides/regex_split.h"
 
-#include "constraints/deep_stack.h"
+#include "support/deep_stack.h"
 #include "unicode.h"
 
 #include <algorithm>

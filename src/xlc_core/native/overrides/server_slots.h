@@ -2,8 +2,8 @@
 // server-context.cpp defines; where that has made a member private, an explicit instantiation names it.
 #pragma once
 
-#include "errors.h"
 #include "overrides/slots.h"
+#include "support/errors.h"
 
 #include <cstring>
 

@@ -1,9 +1,9 @@
 #include "retrieval/encoder.h"
 
-#include "errors.h"
-#include "logging.h"
 #include "overrides/logits.h"
 #include "retrieval/free_memory.h"
+#include "support/errors.h"
+#include "support/logging.h"
 
 #include <algorithm>
 #include <chrono>

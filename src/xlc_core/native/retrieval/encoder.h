@@ -1,14 +1,14 @@
 // One llama_context for embedding or ranking, and micro-batches through it.
 #pragma once
 
-#include "compute_threads.h"
-#include "memory.h"
+#include "engine/memory.h"
 #include "retrieval/batch_arrays.h"
 #include "retrieval/batch_size.h"
 #include "retrieval/bert/bert_encoder.h"
 #include "retrieval/model_facts.h"
 #include "retrieval/retriever_options.h"
 #include "retrieval/tokenizing.h"
+#include "support/compute_threads.h"
 
 #include <llama.h>
 

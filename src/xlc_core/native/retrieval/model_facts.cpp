@@ -1,7 +1,7 @@
 #include "retrieval/model_facts.h"
 
-#include "errors.h"
-#include "logging.h"
+#include "support/errors.h"
+#include "support/logging.h"
 
 #include <ggml-backend.h>
 #include <ggml.h>

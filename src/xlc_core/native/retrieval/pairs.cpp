@@ -1,6 +1,6 @@
 #include "retrieval/pairs.h"
 
-#include "errors.h"
+#include "support/errors.h"
 
 #include <algorithm>
 #include <vector>

@@ -1,5 +1,5 @@
-#include "errors.h"
 #include "retrieval/retrieval_task.h"
+#include "support/errors.h"
 
 #include <utility>
 

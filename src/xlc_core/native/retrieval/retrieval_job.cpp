@@ -1,6 +1,6 @@
 #include "retrieval/retrieval_job.h"
 
-#include "errors.h"
+#include "support/errors.h"
 
 #include <utility>
 

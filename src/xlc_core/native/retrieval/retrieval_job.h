@@ -1,7 +1,7 @@
 // What a caller holds of a request to embed or rerank: its progress, its end, its result.
 #pragma once
 
-#include "waitable.h"
+#include "support/waitable.h"
 
 #include <atomic>
 #include <cstddef>

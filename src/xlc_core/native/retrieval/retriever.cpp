@@ -1,7 +1,7 @@
 #include "retrieval/retriever.h"
 
-#include "abort_guard.h"
-#include "errors.h"
+#include "support/abort_guard.h"
+#include "support/errors.h"
 
 #include <algorithm>
 #include <iterator>

@@ -1,6 +1,6 @@
 #include "retrieval/tokenizing.h"
 
-#include "errors.h"
+#include "support/errors.h"
 
 #include <algorithm>
 #include <climits>

@@ -1,8 +1,8 @@
 // A forward pass of a BERT-like encoder on the processor, without llama.cpp's graph.
 #pragma once
 
+#include "kernels/thread_team.h"
 #include "retrieval/bert/bert_weights.h"
-#include "retrieval/bert/thread_team.h"
 #include "retrieval/tokenizing.h"
 
 #include <algorithm>

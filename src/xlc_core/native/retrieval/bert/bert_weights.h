@@ -1,7 +1,7 @@
 // The weights of a BERT-like encoder, made ready for the encoder kernels.
 #pragma once
 
-#include "retrieval/bert/packed_matrix.h"
+#include "kernels/packed_matrix.h"
 
 #include <llama.h>
 

@@ -1,0 +1,25 @@
+"""What an answer must match."""
+
+from xlc_core.constraints.constraint import (
+    Choice,
+    Constraint,
+    Gbnf,
+    JsonObject,
+    JsonSchema,
+    Lark,
+    Regex,
+    to_constraint,
+    with_thinking,
+)
+
+__all__ = [
+    "Choice",
+    "Constraint",
+    "Gbnf",
+    "JsonObject",
+    "JsonSchema",
+    "Lark",
+    "Regex",
+    "to_constraint",
+    "with_thinking",
+]

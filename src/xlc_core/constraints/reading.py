@@ -1,0 +1,123 @@
+"""Checks of what users give as constraints, and JSON schemas out of dicts, texts and types."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PydanticUserError, TypeAdapter
+
+from xlc_core.constraints import lark_text
+from xlc_core.errors import ConstraintError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["adapter_of", "check_depth", "check_text", "dump_json", "load_json", "plain_json", "schema_of"]
+
+MAX_DEPTH = 64
+MAX_SIZE = 1 << 20  # characters
+
+# The formats that llguidance enforces.
+_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
+_DATA_KEYWORDS = frozenset({"const", "default", "enum", "examples"})  # they hold values, not schemas
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse a text that is empty, too large, or not fit for UTF-8 or C."""
+    if not text:
+        raise ConstraintError(f"the {what} is empty")
+    if len(text) > MAX_SIZE:
+        raise ConstraintError(f"the {what} has {len(text)} characters; at most {MAX_SIZE} are taken")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConstraintError(f"the {what} has half a surrogate pair at character {error.start}") from None
+    if what == "grammar" and "\0" in text:
+        raise ConstraintError(f"the {what} has a NUL character at character {text.index(chr(0))}")
+
+
+def check_depth(depth: int, what: str) -> None:
+    """Refuse what is nested too deeply for parsers that recurse."""
+    if depth > MAX_DEPTH:
+        raise ConstraintError(f"the {what} is nested more than {MAX_DEPTH} deep; give its inner parts names")
+
+
+def load_json(text: str) -> Any:
+    """Read a schema's JSON text."""
+    check_text(text, "JSON schema")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConstraintError(f"the JSON schema is not JSON: {error}") from None
+    except RecursionError:
+        raise ConstraintError(f"the JSON schema is nested more than {MAX_DEPTH} deep") from None
+
+
+def dump_json(schema: Mapping[str, Any]) -> str:
+    """Write a schema as JSON text, having checked its size and depth."""
+    try:
+        text = json.dumps(dict(schema), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConstraintError(f"the JSON schema is not JSON: {error}") from None
+    except RecursionError:
+        raise ConstraintError(f"the JSON schema is nested more than {MAX_DEPTH} deep") from None
+    check_text(text, "JSON schema")
+    check_depth(lark_text.depth(text), "JSON schema")
+    return text
+
+
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def plain_json(text: str) -> str:
+    """Write the characters of JSON text the one way that grammars know: escaped only where they must be."""
+    return _JSON_STRING.sub(lambda match: _plain_string(match[0]), text) if "\\" in text or "\x7f" in text else text
+
+
+def _plain_string(literal: str) -> str:
+    try:
+        plain = json.dumps(json.loads(literal), ensure_ascii=False)
+        plain.encode()
+    except ValueError:  # no JSON, or half a surrogate pair
+        return literal
+    return plain.replace("\x7f", "\\u007f")
+
+
+def adapter_of(schema: Any) -> TypeAdapter[Any]:
+    """Give pydantic's view of a type."""
+    if isinstance(schema, TypeAdapter):
+        return schema
+    try:
+        return TypeAdapter(schema)
+    except PydanticUserError as error:
+        raise ConstraintError(f"JsonSchema takes a dict, a JSON text or a type, got {schema!r}: {error}") from None
+
+
+def schema_of(adapter: TypeAdapter[Any]) -> Any:
+    """Give a type's JSON schema, fit for generation."""
+    try:
+        return _closed(adapter.json_schema())
+    except PydanticUserError as error:
+        raise ConstraintError(f"the type has no JSON schema: {error}") from None
+
+
+def _closed(schema: Any) -> Any:
+    """Fit a type's schema to generation, without a loss since ``parse`` checks the rest.
+
+    Formats that are only hints are dropped, and objects get no properties beyond their own, which
+    the type would ignore anyway and a weak model would go on inventing.
+    """
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {
+        name: value if name in _DATA_KEYWORDS else _closed(value)
+        for name, value in schema.items()
+        if not (name == "format" and isinstance(value, str) and value not in _FORMATS)
+    }
+    if closed.get("type") == "object" and "properties" in closed:
+        closed.setdefault("additionalProperties", False)
+    return closed

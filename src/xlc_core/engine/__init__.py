@@ -1,0 +1,1 @@
+"""Engine: its methods, and how it is opened."""

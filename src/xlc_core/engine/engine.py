@@ -1,0 +1,399 @@
+"""The engine: one model, open in this process, for any number of threads and asyncio tasks at once."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self, Unpack
+
+from xlc_core import _native, logging_bridge
+from xlc_core.constraints.constraint import Constraint, to_constraint, with_thinking
+from xlc_core.engine import opening
+from xlc_core.engine.infill import InfillMethods
+from xlc_core.engine.memory import MemoryMethods
+from xlc_core.engine.message_embedding import MessageEmbeddingMethods
+from xlc_core.engine.retrieval import RetrievalMethods
+from xlc_core.engine.sessions import SessionMethods
+from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
+from xlc_core.generation import media, template_checks
+from xlc_core.generation.answer_tool import AnswerTool
+from xlc_core.generation.conversion import (
+    MessageLike,
+    ToolLike,
+    check_text,
+    to_chat_request,
+    to_generation_request,
+    to_messages,
+)
+from xlc_core.generation.off_loop import is_long
+from xlc_core.generation.streams import AsyncEventStream, EventStream, Pump
+from xlc_core.models import catalog
+from xlc_core.models.prompts import file_prompts
+from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
+from xlc_core.options.lora import LoraScales
+from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions
+from xlc_core.results import Completion, EngineMetrics, ModelInfo
+from xlc_core.waiting import Deadline
+
+__all__ = ["Engine"]
+
+_SHOWN_MARKER = "<__media__>"  # llama.cpp's own is another in each process, so that no text can pass for it
+
+_open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """End live requests and threads while there is still an interpreter for them to report to."""
+    for engine in list(_open_engines):
+        engine.close()
+
+
+class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMethods):
+    """A model loaded by llama.cpp.
+
+    Every method may be called from any thread and any event loop, also at the same time: requests are generated
+    together in ``n_parallel`` slots, and the others wait in the order in which they came. Waiting never holds the
+    GIL. An engine is bound to the process that opened it.
+
+    Each method that waits has an ``a…`` twin for asyncio, which occupies no thread. Ctrl+C, a cancelled task, a
+    closed stream and a timeout end the request and free its slot.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | EngineOptions | None = None,
+        *,
+        progress: bool | opening.LoadProgress | None = None,
+        **options: Unpack[EngineKwargs],
+    ) -> None:
+        """Find the model, download it when the catalog or the hub has it, and load it.
+
+        Args:
+            model: path of a GGUF file, catalog name, ``hf:owner/repo[:quant-or-file]``, or EngineOptions, which
+                leave no room for ``options``; None takes the name in the environment variable ``XLLAMA_MODEL``.
+            progress: a function called with 0 … 1 while weights load, or True or False for a bar or none; None shows
+                a bar on a terminal.
+            **options: fields of EngineOptions.
+
+        Raises:
+            InvalidRequestError: an option is unknown or out of range.
+            ModelNotFoundError: there is no such model, or it could not be fetched.
+            ModelLoadError: llama.cpp cannot load the file.
+            InsufficientMemoryError: it does not fit into memory.
+            KeyboardInterrupt: Ctrl+C while loading.
+        """
+        if isinstance(model, EngineOptions):
+            self.options = model
+        else:
+            self.options = EngineOptions.checked(model=model, **options)
+        show_download = progress if isinstance(progress, bool) else None
+        resolved = catalog.resolve(self.options.model, progress=show_download)
+        self._entry = resolved.entry
+        logging_bridge.sync_level()
+        self._file = _native.read_model_file(str(resolved.path))
+        params = opening.native_params(self.options, resolved.name, self._file)
+        self._projector = params.mmproj
+        self._lora_scales = LoraScales(self.options.lora)
+        self._native = _native.Engine(params, opening.progress_reporter(progress, resolved.name))
+        self.info = self._describe(resolved.name)
+        _open_engines.add(self)
+
+    # Chat and completion
+
+    def chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
+        """Answer a chat.
+
+        Args:
+            messages: Message objects, dictionaries in OpenAI's form, or one user's text. A chat that ends with an
+                assistant's message is continued where that ends.
+            **options: fields of ChatOptions: sampling, tools, constraint, timeout… With tools and a JSON schema the
+                answer is a call of a tool or fits the schema, as the model chooses.
+
+        Raises:
+            InvalidRequestError: an option, message or tool is wrong; nothing was run.
+            ContextOverflowError: the prompt does not fit into a slot.
+            ConstraintError: the constraint is malformed.
+            RequestTimeoutError: ``timeout`` passed.
+            EngineClosedError: the engine is or was closed.
+            EngineFailedError: llama.cpp failed.
+        """
+        return EventStream(self._chat(messages, options, stream=False)()).result()
+
+    async def achat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
+        """Answer a chat; as chat."""
+        return await AsyncEventStream(
+            self._queueing(lambda: self._chat(messages, options, stream=False), is_long=is_long(messages))
+        ).result()
+
+    def stream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> EventStream:
+        """Answer a chat event by event; as chat. The last event is Finished, with the whole result."""
+        return EventStream(self._chat(messages, options, stream=True)())
+
+    def astream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> AsyncEventStream:
+        """Answer a chat event by event, for ``async for``; as stream_chat."""
+        return AsyncEventStream(
+            self._queueing(lambda: self._chat(messages, options, stream=True), is_long=is_long(messages))
+        )
+
+    def complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
+        """Continue a text as it stands, without a chat template.
+
+        Args:
+            prompt: the text. Control tokens such as ``<|im_start|>`` are read as such.
+            **options: fields of CompletionOptions: sampling, constraint, timeout…
+
+        Raises:
+            Those of chat.
+        """
+        return EventStream(self._completion(prompt, options, stream=False)()).result()
+
+    async def acomplete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
+        """Continue a text; as complete."""
+        return await AsyncEventStream(
+            self._queueing(lambda: self._completion(prompt, options, stream=False), is_long=is_long(prompt))
+        ).result()
+
+    def stream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> EventStream:
+        """Continue a text event by event; as complete."""
+        return EventStream(self._completion(prompt, options, stream=True)())
+
+    def astream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> AsyncEventStream:
+        """Continue a text event by event, for ``async for``; as complete."""
+        return AsyncEventStream(
+            self._queueing(lambda: self._completion(prompt, options, stream=True), is_long=is_long(prompt))
+        )
+
+    # Tokens and templates
+
+    def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
+        """Split a text into the numbers of its tokens.
+
+        Args:
+            text: the text.
+            add_special: add the tokens that the model wants at the start and end of a prompt.
+            parse_special: read control tokens such as ``<|im_start|>`` as such instead of as text.
+        """
+        return self._native.tokenize(check_text(text, "the text"), add_special, parse_special)
+
+    def detokenize(self, tokens: Sequence[int], *, special: bool = False) -> str:
+        """Join tokens into text. Half a character at an end becomes U+FFFD.
+
+        Args:
+            tokens: numbers of tokens.
+            special: write control tokens out instead of leaving them away.
+        """
+        return self._native.detokenize(list(tokens), special).decode("utf-8", "replace")
+
+    def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
+        """Count the tokens of a text, or those that a chat's prompt will have, template, tools and media included.
+
+        Media are read and cut up for it, but not encoded: milliseconds for an image.
+        """
+        if isinstance(messages, str):
+            return len(self.tokenize(messages))
+        read = to_messages(messages)
+        parts = media.placed_parts(read, self.info.reads)
+        if not parts:
+            prompt = self.render_chat(read, tools=tools)
+            return len(self.tokenize(prompt, add_special=True, parse_special=True))
+        options = ChatOptions.checked(tools=tools)
+        request = to_generation_request(options, stream=False, chat=to_chat_request(read, options))
+        request.media = self._load(parts, Deadline(None))
+        return len(self._native.prompt_tokens(request))
+
+    def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:
+        """Write out the prompt that the model's template makes of a chat; ``<__media__>`` stands for a medium."""
+        checked = ChatOptions.checked(**options)
+        answer_tool = AnswerTool.wanted_by(checked)
+        chat = to_chat_request(messages, checked if answer_tool is None else answer_tool.applied_to(checked))
+        try:
+            return self._native.render(chat).prompt.replace(_native.media_marker(), _SHOWN_MARKER)
+        except InvalidRequestError as error:
+            raise template_checks.naming_the_message(self._native, chat, error) from None
+
+    # Constraints
+
+    def accepts(self, constraint: Any, text: str) -> bool:
+        """Say whether a text satisfies a constraint, in this model's tokens, without running the model.
+
+        Args:
+            constraint: a Constraint, or what JsonSchema takes.
+            text: the whole answer; JSON may have any white space.
+
+        Raises:
+            ConstraintError: the constraint is malformed, unsupported, or nothing satisfies it.
+        """
+        checked = to_constraint(constraint)
+        checked.check()
+        return self._native.accepts(*checked.checking_grammar(), check_text(text, "the text"))
+
+    def explain(self, constraint: Any, text: str) -> _native.Explanation:
+        """Say where a text leaves a constraint, and which of this model's tokens were allowed there.
+
+        Args and errors are those of accepts.
+
+        Returns:
+            ``accepted``, ``complete``, ``n_bytes`` of the text that are allowed, and ``expected`` tokens as bytes.
+        """
+        checked = to_constraint(constraint)
+        checked.check()
+        return self._native.explain(*checked.checking_grammar(), check_text(text, "the text"))
+
+    # The engine itself
+
+    def metrics(self) -> EngineMetrics:
+        """Read the counters of generation, also while it is running."""
+        counters = self._native.metrics()
+        return EngineMetrics(
+            requests_running=counters.n_running,
+            requests_waiting=counters.n_waiting,
+            prompt_tokens=counters.n_prompt_tokens,
+            prompt_seconds=counters.prompt_seconds,
+            cached_tokens=counters.n_cached_tokens,
+            generation_tokens=counters.n_generated_tokens,
+            generation_seconds=counters.generation_seconds,
+            draft_tokens=counters.n_draft_tokens,
+            draft_accepted=counters.n_draft_accepted,
+        )
+
+    @property
+    def lora_scales(self) -> dict[str, float]:
+        """How much of each LoRA adapter requests get, by name; a copy."""
+        return self._lora_scales.get()
+
+    def set_lora_scales(self, scales: Mapping[str, float]) -> None:
+        """Change how much of some LoRA adapters the requests that follow get; those under way keep theirs.
+
+        Args:
+            scales: by the adapters' names; those not named keep theirs.
+
+        Raises:
+            InvalidRequestError: there is no such adapter, or a scale is no finite number.
+        """
+        self._lora_scales.change(scales)
+
+    @property
+    def closed(self) -> bool:
+        """Whether close was called."""
+        return self._native.closed
+
+    def close(self) -> None:
+        """End all requests with EngineClosedError and free the model. Idempotent, from any thread."""
+        self._native.close()
+        _open_engines.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{self.options.n_parallel} slots"
+        return f"<Engine {self.info.name!r} ({self.info.description}), {state}>"
+
+    # How requests are made
+
+    def _chat(self, messages: str | Sequence[MessageLike], kwargs: ChatKwargs, *, stream: bool) -> Callable[[], Pump]:
+        options = ChatOptions.checked(**kwargs)
+        answer_tool = AnswerTool.wanted_by(options)
+        if answer_tool is not None:
+            options = answer_tool.applied_to(options)
+        read = to_messages(messages)
+        parts = media.placed_parts(read, self.info.reads)
+        chat = to_chat_request(read, options)
+        return self._submitter(options, stream=stream, chat=chat, parts=parts, answer_tool=answer_tool)
+
+    def _completion(self, prompt: str, kwargs: CompletionKwargs, *, stream: bool) -> Callable[[], Pump]:
+        return self._submitter(CompletionOptions.checked(**kwargs), stream=stream, prompt=prompt)
+
+    def _submitter(
+        self,
+        options: CompletionOptions,
+        *,
+        stream: bool,
+        prompt: str = "",
+        infill: _native.InfillPrompt | None = None,
+        chat: _native.ChatRequest | None = None,
+        parts: Sequence[media.PlacedPart] = (),
+        answer_tool: AnswerTool | None = None,
+    ) -> Callable[[], Pump]:
+        """Check everything that can be checked now; what is returned queues the request."""
+        constraint = None if options.constraint is None else to_constraint(options.constraint)
+        grammar = "" if constraint is None else self._grammar(constraint, chat)
+        request = to_generation_request(
+            options, stream=stream, prompt=prompt, infill=infill, chat=chat, grammar=grammar
+        )
+        request.lora_scales = list(self._lora_scales.joined(options.lora).values())
+        deadline = Deadline(options.timeout)
+
+        def submit() -> Pump:
+            request.media = self._load(parts, deadline)
+            try:
+                if chat is not None:
+                    template_checks.check_nothing_is_lost(self._native, chat)
+                generation = self._native.submit(request)
+            except InvalidRequestError as error:
+                raise template_checks.naming_the_message(self._native, chat, error) from None
+            name = self.info.name
+            pump = Pump(generation, options.n, name, constraint, deadline, self.count_tokens, answer_tool)
+            if isinstance(options, ChatOptions) and options.thinking_switch is not None:
+                options.thinking_switch.control(pump)
+            return pump
+
+        return submit
+
+    def _load(self, parts: Sequence[media.PlacedPart], deadline: Deadline) -> list[_native.MediaFile]:
+        return media.load(parts, allow_remote=self.options.allow_remote_media, deadline=deadline)
+
+    def _grammar(self, constraint: Constraint, chat: _native.ChatRequest | None) -> str:
+        """The grammar of an answer: the constraint's, after free thinking where the model is to think."""
+        constraint.check()
+        kind, grammar = constraint.grammar()
+        if chat is None or not self.info.supports_thinking:
+            return grammar
+        rendered = self._native.render(chat)
+        if not rendered.thinking_end_tags:
+            return grammar
+        if kind != "lark":
+            raise UnsupportedFeatureError(
+                "a GBNF grammar holds from the first token and leaves no room for thinking; "
+                "pass thinking=False or write the constraint as Lark"
+            )
+        start, ends = rendered.thinking_start_tag, rendered.thinking_end_tags
+        numbers = {tag: self._native.control_token(tag) for tag in (start, *ends) if tag}
+        control = {tag: number for tag, number in numbers.items() if number >= 0}
+        return with_thinking(grammar, start or None, ends, token_ids=control)
+
+    def _describe(self, name: str) -> ModelInfo:
+        facts = self._native.facts()
+        prompts = file_prompts(self._file, name, self._entry)
+        return ModelInfo(
+            name=name,
+            path=self._file.path,
+            architecture=self._file.architecture,
+            description=facts.description,
+            n_params=facts.n_params,
+            size_bytes=facts.size_bytes,
+            n_ctx_train=facts.n_ctx_train,
+            n_ctx=facts.n_ctx,
+            n_embd=facts.n_embd,
+            n_vocab=facts.n_vocab,
+            pooling=self.options.pooling or self._file.pooling or ("rank" if self._file.has_rank_head else "none"),
+            can_generate=self._file.causal,
+            can_rerank=self._file.has_rank_head,
+            has_chat_template=self._file.has_chat_template,
+            supports_tools=facts.supports_tools,
+            supports_thinking=facts.supports_thinking,
+            reads=media.readable(facts.reads_images, facts.reads_audio, facts.reads_video),
+            query_prompt=prompts.query,
+            document_prompt=prompts.document,
+        )

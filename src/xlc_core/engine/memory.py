@@ -1,0 +1,185 @@
+"""What an engine takes of memory, and what it would take; and its sleep, in which it takes none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from typing_extensions import Unpack
+
+from xlc_core import _native, hardware
+from xlc_core._native import Engine as NativeEngine
+from xlc_core.engine import opening
+from xlc_core.generation.off_loop import off_loop
+from xlc_core.generation.streams import Pump
+from xlc_core.models import catalog
+from xlc_core.options.kwargs import EngineKwargs
+from xlc_core.options.options import EngineOptions
+
+__all__ = ["DeviceMemory", "EngineMemory", "MemoryEstimate", "MemoryMethods"]
+
+_HOST = "CPU"
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Bytes of one device, by what they hold.
+
+    Attributes:
+        device: ggml's name of the device; ``CPU`` is the host's memory, however many devices compute there.
+        model: weights. Of a file that is mapped (``use_mmap``) the system may keep less in memory. Of a projector
+            (``mmproj``) also the most that it computes with.
+        context: KV cache, or recurrent state.
+        compute: buffers for what is computed on the way.
+        free: bytes that are free now; None where that cannot be told.
+    """
+
+    device: str
+    model: int
+    context: int
+    compute: int
+    free: int | None
+
+    @property
+    def total(self) -> int:
+        """All of it together."""
+        return self.model + self.context + self.compute
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Bytes on all devices.
+
+    Attributes:
+        devices: one entry for each device that is used.
+    """
+
+    devices: tuple[DeviceMemory, ...]
+
+    @property
+    def model(self) -> int:
+        """Bytes of weights on all devices."""
+        return sum(device.model for device in self.devices)
+
+    @property
+    def context(self) -> int:
+        """Bytes of KV cache or recurrent state on all devices."""
+        return sum(device.context for device in self.devices)
+
+    @property
+    def compute(self) -> int:
+        """Bytes of compute buffers on all devices."""
+        return sum(device.compute for device in self.devices)
+
+    @property
+    def total(self) -> int:
+        """All bytes on all devices."""
+        return sum(device.total for device in self.devices)
+
+
+@dataclass(frozen=True)
+class EngineMemory(_Memory):
+    """What an engine takes of memory now: that of generation, of its draft model, and of retrieval.
+
+    Attributes:
+        devices: one entry for each device that is used; none while it sleeps.
+        prompt_cache: bytes of the host's for prompts that have lost their slot, at most ``cache_ram_mib``; not in
+            ``devices``.
+        asleep: whether it sleeps, and has freed everything.
+    """
+
+    prompt_cache: int = 0
+    asleep: bool = False
+
+
+@dataclass(frozen=True)
+class MemoryEstimate(_Memory):
+    """What opening an engine would take.
+
+    Attributes:
+        devices: one entry for each device that would be used.
+        n_ctx: tokens of context for all slots together; 0 for a model that is made for retrieval, whose context is
+            made with its first texts.
+    """
+
+    n_ctx: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether each device has as much free now, as far as that can be told."""
+        return all(device.free is None or device.total <= device.free for device in self.devices)
+
+
+def _read(devices: list[_native.DeviceMemory]) -> tuple[DeviceMemory, ...]:
+    return tuple(
+        DeviceMemory(
+            device=device.device,
+            model=device.model,
+            context=device.context,
+            compute=device.compute,
+            free=hardware.available_memory() if device.device == _HOST else device.free or None,
+        )
+        for device in devices
+    )
+
+
+class MemoryMethods:
+    """What Engine says of its memory, and how it is woken without holding up an event loop."""
+
+    _native: NativeEngine
+
+    @classmethod
+    def estimate(
+        cls, model: str | Path | EngineOptions | None = None, **options: Unpack[EngineKwargs]
+    ) -> MemoryEstimate:
+        """Say what opening an engine would take, without reading its weights.
+
+        llama.cpp lays the model and its context out as it would for real, so that the figures are those that
+        ``memory()`` of the open engine has, but for buffers that grow later. Takes a fraction of a second, once
+        the model's file is on this disk: it is fetched first as when opening.
+
+        Args:
+            model: as Engine takes it.
+            **options: fields of EngineOptions.
+
+        Raises:
+            Those of opening an engine, as far as the head of the file shows what is wrong.
+        """
+        wanted = model if isinstance(model, EngineOptions) else EngineOptions.checked(model=model, **options)
+        resolved = catalog.resolve(wanted.model)
+        file = _native.read_model_file(str(resolved.path))
+        found = _native.estimate_memory(opening.native_params(wanted, resolved.name, file))
+        return MemoryEstimate(_read(found.devices), found.n_ctx)
+
+    def memory(self) -> EngineMemory:
+        """Say what the engine takes of each device's memory; waits for the step under way.
+
+        Not counted is what llama.cpp, Python and the requests take beside their tensors.
+
+        Raises:
+            EngineClosedError: the engine is closed.
+        """
+        found = self._native.memory()
+        return EngineMemory(_read(found.devices), found.prompt_cache, found.asleep)
+
+    async def amemory(self) -> EngineMemory:
+        """Say what the engine takes of each device's memory; as memory, waiting on a helper thread."""
+        return await asyncio.to_thread(self.memory)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the engine has freed its model after ``sleep_after`` seconds; the next request loads it again."""
+        return self._native.asleep
+
+    def _queueing(self, prepare: Callable[[], Callable[[], Pump]], *, is_long: bool) -> Callable[[], Awaitable[Pump]]:
+        """How an async call queues its request: what is wrong is raised now, unless the engine must wake first."""
+        if self._native.stay_awake():
+            return off_loop(prepare(), is_long=is_long)
+        return off_loop(lambda: prepare()(), is_long=True)
+
+    async def _awake(self) -> None:
+        """Load the model again if the engine sleeps, on a helper thread."""
+        if not self._native.stay_awake():
+            await asyncio.to_thread(self._native.facts)

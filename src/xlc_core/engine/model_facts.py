@@ -1,0 +1,109 @@
+"""What is known of a model before it is loaded, from the head of its file: frameworks ask when they build a model."""
+
+from __future__ import annotations
+
+import functools
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from xlc_core import _native, hardware
+from xlc_core.engine import opening
+from xlc_core.errors import ModelNotFoundError
+from xlc_core.generation import media
+from xlc_core.models import catalog
+from xlc_core.options.options import EngineOptions
+
+__all__ = ["ModelFacts", "read_facts"]
+
+_TEMPLATE_KEY = b"tokenizer.chat_template"
+_STRING = 8  # GGUF's number of the type
+_THINKING = ("enable_thinking", "<think>", "[THINK]", "<|channel|>analysis")
+"""What the templates of models that think have in them."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model's file says of it.
+
+    Attributes:
+        n_ctx: tokens that one request may hold, prompt and answer together, if the model is loaded now.
+        has_chat_template: whether the file, or the options, bring a chat template.
+        supports_thinking: whether that template has a place for thinking.
+        can_generate: whether the model writes text.
+        reads: kinds of media that messages may hold: of ``image``, ``audio`` and ``video``.
+    """
+
+    n_ctx: int
+    has_chat_template: bool
+    supports_thinking: bool
+    can_generate: bool
+    reads: frozenset[str] = frozenset()
+
+
+def read_facts(options: EngineOptions) -> ModelFacts | None:
+    """Read what a model's file says, without loading it. Uses no network.
+
+    Args:
+        options: the model and how it would be opened.
+
+    Returns:
+        the facts; None when the file is not on this disk yet.
+
+    Raises:
+        ModelLoadError: the file is no GGUF file.
+        InvalidRequestError: a catalog file of the user's cannot be read.
+    """
+    path = catalog.find_local(options.model)
+    if path is None:
+        return None
+    state = path.stat()
+    head = _read_head(path, state.st_size, state.st_mtime_ns)
+    template = options.chat_template or head.template
+    total = options.n_ctx or opening.default_n_ctx(head.file, options.n_parallel, hardware.available_memory())
+    return ModelFacts(
+        n_ctx=total if options.kv_unified else total // options.n_parallel,
+        has_chat_template=bool(template),
+        supports_thinking=any(mark in template for mark in _THINKING),
+        can_generate=head.file.causal,
+        reads=_read_projector(options, path),
+    )
+
+
+def _read_projector(options: EngineOptions, model: Path) -> frozenset[str]:
+    try:
+        found = opening.find_projector(options, model, fetch=False)
+    except ModelNotFoundError:  # is for opening to say
+        found = ""
+    if not found:
+        return frozenset()
+    path = Path(found)
+    state = path.stat()
+    file = _read_head(path, state.st_size, state.st_mtime_ns).file
+    return media.readable(file.sees, file.hears, file.sees)
+
+
+@dataclass(frozen=True)
+class _Head:
+    file: _native.ModelFile
+    template: str
+
+
+@functools.lru_cache(maxsize=32)
+def _read_head(path: Path, size: int, mtime_ns: int) -> _Head:
+    """Read a file's head once for as long as the file stays as it is, which size and time tell."""
+    file = _native.read_model_file(str(path))
+    return _Head(file, _chat_template(path) if file.has_chat_template else "")
+
+
+def _chat_template(path: Path) -> str:
+    """Find the template among the metadata: its key follows the length of that, and its type and length the key."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        entry = struct.pack("<Q", len(_TEMPLATE_KEY)) + _TEMPLATE_KEY + struct.pack("<I", _STRING)
+        found = content.find(entry)
+        if found < 0:
+            return ""
+        start = found + len(entry) + 8
+        (length,) = struct.unpack("<Q", content[start - 8 : start])
+        return content[start : start + length].decode("utf-8", "replace")

@@ -1,0 +1,142 @@
+"""From EngineOptions to the native parameters: every default that depends on the model or the machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from xlc_core import _native, hardware
+from xlc_core.errors import ModelNotFoundError
+from xlc_core.models import catalog
+from xlc_core.options.lora import find_file
+from xlc_core.options.options import EngineOptions
+
+__all__ = ["LoadProgress", "native_params", "progress_reporter"]
+
+LoadProgress = Callable[[float], None]
+
+_KV_SHARE = 4  # the cache may take one part in four of the free memory
+_MIN_CTX_PER_SLOT = 512
+_GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
+
+# Fields of EngineOptions that the native parameters have under the same name.
+_COPIED_FIELDS = (
+    *("n_parallel", "n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn", "encoder"),
+    *("cache_type_k", "cache_type_v", "kv_unified", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
+    *("thinking_budget_message", "reasoning_format"),
+)
+
+
+def default_n_ctx(file: _native.ModelFile, n_parallel: int, free_memory: int | None) -> int:
+    """Context for all slots: what the model was trained with for each, as far as memory allows.
+
+    Args:
+        file: the model file.
+        n_parallel: slots.
+        free_memory: bytes that may be allocated; None when unknown.
+    """
+    per_slot = file.n_ctx_train or 4096
+    if free_memory is not None and file.kv_bytes_per_token > 0:
+        affordable = free_memory // _KV_SHARE // file.kv_bytes_per_token // n_parallel
+        per_slot = min(per_slot, max(_MIN_CTX_PER_SLOT, affordable // 256 * 256))
+    return per_slot * n_parallel
+
+
+def speculation_arguments(options: EngineOptions) -> list[str]:
+    """What ``speculation`` is on llama.cpp's command line. Finds the draft model, which may fetch it."""
+    if not options.speculation:
+        return []
+    names = ",".join(kind.type_name for kind in options.speculation)
+    return ["--spec-type", names, *(part for kind in options.speculation for part in kind.arguments())]
+
+
+def find_projector(options: EngineOptions, model: Path, *, fetch: bool = True) -> str:
+    """Return where the projector lies that reads images and sound for a model; empty when none is wanted.
+
+    Args:
+        options: ``mmproj`` and the model as it was named.
+        model: the model's file.
+        fetch: whether the hub may be asked.
+
+    Raises:
+        ModelNotFoundError: it is not there; or there is none, or more than one, beside the model and in its
+            repository on the hub.
+    """
+    if options.mmproj is None:
+        return ""
+    wanted = str(options.mmproj)
+    if wanted == "auto":
+        found = sorted(path for path in model.parent.glob("*.gguf") if "mmproj" in path.name.lower())
+        if len(found) == 1:
+            return str(found[0])
+        if not str(options.model).startswith("hf:"):
+            names = ", ".join(path.name for path in found) or "no file with mmproj in its name"
+            raise ModelNotFoundError(f"mmproj='auto' takes the one projector beside '{model}', and there is {names}")
+        wanted = ":".join(str(options.model).split(":")[:2]) + ":mmproj"
+    if wanted.startswith("hf:") and not fetch:
+        return str(catalog.find_local(wanted) or "")
+    return find_file(wanted, "multimodal projector")
+
+
+def native_params(options: EngineOptions, name: str, file: _native.ModelFile) -> _native.EngineParams:
+    """Decide what the user left open and build the parameters.
+
+    Args:
+        options: what the user said.
+        name: the model's name, for messages.
+        file: what the model file says.
+    """
+    native = _native.EngineParams()
+    for field in _COPIED_FIELDS:
+        value = getattr(options, field)
+        setattr(native, field, list(value) if isinstance(value, tuple) else value)
+    native.llama_args = [*speculation_arguments(options), *options.llama_args]
+    native.pooling = options.pooling or ""
+    native.chat_template = options.chat_template or ""
+    layers = options.n_gpu_layers
+    native.n_gpu_layers = layers if isinstance(layers, int) else _GPU_LAYERS[layers]
+    native.model_path = file.path
+    native.model_name = name
+    native.n_ctx = options.n_ctx or default_n_ctx(file, options.n_parallel, hardware.available_memory())
+    native.n_ctx_retrieval = options.n_ctx or 0
+    native.n_batch_retrieval = options.n_batch_retrieval or 0
+    native.n_threads = options.n_threads or hardware.available_cores()
+    native.n_threads_batch = options.n_threads_batch or native.n_threads
+    native.thinking = -1 if options.thinking is None else int(options.thinking)
+    native.thinking_budget = -1 if options.thinking_budget is None else options.thinking_budget
+    native.context_shift = options.on_overflow == "shift"
+    native.sleep_after = options.sleep_after or 0
+    native.mmproj = find_projector(options, Path(file.path))
+    native.lora = [_native.AdapterFile(find_file(a.path, "LoRA adapter"), a.scale) for a in options.lora]
+    native.control_vectors = [
+        _native.AdapterFile(find_file(vector.path, "control vector"), vector.scale)
+        for vector in options.control_vectors
+    ]
+    if options.control_vector_layers is not None:
+        native.control_vector_first_layer, native.control_vector_last_layer = options.control_vector_layers
+    return native
+
+
+def progress_reporter(progress: bool | LoadProgress | None, name: str) -> LoadProgress | None:
+    """What loading reports to: the given function, a bar on stderr, or nothing.
+
+    Args:
+        progress: a function of 0 … 1; True or False for a bar or none; None for a bar on a terminal.
+        name: the model's name, shown beside the bar.
+    """
+    if callable(progress):
+        return progress
+    if progress is False or (progress is None and not sys.stderr.isatty()):
+        return None
+    # A model that is there at once needs no bar: it appears after half a second.
+    bar = tqdm(total=100, desc=f"loading {name}", unit="%", delay=0.5, leave=False)
+
+    def report(done: float) -> None:
+        bar.update(round(done * 100) - bar.n)
+        if done >= 1:
+            bar.close()
+
+    return report

@@ -1,0 +1,261 @@
+"""The engine's methods for embedding and reranking."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Unpack
+
+from xlc_core._native import Engine as NativeEngine
+from xlc_core._native import RetrievalJob
+from xlc_core.generation.conversion import check_text
+from xlc_core.models.catalog import CatalogEntry
+from xlc_core.options.embedding_types import quantize_embeddings
+from xlc_core.options.retrieval import (
+    EmbedKwargs,
+    EmbedOptions,
+    EmbedStreamKwargs,
+    EmbedStreamOptions,
+    RerankKwargs,
+    RerankOptions,
+    TokenEmbedKwargs,
+    TokenEmbedOptions,
+)
+from xlc_core.results import ModelInfo, RerankScore
+from xlc_core.retrieval.jobs import await_job, run_job
+from xlc_core.retrieval.splitting import Pieces, as_sequence, split_documents
+from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
+
+__all__ = ["RetrievalMethods", "best_first", "sigmoid"]
+
+Embeddings = npt.NDArray[Any]
+TokenEmbeddings = list[npt.NDArray[np.float32]]
+
+_LONG_CONVERSION = 1_000_000
+"""Numbers that take longer to convert than an event loop should be held up."""
+
+
+def best_first(scores: npt.NDArray[np.float32], options: RerankOptions) -> list[RerankScore]:
+    """Order documents by score and, where that is wanted, by the order in which they came; keep the best."""
+    ranked: npt.NDArray[Any] = scores
+    if options.order_weight > 0:
+        places = -np.log(np.arange(1, len(scores) + 1))
+        ranked = _standardized(scores) + options.order_weight * _standardized(places)
+    order = np.argsort(-ranked, kind="stable")[: options.top_n]
+    return [RerankScore(int(index), float(scores[index])) for index in order]
+
+
+def _standardized(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Shift and scale to mean 0 and standard deviation 1; equal values are 0."""
+    exact = values.astype(np.float64)
+    deviation = exact.std() if len(exact) else 0.0
+    return (exact - exact.mean()) / deviation if deviation > 0 else np.zeros_like(exact)
+
+
+_stream_numbers = itertools.count(1)
+
+
+def sigmoid(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Turn logits into numbers from 0 to 1, without overflow."""
+    between: npt.NDArray[np.float32] = 0.5 * (1.0 + np.tanh(0.5 * scores))
+    return between
+
+
+class RetrievalMethods:
+    """What Engine does on its retrieval worker."""
+
+    _native: NativeEngine
+    _entry: CatalogEntry | None
+    info: ModelInfo
+
+    if TYPE_CHECKING:
+
+        async def _awake(self) -> None: ...
+
+    def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
+        """Turn texts into vectors.
+
+        Args:
+            texts: any number of texts, of any length and order.
+            **options: fields of EmbedOptions: ``truncate``, ``normalize``, ``prompt``, ``prefix``, ``dimensions``,
+                ``dtype``, ``progress``, ``timeout``…
+
+        Returns:
+            float32 array of shape (len(texts), dimensions), in the order of the texts, whose memory was written once;
+            or one of the ``dtype`` asked for.
+
+        Raises:
+            InputTooLongError: a text is too long and ``truncate`` is ``"error"``.
+            InvalidRequestError: a text is no string, or holds what no tokenizer can read; or an option is wrong.
+            UnsupportedFeatureError: the model gives no embeddings.
+            RequestTimeoutError: ``timeout`` passed.
+        """
+        wanted = EmbedOptions.checked(**options)
+        vectors = run_job(self._embed_job(texts, wanted), wanted.timeout, wanted.progress)
+        return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
+
+    async def aembed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
+        """Turn texts into vectors; as embed."""
+        wanted = EmbedOptions.checked(**options)
+        await self._awake()
+        vectors = await await_job(self._embed_job(texts, wanted), wanted.timeout, wanted.progress)
+        if wanted.dtype != "float32" and vectors.size > _LONG_CONVERSION:
+            return await asyncio.to_thread(quantize_embeddings, vectors, wanted.dtype, ranges=wanted.int8_ranges)
+        return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
+
+    def embed_stream(self, texts: Iterable[str], **options: Unpack[EmbedStreamKwargs]) -> EmbeddingStream:
+        """Turn any number of texts into vectors, one after another and in constant memory.
+
+        Texts are read as their turn comes, a few chunks ahead of the vectors taken. What goes wrong, in the iterable
+        too, is raised after the vectors of the chunks before it.
+
+        Args:
+            texts: the texts; a generator, a file's lines, a database cursor… An error names their place in it.
+            **options: fields of EmbedStreamOptions: those of embed, and ``chunk_size``.
+
+        Returns:
+            an iterator of arrays (dimensions,), views of their chunk's array: copy the few that you keep of many. Its
+            ``chunks()`` gives arrays (n, dimensions) instead; ``close()`` ends it.
+
+        Raises:
+            Those of embed.
+        """
+        wanted = EmbedStreamOptions.checked(**options)
+        return EmbeddingStream(self._stream_submitter(wanted), wanted, texts)
+
+    def aembed_stream(
+        self, texts: Iterable[str] | AsyncIterable[str], **options: Unpack[EmbedStreamKwargs]
+    ) -> AsyncEmbeddingStream:
+        """Turn any number of texts into vectors, for ``async for``; as embed_stream."""
+        wanted = EmbedStreamOptions.checked(**options)
+        return AsyncEmbeddingStream(self._stream_submitter(wanted), wanted, texts, self._awake)
+
+    def embed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> TokenEmbeddings:
+        """Turn each token of each text into a vector, for late interaction.
+
+        Args:
+            texts: any number of texts, of any length and order.
+            **options: fields of TokenEmbedOptions.
+
+        Returns:
+            one float32 array of shape (tokens of the text, dimensions) per text, special tokens included.
+
+        Raises:
+            Those of embed.
+        """
+        wanted = TokenEmbedOptions.checked(**options)
+        rows: TokenEmbeddings = run_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
+        return rows
+
+    async def aembed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> TokenEmbeddings:
+        """Turn each token of each text into a vector; as embed_tokens."""
+        wanted = TokenEmbedOptions.checked(**options)
+        await self._awake()
+        rows: TokenEmbeddings = await await_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
+        return rows
+
+    def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
+        """Score how well each document answers the query, with the model's ranking head.
+
+        Args:
+            query: the question.
+            documents: the candidates.
+            **options: fields of RerankOptions: ``top_n``, ``truncate``, ``instruction``, ``scores``…
+
+        Returns:
+            the scores, best first. Raw scores are what the head says: a logit, or of Qwen3-Reranker and its kind, which
+            answer yes or no, the probability of yes, as llama.cpp gives it. ``scores="sigmoid"`` makes a logit a number
+            from 0 to 1, and leaves a probability as it is.
+
+        Raises:
+            UnsupportedFeatureError: the model has no ranking head, or takes no instruction.
+            InputTooLongError: a pair is too long and ``truncate`` is ``"error"``, or the query alone is.
+            RequestTimeoutError: ``timeout`` passed.
+        """
+        wanted = RerankOptions.checked(**options)
+        pieces = self._pieces(query, documents, wanted)
+        job = self._rerank_job(query, documents if pieces is None else pieces.texts, wanted)
+        return self._ranking(run_job(job, wanted.timeout, wanted.progress), pieces, wanted)
+
+    async def arerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
+        """Score how well each document answers the query; as rerank."""
+        wanted = RerankOptions.checked(**options)
+        await self._awake()
+        pieces = None
+        if wanted.truncate == "split":  # counts the tokens of every document
+            pieces = await asyncio.to_thread(self._pieces, query, documents, wanted)
+        job = self._rerank_job(query, documents if pieces is None else pieces.texts, wanted)
+        return self._ranking(await await_job(job, wanted.timeout, wanted.progress), pieces, wanted)
+
+    def _pieces(self, query: str, documents: Sequence[str], options: RerankOptions) -> Pieces | None:
+        if options.truncate != "split":
+            return None
+        retriever = self._native.retriever()
+        room = retriever.document_room(check_text(query, "the query"), options.instruction)
+        return split_documents(
+            documents, lambda text: len(retriever.text_ends(text, room + 1, 0)), room, options.overlap
+        )
+
+    def _token_room(self, prefix: str) -> tuple[int, Callable[[str], int]]:
+        """Return how many tokens a text may have beside a prefix, and what counts a text's up to one more."""
+        retriever = self._native.retriever()
+        n_around = len(self._native.tokenize(prefix, True, False))
+        room = max(1, retriever.limit - n_around)
+        return room, lambda text: len(retriever.text_ends(text, room + 1, 0))
+
+    def _ranking(
+        self, scores: npt.NDArray[np.float32], pieces: Pieces | None, options: RerankOptions
+    ) -> list[RerankScore]:
+        if pieces is not None:
+            scores = pieces.best(scores)
+        if options.scores == "sigmoid" and not self._native.retriever().scores_are_probabilities:
+            scores = sigmoid(scores)
+        return best_first(scores, options)
+
+    def _embed_job(
+        self, texts: Sequence[str], options: EmbedOptions, first_index: int = 0, stream: int = 0
+    ) -> RetrievalJob:
+        return self._native.retriever().embed(
+            as_sequence(texts, "text"),
+            truncate=options.truncate,
+            normalize=options.normalize,
+            prefix=self._prefix(options),
+            dimensions=options.dimensions or 0,
+            first_index=first_index,
+            stream=stream,
+        )
+
+    def _stream_submitter(self, options: EmbedStreamOptions) -> Callable[[list[Any], int], RetrievalJob]:
+        stream = next(_stream_numbers)
+        return lambda chunk, first_index: self._embed_job(chunk, options, first_index, stream)
+
+    def _token_job(self, texts: Sequence[str], options: TokenEmbedOptions) -> RetrievalJob:
+        return self._native.retriever().embed_tokens(
+            as_sequence(texts, "text"),
+            truncate=options.truncate,
+            normalize=options.normalize,
+            prefix=self._prefix(options),
+            dimensions=options.dimensions or 0,
+        )
+
+    def _rerank_job(self, query: str, documents: Sequence[str], options: RerankOptions) -> RetrievalJob:
+        # A model that was trained without sentence types says so in its catalog entry.
+        known = self._entry.sentence_types if self._entry is not None else None
+        return self._native.retriever().rerank(
+            query,
+            as_sequence(documents, "document"),
+            # Beside its neighbours a piece may have a token more than by itself.
+            truncate="end" if options.truncate == "split" else options.truncate,
+            instruction=options.instruction,
+            sentence_types=True if known is None else known,
+        )
+
+    def _prefix(self, options: TokenEmbedOptions) -> str:
+        if options.prefix is not None:
+            return options.prefix
+        return {None: "", "query": self.info.query_prompt, "document": self.info.document_prompt}[options.prompt]

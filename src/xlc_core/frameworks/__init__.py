@@ -1,0 +1,1 @@
+"""What an adapter for a framework may import from the core, besides its public names."""

@@ -1,0 +1,200 @@
+"""How a framework's adapter comes by its engine: the one it was given, or a shared one leased on first use."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
+from typing_extensions import Self
+
+from xlc_core.engine.engine import Engine
+from xlc_core.engine.shared import EngineLease, acquire_engine
+from xlc_core.options.options import EngineOptions
+
+__all__ = ["EngineLeases", "EngineUser", "as_text", "default_model"]
+
+_MEANT_FOR_SERVERS = {"api_key", "base_url", "max_retries"}
+"""Names that frameworks' code passes to every model and that mean nothing in one's own process."""
+
+
+class EngineLeases:
+    """The shared engines that one adapter uses. A pickle or deep copy starts without any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._leases: dict[str, EngineLease] = {}
+
+    def opened(self, model: str | None, options: dict[str, Any]) -> Engine | None:
+        """Return the engine if it is leased already."""
+        lease = self._leases.get(_key(model, options))
+        return lease.engine if lease else None
+
+    def engine(self, model: str | None, options: dict[str, Any]) -> Engine:
+        """Return the engine; the model is loaded unless another adapter has it open."""
+        key = _key(model, options)
+        with self._lock:
+            if key not in self._leases:
+                self._leases[key] = acquire_engine(model, **options)
+            return self._leases[key].engine
+
+    def release(self) -> None:
+        """Give the leases back; an engine closes with its last one."""
+        with self._lock:
+            for lease in self._leases.values():
+                lease.release()
+            self._leases.clear()
+
+    def __reduce__(self) -> tuple[type[EngineLeases], tuple[()]]:
+        return EngineLeases, ()
+
+
+def _key(model: str | None, options: dict[str, Any]) -> str:
+    return repr((os.getpid(), model, sorted(options.items())))  # a forked child needs its own
+
+
+def as_text(model: str | Path | None) -> str | None:
+    """Turn a path into text, which can be written out and compared."""
+    return None if model is None else os.fspath(model)
+
+
+def default_model() -> str | None:
+    """Return the model that ``XLLAMA_MODEL`` names, if any."""
+    return os.environ.get("XLLAMA_MODEL") or None
+
+
+class EngineUser(BaseModel):
+    """The fields that every adapter has, and the engine behind them.
+
+    Building an adapter loads nothing. The model is loaded on first use, or by ``load()``, and its
+    weights are shared with every adapter of the process that has the same model and engine options.
+    ``close()`` gives it back; so does the end of a ``with`` block, and the garbage collector.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
+
+    model: Annotated[str | Path | None, AfterValidator(as_text)] = None
+    """Path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``."""
+
+    n_ctx: int | None = None
+    """Tokens of context for all requests together; None: what xllama finds fitting."""
+
+    engine_options: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of ``xlc_core.EngineOptions``, such as ``{"n_parallel": 8}``."""
+
+    engine: Annotated[Engine | None, SkipValidation] = Field(None, exclude=True, repr=False)
+    """An open engine to use; ``model`` and the options are its own. Who opened it closes it."""
+
+    _leases: EngineLeases = PrivateAttr(default_factory=EngineLeases)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _warn_of_unknown_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        known = {
+            *cls.model_fields,
+            *(field.alias for field in cls.model_fields.values() if field.alias),
+        }
+        for name in values.keys() - known - _MEANT_FOR_SERVERS:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            warnings.warn(f"{cls.__name__} ignores the unknown argument {name!r}{hint}", stacklevel=4)
+        return values
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.engine is not None:
+            # So that cache keys tell engines apart, and a pickle finds the same model again.
+            options = self.engine.options
+            self.model = as_text(options.model)
+            self.engine_options = options.model_dump(exclude_defaults=True, exclude={"model"})
+        elif self.model is None:
+            raise ValueError(
+                f"{type(self).__name__} needs engine= or model=, a path or a name that `xllama models list` shows"
+            )
+        else:
+            EngineOptions.checked(model=self.model, **self._engine_options())
+        return self
+
+    def load(self) -> Self:
+        """Load the model now instead of on first use.
+
+        Raises:
+            ModelNotFoundError: no such file or name, or it could not be fetched.
+            ModelLoadError: llama.cpp cannot read the file.
+            InsufficientMemoryError: the model does not fit into the free memory.
+        """
+        with self._framework_errors():
+            self._get_engine()
+        return self
+
+    def get_engine(self) -> Engine:
+        """Return the engine behind this adapter, for what the framework has no name for: sessions, memory, counters.
+
+        Loads the model if it is not loaded yet. The engine is shared: leave closing it to ``close``.
+
+        Raises:
+            Those of load.
+        """
+        with self._framework_errors():
+            return self._get_engine()
+
+    async def aget_engine(self) -> Engine:
+        """Return the engine behind this adapter without blocking the event loop; as get_engine."""
+        with self._framework_errors():
+            return await self._aget_engine()
+
+    def close(self) -> None:
+        """Give the model back; it is unloaded when nobody else in the process uses it."""
+        self._leases.release()
+
+    def __enter__(self) -> Self:
+        return self.load()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave an open engine behind; what is unpickled leases the model by its name."""
+        if self.engine is not None:
+            return self.model_copy(update={"engine": None}).__getstate__()
+        return super().__getstate__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy the configuration; an open engine is shared."""
+        return super().__deepcopy__({**(memo or {}), id(self.engine): self.engine})
+
+    def _framework_errors(self) -> contextlib.AbstractContextManager[None]:
+        """Turn errors raised inside into those of a framework that has its own."""
+        return contextlib.nullcontext()
+
+    def _engine_options(self) -> dict[str, Any]:
+        own = {} if self.n_ctx is None else {"n_ctx": self.n_ctx}
+        return {**self.engine_options, **own}
+
+    def _model_name(self) -> str:
+        return str(self.model)
+
+    def _get_engine(self, model: str | None = None) -> Engine:
+        """Return the engine of this adapter, or of the ``model`` that one call asks for."""
+        if (engine := self._opened_engine(model)) is not None:
+            return engine
+        return self._leases.engine(model or self._model_name(), self._engine_options())
+
+    async def _aget_engine(self, model: str | None = None) -> Engine:
+        """Do the same without blocking the event loop while the model loads."""
+        if (engine := self._opened_engine(model)) is not None:
+            return engine
+        return await asyncio.to_thread(self._get_engine, model)
+
+    def _opened_engine(self, model: str | None) -> Engine | None:
+        if self.engine is not None and model in {None, self.model}:
+            return self.engine
+        return self._leases.opened(model or self._model_name(), self._engine_options())

@@ -1,0 +1,64 @@
+"""What the frameworks' rerankers have in common: their fields, and how they ask the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from xlc_core.frameworks.engine_adapter import EngineUser
+from xlc_core.options.retrieval import RerankKwargs, RerankScale, RerankTruncate
+from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
+from xlc_core.results import RerankScore
+
+__all__ = ["RerankerUser"]
+
+
+class RerankerUser(EngineUser):
+    """The fields of an adapter that orders texts by how well they answer a query, and the ranking itself."""
+
+    top_n: int | None = Field(None, ge=1)
+    """Keep this many; None: all of them."""
+
+    method: RerankMethod = "auto"
+    """How texts are scored: by a ``"cross-encoder"``'s ranking head, by the token vectors of an embedding model
+    (``"late-interaction"``), or by a chat model's yes or no (``"generative"``); auto: by what the model is."""
+
+    truncate: RerankTruncate = "error"
+    """Whether a text that is too long is refused, cut at its ``"end"`` or ``"start"``, or ``"split"`` into pieces, of
+    which the best one counts. The query is never cut."""
+
+    overlap: int = Field(64, ge=0)
+    """Tokens that the end of a piece and the start of the next one share, where texts are split."""
+
+    instruction: str | None = None
+    """What makes a text a good one, for models that take an instruction, such as Qwen3-Reranker; None: what the
+    model's template says."""
+
+    scores: RerankScale = "raw"
+    """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
+
+    order_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """How much the order counts in which the texts come, best first, beside the model's score: 0: not at all; 1: as
+    much, for small models (``xlc_core.retrieval_options.RerankOptions``). The scores stay the model's."""
+
+    timeout: float | None = None
+    """Seconds that a call may take; afterwards it raises."""
+
+    def _rank(self, query: str, texts: Sequence[str]) -> list[RerankScore]:
+        return rerank_documents(self._get_engine(), query, texts, method=self.method, **self._request())
+
+    async def _arank(self, query: str, texts: Sequence[str]) -> list[RerankScore]:
+        engine = await self._aget_engine()
+        return await arerank_documents(engine, query, texts, method=self.method, **self._request())
+
+    def _request(self) -> RerankKwargs:
+        return {
+            "top_n": self.top_n,
+            "truncate": self.truncate,
+            "overlap": self.overlap,
+            "instruction": self.instruction,
+            "scores": self.scores,
+            "order_weight": self.order_weight,
+            "timeout": self.timeout,
+        }

@@ -1,0 +1,1 @@
+"""One request of text: its parts, its run, its events."""

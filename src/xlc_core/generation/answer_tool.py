@@ -1,0 +1,122 @@
+"""Tools and a schema in one request: the answer is a call, or fits the schema, whichever the model chooses.
+
+llama.cpp can demand "some call" and has no room for a grammar beside that of the tools. So the schema goes in as one
+more tool, a call is demanded, and what the model writes into that tool comes out as the text of the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from xlc_core.constraints.constraint import Constraint, JsonObject, JsonSchema, to_constraint
+from xlc_core.errors import UnsupportedFeatureError
+from xlc_core.events import Event, Finished, TextDelta, ToolCallDelta
+from xlc_core.generation.conversion import to_tools
+from xlc_core.messages import Tool
+from xlc_core.options.options import ChatOptions
+from xlc_core.results import Completion, CompletionChoice
+
+__all__ = ["AnswerTool"]
+
+_TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+class AnswerTool:
+    """The tool that stands for the schema, and the way back from its calls to text; for one request.
+
+    Attributes:
+        tool: what the model is shown.
+    """
+
+    def __init__(self, constraint: JsonSchema | JsonObject, taken: set[str]) -> None:
+        schema = constraint.schema if isinstance(constraint, JsonSchema) else {"type": "object"}
+        if schema.get("type", "object") != "object":
+            raise UnsupportedFeatureError(
+                f"beside tools, a schema must describe an object, got type {schema['type']!r}; "
+                "make it a property of an object"
+            )
+        described = schema.get("description")
+        self.tool = Tool(
+            name=_free_name(schema.get("title"), taken),
+            description=f"Give the final answer: {described}" if described else "Give the final answer.",
+            parameters={"type": "object", **schema},
+        )
+        self._constraint = constraint
+        self._places: dict[tuple[int, int], int | None] = {}
+        """Of each choice's calls: their place without the answer's; None for the answer itself."""
+        self._answers: dict[int, int] = {}
+        """Which call of a choice is its answer: the first one that is."""
+
+    @classmethod
+    def wanted_by(cls, options: ChatOptions) -> AnswerTool | None:
+        """Return the tool for options that hold a constraint beside tools which may be called, else None.
+
+        Raises:
+            UnsupportedFeatureError: the constraint is not a schema of an object.
+        """
+        if options.constraint is None or not options.tools or options.tool_choice != "auto":
+            return None
+        constraint: Constraint = to_constraint(options.constraint)
+        if not isinstance(constraint, (JsonSchema, JsonObject)):
+            raise UnsupportedFeatureError(
+                f"tools and a {type(constraint).__name__} cannot both shape one answer; give a JsonSchema, pass "
+                "tool_choice='none', or leave one of them out"
+            )
+        return cls(constraint, {tool.name for tool in to_tools(options.tools)})
+
+    def applied_to(self, options: ChatOptions) -> ChatOptions:
+        """Return the options that make the model choose between the tools and the answer."""
+        update: dict[str, Any] = {
+            "tools": (*options.tools, self.tool),
+            "tool_choice": "required",
+            "constraint": None,
+        }
+        return options.model_copy(update=update)
+
+    def read(self, event: Event) -> Event | None:
+        """Turn what the model writes into the tool back into text; None for what is no part of the answer."""
+        if isinstance(event, TextDelta):
+            return None  # a few words on the way to a call, which would spoil the JSON
+        if isinstance(event, ToolCallDelta):
+            return self._read_call(event)
+        if isinstance(event, Finished):
+            return Finished(self._read_completion(event.completion))
+        return event
+
+    def _read_call(self, event: ToolCallDelta) -> Event | None:
+        place = (event.index, event.call_index)
+        if place not in self._places:
+            is_answer = event.name == self.tool.name
+            if is_answer:
+                self._answers.setdefault(event.index, event.call_index)
+            n_before = sum(known is not None for (choice, _), known in self._places.items() if choice == event.index)
+            self._places[place] = None if is_answer else n_before
+        if (number := self._places[place]) is not None:
+            return replace(event, call_index=number)
+        if self._answers[event.index] != event.call_index or not event.arguments:
+            return None
+        return TextDelta(event.arguments, event.index)
+
+    def _read_completion(self, completion: Completion) -> Completion:
+        return replace(completion, choices=tuple(self._read_choice(choice) for choice in completion.choices))
+
+    def _read_choice(self, choice: CompletionChoice) -> CompletionChoice:
+        answers = [call.arguments for call in choice.tool_calls if call.name == self.tool.name]
+        calls = tuple(call for call in choice.tool_calls if call.name != self.tool.name)
+        ended_with_answer = choice.finish_reason == "tool_calls" and not calls
+        return replace(
+            choice,
+            text=answers[0] if answers else "",
+            tool_calls=calls,
+            finish_reason="stop" if ended_with_answer else choice.finish_reason,
+            constraint=None if calls else self._constraint,
+        )
+
+
+def _free_name(title: Any, taken: set[str]) -> str:
+    name = title if isinstance(title, str) and _TOOL_NAME.fullmatch(title) else "answer"
+    while name in taken:
+        name = f"final_{name}"
+    return name

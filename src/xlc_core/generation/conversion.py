@@ -1,0 +1,308 @@
+"""From what users write to what the native engine takes, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from xlc_core import _native
+from xlc_core.constraints.constraint import Constraint
+from xlc_core.errors import InvalidRequestError
+from xlc_core.generation.media import data_of_base64
+from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
+from xlc_core.options.options import ChatOptions, CompletionOptions, SamplingOptions
+from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
+
+__all__ = [
+    "MessageLike",
+    "ToolLike",
+    "check_text",
+    "to_chat_request",
+    "to_choice",
+    "to_generation_request",
+    "to_messages",
+    "to_token_logprob",
+    "to_tools",
+]
+
+MessageLike = Message | Mapping[str, Any]
+ToolLike = Tool | Mapping[str, Any]
+
+
+def check_text(text: str, what: str) -> str:
+    """Return the text when it can be encoded.
+
+    Raises:
+        InvalidRequestError: it holds a lone surrogate, which has no UTF-8 form.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            f"{what} holds the lone surrogate {text[error.start]!r} at position {error.start}, which no tokenizer "
+            "can read; decode your bytes with errors='replace'"
+        ) from None
+    return text
+
+
+def to_messages(messages: str | Sequence[MessageLike]) -> tuple[Message, ...]:
+    """Read messages given as Message objects, as dictionaries in OpenAI's form, or as one user's text.
+
+    Raises:
+        InvalidRequestError: a message has an unknown key, role or part; the text names the message.
+    """
+    if isinstance(messages, str):
+        return (Message(role="user", content=messages),)
+    return tuple(
+        message if isinstance(message, Message) else _from_dict(message, index)
+        for index, message in enumerate(messages)
+    )
+
+
+def _from_dict(message: Mapping[str, Any], index: int) -> Message:
+    if not isinstance(message, Mapping):
+        raise InvalidRequestError(
+            f"message {index} is a {type(message).__name__}; give a dict with 'role' and 'content', or a Message"
+        )
+    fields = dict(message)
+    fields["content"] = _content(fields.get("content"), index)
+    if "reasoning_content" in fields:
+        fields["reasoning"] = fields.pop("reasoning_content") or ""
+    if fields.get("tool_calls") is not None:
+        fields["tool_calls"] = tuple(_tool_call(call, index) for call in fields["tool_calls"])
+    fields = {name: value for name, value in fields.items() if value is not None}
+    try:
+        return Message.checked(**fields)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"message {index}: {error}") from None
+
+
+def _content(content: Any, index: int) -> Any:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Sequence):
+        raise InvalidRequestError(
+            f"the content of message {index} is a {type(content).__name__}; give a text or a list of parts"
+        )
+    return tuple(_part(part, index) for part in content)
+
+
+def _part(part: Any, index: int) -> Any:
+    if isinstance(part, str):
+        return TextPart(text=part)
+    if isinstance(part, Mapping):
+        kind = part.get("type")
+        if kind == "text":
+            return TextPart(text=part.get("text", ""))
+        if kind in _OPENAI_MEDIA:
+            return _openai_media(part, kind, index)
+    return part
+
+
+# OpenAI's names of media parts, and llama.cpp's of video, which OpenAI has not.
+_OPENAI_MEDIA: dict[Any, type[MediaPart]] = {
+    "image_url": ImagePart,
+    "input_audio": AudioPart,
+    "input_video": VideoPart,
+    "video_url": VideoPart,
+}
+
+
+def _openai_media(part: Mapping[str, Any], kind: Any, index: int) -> MediaPart:
+    value = part.get(kind)
+    fields = {"url": value} if isinstance(value, str) else value
+    try:
+        if isinstance(fields, Mapping) and isinstance(fields.get("data"), str):
+            return _OPENAI_MEDIA[kind](data=data_of_base64(fields["data"]))
+        if isinstance(fields, Mapping) and isinstance(fields.get("url"), str):
+            return _OPENAI_MEDIA[kind](url=fields["url"])
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"message {index}: {error}") from None
+    raise InvalidRequestError(f"message {index}: a part {kind!r} needs {{{kind!r}: {{'url': …}}}} or base64 in 'data'")
+
+
+def _tool_call(call: Any, index: int) -> ToolCall:
+    if isinstance(call, ToolCall):
+        return call
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise InvalidRequestError(
+            f"message {index} has the tool call {call!r}; give a ToolCall, or a dict with 'name' and 'arguments'"
+        )
+    arguments = function.get("arguments", "{}")
+    return ToolCall.checked(
+        id=call.get("id") or "",
+        name=function["name"],
+        arguments=arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False),
+    )
+
+
+def to_tools(tools: Sequence[ToolLike]) -> tuple[Tool, ...]:
+    """Read tools given as Tool objects or as dictionaries, in OpenAI's form or plain."""
+    read = []
+    for tool in tools:
+        if isinstance(tool, Tool):
+            read.append(tool)
+        elif not isinstance(tool, Mapping):
+            raise InvalidRequestError(f"a tool is a {type(tool).__name__}; give a Tool, or a dict in OpenAI's form")
+        elif tool.get("type") == "function" and "function" in tool:
+            function = {name: value for name, value in tool["function"].items() if name != "strict"}
+            read.append(Tool.checked(**function))
+        else:
+            read.append(Tool.checked(**tool))
+    names = [tool.name for tool in read]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidRequestError(f"two tools are called {name!r}; give each a name of its own")
+    return tuple(read)
+
+
+def _text(message: Message) -> str:
+    """Join the parts of a message as llama.cpp does: a new line between texts, none around media."""
+    if isinstance(message.content, str):
+        return message.content
+    marker = _native.media_marker()
+    text = ""
+    after_media = True
+    for part in message.content:
+        if isinstance(part, TextPart):
+            text += part.text if after_media else f"\n{part.text}"
+        else:
+            text += marker
+        after_media = not isinstance(part, TextPart)
+    return text
+
+
+def _native_message(message: Message, index: int) -> _native.ChatMessage:
+    native = _native.ChatMessage()
+    native.role = "system" if message.role == "developer" else message.role
+    native.content = check_text(_text(message), f"message {index}")
+    native.reasoning = check_text(message.reasoning, f"the reasoning of message {index}")
+    native.tool_call_id = message.tool_call_id
+    native.name = message.name
+    native.tool_calls = [
+        _native.ChatToolCall(call.id, call.name, check_text(call.arguments, f"a tool call of message {index}"))
+        for call in message.tool_calls
+    ]
+    return native
+
+
+def to_chat_request(messages: str | Sequence[MessageLike], options: ChatOptions) -> _native.ChatRequest:
+    """Build what the chat template is applied to; media are marked by their places.
+
+    Raises:
+        InvalidRequestError: a message or tool is malformed, or ``tool_choice`` names a tool that is not there.
+    """
+    tool_choice = options.tool_choice
+    known = to_tools(options.tools)
+    is_named = tool_choice not in ("auto", "none", "required")
+    if is_named:
+        # llama.cpp can only force "some" tool: then there must be but one.
+        chosen = tuple(tool for tool in known if tool.name == tool_choice)
+        if not chosen:
+            names = ", ".join(tool.name for tool in known) or "none"
+            raise InvalidRequestError(f"tool_choice names {tool_choice!r}, the tools given are: {names}")
+        known, tool_choice = chosen, "required"
+    if tool_choice == "required" and not known:
+        raise InvalidRequestError("tool_choice='required' needs at least one tool in tools")
+    chat = _native.ChatRequest()
+    chat.messages = [_native_message(message, index) for index, message in enumerate(to_messages(messages))]
+    chat.tools = [
+        _native.ChatTool(tool.name, tool.description, json.dumps(tool.parameters, ensure_ascii=False)) for tool in known
+    ]
+    chat.tool_choice = tool_choice
+    chat.parallel_tool_calls = options.parallel_tool_calls
+    if is_named and options.parallel_tool_calls is None:
+        chat.parallel_tool_calls = False  # "call this tool" means once
+    chat.thinking = options.thinking
+    chat.thinking_budget = options.thinking_budget
+    if options.thinking_budget_message is not None:
+        chat.thinking_budget_message = check_text(options.thinking_budget_message, "thinking_budget_message")
+    chat.reasoning_format = options.reasoning_format
+    chat.template_kwargs = {
+        name: json.dumps(value, ensure_ascii=False) for name, value in options.template_kwargs.items()
+    }
+    return chat
+
+
+# Fields of SamplingOptions that are not copied to the native object as they are.
+_CONVERTED_FIELDS = {"stop", "logit_bias", "cache_prompt"}
+_COPIED_FIELDS = SamplingOptions.model_fields.keys() - _CONVERTED_FIELDS
+
+
+def _native_sampling(sampling: SamplingOptions) -> _native.SamplingParams:
+    native = _native.SamplingParams()
+    for name in sampling.model_fields_set & _COPIED_FIELDS:
+        value = getattr(sampling, name)
+        if value is not None:
+            setattr(native, name, list(value) if isinstance(value, tuple) else value)
+    native.stop = [check_text(stop, "a stop sequence") for stop in sampling.stop]
+    native.logit_bias = [
+        _native.TokenBias(
+            token if isinstance(token, int) else None,
+            "" if isinstance(token, int) else check_text(token, "a text in logit_bias"),
+            float("-inf") if bias is False else bias,
+        )
+        for token, bias in (sampling.logit_bias or {}).items()
+    ]
+    # A cached prompt is computed in other batches than a fresh one, and their rounding differs.
+    native.cache_prompt = sampling.seed is None if sampling.cache_prompt is None else sampling.cache_prompt
+    return native
+
+
+def to_generation_request(
+    options: CompletionOptions,
+    *,
+    stream: bool,
+    prompt: str = "",
+    infill: _native.InfillPrompt | None = None,
+    chat: _native.ChatRequest | None = None,
+    grammar: str = "",
+) -> _native.GenerationRequest:
+    """Build a request that completes a prompt or, when one is given, answers a chat or fills a gap."""
+    request = _native.GenerationRequest()
+    request.sampling = _native_sampling(options)
+    request.chat = chat
+    request.infill = infill
+    request.prompt = check_text(prompt, "the prompt")
+    request.grammar = grammar
+    request.close_grammar = options.close_constraint
+    request.speculative = options.speculative
+    request.stream = stream
+    request.prompt_progress = options.prompt_progress
+    return request
+
+
+def to_token_logprob(token: _native.TokenProbability) -> TokenLogprob:
+    """Read one token's probability and its alternatives'."""
+    return TokenLogprob(
+        token=token.text,
+        id=token.token,
+        logprob=token.logprob,
+        top=tuple(to_token_logprob(candidate) for candidate in token.top),
+    )
+
+
+def to_choice(result: _native.ChoiceResult, constraint: Constraint | None) -> CompletionChoice:
+    """Read how one answer ended."""
+    return CompletionChoice(
+        text=result.text,
+        reasoning=result.reasoning,
+        tool_calls=tuple(ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in result.tool_calls),
+        finish_reason=cast("FinishReason", result.finish_reason),
+        stop_sequence=result.stop_sequence,
+        logprobs=tuple(to_token_logprob(token) for token in result.logprobs),
+        timings=Timings(
+            prompt_seconds=result.prompt_seconds,
+            prompt_tokens=result.n_processed_tokens,
+            generation_seconds=result.generation_seconds,
+            generation_tokens=result.n_generated_tokens,
+            draft_tokens=result.n_draft_tokens,
+            draft_accepted=result.n_draft_accepted,
+            draft_steps=result.n_draft_steps,
+        ),
+        constraint=constraint,
+    )

@@ -1,0 +1,328 @@
+"""From a model's name to a file on this disk.
+
+A model is given as a path, as a name in the catalog, or as ``hf:owner/repo[:quant-or-file]``. The
+catalog is ``catalog.toml`` beside this file; over it goes the user's own, of the same form:
+``catalog.toml`` in the user's configuration folder for xllama, and over both the file that
+``XLLAMA_CATALOG`` names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import platformdirs
+from pydantic import Field, model_validator
+
+from xlc_core.errors import InvalidRequestError, ModelNotFoundError
+from xlc_core.models import hub, sources
+from xlc_core.models.storage import cache_dir, check_file
+from xlc_core.options.base import Options
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = [
+    "CatalogEntry",
+    "Derive",
+    "ResolvedModel",
+    "cache_dir",
+    "cached_path",
+    "entries",
+    "find_local",
+    "is_cached",
+    "pull",
+    "resolve",
+]
+
+_SHIPPED = Path(__file__).with_name("catalog.toml")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SOURCE = re.compile(r"pypi:[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+|package:\w+/.+|hf:[\w.-]+/[\w.-]+(:.+)?|file:.+")
+
+
+class Derive(Options):
+    """What is made of the fetched file before it is used.
+
+    Attributes:
+        quantize: requantise to this type, a llama.cpp name such as ``"Q8_0"``.
+    """
+
+    quantize: str = Field(pattern=r"^[A-Za-z0-9_]+$")
+
+
+class CatalogEntry(Options):
+    """One model of the catalog.
+
+    Attributes:
+        name: what it is called.
+        description: what it is, in one line.
+        license: SPDX identifier, or the name of the licence's own terms.
+        kind: what it is for.
+        source: ``pypi:name==version``, ``package:module/file``, ``hf:owner/repo[:quant-or-file]``
+            or ``file:path``.
+        file: for ``pypi:``, the GGUF file inside the wheel.
+        sha256: of the file that the source gives.
+        size_bytes: of the file that the source gives.
+        derive: what is made of that file; needs ``sha256``, by which a stale result is found.
+        sentence_types: whether a reranker types its document's tokens as sentence B; None: as the
+            model file says.
+        query_prompt: text that an embedding model wants before a query; None: as its file says, or what its name
+            tells.
+        document_prompt: text that an embedding model wants before a document; None likewise.
+    """
+
+    name: str = Field(pattern=f"^{_NAME.pattern}$")
+    description: str
+    license: str
+    kind: Literal["chat", "embedding", "reranker"]
+    source: str = Field(pattern=f"^({_SOURCE.pattern})$")
+    file: str | None = None
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    size_bytes: int | None = Field(None, gt=0)
+    derive: Derive | None = None
+    sentence_types: bool | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+
+    @model_validator(mode="after")
+    def _says_enough(self) -> Self:
+        if self.source.startswith("pypi:") != (self.file is not None):
+            raise ValueError("`file` names the member of a wheel: needed with a pypi: source, and only there")
+        if self.derive is not None and self.sha256 is None:
+            raise ValueError("`derive` needs `sha256`, the sum of the file that it starts from")
+        return self
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model that is ready to be loaded.
+
+    Attributes:
+        name: the catalog's name, the ``hf:`` text, or the file's name without its ending.
+        path: the GGUF file; of a model in several parts the first.
+        entry: the catalog's entry; None where the model is not from the catalog.
+    """
+
+    name: str
+    path: Path
+    entry: CatalogEntry | None = None
+
+
+def entries() -> dict[str, CatalogEntry]:
+    """Return the catalog, name → entry: the shipped ones, with the user's own merged over them.
+
+    Raises:
+        InvalidRequestError: a catalog file cannot be read; the message names the file and the
+            entry.
+    """
+    files = [_SHIPPED]
+    if (own := platformdirs.user_config_path("xllama") / "catalog.toml").is_file():
+        files.append(own)
+    if chosen := os.environ.get("XLLAMA_CATALOG"):
+        files.append(Path(chosen).expanduser())
+    merged: dict[str, CatalogEntry] = {}
+    for file in files:
+        merged.update(_read(file))
+    return merged
+
+
+def resolve(model: str | Path | None, *, progress: bool | None = None) -> ResolvedModel:
+    """Find a model's file, fetching it first where it is not on this disk yet.
+
+    A name of the catalog comes before a file of the same name; write ``./name`` for the file.
+
+    Args:
+        model: a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: what
+            ``XLLAMA_MODEL`` names.
+        progress: show a progress bar on stderr; None: when stderr is a terminal.
+
+    Raises:
+        ModelNotFoundError: there is no such model, or it could not be fetched; the message says
+            what to do.
+        InvalidRequestError: a catalog file of the user's cannot be read.
+    """
+    model = _given(model)
+    show = sys.stderr.isatty() if progress is None else progress
+    if isinstance(model, str):
+        if model.startswith("hf:"):
+            return ResolvedModel(model, hub.fetch(hub.HubModel.parse(model), progress=show))
+        catalog = entries()
+        if entry := catalog.get(model):
+            return ResolvedModel(model, _entry_path(entry, show), entry)
+        if not os.path.exists(os.path.expanduser(model)):  # Path raises for what cannot be a name
+            raise ModelNotFoundError(_unknown(model, catalog))
+    return _local(Path(model).expanduser())
+
+
+def pull(model: str, *, progress: bool | None = None) -> ResolvedModel:
+    """Fetch a model as ``resolve`` does, and check its file's sha256 even if it was there before.
+
+    Raises:
+        ModelNotFoundError: as ``resolve``; or the file is not the one that the catalog means.
+        InvalidRequestError: a catalog file of the user's cannot be read.
+    """
+    resolved = resolve(model, progress=progress)
+    if (entry := resolved.entry) is not None and entry.derive is None:
+        check_file(resolved.path, sha256=entry.sha256, size_bytes=entry.size_bytes)
+    return resolved
+
+
+def is_cached(name: str) -> bool:
+    """Say whether a model of the catalog is on this disk, ready to be used. Never uses the network.
+
+    Raises:
+        ModelNotFoundError: the catalog has no such name.
+    """
+    catalog = entries()
+    if name not in catalog:
+        raise ModelNotFoundError(_unknown(name, catalog))
+    return _present(catalog[name]) is not None
+
+
+def find_local(model: str | Path | None) -> Path | None:
+    """Return a model's file if it is on this disk, ready to be loaded. Never uses the network.
+
+    Args:
+        model: as ``resolve`` takes it.
+
+    Raises:
+        InvalidRequestError: a catalog file of the user's cannot be read, or an ``hf:`` text is malformed.
+    """
+    model = model or os.environ.get("XLLAMA_MODEL") or ""
+    if isinstance(model, str):
+        if model.startswith("hf:"):
+            return hub.cached_path(hub.HubModel.parse(model))
+        if entry := entries().get(model):
+            return _present(entry)
+    path = Path(model).expanduser()
+    return path if path.is_file() else None
+
+
+def cached_path(model: str | Path | None) -> Path | None:
+    """Return a model's file if it is on this disk, ready to be used; else None. Never uses the network.
+
+    Args:
+        model: as ``resolve`` takes it.
+
+    Raises:
+        ModelNotFoundError: no model was named.
+        InvalidRequestError: a catalog file of the user's cannot be read.
+    """
+    return find_local(_given(model))
+
+
+def _given(model: str | Path | None) -> str | Path:
+    chosen = os.environ.get("XLLAMA_MODEL") if model is None else model
+    if not chosen:
+        raise ModelNotFoundError(
+            "no model was named; give a path, a name of the catalog (`xllama models list` shows "
+            "them) or hf:owner/repo, or set XLLAMA_MODEL"
+        )
+    return chosen
+
+
+def _local(path: Path) -> ResolvedModel:
+    if path.is_dir():
+        inside = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "none"
+        raise ModelNotFoundError(f"{path} is a folder; give a GGUF file in it (it has: {inside})")
+    if not path.is_file():
+        raise ModelNotFoundError(f"there is no file {path}; check the path, or give a name of the catalog")
+    return ResolvedModel(path.stem, path)
+
+
+def _unknown(model: str, catalog: dict[str, CatalogEntry]) -> str:
+    near = difflib.get_close_matches(model.lower(), catalog, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"model {model!r} is not in the catalog and is no file{hint} `xllama models list` shows all"
+
+
+def _present(entry: CatalogEntry) -> Path | None:
+    """The file to load, if nothing needs to be fetched or made for it."""
+    if entry.derive is not None:
+        return sources.derived_path(entry.name, entry.sha256, entry.derive.quantize)
+    return _present_source(entry)
+
+
+def _present_source(entry: CatalogEntry) -> Path | None:
+    kind, _, place = entry.source.partition(":")
+    if kind == "hf":
+        return hub.cached_path(hub.HubModel.parse(entry.source))
+    if kind == "package":
+        return sources.package_path(place)
+    if kind == "pypi":
+        return sources.wheel_member_path(place, str(entry.file), entry.sha256)
+    path = Path(place)
+    return path if path.is_file() else None
+
+
+def _entry_path(entry: CatalogEntry, progress: bool) -> Path:
+    if entry.derive is None:
+        return _source_path(entry, progress)
+    ready = sources.derived_path(entry.name, entry.sha256, entry.derive.quantize)
+    if ready is not None:
+        return ready
+    source = _source_path(entry, progress)
+    check_file(source, sha256=entry.sha256)
+    return sources.make_derived(entry.name, source, entry.sha256, entry.derive.quantize)
+
+
+def _source_path(entry: CatalogEntry, progress: bool) -> Path:
+    kind, _, place = entry.source.partition(":")
+    present = _present_source(entry)
+    if kind == "hf":  # asked even if present: the hub may have a newer revision
+        path = hub.fetch(hub.HubModel.parse(entry.source), progress=progress)
+        if path != present:
+            check_file(path, sha256=entry.sha256)
+    elif kind == "pypi":
+        path = present or sources.fetch_wheel_member(place, str(entry.file), entry.sha256, progress=progress)
+    elif present is not None:
+        path = present
+    else:
+        raise ModelNotFoundError(_absent(entry, place))
+    # Cheap, and finds a truncated file or a Git LFS pointer.
+    check_file(path, size_bytes=entry.size_bytes)
+    return path
+
+
+def _absent(entry: CatalogEntry, place: str) -> str:
+    if entry.source.startswith("file:"):
+        return f"model {entry.name!r} should be at {place}, where no file is; put it there or correct its catalog entry"
+    module, _, file = place.partition("/")
+    install = "'xllama[models]'" if module == "xllama_models" else module.replace("_", "-")
+    return (
+        f"model {entry.name!r} is {file} in the package {module}, which is not installed; run `pip install {install}`"
+    )
+
+
+def _read(file: Path) -> dict[str, CatalogEntry]:
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidRequestError(
+            f"the model catalog {file} cannot be read: {error}; correct or remove it "
+            "(XLLAMA_CATALOG names it, or it is in the user's configuration folder)"
+        ) from error
+    return {name: _entry(name, table, file) for name, table in tables.items()}
+
+
+def _entry(name: str, table: Any, file: Path) -> CatalogEntry:
+    if not isinstance(table, dict):
+        raise InvalidRequestError(f"{file}: {name!r} is no table; write [{name}] and its fields below")
+    try:
+        entry = CatalogEntry.checked(**{**table, "name": name})
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{file}: entry [{name}]: {error}") from None
+    if entry.source.startswith("file:"):  # relative to the catalog that says so
+        path = file.parent / Path(entry.source.removeprefix("file:")).expanduser()
+        entry = entry.model_copy(update={"source": f"file:{path}"})
+    return entry

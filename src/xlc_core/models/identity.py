@@ -1,0 +1,46 @@
+"""Which weights a model's name stands for, for caches that must not mix up two models."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+
+from xlc_core.models.catalog import cached_path
+
+__all__ = ["model_identity"]
+
+_SAMPLE = 1 << 20  # bytes read at the start, the middle and the end of the file
+
+
+def model_identity(model: str | Path | None) -> str | None:
+    """Return a short text that is the same for equal model files, wherever they lie, and another for others.
+
+    It is made of the file's size and a hash of its header and samples of its weights, so it takes milliseconds
+    also for a large file. Never uses the network.
+
+    Args:
+        model: a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: what ``XLLAMA_MODEL`` names.
+
+    Returns:
+        the text; None while the model is not on this disk.
+
+    Raises:
+        ModelNotFoundError: no model was named.
+    """
+    path = cached_path(model)
+    if path is None:
+        return None
+    stat = path.stat()
+    return _sampled(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _sampled(path: str, size: int, modified_ns: int) -> str:
+    digest = hashlib.sha256(str(size).encode())
+    with open(path, "rb") as file:
+        for start in (0, size // 2, max(0, size - _SAMPLE)):
+            file.seek(start)
+            digest.update(file.read(_SAMPLE))
+    return f"{size}-{digest.hexdigest()[:16]}"

@@ -1,0 +1,272 @@
+#include "bindings/bindings.h"
+
+#include "constraints/checker.h"
+#include "engine/engine.h"
+#include "generation/session.h"
+#include "overrides/slots.h"
+#include "support/errors.h"
+
+#include "llama.h"
+
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+#include <exception>
+
+namespace xlc {
+
+namespace nb = nanobind;
+
+namespace {
+
+// The engine as Python holds it: it is freed without the GIL, because its threads may want it, and left alone
+// in a forked child, where its threads do not exist.
+class EngineHandle {
+public:
+    EngineHandle(const EngineParams& params, const std::optional<nb::callable>& progress) {
+        std::exception_ptr interrupt;
+        const auto report = [&](float done) {
+            nb::gil_scoped_acquire gil;
+            try {
+                if (PyErr_CheckSignals() != 0) {
+                    throw nb::python_error();
+                }
+                if (progress) {
+                    (*progress)(done);
+                }
+                return true;
+            } catch (...) {
+                interrupt = std::current_exception();
+                return false;
+            }
+        };
+        try {
+            nb::gil_scoped_release release;
+            engine_ = std::make_unique<Engine>(params, report);
+        } catch (const Error&) {
+            if (interrupt) {
+                std::rethrow_exception(interrupt); // Ctrl+C, or what the progress callback raised
+            }
+            throw;
+        }
+    }
+
+    ~EngineHandle() {
+        if (!engine_->home().is_this()) {
+            (void)engine_.release();
+            return;
+        }
+        nb::gil_scoped_release release;
+        engine_.reset();
+    }
+
+    Engine* operator->() { return &checked(); }
+    Engine& checked() {
+        engine_->home().check();
+        return *engine_;
+    }
+
+    void close() {
+        if (engine_->home().is_this()) {
+            engine_->close();
+        }
+    }
+
+private:
+    std::unique_ptr<Engine> engine_;
+};
+
+// Called while a thread waits without the GIL.
+void check_signals() {
+    nb::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) {
+        throw nb::python_error();
+    }
+}
+
+void bind_sessions(nb::class_<EngineHandle>& cls) {
+    using release_gil = nb::call_guard<nb::gil_scoped_release>;
+    cls.def(
+           "session_settings", [](EngineHandle& self) { return session_settings(*self->generator()); },
+           release_gil(), "What must be the same where a session is saved and where it is loaded.")
+        .def(
+            "save_session",
+            [](EngineHandle& self, const std::optional<GenerationRequest>& request) {
+                auto state = std::const_pointer_cast<SlotState>(
+                    save_session(*self->generator(), request, check_signals));
+                return state ? std::make_optional(std::move(state)) : std::nullopt;
+            },
+            nb::arg("request").none(), release_gil(),
+            "The conversation that begins with the request's prompt, or the one answered last; None when no "
+            "idle slot has it.")
+        .def(
+            "load_session",
+            [](EngineHandle& self, const std::shared_ptr<SlotState>& state) {
+                load_session(*self->generator(), state, check_signals);
+            },
+            nb::arg("state"), release_gil(), "Give the state to a slot; waits for an idle one.");
+}
+
+void bind_params(nb::module_& m) {
+    nb::class_<AdapterFile>(m, "AdapterFile")
+        .def(nb::init<std::string, float>(), nb::arg("path"), nb::arg("scale"));
+
+    nb::class_<EngineParams>(m, "EngineParams")
+        .def(nb::init<>())
+        .def_rw("model_path", &EngineParams::model_path)
+        .def_rw("model_name", &EngineParams::model_name)
+        .def_rw("n_ctx", &EngineParams::n_ctx)
+        .def_rw("n_ctx_retrieval", &EngineParams::n_ctx_retrieval)
+        .def_rw("n_parallel", &EngineParams::n_parallel)
+        .def_rw("n_batch", &EngineParams::n_batch)
+        .def_rw("n_ubatch", &EngineParams::n_ubatch)
+        .def_rw("n_threads", &EngineParams::n_threads)
+        .def_rw("n_threads_batch", &EngineParams::n_threads_batch)
+        .def_rw("n_gpu_layers", &EngineParams::n_gpu_layers)
+        .def_rw("main_gpu", &EngineParams::main_gpu)
+        .def_rw("split_mode", &EngineParams::split_mode)
+        .def_rw("tensor_split", &EngineParams::tensor_split)
+        .def_rw("flash_attn", &EngineParams::flash_attn)
+        .def_rw("encoder", &EngineParams::encoder)
+        .def_rw("n_batch_retrieval", &EngineParams::n_batch_retrieval)
+        .def_rw("cache_type_k", &EngineParams::cache_type_k)
+        .def_rw("cache_type_v", &EngineParams::cache_type_v)
+        .def_rw("kv_unified", &EngineParams::kv_unified)
+        .def_rw("use_mmap", &EngineParams::use_mmap)
+        .def_rw("use_mlock", &EngineParams::use_mlock)
+        .def_rw("pooling", &EngineParams::pooling)
+        .def_rw("chat_template", &EngineParams::chat_template)
+        .def_rw("thinking", &EngineParams::thinking)
+        .def_rw("thinking_budget", &EngineParams::thinking_budget)
+        .def_rw("thinking_budget_message", &EngineParams::thinking_budget_message)
+        .def_rw("reasoning_format", &EngineParams::reasoning_format)
+        .def_rw("cache_ram_mib", &EngineParams::cache_ram_mib)
+        .def_rw("context_shift", &EngineParams::context_shift)
+        .def_rw("mmproj", &EngineParams::mmproj)
+        .def_rw("lora", &EngineParams::lora)
+        .def_rw("control_vectors", &EngineParams::control_vectors)
+        .def_rw("control_vector_first_layer", &EngineParams::control_vector_first_layer)
+        .def_rw("control_vector_last_layer", &EngineParams::control_vector_last_layer)
+        .def_rw("warmup", &EngineParams::warmup)
+        .def_rw("sleep_after", &EngineParams::sleep_after)
+        .def_rw("llama_args", &EngineParams::llama_args);
+
+    nb::class_<EngineFacts>(m, "EngineFacts")
+        .def_ro("description", &EngineFacts::description)
+        .def_ro("n_params", &EngineFacts::n_params)
+        .def_ro("size_bytes", &EngineFacts::size_bytes)
+        .def_ro("n_ctx_train", &EngineFacts::n_ctx_train)
+        .def_ro("n_ctx", &EngineFacts::n_ctx)
+        .def_ro("n_embd", &EngineFacts::n_embd)
+        .def_ro("n_vocab", &EngineFacts::n_vocab)
+        .def_ro("supports_tools", &EngineFacts::supports_tools)
+        .def_ro("supports_thinking", &EngineFacts::supports_thinking)
+        .def_ro("reads_images", &EngineFacts::reads_images)
+        .def_ro("reads_audio", &EngineFacts::reads_audio)
+        .def_ro("reads_video", &EngineFacts::reads_video);
+}
+
+} // namespace
+
+void bind_engine(nb::module_& m) {
+    bind_params(m);
+    using release_gil = nb::call_guard<nb::gil_scoped_release>;
+    nb::class_<EngineHandle> cls(
+        m, "Engine", "One model and its workers. Every method may be called from any thread.");
+    bind_sessions(cls);
+    cls.def(
+           nb::init<const EngineParams&, const std::optional<nb::callable>&>(), nb::arg("params"),
+           nb::arg("progress").none() = nb::none(),
+           "Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C gives up.")
+        .def(
+            "submit",
+            [](EngineHandle& self, const GenerationRequest& request) {
+                return self->generator()->submit(request);
+            },
+            nb::arg("request"), release_gil(), "Queue a request and return it; its events come later.")
+        .def(
+            "render",
+            [](EngineHandle& self, const ChatRequest& chat) { return self->generator()->render(chat); },
+            nb::arg("chat"), release_gil(), "Write a chat out by the model's template.")
+        .def(
+            "prompt_tokens",
+            [](EngineHandle& self, const GenerationRequest& request) {
+                return self->generator()->prompt_tokens(request);
+            },
+            nb::arg("request"), release_gil(),
+            "The tokens of a request's prompt; -1 for each that stands for a piece of an image or sound.")
+        .def(
+            "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
+            "The worker for embedding and reranking.")
+        .def(
+            "metrics", [](EngineHandle& self) { return self->metrics(); }, release_gil(),
+            "The generation worker's counters.")
+        .def(
+            "memory", [](EngineHandle& self) { return self->memory(check_signals); }, release_gil(),
+            "What is taken of each device's memory; waits for the step under way.")
+        .def(
+            "stay_awake", [](EngineHandle& self) { return self->stay_awake(); }, release_gil(),
+            "Start the time without a request anew; False when the engine sleeps.")
+        .def_prop_ro(
+            "asleep",
+            [](EngineHandle& self) {
+                nb::gil_scoped_release release; // another thread may be loading under the engine's lock
+                return self->asleep();
+            })
+        .def(
+            "facts", [](EngineHandle& self) { return self->facts(); }, release_gil(), "Sizes and abilities.")
+        .def(
+            "tokenize",
+            [](EngineHandle& self, const std::string& text, bool add_special, bool parse_special) {
+                return self->tokenize(text, add_special, parse_special);
+            },
+            nb::arg("text"), nb::arg("add_special"), nb::arg("parse_special"), release_gil(),
+            "The numbers of a text's tokens.")
+        .def(
+            "detokenize",
+            [](EngineHandle& self, const std::vector<int32_t>& tokens, bool special) {
+                std::string text;
+                {
+                    nb::gil_scoped_release release;
+                    text = self->detokenize(tokens, special);
+                }
+                return nb::bytes(text.data(), text.size());
+            },
+            nb::arg("tokens"), nb::arg("special"), "The bytes of tokens, which may end inside a character.")
+        .def(
+            "accepts",
+            [](EngineHandle& self, const std::string& kind, const std::string& data,
+               const std::string& text) {
+                const std::shared_ptr<llama_model> model = self->open_model();
+                return accepts(llama_model_get_vocab(model.get()), kind, data, text);
+            },
+            nb::arg("kind"), nb::arg("data"), nb::arg("text"), release_gil(),
+            "Whether the whole text satisfies the constraint, in this model's tokens.")
+        .def(
+            "explain",
+            [](EngineHandle& self, const std::string& kind, const std::string& data,
+               const std::string& text) {
+                const std::shared_ptr<llama_model> model = self->open_model();
+                return explain(llama_model_get_vocab(model.get()), kind, data, text);
+            },
+            nb::arg("kind"), nb::arg("data"), nb::arg("text"), release_gil(),
+            "How far the text satisfies the constraint, and which of this model's tokens may come there.")
+        .def(
+            "control_token",
+            [](EngineHandle& self, const std::string& text) {
+                const std::shared_ptr<llama_model> model = self->open_model();
+                return control_token(llama_model_get_vocab(model.get()), text);
+            },
+            nb::arg("text"), release_gil(), "The number of the control token that is written so, or -1.")
+        .def("close", &EngineHandle::close, release_gil(), "End all requests and free the model. Idempotent.")
+        .def_prop_ro("closed", [](EngineHandle& self) {
+            nb::gil_scoped_release release; // another thread may be loading under the engine's lock
+            return self->closed();
+        });
+}
+
+} // namespace xlc

@@ -1,0 +1,51 @@
+#include "bindings/bindings.h"
+
+#include "bindings/bind_waiting.h"
+#include "generation/generation.h"
+#include "generation/generator.h"
+
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+namespace xlc {
+
+void bind_generation(nb::module_& m) {
+    nb::class_<Generation> cls(m, "Generation", "One request under way.");
+    def_waiting(cls);
+    cls.def(
+           "take",
+           [](Generation& self) {
+               self.home().check();
+               return self.take();
+           },
+           "The events since the last call, maybe none. Raises what ended the request.")
+        .def(
+            "stop_thinking", &Generation::stop_thinking,
+            "Have the model answer instead of thinking on, from any thread.")
+        .def_prop_ro(
+            "finished",
+            [](const Generation& self) {
+                self.home().check();
+                return self.finished();
+            },
+            "Nothing more will come.");
+
+    nb::class_<RenderedChat>(m, "RenderedChat", "A chat as the template writes it out.")
+        .def_ro("prompt", &RenderedChat::prompt)
+        .def_ro("thinking_start_tag", &RenderedChat::thinking_start_tag)
+        .def_ro("thinking_end_tags", &RenderedChat::thinking_end_tags);
+
+    nb::class_<GeneratorMetrics>(m, "GeneratorMetrics")
+        .def_ro("n_running", &GeneratorMetrics::n_running)
+        .def_ro("n_waiting", &GeneratorMetrics::n_waiting)
+        .def_ro("n_prompt_tokens", &GeneratorMetrics::n_prompt_tokens)
+        .def_ro("prompt_seconds", &GeneratorMetrics::prompt_seconds)
+        .def_ro("n_cached_tokens", &GeneratorMetrics::n_cached_tokens)
+        .def_ro("n_generated_tokens", &GeneratorMetrics::n_generated_tokens)
+        .def_ro("generation_seconds", &GeneratorMetrics::generation_seconds)
+        .def_ro("n_draft_tokens", &GeneratorMetrics::n_draft_tokens)
+        .def_ro("n_draft_accepted", &GeneratorMetrics::n_draft_accepted);
+}
+
+} // namespace xlc

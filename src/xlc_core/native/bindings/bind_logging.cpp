@@ -1,0 +1,39 @@
+#include "bindings/bindings.h"
+
+#include "bindings/held_callable.h"
+#include "support/logging.h"
+
+namespace xlc {
+
+namespace nb = nanobind;
+
+void bind_logging(nb::module_& m) {
+    m.def(
+        "set_log_sink",
+        [](nb::callable deliver) {
+            const HeldCallable held = hold(std::move(deliver));
+            nb::gil_scoped_release release;
+            set_log_sink([held](std::vector<LogLine> lines) {
+                nb::gil_scoped_acquire gil;
+                if (!gil.is_valid()) {
+                    return;
+                }
+                for (const LogLine& line : lines) {
+                    try {
+                        (*held)(static_cast<int>(line.level), nb::bytes(line.text.data(), line.text.size()));
+                    } catch (nb::python_error& error) {
+                        error.discard_as_unraisable("xllama: logging");
+                    }
+                }
+            });
+        },
+        nb::arg("deliver"), "Give each log line to deliver(level, text: bytes), on a thread of its own.");
+    m.def(
+        "set_log_level", [](int level) { set_log_level(static_cast<LogLevel>(level)); }, nb::arg("level"),
+        "Drop lines below this level of Python's logging where they arise.");
+    m.def(
+        "stop_logging", &stop_logging, nb::call_guard<nb::gil_scoped_release>(),
+        "Deliver what has gathered and end the thread; for the end of the process.");
+}
+
+} // namespace xlc

@@ -1,0 +1,34 @@
+#include "bindings/bindings.h"
+
+#include "engine/engine.h"
+#include "engine/memory.h"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+namespace xlc {
+
+namespace nb = nanobind;
+
+void bind_memory(nb::module_& m) {
+    nb::class_<DeviceMemory>(m, "DeviceMemory", "What is taken of one device's memory, in bytes.")
+        .def_ro("device", &DeviceMemory::device)
+        .def_ro("model", &DeviceMemory::model)
+        .def_ro("context", &DeviceMemory::context)
+        .def_ro("compute", &DeviceMemory::compute)
+        .def_ro("free", &DeviceMemory::free)
+        .def_ro("total", &DeviceMemory::total);
+    nb::class_<EngineMemory>(m, "EngineMemory", "What an engine takes of each device's memory now.")
+        .def_ro("devices", &EngineMemory::devices)
+        .def_ro("prompt_cache", &EngineMemory::prompt_cache)
+        .def_ro("asleep", &EngineMemory::asleep);
+    nb::class_<MemoryEstimate>(m, "MemoryEstimate", "What opening an engine would take.")
+        .def_ro("devices", &MemoryEstimate::devices)
+        .def_ro("n_ctx", &MemoryEstimate::n_ctx);
+    m.def(
+        "estimate_memory", &estimate_engine_memory, nb::arg("params"),
+        nb::call_guard<nb::gil_scoped_release>(),
+        "What opening an engine would take, without reading the weights. Raises what opening raises.");
+}
+
+} // namespace xlc

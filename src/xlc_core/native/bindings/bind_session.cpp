@@ -1,0 +1,43 @@
+#include "bindings/bindings.h"
+
+#include "overrides/slots.h"
+
+#include "build-info.h"
+#include "llama.h"
+
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+
+namespace xlc {
+
+namespace nb = nanobind;
+
+void bind_session(nb::module_& m) {
+    using Bytes = nb::ndarray<nb::numpy, const uint8_t, nb::ndim<1>>;
+    using GivenBytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+    nb::class_<SlotState>(m, "SlotState", "A conversation as a slot holds it.")
+        .def(
+            "__init__",
+            [](SlotState* self, int32_t n_tokens, const GivenBytes& bytes) {
+                nb::gil_scoped_release release;
+                new (self) SlotState{n_tokens, {bytes.data(), bytes.data() + bytes.size()}};
+            },
+            nb::arg("n_tokens"), nb::arg("bytes"))
+        .def_ro("n_tokens", &SlotState::n_tokens)
+        .def_prop_ro(
+            "bytes",
+            [](const SlotState& self) {
+                return Bytes(self.bytes.data(), {self.bytes.size()}, nb::find(&self));
+            },
+            "What the slot's tokens are and what the model has computed of them.");
+    m.def(
+        "llama_cpp_version",
+        [] {
+            return std::string(XLC_LLAMA_CPP_VERSION) + " " + llama_commit() + ", state format " +
+                   std::to_string(LLAMA_STATE_SEQ_VERSION);
+        },
+        "Which llama.cpp this is, and how it writes the state of a slot.");
+}
+
+} // namespace xlc

@@ -1,0 +1,96 @@
+// How Python waits for a Waitable: blocking with Ctrl+C at work, or through a waker for asyncio.
+#pragma once
+
+#include "bindings/held_callable.h"
+#include "support/waitable.h"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+
+namespace xlc {
+
+namespace nb = nanobind;
+
+// Block until there is something to take or the timeout has passed. The GIL is released while waiting and
+// taken back every 50 ms to run signal handlers, so that Ctrl+C raises KeyboardInterrupt within 100 ms and
+// cancels.
+inline bool wait_with_signals(Waitable& waitable, std::optional<double> timeout_s) {
+    using clock = std::chrono::steady_clock;
+    constexpr auto signal_interval = std::chrono::milliseconds(50);
+    const auto deadline = timeout_s ? clock::now() + std::chrono::duration_cast<clock::duration>(
+                                                         std::chrono::duration<double>(*timeout_s))
+                                    : clock::time_point::max();
+    while (true) {
+        bool ready;
+        {
+            nb::gil_scoped_release release;
+            ready = waitable.wait_ready(std::min(deadline, clock::now() + signal_interval));
+        }
+        if (ready) {
+            return true;
+        }
+        if (PyErr_CheckSignals() != 0) {
+            waitable.cancel();
+            throw nb::python_error();
+        }
+        if (clock::now() >= deadline) {
+            return false;
+        }
+    }
+}
+
+inline Waitable::Waker make_waker(nb::callable callable) {
+    const HeldCallable held = hold(std::move(callable));
+    return [held] {
+        nb::gil_scoped_acquire gil;
+        if (!gil.is_valid()) {
+            return;
+        }
+        try {
+            (*held)();
+        } catch (nb::python_error& error) {
+            error.discard_as_unraisable("xllama: waking an event loop");
+        }
+    };
+}
+
+// Adds wait, arm, set_waker and cancel to the binding of a class derived from Waitable. In a forked child the
+// first two raise EngineFailedError and the others, which destructors call, do nothing.
+template<typename Class> void def_waiting(Class& cls) {
+    using T = typename Class::Type;
+    cls.def(
+           "wait",
+           [](T& self, std::optional<double> timeout) {
+               self.home().check();
+               return wait_with_signals(self, timeout);
+           },
+           nb::arg("timeout") = nb::none(),
+           "Block without the GIL until there is something to take, or for `timeout` seconds; say whether "
+           "there is.")
+        .def(
+            "arm",
+            [](T& self) {
+                self.home().check();
+                return self.arm();
+            },
+            "Ask for one call of the waker; False when there is something to take already.")
+        .def(
+            "set_waker",
+            [](T& self, std::optional<nb::callable> waker) {
+                if (self.home().is_this()) {
+                    self.set_waker(waker ? make_waker(std::move(*waker)) : Waitable::Waker());
+                }
+            },
+            nb::arg("waker").none(),
+            "Set what a native thread calls, once per arm(), when there is something to take.")
+        .def(
+            "cancel",
+            [](T& self) {
+                if (self.home().is_this()) {
+                    self.cancel();
+                }
+            },
+            nb::call_guard<nb::gil_scoped_release>(), "Stop what is under way; idempotent.");
+}
+
+} // namespace xlc

@@ -1,0 +1,244 @@
+#include "engine/engine.h"
+
+#include "constraints/llg_tokenizer.h"
+#include "engine/lora_files.h"
+#include "retrieval/bert/bert_weights.h"
+#include "support/errors.h"
+#include "support/logging.h"
+
+#include "common.h"
+#include "llama.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace xlc {
+
+namespace {
+
+// A model whose file names a pooling, or that cannot generate, is made for retrieval. With a projector it is
+// the generation worker that reads images, for embedding too.
+bool is_for_retrieval(const ModelFile& file, const EngineParams& params) {
+    const std::string& pooling = params.pooling.empty() ? file.pooling : params.pooling;
+    return !file.causal || (params.mmproj.empty() && !pooling.empty() && pooling != "none");
+}
+
+bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {
+    return params.encoder == "auto" && (file.architecture == "bert" || file.architecture == "nomic-bert") &&
+           best_encoder_kernels();
+}
+
+// The threads' arenas would keep what the model's buffers took.
+void give_memory_back() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
+struct LoadProgress {
+    const Generator::Progress& report;
+    bool cancelled = false;
+};
+
+} // namespace
+
+Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
+    : params_(params), file_(read_model_file(params.model_path)) {
+    redirect_llama_logs();
+    check_adapter_files(params_, file_);
+    load(progress);
+    awake_ = true;
+    if (params_.sleep_after > 0) {
+        watcher_ = std::thread([this] { watch(); });
+    }
+}
+
+Engine::~Engine() {
+    close();
+}
+
+void Engine::load(const Generator::Progress& progress) {
+    if (is_for_retrieval(file_, params_)) {
+        load_for_retrieval(progress);
+        if (params_.warmup) {
+            load_retriever(); // which makes the weights ready
+        }
+    } else {
+        load_for_generation(progress);
+    }
+}
+
+void Engine::load_for_generation(const Generator::Progress& progress) {
+    generator_ = std::make_shared<Generator>(params_, progress);
+}
+
+void Engine::load_for_retrieval(const Generator::Progress& progress) {
+    common_params common = to_common_params(params_);
+    if (runs_own_encoder(file_, params_)) {
+        common.no_extra_bufts = true; // llama.cpp's own layouts of weights cannot be read back
+    }
+    LoadProgress state{progress};
+    common.load_progress_callback_user_data = &state;
+    common.load_progress_callback = [](float done, void* data) {
+        auto& self = *static_cast<LoadProgress*>(data);
+        self.cancelled = self.report && !self.report(done);
+        return !self.cancelled;
+    };
+    LogCapture capture;
+    std::shared_ptr<common_init_result> loaded = common_init_from_params(common, /* model_only */ true);
+    if (state.cancelled) {
+        throw Error(ErrorKind::request_cancelled, "loading '" + params_.model_name + "' was cancelled");
+    }
+    if (!loaded || !loaded->model()) {
+        throw Error(
+            ErrorKind::model_load,
+            "llama.cpp could not load '" + params_.model_path + "': " + capture.summary());
+    }
+    retrieval_model_ = std::shared_ptr<llama_model>(loaded->model(), [loaded](llama_model* model) {
+        TokenizerRegistry::forget(llama_model_get_vocab(model)); // before the address can be another's
+    });
+}
+
+void Engine::check_open() const {
+    if (closed_) {
+        throw Error(ErrorKind::engine_closed, "the engine is closed; open another one to go on");
+    }
+}
+
+std::shared_ptr<Generator> Engine::generator() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    check_open();
+    if (!file_.causal) {
+        throw Error(
+            ErrorKind::unsupported_feature,
+            "'" + params_.model_name + "' is an encoder (" + file_.architecture +
+                ") and cannot generate text; use embed() or rerank() with it, or open a chat model");
+    }
+    wake();
+    if (!generator_) {
+        load_for_generation({});
+    }
+    return generator_;
+}
+
+std::shared_ptr<Retriever> Engine::retriever() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    check_open();
+    wake();
+    load_retriever();
+    return retriever_;
+}
+
+void Engine::load_retriever() {
+    if (retriever_) {
+        return;
+    }
+    const common_params common = to_common_params(params_);
+    RetrieverOptions options;
+    options.n_threads = params_.n_threads_batch;
+    options.n_ctx = params_.n_ctx_retrieval;
+    options.n_batch_tokens = params_.n_batch_retrieval;
+    options.pooling = common.pooling_type;
+    options.flash_attn = common.flash_attn_type;
+    options.own_kernels = params_.encoder == "auto";
+    retriever_borrows_ = generator_ != nullptr;
+    retriever_ = std::make_shared<Retriever>(model(), options);
+}
+
+std::shared_ptr<llama_model> Engine::model() const {
+    return generator_ ? std::shared_ptr<llama_model>(generator_, generator_->model()) : retrieval_model_;
+}
+
+std::shared_ptr<llama_model> Engine::open_model() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    check_open();
+    wake();
+    return model();
+}
+
+EngineFacts Engine::facts() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    check_open();
+    wake();
+    const std::shared_ptr<llama_model> loaded = model();
+    EngineFacts facts;
+    char description[256] = "";
+    llama_model_desc(loaded.get(), description, sizeof(description));
+    facts.description = description;
+    facts.n_params = llama_model_n_params(loaded.get());
+    facts.size_bytes = llama_model_size(loaded.get());
+    facts.n_ctx_train = llama_model_n_ctx_train(loaded.get());
+    facts.n_embd = llama_model_n_embd(loaded.get());
+    facts.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(loaded.get()));
+    facts.n_ctx = generator_ ? generator_->n_ctx_per_request() : facts.n_ctx_train;
+    if (generator_) {
+        facts.supports_tools = generator_->supports_tools();
+        facts.supports_thinking = generator_->supports_thinking();
+        facts.reads_images = generator_->reads_media("image");
+        facts.reads_audio = generator_->reads_media("audio");
+        facts.reads_video = generator_->reads_media("video");
+    }
+    return facts;
+}
+
+std::vector<int32_t> Engine::tokenize(const std::string& text, bool add_special, bool parse_special) {
+    const std::shared_ptr<llama_model> loaded = open_model();
+    return common_tokenize(llama_model_get_vocab(loaded.get()), text, add_special, parse_special);
+}
+
+std::string Engine::detokenize(const std::vector<int32_t>& tokens, bool special) {
+    const std::shared_ptr<llama_model> loaded = open_model();
+    const llama_vocab* vocab = llama_model_get_vocab(loaded.get());
+    const int32_t n_vocab = llama_vocab_n_tokens(vocab);
+    for (const int32_t token : tokens) {
+        if (token < 0 || token >= n_vocab) {
+            throw Error(
+                ErrorKind::invalid_request, "there is no token " + std::to_string(token) +
+                                                ", the vocabulary has tokens 0 to " +
+                                                std::to_string(n_vocab - 1));
+        }
+    }
+    return common_detokenize(vocab, tokens, special);
+}
+
+void Engine::close() {
+    std::lock_guard<std::mutex> close_lock(close_mutex_);
+    std::shared_ptr<Generator> generator;
+    std::shared_ptr<Retriever> retriever;
+    std::shared_ptr<llama_model> model;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        closed_ = true;
+        generator.swap(generator_);
+        retriever.swap(retriever_);
+        model.swap(retrieval_model_);
+    }
+    watched_.notify_all();
+    if (watcher_.joinable()) {
+        watcher_.join();
+    }
+    if (generator) {
+        generator->close(); // requests end now, whoever else still holds the generator
+    }
+    if (retriever) {
+        retriever->close();
+    }
+    retriever.reset(); // before the model that it borrows
+    generator.reset();
+    model.reset();
+    give_memory_back();
+}
+
+MemoryEstimate estimate_engine_memory(const EngineParams& params) {
+    redirect_llama_logs();
+    const ModelFile file = read_model_file(params.model_path);
+    return is_for_retrieval(file, params) ? estimate_retrieval(params, runs_own_encoder(file, params))
+                                          : estimate_generation(params);
+}
+
+bool Engine::closed() const {
+    return closed_;
+}
+
+} // namespace xlc

@@ -1,0 +1,166 @@
+#include "engine/engine.h"
+
+#include "overrides/slots.h"
+#include "support/errors.h"
+
+#include <algorithm>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace xlc {
+
+void GeneratorMetrics::add(const GeneratorMetrics& other) {
+    n_prompt_tokens += other.n_prompt_tokens;
+    prompt_seconds += other.prompt_seconds;
+    n_cached_tokens += other.n_cached_tokens;
+    n_generated_tokens += other.n_generated_tokens;
+    generation_seconds += other.generation_seconds;
+    n_draft_tokens += other.n_draft_tokens;
+    n_draft_accepted += other.n_draft_accepted;
+}
+
+void Engine::wake() {
+    if (!loaded()) {
+        const ModelFile file = read_model_file(params_.model_path);
+        if (file.file_bytes != file_.file_bytes || file.architecture != file_.architecture) {
+            throw Error(
+                ErrorKind::model_load,
+                "the model file '" + params_.model_path +
+                    "' was changed while the engine slept; open an engine for it anew");
+        }
+        load({});
+        awake_ = true;
+        watched_.notify_all();
+    }
+    touch();
+}
+
+bool Engine::in_use() const {
+    // A holder beside the engine is about to make a request.
+    const bool retrieves = retriever_ && (retriever_.use_count() > 1 || !retriever_->idle());
+    const long n_holders = retriever_ && retriever_borrows_ ? 2 : 1;
+    return retrieves || (generator_ && (generator_.use_count() > n_holders || !generator_->idle()));
+}
+
+void Engine::watch() {
+    using namespace std::chrono_literals;
+    const auto limit =
+        std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(params_.sleep_after));
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (!closed_) {
+        if (!loaded()) {
+            watched_.wait(lock);
+            continue;
+        }
+        const auto now = Clock::now();
+        if (in_use()) {
+            touch();
+            watched_.wait_until(lock, now + std::clamp<Clock::duration>(limit / 8, 5ms, 1s));
+            continue;
+        }
+        if (now < last_used() + limit) {
+            watched_.wait_until(lock, last_used() + limit);
+            continue;
+        }
+        awake_ = false; // and then the time is read; stay_awake() does both the other way round
+        if (now < last_used() + limit) {
+            awake_ = true;
+        } else {
+            fall_asleep();
+        }
+    }
+}
+
+void Engine::fall_asleep() {
+    if (generator_) {
+        try {
+            before_sleep_.add(generator_->metrics());
+        } catch (const Error&) {
+            // It has failed, and its counters with it.
+        }
+    }
+    retriever_.reset(); // before the model that it borrows
+    generator_.reset();
+    retrieval_model_.reset();
+#ifdef __GLIBC__
+    malloc_trim(0); // the threads' arenas would keep what the model's buffers took
+#endif
+}
+
+bool Engine::asleep() const {
+    return !closed_ && !awake_;
+}
+
+bool Engine::stay_awake() {
+    touch();
+    return closed_ || awake_;
+}
+
+GeneratorMetrics Engine::metrics() {
+    std::shared_ptr<Generator> generator;
+    GeneratorMetrics metrics;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        check_open();
+        generator = generator_;
+        metrics = before_sleep_;
+    }
+    if (generator) {
+        GeneratorMetrics now = generator->metrics();
+        now.add(metrics);
+        return now;
+    }
+    return metrics;
+}
+
+EngineMemory Engine::memory(const Generator::Poll& poll) {
+    std::shared_ptr<Generator> generator;
+    std::shared_ptr<Retriever> retriever;
+    std::shared_ptr<llama_model> retrieval_model;
+    EngineMemory memory;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        check_open();
+        memory.asleep = !loaded();
+        generator = generator_;
+        retriever = retriever_;
+        retrieval_model = retrieval_model_;
+    }
+    MemoryReport report;
+    if (generator) {
+        struct Found {
+            MemoryReport report;
+            size_t prompt_cache = 0;
+        };
+        const auto found = std::make_shared<Found>();
+        generator->on_loop(
+            [found](server_context& context) {
+                const llama_context* first = nullptr;
+                for (const llama_context* used : contexts_of(context)) {
+                    if (used) {
+                        const bool shares = first && llama_get_model(first) == llama_get_model(used);
+                        found->report.add(used, !shares);
+                        first = first ? first : used;
+                    }
+                }
+                found->prompt_cache = prompt_cache_bytes(context);
+                return true;
+            },
+            poll);
+        report = found->report;
+        report.add_projector(params_);
+        memory.prompt_cache = found->prompt_cache;
+    }
+    if (retrieval_model) {
+        report.add(retrieval_model.get());
+    }
+    if (retriever) {
+        report.add(retriever->memory());
+    }
+    memory.devices = report.devices();
+    return memory;
+}
+
+} // namespace xlc

@@ -1,0 +1,111 @@
+// The kernels for x86 processors with AVX-512 and its VNNI (Intel since 2019, AMD since 2022). Compiled with
+// the flags for these.
+#include "kernels/kernels.h"
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__) && defined(__GNUC__)
+
+#include <immintrin.h>
+
+namespace xlc {
+
+namespace {
+
+constexpr size_t lanes = 16;
+constexpr size_t n_tile_rows = 8; // 16 sums, as many as the multiplier's delay wants, of 32 registers
+using Floats = __m512;
+using Ints = __m512i;
+
+inline Floats load(const float* from) {
+    return _mm512_loadu_ps(from);
+}
+inline void store(float* to, Floats x) {
+    _mm512_storeu_ps(to, x);
+}
+inline Floats broadcast(float x) {
+    return _mm512_set1_ps(x);
+}
+inline Floats add(Floats a, Floats b) {
+    return _mm512_add_ps(a, b);
+}
+inline Floats subtract(Floats a, Floats b) {
+    return _mm512_sub_ps(a, b);
+}
+inline Floats multiply(Floats a, Floats b) {
+    return _mm512_mul_ps(a, b);
+}
+inline Floats divide(Floats a, Floats b) {
+    return _mm512_div_ps(a, b);
+}
+inline Floats multiply_add(Floats a, Floats b, Floats c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+inline Floats maximum(Floats a, Floats b) {
+    return _mm512_max_ps(a, b);
+}
+inline Floats absolute(Floats x) {
+    return _mm512_abs_ps(x);
+}
+inline Floats nearest(Floats x) {
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+inline Floats times_power_of_two(Floats x, Floats n) {
+    return _mm512_castsi512_ps(
+        _mm512_add_epi32(_mm512_castps_si512(x), _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23)));
+}
+inline float square_root(float x) {
+    return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+}
+inline float reduce_sum(Floats x) {
+    return _mm512_reduce_add_ps(x);
+}
+inline float reduce_maximum(Floats x) {
+    return _mm512_reduce_max_ps(x);
+}
+inline void store_as_int16(int16_t* to, Floats x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
+}
+
+inline Ints no_products() {
+    return _mm512_setzero_si512();
+}
+inline Ints load_ints(const int16_t* from) {
+    return _mm512_loadu_si512(from);
+}
+// Two numbers, repeated.
+inline Ints broadcast_pair(const int16_t* from) {
+    int32_t pair;
+    __builtin_memcpy(&pair, from, sizeof(pair));
+    return _mm512_set1_epi32(pair);
+}
+// sums + a · b, two products for each sum.
+inline Ints add_products(Ints sums, Ints a, Ints b) {
+    return _mm512_dpwssd_epi32(sums, a, b);
+}
+inline Floats to_floats(Ints x) {
+    return _mm512_cvtepi32_ps(x);
+}
+inline void keep_in_registers(Ints& a, Ints& b) {
+    asm("" : "+v"(a), "+v"(b));
+}
+
+#include "kernels/kernels_generic.h"
+// After it.
+#include "kernels/kernels_attention.h"
+
+} // namespace
+
+const EncoderKernels* avx512_encoder_kernels() {
+    static const EncoderKernels kernels{"avx512_vnni", tile_width, quantize,          gate,
+                                        multiply,      attend,     attention_scratch, add_and_normalize};
+    return &kernels;
+}
+
+} // namespace xlc
+
+#else
+
+const xlc::EncoderKernels* xlc::avx512_encoder_kernels() {
+    return nullptr;
+}
+
+#endif

@@ -1,0 +1,28 @@
+#include "support/compute_threads.h"
+
+#include <ggml-cpu.h>
+#include <llama.h>
+
+namespace xlc {
+
+void ComputeThreads::Free::operator()(ggml_threadpool* threads) const {
+    ggml_threadpool_free(threads);
+}
+
+ComputeThreads::Threads ComputeThreads::start(int32_t n_threads) {
+    ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
+    params.poll = poll_level;
+    return Threads(ggml_threadpool_new(&params));
+}
+
+ComputeThreads::ComputeThreads(int32_t n_threads, int32_t n_threads_batch) : threads_(start(n_threads)) {
+    if (n_threads_batch != n_threads) {
+        threads_batch_ = start(n_threads_batch);
+    }
+}
+
+void ComputeThreads::attach(llama_context* context) const {
+    llama_attach_threadpool(context, threads_.get(), threads_batch_ ? threads_batch_.get() : threads_.get());
+}
+
+} // namespace xlc

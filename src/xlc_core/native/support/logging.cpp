@@ -1,0 +1,185 @@
+#include "support/logging.h"
+
+#include "support/process.h"
+
+#include "llama.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace xlc {
+
+namespace {
+
+constexpr size_t max_waiting_lines = 10000; // a sink that hangs must not take all memory
+
+thread_local LogCapture* capture = nullptr;
+thread_local LogLine unfinished{LogLevel::info, ""};
+
+std::atomic<int> threshold{static_cast<int>(LogLevel::warning)};
+
+// Gathers lines and gives them to the sink on a thread of its own, so that a line logged by a thread that
+// must not take the GIL still reaches Python.
+class Pump {
+public:
+    explicit Pump(LogSink sink) : sink_(std::move(sink)), thread_([this] { run(); }) {}
+
+    ~Pump() {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            stopping_ = true;
+        }
+        changed_.notify_all();
+        thread_.join();
+    }
+
+    void add(LogLine line) {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            if (lines_.size() >= max_waiting_lines) {
+                return;
+            }
+            lines_.push_back(std::move(line));
+        }
+        changed_.notify_all();
+    }
+
+private:
+    void run() {
+        std::unique_lock<std::mutex> lock(mutex_);
+        while (!stopping_ || !lines_.empty()) {
+            changed_.wait(lock, [this] { return stopping_ || !lines_.empty(); });
+            std::vector<LogLine> batch(
+                std::make_move_iterator(lines_.begin()), std::make_move_iterator(lines_.end()));
+            lines_.clear();
+            lock.unlock();
+            if (!batch.empty()) {
+                sink_(std::move(batch));
+            }
+            lock.lock();
+        }
+    }
+
+    LogSink sink_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<LogLine> lines_;
+    bool stopping_ = false;
+    std::thread thread_; // last: it starts when everything above is there
+};
+
+struct Output {
+    std::mutex mutex;
+    std::unique_ptr<Pump> pump;
+};
+
+LogLevel from_ggml(ggml_log_level level) {
+    switch (level) {
+    case GGML_LOG_LEVEL_ERROR:
+        return LogLevel::error;
+    case GGML_LOG_LEVEL_WARN:
+        return LogLevel::warning;
+    default:
+        return LogLevel::debug; // what llama.cpp calls info is a page of text per model
+    }
+}
+
+} // namespace
+
+void log_line(LogLevel level, const std::string& text) {
+    if (capture && capture->watcher_) {
+        capture->watcher_(text);
+    }
+    if (capture && level >= LogLevel::warning) {
+        capture->lines_.push_back({level, text});
+        if (capture->swallow_) {
+            return;
+        }
+    }
+    if (static_cast<int>(level) < threshold.load(std::memory_order_relaxed)) {
+        return;
+    }
+    auto& output = one_per_process<Output>();
+    std::lock_guard<std::mutex> lock(output.mutex);
+    if (output.pump) {
+        output.pump->add({level, text});
+    }
+}
+
+void log_fragment(LogLevel level, bool continues, const char* text) {
+    // Half a line is also continued by what does not say so, as it would be on a terminal.
+    if (!continues && unfinished.text.empty()) {
+        unfinished.level = level;
+    }
+    unfinished.text += text;
+    size_t start = 0;
+    for (size_t end; (end = unfinished.text.find('\n', start)) != std::string::npos; start = end + 1) {
+        if (end > start) {
+            log_line(unfinished.level, unfinished.text.substr(start, end - start));
+        }
+    }
+    unfinished.text.erase(0, start);
+}
+
+void set_log_level(LogLevel level) {
+    threshold = static_cast<int>(level);
+}
+
+LogLevel log_level() {
+    return static_cast<LogLevel>(threshold.load(std::memory_order_relaxed));
+}
+
+void set_log_sink(LogSink sink) {
+    stop_logging();
+    auto& output = one_per_process<Output>();
+    std::lock_guard<std::mutex> lock(output.mutex);
+    output.pump = std::make_unique<Pump>(std::move(sink));
+}
+
+void stop_logging() {
+    std::unique_ptr<Pump> old; // goes without the lock, because the sink may log
+    auto& output = one_per_process<Output>();
+    std::lock_guard<std::mutex> lock(output.mutex);
+    old = std::move(output.pump);
+}
+
+void redirect_llama_logs() {
+    llama_log_set(
+        [](ggml_log_level level, const char* text, void*) {
+            log_fragment(from_ggml(level), level == GGML_LOG_LEVEL_CONT, text);
+        },
+        nullptr);
+}
+
+LogCapture::LogCapture(bool swallow, Watcher watcher)
+    : swallow_(swallow), watcher_(std::move(watcher)), outer_(capture) {
+    capture = this;
+}
+
+LogCapture::~LogCapture() {
+    capture = outer_;
+}
+
+std::string LogCapture::summary() const {
+    const bool has_error = std::any_of(
+        lines_.begin(), lines_.end(), [](const LogLine& line) { return line.level == LogLevel::error; });
+    std::vector<std::string> texts;
+    for (const LogLine& line : lines_) {
+        const bool wanted = line.level == (has_error ? LogLevel::error : LogLevel::warning);
+        if (wanted && std::find(texts.begin(), texts.end(), line.text) == texts.end()) {
+            texts.push_back(line.text);
+        }
+    }
+    std::string joined;
+    for (const std::string& text : texts) {
+        joined += (joined.empty() ? "" : "; ") + text;
+    }
+    return joined;
+}
+
+} // namespace xlc

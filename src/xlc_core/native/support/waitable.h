@@ -1,0 +1,81 @@
+// One thing that a Python thread or an asyncio loop can wait for: a generation's next events, a retrieval
+// job's end. The producer calls notify() from any thread; a consumer either blocks in wait_ready(), or arms a
+// waker that is called once.
+#pragma once
+
+#include "support/process.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+namespace xlc {
+
+class Waitable {
+public:
+    using Waker = std::function<void()>;
+
+    virtual ~Waitable() = default;
+
+    // Where its producer is: elsewhere nothing below may be called.
+    const HomeProcess& home() const { return home_; }
+
+    // Called by the producer after it has made something available, never with its own locks held.
+    void notify() {
+        std::shared_ptr<Waker> waker;
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            if (armed_) {
+                armed_ = false;
+                waker = waker_;
+            }
+        }
+        changed_.notify_all();
+        if (waker) {
+            (*waker)();
+        }
+    }
+
+    // Block until ready() or the deadline; return ready(). Must be called without the GIL.
+    bool wait_ready(std::chrono::steady_clock::time_point deadline) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        return changed_.wait_until(lock, deadline, [this] { return ready(); });
+    }
+
+    // The waker is called from the producer's thread, without the GIL, once per arm().
+    void set_waker(Waker waker) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        waker_ = waker ? std::make_shared<Waker>(std::move(waker)) : nullptr;
+    }
+
+    // Ask for one call of the waker at the next notify(). False, and nothing is armed, when there is
+    // something to take already.
+    bool arm() {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (ready()) {
+            return false;
+        }
+        armed_ = true;
+        return true;
+    }
+
+    // Stop whatever is under way; idempotent, from any thread.
+    virtual void cancel() = 0;
+
+protected:
+    // Called with mutex_ held: is there something to take?
+    virtual bool ready() const = 0;
+
+    mutable std::mutex mutex_;
+
+private:
+    const HomeProcess home_;
+    std::condition_variable changed_;
+    std::shared_ptr<Waker> waker_;
+    bool armed_ = false;
+};
+
+} // namespace xlc

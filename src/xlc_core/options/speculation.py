@@ -1,0 +1,154 @@
+"""Speculative decoding: something cheap drafts tokens, the model verifies several of them in one step.
+
+    Engine("model", speculation=DraftModel("small-model"))
+    Engine("model", speculation=[Ngram("simple"), DraftModel("small-model")])
+
+What is drawn is the model's own: a draft only saves steps where it guessed right. Names and defaults are those of
+llama.cpp (``common/arg.cpp``, ``common_params_speculative``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from xlc_core.models import catalog
+from xlc_core.options.base import Options
+
+__all__ = ["DFlash", "DSpark", "DraftModel", "Eagle3", "Mtp", "Ngram", "Speculation"]
+
+
+class Ngram(Options):
+    """Drafts what followed the last tokens when they came before: for answers that copy from their prompt.
+
+    Attributes:
+        kind: ``simple`` looks for the last ``n_match`` tokens in the request's own text; ``map-k`` and ``map-k4v`` keep
+            a table of what followed, ``map-k4v`` of four continuations each; ``mod`` one hash table for all requests;
+            ``cache`` statistics of short n-grams.
+        n_match: tokens that must match [12, of ``mod`` 24].
+        n_max: tokens to draft at most [48, of ``mod`` 64].
+        n_min: least draft of ``mod`` [48].
+        min_hits: how often tokens must have been seen, except for ``mod`` and ``cache`` [1].
+    """
+
+    kind: Literal["simple", "map-k", "map-k4v", "mod", "cache"] = "simple"
+    n_match: int | None = Field(None, ge=1, le=1024)
+    n_max: int | None = Field(None, ge=1, le=1024)
+    n_min: int | None = Field(None, ge=0, le=1024)
+    min_hits: int | None = Field(None, ge=1)
+
+    def __init__(self, kind: str = "simple", **values: object) -> None:
+        BaseModel.__init__(self, kind=kind, **values)
+
+    @property
+    def type_name(self) -> str:
+        """llama.cpp's name for it."""
+        return f"ngram-{self.kind}"
+
+    def arguments(self) -> list[str]:
+        """As llama.cpp's command line takes it."""
+        names = {
+            "simple": {"n_match": "size-n", "n_max": "size-m", "min_hits": "min-hits"},
+            "mod": {"n_match": "n-match", "n_max": "n-max", "n_min": "n-min"},
+            "cache": {},
+        }
+        known = names.get(self.kind, names["simple"])
+        given = {name: value for name in ("n_match", "n_max", "n_min", "min_hits") if (value := getattr(self, name))}
+        unknown = given.keys() - known.keys()
+        if unknown:
+            raise ValueError(f"Ngram({self.kind!r}) has no {', '.join(sorted(unknown))}")
+        prefix = f"--spec-{self.type_name}"
+        return [part for name, value in given.items() for part in (f"{prefix}-{known[name]}", str(value))]
+
+
+class DraftModel(Options):
+    """A smaller model of the same vocabulary drafts.
+
+    Attributes:
+        model: path, catalog name or ``hf:`` name of the smaller model.
+        n_max: tokens to draft at most.
+        n_min: drafts shorter than this are not verified.
+        p_min: drafting ends at a token less likely than this.
+        n_gpu_layers: as for the engine.
+    """
+
+    model: str | Path
+    n_max: int = Field(3, ge=1, le=1024)
+    n_min: int = Field(0, ge=0, le=1024)
+    p_min: float = Field(0.0, ge=0, le=1)
+    n_gpu_layers: int | Literal["auto", "all"] = "auto"
+
+    def __init__(self, model: str | Path, **values: object) -> None:
+        BaseModel.__init__(self, model=model, **values)
+
+    @property
+    def type_name(self) -> str:
+        """llama.cpp's name for it."""
+        return "draft-simple"
+
+    def arguments(self) -> list[str]:
+        """As llama.cpp's command line takes it; finds the model, which may fetch it."""
+        path = catalog.resolve(self.model).path
+        # llama.cpp's parser prints to stderr where there is no GPU, so its default stays unsaid.
+        layers = [] if self.n_gpu_layers == "auto" else ["--spec-draft-ngl", str(self.n_gpu_layers)]
+        return [
+            *("--spec-draft-model", str(path), "--spec-draft-n-max", str(self.n_max)),
+            *("--spec-draft-n-min", str(self.n_min), "--spec-draft-p-min", str(self.p_min)),
+            *layers,
+        ]
+
+
+class Eagle3(DraftModel):
+    """An EAGLE-3 head, trained for this very model, drafts."""
+
+    @property
+    def type_name(self) -> str:  # noqa: D102
+        return "draft-eagle3"
+
+
+class DFlash(DraftModel):
+    """A DFlash block-diffusion head, trained for this very model, drafts."""
+
+    @property
+    def type_name(self) -> str:  # noqa: D102
+        return "draft-dflash"
+
+
+class DSpark(DraftModel):
+    """A DSpark head, trained for this very model, drafts."""
+
+    @property
+    def type_name(self) -> str:  # noqa: D102
+        return "draft-dspark"
+
+
+class Mtp(Options):
+    """The model's own multi-token prediction layers draft; only some model files have them.
+
+    Attributes:
+        model: path, catalog name or ``hf:`` name of the file with these layers, where the model's own has them not.
+        n_max: tokens to draft at most.
+        p_min: drafting ends at a token less likely than this.
+    """
+
+    model: str | Path | None = None
+    n_max: int = Field(3, ge=1, le=1024)
+    p_min: float = Field(0.0, ge=0, le=1)
+
+    def __init__(self, model: str | Path | None = None, **values: object) -> None:
+        BaseModel.__init__(self, model=model, **values)
+
+    @property
+    def type_name(self) -> str:
+        """llama.cpp's name for it."""
+        return "draft-mtp"
+
+    def arguments(self) -> list[str]:
+        """As llama.cpp's command line takes it; finds the file, which may fetch it."""
+        file = [] if self.model is None else ["--spec-draft-model", str(catalog.resolve(self.model).path)]
+        return [*file, "--spec-draft-n-max", str(self.n_max), "--spec-draft-p-min", str(self.p_min)]
+
+
+Speculation = Ngram | DraftModel | Eagle3 | DFlash | DSpark | Mtp

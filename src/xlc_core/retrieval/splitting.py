@@ -1,0 +1,144 @@
+"""Cutting documents that are longer than a model takes into pieces that fit, each scored by itself."""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from xlc_core.errors import InvalidRequestError
+from xlc_core.generation.conversion import check_text
+
+__all__ = ["Pieces", "as_sequence", "check_documents", "split_documents", "split_text"]
+
+_CHARACTERS_PER_TOKEN = 4
+"""A first guess; what a piece really has is counted."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The pieces of documents.
+
+    Attributes:
+        texts: the pieces, in order.
+        documents: for each piece, which document it is of.
+        n_documents: how many there are.
+    """
+
+    texts: list[str]
+    documents: list[int]
+    n_documents: int
+
+    def best(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Give each document the score of its best piece."""
+        best = np.full(self.n_documents, -np.inf, dtype=np.float32)
+        np.maximum.at(best, self.documents, scores)
+        return best
+
+
+def as_sequence(texts: Sequence[str], what: str) -> Sequence[str]:
+    """Return texts in a form that the worker takes: arrays and series become lists.
+
+    Raises:
+        InvalidRequestError: they are one text, or have no order or no length.
+    """
+    if isinstance(texts, (list, tuple)):
+        return texts
+    if isinstance(texts, (str, bytes)):
+        raise InvalidRequestError(f"a list of {what}s is wanted, not one {type(texts).__name__}; put it in a list")
+    if hasattr(texts, "__len__") and hasattr(texts, "__getitem__") and not isinstance(texts, Mapping):
+        return list(texts)
+    raise InvalidRequestError(
+        f"a list of {what}s is wanted, not {type(texts).__name__}; make a list of it, "
+        "or embed what an iterator gives with embed_stream()"
+    )
+
+
+def check_documents(documents: Sequence[str]) -> None:
+    """Do nothing for a sequence of texts.
+
+    Raises:
+        InvalidRequestError: it is one text, or an item is none or holds a lone surrogate.
+    """
+    for index, document in enumerate(as_sequence(documents, "document")):
+        if not isinstance(document, str):
+            raise InvalidRequestError(f"document {index} must be a str, not {type(document).__name__}")
+        check_text(document, f"document {index}")
+
+
+def split_documents(documents: Sequence[str], count: Callable[[str], int], room: int, overlap: int) -> Pieces:
+    """Cut those of the documents that have more than ``room`` tokens; as split_text.
+
+    Raises:
+        InvalidRequestError: a document is no text.
+    """
+    check_documents(documents)
+    pieces = Pieces([], [], len(documents))
+    for index, document in enumerate(documents):
+        texts = split_text(document, count, room, overlap)
+        pieces.texts.extend(texts)
+        pieces.documents.extend([index] * len(texts))
+    return pieces
+
+
+def split_text(text: str, count: Callable[[str], int], room: int, overlap: int) -> list[str]:
+    """Cut a text between words, or within one that is too long by itself.
+
+    Args:
+        text: the text.
+        count: says how many tokens a text has; it may stop counting above ``room``.
+        room: tokens that a piece may have.
+        overlap: tokens at the end of a piece with which the next one begins, so that what one says at its end and the
+            other at its start stands together somewhere; at most half of ``room`` is taken.
+
+    Returns:
+        the pieces, in order; the text itself when it fits.
+    """
+    # A token of any vocabulary has more than a quarter of a byte, so that short texts need not be counted.
+    if 4 * len(text.encode()) <= room or count(text) <= room:
+        return [text]
+    stops = [*(space.end() for space in re.finditer(r"\s+", text)), len(text)]
+    overlap = min(overlap, room // 2)
+    guess = room * _CHARACTERS_PER_TOKEN
+    pieces: list[str] = []
+    start = end = 0
+    while end < len(text):
+        if pieces and overlap:
+            start = _begin_of_overlap(start, end, stops, lambda a, b: count(text[a:b]) <= overlap)
+        reached = _end_of_piece(text, start, stops, lambda a, b: count(text[a:b]) <= room, guess)
+        if reached <= end:  # the next word does not fit beside what is to come again
+            start = end
+            reached = _end_of_piece(text, start, stops, lambda a, b: count(text[a:b]) <= room, guess)
+        pieces.append(text[start:reached])
+        guess = reached - start
+        end = reached
+        if not overlap:
+            start = end
+    return pieces
+
+
+def _end_of_piece(text: str, start: int, stops: Sequence[int], fits: Callable[[int, int], bool], guess: int) -> int:
+    first = bisect.bisect_right(stops, start)
+    if not fits(start, stops[first]):  # one word that is too long
+        return _last(range(start + 1, stops[first]), lambda end: fits(start, end)) or start + 1
+    reach = guess
+    while start + reach < len(text) and fits(start, stops[bisect.bisect_left(stops, start + reach)]):
+        reach *= 2
+    window = stops[first : bisect.bisect_left(stops, start + reach) + 1]
+    return _last(window, lambda end: fits(start, end)) or stops[first]
+
+
+def _begin_of_overlap(start: int, end: int, stops: Sequence[int], fits: Callable[[int, int], bool]) -> int:
+    """Find the earliest word after ``start`` from which on a piece's end is short enough to come again."""
+    begins = stops[bisect.bisect_right(stops, start) : bisect.bisect_left(stops, end)]
+    return _last(begins[::-1], lambda begin: fits(begin, end)) or end
+
+
+def _last(candidates: Sequence[int], accepted: Callable[[int], bool]) -> int | None:
+    """Return the last candidate that is accepted; those before it are too, and none after it."""
+    n_accepted = bisect.bisect_left(range(len(candidates)), True, key=lambda i: not accepted(candidates[i]))
+    return candidates[n_accepted - 1] if n_accepted else None

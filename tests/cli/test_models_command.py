@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from xlc_core.cli import main
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(main.app, list(arguments))
+
+
+@pytest.fixture(autouse=True)
+def models_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(MODELS)
+
+
+def test_list_shows_name_kind_size_licence_and_whether_it_is_here() -> None:
+    result = run("models", "list")
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
+    assert rows["name"] == ["kind", "size", "licence", "cached"]
+    assert rows["all-minilm-l6-v2"] == ["embedding", "46", "MB", "Apache-2.0", "yes"]
+    assert rows["smollm2-135m-instruct"] == ["chat", "98", "MB", "Apache-2.0", "no"]
+    assert rows["gemma-3-4b-it"] == ["chat", "–", "Gemma", "terms", "no"]
+
+
+def test_path_prints_the_path_and_nothing_else() -> None:
+    result = run("models", "path", "xllama-rerank-mini")
+    path = MODELS / "xllama_models" / "xllama-rerank-mini-q8_0.gguf"
+    assert [Path(line).name for line in result.stdout.splitlines()] == [Path(path).name]
+    assert result.stderr == ""
+
+
+def test_pull_says_where_the_model_is() -> None:
+    result = run("models", "pull", "xllama-rerank-mini")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("xllama-rerank-mini (25 MB) is at ")
+
+
+@pytest.mark.parametrize("command", ["pull", "path"])
+def test_an_error_is_one_line_on_stderr(command: str) -> None:
+    result = run("models", command, "all-minilm-l6")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        "error: model 'all-minilm-l6' is not in the catalog and is no file; did you mean "
+        "'all-minilm-l6-v2'? `xllama models list` shows all\n"
+    )
+
+
+def test_a_faulty_catalog_is_one_line_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XLLAMA_CATALOG", str(tmp_path / "[none].toml"))
+    result = run("models", "list")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "[none].toml cannot be read" in result.stderr
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "version", lambda name: f"9.8.7 of {name}")
+    assert run("--version").stdout == "xllama 9.8.7 of xllama\n"

@@ -1,0 +1,133 @@
+"""How adapters find their engine: lazily, shared, and given back."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from xlc_core.errors import ModelNotFoundError
+from xlc_core.frameworks import engine_adapter
+from xlc_core.testing import ScriptedEngine
+from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker, errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class FakeLease:
+    def __init__(self, leases: list[FakeLease], model: str, options: dict[str, Any]) -> None:
+        self.engine = ScriptedEngine([f"I am {model}."])
+        self.asked = (model, options)
+        self.released = False
+        leases.append(self)
+
+    def release(self) -> None:
+        self.released = True
+
+    def __del__(self) -> None:
+        self.release()
+
+
+@pytest.fixture
+def leases(monkeypatch: pytest.MonkeyPatch) -> list[FakeLease]:
+    made: list[FakeLease] = []
+    monkeypatch.setattr(engine_adapter, "acquire_engine", lambda model, **options: FakeLease(made, model, options))
+    return made
+
+
+def test_the_model_is_leased_on_first_use_only(leases: list[FakeLease]) -> None:
+    llm = ChatXLlama(model="a.gguf", n_ctx=512, engine_options={"n_parallel": 2})
+    assert leases == []
+    assert llm.invoke("Hi").text == llm.invoke("Hi").text == "I am a.gguf."
+    assert [lease.asked for lease in leases] == [("a.gguf", {"n_ctx": 512, "n_parallel": 2})]
+
+
+async def test_async_calls_lease_once_too(leases: list[FakeLease]) -> None:
+    llm = ChatXLlama(model="a.gguf")
+    assert [answer.text for answer in await llm.abatch(["Hi"] * 5)] == ["I am a.gguf."] * 5
+    assert len(leases) == 1
+
+
+def test_close_gives_the_model_back_and_use_leases_it_again(leases: list[FakeLease]) -> None:
+    with ChatXLlama(model="a.gguf") as llm:
+        assert len(leases) == 1
+        assert not leases[0].released
+    assert leases[0].released
+    llm.invoke("Hi")
+    assert [lease.released for lease in leases] == [True, False]
+
+
+def test_the_garbage_collector_gives_it_back(leases: list[FakeLease]) -> None:
+    llm = ChatXLlama(model="a.gguf").load()
+    asked, lease = leases[0].asked, leases.pop()
+    released = [lease.released]
+    del llm, lease
+    gc.collect()
+    assert asked[0] == "a.gguf"
+    assert released == [False]
+
+
+def test_one_call_may_ask_for_another_model(leases: list[FakeLease]) -> None:
+    llm = ChatXLlama(model="a.gguf")
+    assert llm.invoke("Hi", model="b.gguf").text == "I am b.gguf."
+    assert llm.invoke("Hi").text == "I am a.gguf."
+    llm.close()
+    assert all(lease.released for lease in leases)
+
+
+def test_a_changed_copy_uses_its_own_model(leases: list[FakeLease]) -> None:
+    llm = ChatXLlama(model="a.gguf").load()
+    assert llm.model_copy(update={"model": "b.gguf"}).invoke("Hi").text == "I am b.gguf."
+
+
+def test_a_pickle_leases_for_itself(leases: list[FakeLease]) -> None:
+    llm = ChatXLlama(model="a.gguf").load()
+    assert pickle.loads(pickle.dumps(llm)).invoke("Hi").text == "I am a.gguf."
+    assert len(leases) == 2
+
+
+def test_the_environment_names_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLLAMA_MODEL", "env.gguf")
+    assert ChatXLlama().model == "env.gguf"
+
+
+@pytest.mark.parametrize("adapter", [ChatXLlama, XLlamaEmbeddings, XLlamaReranker])
+def test_a_model_is_needed(adapter: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XLLAMA_MODEL", raising=False)
+    with pytest.raises(ValueError, match="xllama models list"):
+        adapter()
+
+
+@pytest.mark.parametrize("adapter", [ChatXLlama, XLlamaEmbeddings, XLlamaReranker])
+def test_names_are_checked(adapter: type[Any]) -> None:
+    with pytest.warns(UserWarning, match="ignores the unknown argument 'modle'.*'model'"):
+        adapter(modle="b.gguf", model="a.gguf")
+    with pytest.raises(ValueError, match="did you mean 'n_parallel'"):
+        adapter(model="a.gguf", engine_options={"n_paralel": 2})
+    adapter(model="a.gguf", api_key="x", max_retries=2, base_url="y")
+
+
+def test_a_path_is_a_model_too(tmp_path: Path) -> None:
+    assert ChatXLlama(model=tmp_path / "a.gguf").model == str(tmp_path / "a.gguf")
+
+
+def test_a_missing_model_is_langchain_s_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def acquire(model: str, **options: Any) -> None:
+        raise ModelNotFoundError(f"no {model}")
+
+    monkeypatch.setattr(engine_adapter, "acquire_engine", acquire)
+    for adapter in (ChatXLlama, XLlamaEmbeddings, XLlamaReranker):
+        with pytest.raises(errors.ModelNotFoundError, match=r"no a\.gguf"):
+            adapter(model="a.gguf").load()
+
+
+def test_without_langchain_the_extra_is_named() -> None:
+    program = "import sys; sys.modules['langchain_core'] = None; import xlc_langchain"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "pip install 'xllama[langchain]'" in result.stderr

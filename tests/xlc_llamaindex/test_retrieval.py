@@ -1,0 +1,153 @@
+"""XLlamaEmbedding and XLlamaRerank beyond the conformance suites."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from llama_index.core.embeddings.loading import load_embed_model
+from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
+
+import xlc_core as xlc
+from helpers.llamaindex_watching import watched_events
+from xlc_core.models.identity import model_identity
+from xlc_core.reranking.rerank import arerank_documents, rerank_documents
+from xlc_core.testing import ScriptedEngine
+from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
+
+
+def test_a_model_has_two_names(embed_model: XLlamaEmbedding) -> None:
+    named = XLlamaEmbedding(model_name="all-minilm-l6-v2")
+    assert (named.model, named.model_name) == ("all-minilm-l6-v2", "all-minilm-l6-v2")
+    assert load_embed_model(named.to_dict()).to_dict() == named.to_dict()
+    with pytest.raises(ValueError, match="xllama models list"):
+        XLlamaEmbedding()
+    with pytest.raises(ValueError, match="did you mean 'n_parallel'"):
+        XLlamaEmbedding(model="a.gguf", engine_options={"n_paralel": 2})
+
+
+def test_prompts_are_the_model_s_unless_given() -> None:
+    asking = XLlamaEmbedding(model="some.gguf")._request("query")
+    assert (asking["prefix"], asking["prompt"]) == (None, "query")
+    given = XLlamaEmbedding(model="some.gguf", query_instruction="", text_instruction="t: ")
+    assert (given._request("query")["prefix"], given._request("document")["prefix"]) == ("", "t: ")
+
+
+def test_prompts_change_the_vectors(embed_model: XLlamaEmbedding) -> None:
+    told = embed_model.model_copy(update={"query_instruction": "question: ", "text_instruction": "passage: "})
+    expected = embed_model.get_text_embedding("question: tea")
+    np.testing.assert_allclose(told.get_query_embedding("tea"), expected, atol=2e-3)
+    np.testing.assert_allclose(
+        told.get_text_embedding("tea"), embed_model.get_text_embedding("passage: tea"), atol=2e-3
+    )
+
+
+def test_dimensions_and_length(embed_model: XLlamaEmbedding) -> None:
+    short = embed_model.model_copy(update={"dimensions": 64})
+    assert len(short.get_query_embedding("tea")) == 64
+    assert math.isclose(np.linalg.norm(short.get_query_embedding("tea")), 1, abs_tol=1e-3)
+    raw = embed_model.model_copy(update={"normalize": False})
+    assert not math.isclose(np.linalg.norm(raw.get_query_embedding("tea")), 1, abs_tol=1e-2)
+
+
+async def test_a_long_text_is_refused_unless_it_may_be_cut(embed_model: XLlamaEmbedding) -> None:
+    long = "tea " * 2000
+    with pytest.raises(xlc.InputTooLongError) as caught:
+        embed_model.get_text_embedding_batch(["short", long])
+    assert caught.value.index == 1
+    cutting = embed_model.model_copy(update={"truncate": "end"})
+    assert len(await cutting.aget_text_embedding(long)) == 384
+
+
+def test_identities() -> None:
+    assert model_identity("all-minilm-l6-v2") != model_identity("xllama-rerank-mini")
+    assert model_identity("hf:nobody/nothing-of-the-sort") is None
+
+
+def found(*texts: str) -> list[NodeWithScore]:
+    return [NodeWithScore(node=TextNode(text=text, metadata={"file": "a.md"}), score=0.25) for text in texts]
+
+
+def test_the_retrieval_score_is_kept_but_not_shown(rerank: XLlamaRerank) -> None:
+    (best,) = rerank.postprocess_nodes(found("A slot is free."), query_str="Is a slot free?")
+    assert best.node.metadata == {"file": "a.md", "retrieval_score": 0.25}
+    for mode in (MetadataMode.LLM, MetadataMode.EMBED):
+        assert "retrieval_score" not in best.node.get_content(metadata_mode=mode)
+    (again,) = rerank.postprocess_nodes([best], query_str="Is a slot free?")
+    assert again.node.metadata["retrieval_score"] == 0.25
+    plain = rerank.model_copy(update={"keep_retrieval_score": False})
+    (best,) = plain.postprocess_nodes(found("A slot is free."), query_str="Is a slot free?")
+    assert best.node.metadata == {"file": "a.md"}
+
+
+async def test_events_are_balanced_when_something_fails() -> None:
+    broken = XLlamaRerank(model="missing.gguf")
+    with watched_events() as events:
+        with pytest.raises(xlc.ModelNotFoundError):
+            broken.postprocess_nodes(found("A"), query_str="q")
+        with pytest.raises(xlc.ModelNotFoundError):
+            await broken.apostprocess_nodes(found("A"), query_str="q")
+    counts = events.counts()
+    assert counts["ReRankStartEvent"] == counts["ReRankEndEvent"] == 2
+
+
+@pytest.mark.parametrize("method", ["cross-encoder", "late-interaction"])
+async def test_a_method_that_the_model_cannot_do_is_refused(llm: XLlama, method: Any) -> None:
+    with pytest.raises(xlc.UnsupportedFeatureError):
+        XLlamaRerank(model="all-minilm-l6-v2", method="cross-encoder").postprocess_nodes(found("A"), query_str="q")
+    with pytest.raises(xlc.XllamaError):
+        await XLlamaRerank(model="all-minilm-l6-v2", method="generative").apostprocess_nodes(found("A"), query_str="q")
+
+
+def test_late_interaction_is_the_mean_of_the_best_cosines(embedder: xlc.Engine) -> None:
+    documents = ["Green tea is hot.", "A road tyre."]
+    query, *tokens = embedder.embed_tokens(["hot tea", *documents])
+    scores = rerank_documents(embedder, "hot tea", documents)
+    assert [score.index for score in scores] == [0, 1]
+    for score in scores:
+        expected = np.mean([max(float(q @ d) for d in tokens[score.index]) for q in query])
+        np.testing.assert_allclose(score.score, expected, atol=2e-3)
+
+
+async def test_a_judge_s_score_is_the_logit_of_its_yes() -> None:
+    def judged(**logprobs: float) -> xlc.Completion:
+        top = tuple(xlc.TokenLogprob(token, n, value) for n, (token, value) in enumerate(logprobs.items()))
+        choice = xlc.CompletionChoice(text="", logprobs=(xlc.TokenLogprob("", 0, 0.0, top),))
+        return xlc.Completion((choice,), xlc.Usage(1, 1), "scripted")
+
+    replies = [judged(Yes=-1.0, yes=-1.0, no=-2.0), judged(No=-0.5, maybe=-4.0)]
+    expected = [math.log(2 * math.exp(-1)) + 2, -4.0 + 0.5]
+    sync = rerank_documents(ScriptedEngine(replies), "q", ["a", "b"], method="generative")
+    tasks = await arerank_documents(ScriptedEngine(replies), "q", ["a", "b"], method="generative")
+    for scores in (sync, tasks):
+        np.testing.assert_allclose([score.score for score in scores], expected, atol=1e-5)
+
+
+def test_a_judge_refuses_or_cuts_what_is_too_long(llm: XLlama) -> None:
+    judge = llm._get_engine()
+    with pytest.raises(xlc.InputTooLongError) as caught:
+        rerank_documents(judge, "q", ["short", "word " * 3000], method="generative")
+    assert caught.value.index == 1
+    with pytest.raises(xlc.InputTooLongError, match="the query leaves no room"):
+        rerank_documents(judge, "word " * 3000, ["short"], method="generative")
+
+
+async def test_long_nodes_instructions_and_scales() -> None:
+    options: dict[str, Any] = {
+        "instruction": "find the opposite", "scores": "sigmoid", "truncate": "split", "overlap": 200,
+    }  # fmt: skip
+    texts = ["the llama grazes " * 300, "rates rose"]
+    path = Path(__file__).parents[1] / "model_files" / "qwen3-reranker.gguf"
+    with xlc.Engine(path, n_threads=1, n_ctx=512) as engine:
+        expected = {texts[score.index]: score.score for score in engine.rerank("llama", texts, **options)}
+        rerank = XLlamaRerank(engine=engine, metadata_mode=MetadataMode.NONE, **options)
+        for nodes in (
+            rerank.postprocess_nodes(found(*texts), query_str="llama"),
+            await rerank.apostprocess_nodes(found(*texts), query_str="llama"),
+        ):
+            scores = {node.node.get_content(metadata_mode=MetadataMode.NONE): node.score for node in nodes}
+            assert scores == pytest.approx(expected, abs=1e-4)
+        assert rerank.to_dict()["instruction"] == "find the opposite"
