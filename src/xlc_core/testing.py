@@ -23,14 +23,13 @@ from typing_extensions import Self, Unpack
 from xlc_core._native import Explanation
 from xlc_core.constraints.constraint import to_constraint
 from xlc_core.engine.infill import InfillFiles
-from xlc_core.engine.retrieval import best_first, sigmoid
+from xlc_core.engine.lora_scales import LoraScales
 from xlc_core.errors import EngineClosedError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from xlc_core.generation.conversion import MessageLike, ToolLike, to_messages
 from xlc_core.messages import Message
 from xlc_core.options.embedding_types import quantize_embeddings
 from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs
-from xlc_core.options.lora import LoraScales
 from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions
 from xlc_core.options.retrieval import (
     EmbedKwargs,
@@ -41,6 +40,7 @@ from xlc_core.options.retrieval import (
     RerankOptions,
 )
 from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
+from xlc_core.retrieval.scores import best_first, sigmoid
 from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
 
 __all__ = ["Reply", "ScriptedEngine", "ScriptedRequest"]

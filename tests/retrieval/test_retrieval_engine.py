@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 import xlc_core as xlc
-from xlc_core.engine.retrieval import best_first
 from xlc_core.options.retrieval import RerankOptions
+from xlc_core.retrieval.scores import best_first
 
 TEXTS = ["A llama grazes in the Andes.", "", "Interest rates rose.", "word " * 300, "🦙", "An alpaca eats grass."]
 DOCUMENTS = [

@@ -24,7 +24,7 @@ from xlc_core.constraints.property_order import accepted_in_some_order
 from xlc_core.constraints.reading import (
     adapter_of,
     check_depth,
-    check_text,
+    check_source,
     dump_json,
     load_json,
     plain_json,
@@ -231,7 +231,7 @@ class Regex(Constraint):
     pattern: str
 
     def __post_init__(self) -> None:
-        check_text(self.pattern, "regular expression")
+        check_source(self.pattern, "regular expression")
         if len(re.findall(r"\\*\Z", self.pattern)[0]) % 2:
             raise ConstraintError(f"the regular expression {self.pattern[-40:]!r} ends in half an escape")
 
@@ -260,10 +260,10 @@ class Choice(Constraint):
         for choice in choices:
             if not isinstance(choice, str):
                 raise ConstraintError(f"Choice takes texts, got {choice!r}; write Choice(*values) for a list")
-            check_text(choice, "choice")
+            check_source(choice, "choice")
             if choices.count(choice) > 1:
                 raise ConstraintError(f"Choice has {choice!r} more than once")
-        check_text("|".join(choices), "list of choices")
+        check_source("|".join(choices), "list of choices")
         object.__setattr__(self, "choices", choices)
 
     def grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
@@ -298,7 +298,7 @@ class Lark(Constraint):
     text: str
 
     def __post_init__(self) -> None:
-        check_text(self.text, "grammar")
+        check_source(self.text, "grammar")
         check_depth(lark_text.depth(self.text), "grammar")
 
     def grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
@@ -321,7 +321,7 @@ class Gbnf(Constraint):
     text: str
 
     def __post_init__(self) -> None:
-        check_text(self.text, "grammar")
+        check_source(self.text, "grammar")
 
     def grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
         return "gbnf", self.text

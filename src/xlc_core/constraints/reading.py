@@ -10,11 +10,12 @@ from pydantic import PydanticUserError, TypeAdapter
 
 from xlc_core.constraints import lark_text
 from xlc_core.errors import ConstraintError
+from xlc_core.texts import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["adapter_of", "check_depth", "check_text", "dump_json", "load_json", "plain_json", "schema_of"]
+__all__ = ["adapter_of", "check_depth", "check_source", "dump_json", "load_json", "plain_json", "schema_of"]
 
 MAX_DEPTH = 64
 MAX_SIZE = 1 << 20  # characters
@@ -24,16 +25,13 @@ _FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostnam
 _DATA_KEYWORDS = frozenset({"const", "default", "enum", "examples"})  # they hold values, not schemas
 
 
-def check_text(text: str, what: str) -> None:
-    """Refuse a text that is empty, too large, or not fit for UTF-8 or C."""
+def check_source(text: str, what: str) -> None:
+    """Refuse the text of a constraint that is empty, too large, or not fit for UTF-8 or C."""
     if not text:
         raise ConstraintError(f"the {what} is empty")
     if len(text) > MAX_SIZE:
         raise ConstraintError(f"the {what} has {len(text)} characters; at most {MAX_SIZE} are taken")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ConstraintError(f"the {what} has half a surrogate pair at character {error.start}") from None
+    check_text(text, f"the {what}", ConstraintError)
     if what == "grammar" and "\0" in text:
         raise ConstraintError(f"the {what} has a NUL character at character {text.index(chr(0))}")
 
@@ -46,7 +44,7 @@ def check_depth(depth: int, what: str) -> None:
 
 def load_json(text: str) -> Any:
     """Read a schema's JSON text."""
-    check_text(text, "JSON schema")
+    check_source(text, "JSON schema")
     try:
         return json.loads(text)
     except ValueError as error:
@@ -63,7 +61,7 @@ def dump_json(schema: Mapping[str, Any]) -> str:
         raise ConstraintError(f"the JSON schema is not JSON: {error}") from None
     except RecursionError:
         raise ConstraintError(f"the JSON schema is nested more than {MAX_DEPTH} deep") from None
-    check_text(text, "JSON schema")
+    check_source(text, "JSON schema")
     check_depth(lark_text.depth(text), "JSON schema")
     return text
 

@@ -15,6 +15,7 @@ from xlc_core import _native, logging_bridge
 from xlc_core.constraints.constraint import Constraint, to_constraint, with_thinking
 from xlc_core.engine import opening
 from xlc_core.engine.infill import InfillMethods
+from xlc_core.engine.lora_scales import LoraScales
 from xlc_core.engine.memory import MemoryMethods
 from xlc_core.engine.message_embedding import MessageEmbeddingMethods
 from xlc_core.engine.retrieval import RetrievalMethods
@@ -25,7 +26,6 @@ from xlc_core.generation.answer_tool import AnswerTool
 from xlc_core.generation.conversion import (
     MessageLike,
     ToolLike,
-    check_text,
     to_chat_request,
     to_generation_request,
     to_messages,
@@ -35,9 +35,9 @@ from xlc_core.generation.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.models import catalog
 from xlc_core.models.prompts import file_prompts
 from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
-from xlc_core.options.lora import LoraScales
 from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
+from xlc_core.texts import check_text
 from xlc_core.waiting import Deadline
 
 __all__ = ["Engine"]

@@ -10,12 +10,13 @@ from typing_extensions import Unpack
 from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import InfillFile, InfillPrompt
 from xlc_core.errors import InvalidRequestError
-from xlc_core.generation.conversion import check_text, to_generation_request
+from xlc_core.generation.conversion import to_generation_request
 from xlc_core.generation.off_loop import is_long
 from xlc_core.generation.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.options.kwargs import CompletionKwargs
 from xlc_core.options.options import CompletionOptions
 from xlc_core.results import Completion
+from xlc_core.texts import check_text
 
 __all__ = ["InfillFiles", "InfillMethods"]
 

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from xlc_core import _native, hardware
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.models import catalog
-from xlc_core.options.lora import find_file
+from xlc_core.models.companions import find_file
 from xlc_core.options.options import EngineOptions
+from xlc_core.options.speculation import Ngram
 
 __all__ = ["LoadProgress", "native_params", "progress_reporter"]
 
@@ -46,11 +47,16 @@ def default_n_ctx(file: _native.ModelFile, n_parallel: int, free_memory: int | N
 
 
 def speculation_arguments(options: EngineOptions) -> list[str]:
-    """What ``speculation`` is on llama.cpp's command line. Finds the draft model, which may fetch it."""
+    """Return ``speculation`` as llama.cpp's command line takes it. Finds the draft models, which may fetch them."""
     if not options.speculation:
         return []
-    names = ",".join(kind.type_name for kind in options.speculation)
-    return ["--spec-type", names, *(part for kind in options.speculation for part in kind.arguments())]
+    arguments = ["--spec-type", ",".join(kind.type_name for kind in options.speculation)]
+    for kind in options.speculation:
+        model = None if isinstance(kind, Ngram) else kind.model
+        if model is not None:
+            arguments += ["--spec-draft-model", str(catalog.resolve(model).path)]
+        arguments += kind.arguments()
+    return arguments
 
 
 def find_projector(options: EngineOptions, model: Path, *, fetch: bool = True) -> str:

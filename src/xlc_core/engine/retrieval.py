@@ -13,7 +13,6 @@ from typing_extensions import Unpack
 
 from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import RetrievalJob
-from xlc_core.generation.conversion import check_text
 from xlc_core.models.catalog import CatalogEntry
 from xlc_core.options.embedding_types import quantize_embeddings
 from xlc_core.options.retrieval import (
@@ -28,10 +27,12 @@ from xlc_core.options.retrieval import (
 )
 from xlc_core.results import ModelInfo, RerankScore
 from xlc_core.retrieval.jobs import await_job, run_job
+from xlc_core.retrieval.scores import best_first, sigmoid
 from xlc_core.retrieval.splitting import Pieces, as_sequence, split_documents
 from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
+from xlc_core.texts import check_text
 
-__all__ = ["RetrievalMethods", "best_first", "sigmoid"]
+__all__ = ["RetrievalMethods"]
 
 Embeddings = npt.NDArray[Any]
 TokenEmbeddings = list[npt.NDArray[np.float32]]
@@ -39,31 +40,7 @@ TokenEmbeddings = list[npt.NDArray[np.float32]]
 _LONG_CONVERSION = 1_000_000
 """Numbers that take longer to convert than an event loop should be held up."""
 
-
-def best_first(scores: npt.NDArray[np.float32], options: RerankOptions) -> list[RerankScore]:
-    """Order documents by score and, where that is wanted, by the order in which they came; keep the best."""
-    ranked: npt.NDArray[Any] = scores
-    if options.order_weight > 0:
-        places = -np.log(np.arange(1, len(scores) + 1))
-        ranked = _standardized(scores) + options.order_weight * _standardized(places)
-    order = np.argsort(-ranked, kind="stable")[: options.top_n]
-    return [RerankScore(int(index), float(scores[index])) for index in order]
-
-
-def _standardized(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Shift and scale to mean 0 and standard deviation 1; equal values are 0."""
-    exact = values.astype(np.float64)
-    deviation = exact.std() if len(exact) else 0.0
-    return (exact - exact.mean()) / deviation if deviation > 0 else np.zeros_like(exact)
-
-
 _stream_numbers = itertools.count(1)
-
-
-def sigmoid(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Turn logits into numbers from 0 to 1, without overflow."""
-    between: npt.NDArray[np.float32] = 0.5 * (1.0 + np.tanh(0.5 * scores))
-    return between
 
 
 class RetrievalMethods:

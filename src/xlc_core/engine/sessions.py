@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import GenerationRequest, ModelFile, SlotState, llama_cpp_version
+from xlc_core.engine.lora_scales import LoraScales
 from xlc_core.engine.session_file import SessionHeader, read_session_file, write_session_file
 from xlc_core.errors import EngineFailedError, InvalidRequestError
 from xlc_core.generation import media
@@ -19,7 +20,6 @@ from xlc_core.generation.conversion import MessageLike, to_chat_request, to_gene
 from xlc_core.generation.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.models.identity import model_identity
 from xlc_core.options.kwargs import ChatKwargs
-from xlc_core.options.lora import LoraScales
 from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions
 from xlc_core.results import ModelInfo
 from xlc_core.waiting import Deadline

@@ -13,11 +13,11 @@ from xlc_core.generation.media import data_of_base64
 from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
 from xlc_core.options.options import ChatOptions, CompletionOptions, SamplingOptions
 from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
+from xlc_core.texts import check_text
 
 __all__ = [
     "MessageLike",
     "ToolLike",
-    "check_text",
     "to_chat_request",
     "to_choice",
     "to_generation_request",
@@ -28,22 +28,6 @@ __all__ = [
 
 MessageLike = Message | Mapping[str, Any]
 ToolLike = Tool | Mapping[str, Any]
-
-
-def check_text(text: str, what: str) -> str:
-    """Return the text when it can be encoded.
-
-    Raises:
-        InvalidRequestError: it holds a lone surrogate, which has no UTF-8 form.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequestError(
-            f"{what} holds the lone surrogate {text[error.start]!r} at position {error.start}, which no tokenizer "
-            "can read; decode your bytes with errors='replace'"
-        ) from None
-    return text
 
 
 def to_messages(messages: str | Sequence[MessageLike]) -> tuple[Message, ...]:

@@ -14,7 +14,6 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from xlc_core.models import catalog
 from xlc_core.options.base import Options
 
 __all__ = ["DFlash", "DSpark", "DraftModel", "Eagle3", "Mtp", "Ngram", "Speculation"]
@@ -48,7 +47,7 @@ class Ngram(Options):
         return f"ngram-{self.kind}"
 
     def arguments(self) -> list[str]:
-        """As llama.cpp's command line takes it."""
+        """Return the options as llama.cpp's command line takes them."""
         names = {
             "simple": {"n_match": "size-n", "n_max": "size-m", "min_hits": "min-hits"},
             "mod": {"n_match": "n-match", "n_max": "n-max", "n_min": "n-min"},
@@ -89,13 +88,12 @@ class DraftModel(Options):
         return "draft-simple"
 
     def arguments(self) -> list[str]:
-        """As llama.cpp's command line takes it; finds the model, which may fetch it."""
-        path = catalog.resolve(self.model).path
+        """Return the options, except the model's file, as llama.cpp's command line takes them."""
         # llama.cpp's parser prints to stderr where there is no GPU, so its default stays unsaid.
         layers = [] if self.n_gpu_layers == "auto" else ["--spec-draft-ngl", str(self.n_gpu_layers)]
         return [
-            *("--spec-draft-model", str(path), "--spec-draft-n-max", str(self.n_max)),
-            *("--spec-draft-n-min", str(self.n_min), "--spec-draft-p-min", str(self.p_min)),
+            *("--spec-draft-n-max", str(self.n_max), "--spec-draft-n-min", str(self.n_min)),
+            *("--spec-draft-p-min", str(self.p_min)),
             *layers,
         ]
 
@@ -146,9 +144,8 @@ class Mtp(Options):
         return "draft-mtp"
 
     def arguments(self) -> list[str]:
-        """As llama.cpp's command line takes it; finds the file, which may fetch it."""
-        file = [] if self.model is None else ["--spec-draft-model", str(catalog.resolve(self.model).path)]
-        return [*file, "--spec-draft-n-max", str(self.n_max), "--spec-draft-p-min", str(self.p_min)]
+        """Return the options, except the file, as llama.cpp's command line takes them."""
+        return ["--spec-draft-n-max", str(self.n_max), "--spec-draft-p-min", str(self.p_min)]
 
 
 Speculation = Ngram | DraftModel | Eagle3 | DFlash | DSpark | Mtp

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from xlc_core.engine.engine import Engine
-from xlc_core.engine.retrieval import best_first, sigmoid
 from xlc_core.errors import InputTooLongError
 from xlc_core.messages import Message
 from xlc_core.options.kwargs import ChatKwargs
 from xlc_core.options.retrieval import RerankOptions
 from xlc_core.results import Completion, RerankScore, TokenLogprob
 from xlc_core.retrieval.jobs import ProgressReport
+from xlc_core.retrieval.scores import best_first, sigmoid
 from xlc_core.retrieval.splitting import Pieces, check_documents, split_documents
 
 __all__ = ["Judgement"]

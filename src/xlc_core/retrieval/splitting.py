@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xlc_core.errors import InvalidRequestError
-from xlc_core.generation.conversion import check_text
+from xlc_core.texts import check_text
 
 __all__ = ["Pieces", "as_sequence", "check_documents", "split_documents", "split_text"]
 
