@@ -134,7 +134,8 @@ def _response(questions: Mapping[str, Question], completions: Mapping[str, xlc.C
 
 
 def _answer(name: str, question: Question, completion: xlc.Completion) -> NoulAnswer | ChoiceAnswer | ScoreAnswer:
-    labels = [label for label, _ in _options(name, question)]
+    options = _options(name, question)
+    labels = [label for label, _ in options]
     shares = _probabilities(completion, len(labels))
     if isinstance(question, Noul):
         return NoulAnswer(type="noul", noul=shares[0])
@@ -145,7 +146,7 @@ def _answer(name: str, question: Question, completion: xlc.Completion) -> NoulAn
     return ScoreAnswer(
         type="score",
         score=sum(level * share for level, share in enumerate(shares)),
-        legend=dict(enumerate(question.criteria)),
+        legend=dict(enumerate(described for _, described in options)),
         probabilities=dict(enumerate(shares)),
         confidence=max(shares),
     )
