@@ -43,6 +43,7 @@ add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 # - common.cpp, which ours includes, so that rejected drafts leave no wrong recurrent state behind;
 # - reasoning-budget.cpp, which ours includes, so that thinking can be ended from another thread;
 # - ggml-cpu.c, which ours includes, so that threads give way to other programs where they wait for each other;
+# - amx/mmq.cpp, which ours includes, so that GCC 12 does not leave out most of the tiles' configuration;
 # - llama-model.cpp, which ours includes, so that embedding computes no logits (native/overrides/logits.h);
 # - jina-bert-v2.cpp, which ours includes, so that rerankers keep their pooler;
 # - llama-vocab.cpp, which ours includes, so that WordPiece reads Korean and Indic scripts as BERT does, and long words
@@ -62,7 +63,9 @@ list(LENGTH barriers n_barriers)
 if(NOT n_barriers EQUAL 1) # what overrides/ggml_cpu.c tells a barrier by
   message(FATAL_ERROR "xllama: ${ggml_cpu} waits otherwise than this version of xllama knows; take the pinned release")
 endif()
-xlc_replace_sources(ggml-cpu DROP ggml-cpu/ggml-cpu.c ADD ggml_cpu.c)
+xlc_replace_sources(ggml-cpu
+  DROP ggml-cpu/ggml-cpu.c ggml-cpu/amx/mmq.cpp
+  ADD ggml_cpu.c ggml_amx_mmq.cpp)
 xlc_replace_sources(llama-common
   DROP common.cpp log.cpp llguidance.cpp reasoning-budget.cpp sampling.cpp speculative.cpp
   ADD common_common.cpp common_log.cpp common_reasoning_budget.cpp common_sampling.cpp common_speculative.cpp)

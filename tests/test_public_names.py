@@ -40,12 +40,25 @@ def test_nothing_else_public_leaks(package: str) -> None:
     module = importlib.import_module(package)
     leaked = {
         name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType) and name not in module.__all__
+        for name in dir(module)
+        if not name.startswith("_")
+        and not isinstance(getattr(module, name), types.ModuleType)
+        and name not in module.__all__
     }
     assert leaked <= {"annotations"}
     assert len(module.__all__) == len(set(module.__all__))
     assert module.__doc__
+
+
+def test_importing_the_core_loads_llama_cpp_with_its_first_name_only() -> None:
+    code = (
+        "import sys, xlc_core\n"
+        "light = 'xlc_core._native' not in sys.modules\n"
+        "xlc_core.Engine\n"
+        "print(light, 'xlc_core._native' in sys.modules, set(xlc_core.__all__) == set(xlc_core._MODULES))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True", "True", "True"]
 
 
 def test_names_are_sorted_where_readers_look_them_up() -> None:
