@@ -1151,7 +1151,7 @@ class EngineParams:
     @llama_args.setter
     def llama_args(self, arg: Sequence[str], /) -> None: ...
 
-class EngineFacts:
+class LoadedModelInfo:
     @property
     def description(self) -> str: ...
 
@@ -1233,7 +1233,7 @@ class Engine:
     @property
     def asleep(self) -> bool: ...
 
-    def facts(self) -> EngineFacts:
+    def info(self) -> LoadedModelInfo:
         """Sizes and abilities."""
 
     def tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:

@@ -374,26 +374,26 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         return with_thinking(grammar, start or None, ends, token_ids=control)
 
     def _describe(self, name: str) -> ModelInfo:
-        facts = self._native.facts()
+        info = self._native.info()
         prompts = file_prompts(self._file, name, self._entry)
         return ModelInfo(
             name=name,
             path=self._file.path,
             architecture=self._file.architecture,
-            description=facts.description,
-            n_params=facts.n_params,
-            size_bytes=facts.size_bytes,
-            n_ctx_train=facts.n_ctx_train,
-            n_ctx=facts.n_ctx,
-            n_embd=facts.n_embd,
-            n_vocab=facts.n_vocab,
+            description=info.description,
+            n_params=info.n_params,
+            size_bytes=info.size_bytes,
+            n_ctx_train=info.n_ctx_train,
+            n_ctx=info.n_ctx,
+            n_embd=info.n_embd,
+            n_vocab=info.n_vocab,
             pooling=self.options.pooling or self._file.pooling or ("rank" if self._file.has_rank_head else "none"),
             can_generate=self._file.causal,
             can_rerank=self._file.has_rank_head,
             has_chat_template=self._file.has_chat_template,
-            supports_tools=facts.supports_tools,
-            supports_thinking=facts.supports_thinking,
-            reads=media.readable(facts.reads_images, facts.reads_audio, facts.reads_video),
+            supports_tools=info.supports_tools,
+            supports_thinking=info.supports_thinking,
+            reads=media.readable(info.reads_images, info.reads_audio, info.reads_video),
             query_prompt=prompts.query,
             document_prompt=prompts.document,
         )

@@ -155,19 +155,19 @@ void bind_params(nb::module_& m) {
         .def_rw("sleep_after", &EngineParams::sleep_after)
         .def_rw("llama_args", &EngineParams::llama_args);
 
-    nb::class_<EngineFacts>(m, "EngineFacts")
-        .def_ro("description", &EngineFacts::description)
-        .def_ro("n_params", &EngineFacts::n_params)
-        .def_ro("size_bytes", &EngineFacts::size_bytes)
-        .def_ro("n_ctx_train", &EngineFacts::n_ctx_train)
-        .def_ro("n_ctx", &EngineFacts::n_ctx)
-        .def_ro("n_embd", &EngineFacts::n_embd)
-        .def_ro("n_vocab", &EngineFacts::n_vocab)
-        .def_ro("supports_tools", &EngineFacts::supports_tools)
-        .def_ro("supports_thinking", &EngineFacts::supports_thinking)
-        .def_ro("reads_images", &EngineFacts::reads_images)
-        .def_ro("reads_audio", &EngineFacts::reads_audio)
-        .def_ro("reads_video", &EngineFacts::reads_video);
+    nb::class_<LoadedModelInfo>(m, "LoadedModelInfo")
+        .def_ro("description", &LoadedModelInfo::description)
+        .def_ro("n_params", &LoadedModelInfo::n_params)
+        .def_ro("size_bytes", &LoadedModelInfo::size_bytes)
+        .def_ro("n_ctx_train", &LoadedModelInfo::n_ctx_train)
+        .def_ro("n_ctx", &LoadedModelInfo::n_ctx)
+        .def_ro("n_embd", &LoadedModelInfo::n_embd)
+        .def_ro("n_vocab", &LoadedModelInfo::n_vocab)
+        .def_ro("supports_tools", &LoadedModelInfo::supports_tools)
+        .def_ro("supports_thinking", &LoadedModelInfo::supports_thinking)
+        .def_ro("reads_images", &LoadedModelInfo::reads_images)
+        .def_ro("reads_audio", &LoadedModelInfo::reads_audio)
+        .def_ro("reads_video", &LoadedModelInfo::reads_video);
 }
 
 } // namespace
@@ -218,7 +218,7 @@ void bind_engine(nb::module_& m) {
                 return self->asleep();
             })
         .def(
-            "facts", [](EngineHandle& self) { return self->facts(); }, release_gil(), "Sizes and abilities.")
+            "info", [](EngineHandle& self) { return self->info(); }, release_gil(), "Sizes and abilities.")
         .def(
             "tokenize",
             [](EngineHandle& self, const std::string& text, bool add_special, bool parse_special) {

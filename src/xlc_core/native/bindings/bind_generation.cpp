@@ -1,6 +1,6 @@
 #include "bindings/bindings.h"
 
-#include "bindings/bind_waiting.h"
+#include "bindings/gil_free_wait.h"
 #include "generation/generation.h"
 #include "generation/generator.h"
 
@@ -12,7 +12,7 @@ namespace xlc {
 
 void bind_generation(nb::module_& m) {
     nb::class_<Generation> cls(m, "Generation", "One request under way.");
-    def_waiting(cls);
+    def_gil_free_wait(cls);
     cls.def(
            "take",
            [](Generation& self) {

@@ -1,5 +1,5 @@
 // Retriever and RetrievalJob: texts in, float32 arrays out, without a copy.
-#include "bindings/bind_waiting.h"
+#include "bindings/gil_free_wait.h"
 #include "kernels/kernels.h"
 #include "retrieval/retriever.h"
 #include "support/errors.h"
@@ -222,7 +222,7 @@ nb::object result_of(const std::shared_ptr<RetrievalJob>& job) {
 void bind_job(nb::module_& module) {
     nb::class_<RetrievalJob> job(
         module, "RetrievalJob", "A request to embed or rerank: its progress and its result.");
-    def_waiting(job);
+    def_gil_free_wait(job);
     job.def_prop_ro("n_done", &RetrievalJob::n_done, "Texts or documents that have gone through the model.")
         .def_prop_ro("n_total", &RetrievalJob::n_total, "Texts or documents of the request.")
         .def(
@@ -291,7 +291,7 @@ void bind_retrieval(nb::module_& module) {
             "The first and last tokens of a text, or all when there are no more, without special tokens.")
         .def_prop_ro(
             "scores_are_probabilities",
-            [](const Retriever& self) { return self.facts().scores_are_probabilities; },
+            [](const Retriever& self) { return self.traits().scores_are_probabilities; },
             "Whether reranking gives probabilities rather than what the head says.")
         .def_prop_ro("limit", &Retriever::limit, "Tokens of the longest input, special tokens included.")
         .def_prop_ro(

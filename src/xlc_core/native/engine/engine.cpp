@@ -157,29 +157,29 @@ std::shared_ptr<llama_model> Engine::open_model() {
     return model();
 }
 
-EngineFacts Engine::facts() {
+LoadedModelInfo Engine::info() {
     std::lock_guard<std::mutex> lock(mutex_);
     check_open();
     wake();
     const std::shared_ptr<llama_model> loaded = model();
-    EngineFacts facts;
+    LoadedModelInfo info;
     char description[256] = "";
     llama_model_desc(loaded.get(), description, sizeof(description));
-    facts.description = description;
-    facts.n_params = llama_model_n_params(loaded.get());
-    facts.size_bytes = llama_model_size(loaded.get());
-    facts.n_ctx_train = llama_model_n_ctx_train(loaded.get());
-    facts.n_embd = llama_model_n_embd(loaded.get());
-    facts.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(loaded.get()));
-    facts.n_ctx = generator_ ? generator_->n_ctx_per_request() : facts.n_ctx_train;
+    info.description = description;
+    info.n_params = llama_model_n_params(loaded.get());
+    info.size_bytes = llama_model_size(loaded.get());
+    info.n_ctx_train = llama_model_n_ctx_train(loaded.get());
+    info.n_embd = llama_model_n_embd(loaded.get());
+    info.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(loaded.get()));
+    info.n_ctx = generator_ ? generator_->n_ctx_per_request() : info.n_ctx_train;
     if (generator_) {
-        facts.supports_tools = generator_->supports_tools();
-        facts.supports_thinking = generator_->supports_thinking();
-        facts.reads_images = generator_->reads_media("image");
-        facts.reads_audio = generator_->reads_media("audio");
-        facts.reads_video = generator_->reads_media("video");
+        info.supports_tools = generator_->supports_tools();
+        info.supports_thinking = generator_->supports_thinking();
+        info.reads_images = generator_->reads_media("image");
+        info.reads_audio = generator_->reads_media("audio");
+        info.reads_video = generator_->reads_media("video");
     }
-    return facts;
+    return info;
 }
 
 std::vector<int32_t> Engine::tokenize(const std::string& text, bool add_special, bool parse_special) {

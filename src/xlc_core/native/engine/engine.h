@@ -20,7 +20,7 @@
 
 namespace xlc {
 
-struct EngineFacts {
+struct LoadedModelInfo {
     std::string description;
     uint64_t n_params = 0;
     uint64_t size_bytes = 0;
@@ -57,7 +57,7 @@ public:
     // The weights. Throws Error(engine_closed).
     std::shared_ptr<llama_model> open_model();
 
-    EngineFacts facts();
+    LoadedModelInfo info();
     std::vector<int32_t> tokenize(const std::string& text, bool add_special, bool parse_special);
     std::string detokenize(const std::vector<int32_t>& tokens, bool special);
 

@@ -10,20 +10,20 @@ EmbedTask::EmbedTask(RetrievalKind kind, std::vector<std::string> texts, EmbedOp
     : RetrievalTask(kind, std::move(texts), n_threads), options_(std::move(options)) {}
 
 void EmbedTask::begin(const Encoder& encoder) {
-    const ModelFacts& facts = encoder.facts();
+    const RetrievalTraits& traits = encoder.traits();
     if (job()->kind() == RetrievalKind::embed) {
-        facts.require_pooling();
+        traits.require_pooling();
     } else {
-        facts.require_embedding();
+        traits.require_embedding();
     }
-    if (options_.dimensions < 0 || static_cast<size_t>(options_.dimensions) > facts.n_dims) {
+    if (options_.dimensions < 0 || static_cast<size_t>(options_.dimensions) > traits.n_dims) {
         throw Error(
             ErrorKind::invalid_request, "dimensions=" + std::to_string(options_.dimensions) +
-                                            " is not possible: model " + facts.name + " has " +
-                                            std::to_string(facts.n_dims) + "; give 1 to " +
-                                            std::to_string(facts.n_dims) + ", or 0 for all");
+                                            " is not possible: model " + traits.name + " has " +
+                                            std::to_string(traits.n_dims) + "; give 1 to " +
+                                            std::to_string(traits.n_dims) + ", or 0 for all");
     }
-    n_dims_ = options_.dimensions > 0 ? static_cast<size_t>(options_.dimensions) : facts.n_dims;
+    n_dims_ = options_.dimensions > 0 ? static_cast<size_t>(options_.dimensions) : traits.n_dims;
     n_prefix_tokens_ = encoder.tokenizer().count_before(options_.prefix);
 }
 
@@ -106,7 +106,7 @@ void EmbedTask::pool(
     RetrievalResult& result) {
     std::vector<Pooler> poolers;
     for (const size_t index : batch) {
-        poolers.emplace_back(encoder.facts().pooling, result.values.data() + index * n_dims_, n_dims_);
+        poolers.emplace_back(encoder.traits().pooling, result.values.data() + index * n_dims_, n_dims_);
     }
     encoder.encode(
         sequences,

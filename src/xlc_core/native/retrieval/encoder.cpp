@@ -46,10 +46,10 @@ size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-size_t find_limit(const llama_model* model, const RetrieverOptions& options, const ModelFacts& facts) {
+size_t find_limit(const llama_model* model, const RetrieverOptions& options, const RetrievalTraits& traits) {
     const size_t n_ctx = options.n_ctx > 0 ? static_cast<size_t>(options.n_ctx)
                                            : static_cast<size_t>(std::max(llama_model_n_ctx_train(model), 1));
-    return std::min(n_ctx, facts.n_positions);
+    return std::min(n_ctx, traits.n_positions);
 }
 
 std::unique_ptr<BertEncoder> make_bert_encoder(const llama_model* model, const RetrieverOptions& options) {
@@ -58,11 +58,11 @@ std::unique_ptr<BertEncoder> make_bert_encoder(const llama_model* model, const R
 }
 
 std::vector<size_t>
-find_batch_sizes(const RetrieverOptions& options, const ModelFacts& facts, bool own_kernels) {
+find_batch_sizes(const RetrieverOptions& options, const RetrievalTraits& traits, bool own_kernels) {
     if (options.n_batch_tokens > 0) {
         return {static_cast<size_t>(options.n_batch_tokens)};
     }
-    return own_kernels ? own_kernels_batch_sizes : facts.on_gpu ? gpu_batch_sizes : cpu_batch_sizes;
+    return own_kernels ? own_kernels_batch_sizes : traits.on_gpu ? gpu_batch_sizes : cpu_batch_sizes;
 }
 
 } // namespace
@@ -76,12 +76,12 @@ struct Encoder::Span {
 };
 
 Encoder::Encoder(std::shared_ptr<llama_model> model, const RetrieverOptions& options)
-    : model_(std::move(model)), options_(options), facts_(model_.get(), options.pooling),
+    : model_(std::move(model)), options_(options), traits_(model_.get(), options.pooling),
       tokenizer_(llama_model_get_vocab(model_.get())), bert_(make_bert_encoder(model_.get(), options)),
-      limit_(find_limit(model_.get(), options, facts_)),
-      batch_size_(find_batch_sizes(options, facts_, bert_ != nullptr)),
+      limit_(find_limit(model_.get(), options, traits_)),
+      batch_size_(find_batch_sizes(options, traits_, bert_ != nullptr)),
       n_batch_sequences_(std::min({max_sequences, batch_size_.largest(), llama_max_parallel_sequences()})) {
-    if (facts_.pooling == LLAMA_POOLING_TYPE_RANK) {
+    if (traits_.pooling == LLAMA_POOLING_TYPE_RANK) {
         typed_embeddings_ = TypedEmbeddings::of(model_.get());
     }
 }
@@ -122,10 +122,10 @@ void Encoder::run_bert(
         check(aborted);
     }
     for (size_t slot = 0; slot < sequences.size(); ++slot) {
-        if (facts_.pooling == LLAMA_POOLING_TYPE_RANK) {
-            take(slot, 0, bert_->labels(slot).data(), 1, facts_.n_labels);
+        if (traits_.pooling == LLAMA_POOLING_TYPE_RANK) {
+            take(slot, 0, bert_->labels(slot).data(), 1, traits_.n_labels);
         } else {
-            take(slot, 0, bert_->rows(slot), sequences[slot]->tokens.size(), facts_.n_dims);
+            take(slot, 0, bert_->rows(slot), sequences[slot]->tokens.size(), traits_.n_dims);
         }
     }
 }
@@ -178,7 +178,7 @@ void Encoder::ensure_context(size_t n_tokens) {
     params.n_threads = options_.n_threads;
     params.n_threads_batch = options_.n_threads;
     params.pooling_type =
-        facts_.pooling == LLAMA_POOLING_TYPE_RANK ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE;
+        traits_.pooling == LLAMA_POOLING_TYPE_RANK ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE;
     params.flash_attn_type = options_.flash_attn;
     params.offload_kqv = options_.offload_kqv;
     params.embeddings = true;
@@ -198,7 +198,7 @@ void Encoder::ensure_context(size_t n_tokens) {
         const bool memory_ran_out = log.summary().find("alloc") != std::string::npos;
         throw Error(
             memory_ran_out ? ErrorKind::insufficient_memory : ErrorKind::engine_failed,
-            "no context of " + std::to_string(capacity) + " tokens could be made for model " + facts_.name +
+            "no context of " + std::to_string(capacity) + " tokens could be made for model " + traits_.name +
                 ": " + log.summary() + "; give a smaller n_ctx");
     }
     if (!threads_) {
@@ -228,7 +228,7 @@ void Encoder::ensure_output_memory(size_t n_tokens) {
     if (n_tokens <= largest_pass_) {
         return;
     }
-    const size_t n_bytes = n_tokens * (facts_.n_vocab + facts_.n_dims) * sizeof(float);
+    const size_t n_bytes = n_tokens * (traits_.n_vocab + traits_.n_dims) * sizeof(float);
     if (n_bytes > unchecked_output_bytes && n_bytes > free_memory_bytes()) {
         throw Error(
             ErrorKind::insufficient_memory, "an input of " + std::to_string(n_tokens) + " tokens needs " +
@@ -249,7 +249,7 @@ void Encoder::run_pass(const std::vector<Span>& spans, const TakeRows& take) {
         llama_get_memory(context_.get()) && !llama_model_has_encoder(model_.get());
     check(has_decoder_memory ? llama_decode(context_.get(), batch) : llama_encode(context_.get(), batch));
 
-    if (facts_.pooling == LLAMA_POOLING_TYPE_RANK) {
+    if (traits_.pooling == LLAMA_POOLING_TYPE_RANK) {
         for (const Span& span : spans) {
             if (span.first + span.n < span.sequence->tokens.size()) {
                 continue; // the score comes with the last token
@@ -257,15 +257,15 @@ void Encoder::run_pass(const std::vector<Span>& spans, const TakeRows& take) {
             const float* labels =
                 llama_get_embeddings_seq(context_.get(), static_cast<llama_seq_id>(span.slot));
             check(labels ? 0 : no_output);
-            take(span.slot, 0, labels, 1, facts_.n_labels);
+            take(span.slot, 0, labels, 1, traits_.n_labels);
         }
         return;
     }
     const float* rows = llama_get_embeddings(context_.get());
     check(rows ? 0 : no_output);
     for (const Span& span : spans) {
-        take(span.slot, span.first, rows, span.n, facts_.n_dims);
-        rows += span.n * facts_.n_dims;
+        take(span.slot, span.first, rows, span.n, traits_.n_dims);
+        rows += span.n * traits_.n_dims;
     }
 }
 
@@ -298,11 +298,11 @@ void Encoder::check(int status) const {
     if (status == no_memory) {
         throw Error(
             ErrorKind::insufficient_memory,
-            "llama.cpp could not allocate memory for a micro-batch of model " + facts_.name +
+            "llama.cpp could not allocate memory for a micro-batch of model " + traits_.name +
                 "; give a smaller n_ctx, or split long texts");
     }
     throw Error(
-        ErrorKind::engine_failed, "llama.cpp failed on a micro-batch of model " + facts_.name + " (status " +
+        ErrorKind::engine_failed, "llama.cpp failed on a micro-batch of model " + traits_.name + " (status " +
                                       std::to_string(status) + "); its log says why");
 }
 

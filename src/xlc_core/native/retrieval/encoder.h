@@ -5,7 +5,7 @@
 #include "retrieval/batch_arrays.h"
 #include "retrieval/batch_size.h"
 #include "retrieval/bert/bert_encoder.h"
-#include "retrieval/model_facts.h"
+#include "retrieval/retrieval_traits.h"
 #include "retrieval/retriever_options.h"
 #include "retrieval/tokenizing.h"
 #include "support/compute_threads.h"
@@ -32,7 +32,7 @@ public:
     Encoder(std::shared_ptr<llama_model> model, const RetrieverOptions& options);
 
     const llama_model* model() const { return model_.get(); }
-    const ModelFacts& facts() const { return facts_; }
+    const RetrievalTraits& traits() const { return traits_; }
     const Tokenizer& tokenizer() const { return tokenizer_; }
 
     // Tokens of the longest input.
@@ -78,7 +78,7 @@ private:
 
     std::shared_ptr<llama_model> model_;
     RetrieverOptions options_;
-    ModelFacts facts_;
+    RetrievalTraits traits_;
     Tokenizer tokenizer_;
     std::unique_ptr<TypedEmbeddings> typed_embeddings_;
     std::unique_ptr<BertEncoder> bert_;

@@ -11,7 +11,7 @@ RerankTask::RerankTask(
       options_(options) {}
 
 void RerankTask::begin(const Encoder& encoder) {
-    encoder.facts().require_ranking();
+    encoder.traits().require_ranking();
     options_.sentence_types = options_.sentence_types && encoder.has_sentence_types();
     layout_.emplace(encoder.model(), encoder.tokenizer(), query_, options_, encoder.limit());
 }
@@ -30,7 +30,7 @@ void RerankTask::run(
     const MicroBatch& batch,
     const std::vector<const TokenSequence*>& sequences,
     RetrievalResult& result) {
-    const size_t score_index = encoder.facts().score_index;
+    const size_t score_index = encoder.traits().score_index;
     encoder.encode(
         sequences,
         [&](size_t slot, size_t /*first*/, const float* labels, size_t /*n_rows*/, size_t /*stride*/) {

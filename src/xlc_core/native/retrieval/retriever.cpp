@@ -38,7 +38,7 @@ std::exception_ptr current_failure() {
 
 Retriever::Retriever(std::shared_ptr<llama_model> model, RetrieverOptions options)
     : n_threads_(options.n_threads), encoder_(std::make_unique<Encoder>(std::move(model), options)),
-      facts_(encoder_->facts()), limit_(encoder_->limit()), has_own_kernels_(encoder_->has_own_kernels()),
+      traits_(encoder_->traits()), limit_(encoder_->limit()), has_own_kernels_(encoder_->has_own_kernels()),
       n_batch_tokens_(encoder_->n_batch_tokens()) {}
 
 Retriever::~Retriever() {
@@ -117,7 +117,7 @@ template<typename Function> auto Retriever::with_encoder(const Function& functio
 }
 
 size_t Retriever::document_room(const std::string& query, const RerankOptions& options) {
-    facts_.require_ranking();
+    traits_.require_ranking();
     return with_encoder([&](const Encoder& encoder) {
         return PairLayout(encoder.model(), encoder.tokenizer(), query, options, limit_).n_room();
     });

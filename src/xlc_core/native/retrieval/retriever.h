@@ -46,7 +46,7 @@ public:
     // Whether no job is under way.
     bool idle();
 
-    const ModelFacts& facts() const { return facts_; }
+    const RetrievalTraits& traits() const { return traits_; }
     // Tokens of the longest input, special tokens included.
     size_t limit() const { return limit_; }
     // Tokens of the next micro-batch; while a job is under way, of one of the last.
@@ -62,7 +62,7 @@ private:
 
     const int n_threads_;
     std::unique_ptr<Encoder> encoder_; // the worker's
-    const ModelFacts facts_;
+    const RetrievalTraits traits_;
     const size_t limit_;
     const bool has_own_kernels_;
     std::atomic<size_t> n_batch_tokens_;

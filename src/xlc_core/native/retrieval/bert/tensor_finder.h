@@ -1,7 +1,7 @@
 // The tensors of a model by name, for code that must know all of them.
 #pragma once
 
-#include "retrieval/model_facts.h"
+#include "retrieval/retrieval_traits.h"
 
 #include <ggml-backend.h>
 #include <ggml.h>

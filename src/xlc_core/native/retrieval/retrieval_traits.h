@@ -28,8 +28,8 @@ const ggml_tensor* find_tensor(const llama_model* model, const std::string& name
 // Whether llama.cpp has put any of the weights on a GPU.
 bool uses_gpu(const llama_model* model);
 
-struct ModelFacts {
-    explicit ModelFacts(const llama_model* model, enum llama_pooling_type wanted_pooling);
+struct RetrievalTraits {
+    explicit RetrievalTraits(const llama_model* model, enum llama_pooling_type wanted_pooling);
 
     std::string name;         // for messages: general.name, else the architecture
     std::string architecture; // such as "bert"

@@ -56,7 +56,7 @@ inline Waitable::Waker make_waker(nb::callable callable) {
 
 // Adds wait, arm, set_waker and cancel to the binding of a class derived from Waitable. In a forked child the
 // first two raise EngineFailedError and the others, which destructors call, do nothing.
-template<typename Class> void def_waiting(Class& cls) {
+template<typename Class> void def_gil_free_wait(Class& cls) {
     using T = typename Class::Type;
     cls.def(
            "wait",

@@ -1,4 +1,4 @@
-#include "retrieval/model_facts.h"
+#include "retrieval/retrieval_traits.h"
 
 #include "support/errors.h"
 #include "support/logging.h"
@@ -97,7 +97,7 @@ bool uses_gpu(const llama_model* model) {
     return false;
 }
 
-ModelFacts::ModelFacts(const llama_model* model, enum llama_pooling_type wanted_pooling) {
+RetrievalTraits::RetrievalTraits(const llama_model* model, enum llama_pooling_type wanted_pooling) {
     architecture = metadata(model, "general.architecture");
     name = metadata(model, "general.name");
     if (name.empty()) {
@@ -140,7 +140,7 @@ ModelFacts::ModelFacts(const llama_model* model, enum llama_pooling_type wanted_
     }
 }
 
-void ModelFacts::require_embedding() const {
+void RetrievalTraits::require_embedding() const {
     if (pooling == LLAMA_POOLING_TYPE_RANK && !has_ranking_head) {
         throw Error(
             ErrorKind::unsupported_feature,
@@ -156,7 +156,7 @@ void ModelFacts::require_embedding() const {
     }
 }
 
-void ModelFacts::require_pooling() const {
+void RetrievalTraits::require_pooling() const {
     require_embedding();
     if (pooling == LLAMA_POOLING_TYPE_NONE) {
         throw Error(
@@ -166,7 +166,7 @@ void ModelFacts::require_pooling() const {
     }
 }
 
-void ModelFacts::require_ranking() const {
+void RetrievalTraits::require_ranking() const {
     if (!has_ranking_head) {
         throw Error(
             ErrorKind::unsupported_feature, "model " + name +
