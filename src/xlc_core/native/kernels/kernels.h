@@ -6,21 +6,22 @@
 
 namespace xlc {
 
-// Weights and activations are multiplied as 16-bit integers, scaled in blocks along the summed dimension: x86
-// adds two products of them in one instruction, so that a processor does twice as many as of float32, at the
-// precision of float16. Shorter blocks are more precise and, with their scales, slower; the largest
-// magnitudes are such that the products of one block cannot overflow int32: 4095 · 4095 · 128 < 2³¹.
+// Weights and activations are multiplied as 16-bit integers, scaled in blocks along the summed dimension. x86
+// multiplies and adds two pairs of them in one instruction, so that it computes twice as many as with
+// float32, at the precision of float16. Shorter blocks would be more precise but slower, since each has a
+// scale. The largest magnitudes are chosen so that the products of one block cannot overflow int32:
+// 4095 · 4095 · 128 < 2³¹.
 constexpr size_t scale_block = 128;
 constexpr int activation_max = 4095;
 constexpr int weight_max = 4095;
 
-// Rows of quantised activations, and of weights, are padded with zeros to a multiple of this.
+// Rows of quantised activations and of weights are padded with zeros to a multiple of this.
 constexpr size_t row_padding = 32;
 
-// A weight matrix of n_out rows of n_in, as bert/packed_matrix.h lays it out.
+// A weight matrix with n_out rows of n_in numbers, in the layout of packed_matrix.h.
 struct PackedView {
     size_t n_in;           // padded
-    size_t n_blocks;       // of scale_block
+    size_t n_blocks;       // blocks of scale_block numbers in a row
     const int16_t* values; // [panel][n_in / 2][panel_width][2]
     const float* scales;   // [panel][block][panel_width]
     const float* bias;     // [padded n_out]
@@ -38,16 +39,16 @@ struct EncoderKernels {
     const char* name;
     size_t panel_width; // output columns that are computed together
 
-    // Quantise n_rows rows of n numbers, `stride` apart. A row with a number that is not finite gets scales
-    // that are not.
+    // Quantise n_rows rows of n numbers, `stride` apart. If a row has a number that is not finite, its scales
+    // are not finite either.
     void (*quantize)(
         const float* rows, size_t stride, size_t n_rows, size_t n, size_t n_padded, QuantizedRows out);
 
     // rows[i] = activation(rows[i]) · rows[n + i]; n is a multiple of row_padding.
     void (*gate)(float* rows, size_t stride, size_t n_rows, size_t n, Activation activation);
 
-    // out[row][column] = activation(rows · weightsᵀ + bias), for the columns of panels [first, end). `stride`
-    // of out is at least the padded number of columns.
+    // out[row][column] = activation(rows · weightsᵀ + bias), for the columns of panels [first, end). The
+    // stride of `out` is at least the padded number of columns.
     void (*multiply)(
         QuantizedRows rows,
         size_t n_rows,
@@ -58,10 +59,9 @@ struct EncoderKernels {
         float* out,
         size_t stride);
 
-    // Attention of one head over one text of n tokens, for the queries [first, end) of these, to keys at most
-    // `window` tokens away. qkv points to the head's first query; keys and values lie n_embd and 2 n_embd
-    // further. out points to the head's part of the text's first row; scratch holds attention_scratch()
-    // floats.
+    // Attention of one head in one text of n tokens: from the queries [first, end) to keys at most `window`
+    // tokens away. qkv points to the head's first query; keys and values follow at n_embd and 2 n_embd. out
+    // points to the head's part of the text's first row. scratch holds attention_scratch() floats.
     void (*attend)(
         const float* qkv,
         size_t stride,
@@ -76,7 +76,7 @@ struct EncoderKernels {
         float* scratch);
     size_t (*attention_scratch)(size_t n_tokens, size_t head_dim);
 
-    // rows = LayerNorm(rows + added) · weight + bias; without `added` of the rows alone.
+    // rows = LayerNorm(rows + added) · weight + bias. `added` may be nullptr, which adds nothing.
     void (*add_and_normalize)(
         float* rows,
         const float* added,
@@ -88,10 +88,10 @@ struct EncoderKernels {
         float epsilon);
 };
 
-// What this processor runs fastest; nullptr when there is no version for it.
+// Return the fastest version that this processor can run, or nullptr.
 const EncoderKernels* best_encoder_kernels();
 
-// The versions; nullptr when they were not compiled, which says nothing about the processor.
+// Return a version, or nullptr when it was not compiled. This does not check the processor.
 const EncoderKernels* avx2_encoder_kernels();
 const EncoderKernels* avx512_encoder_kernels();
 

@@ -1,6 +1,6 @@
-// Attention over vectors of `lanes` numbers; after kernels_generic.h and in the same way.
+// Attention over vectors of `lanes` numbers. Included after kernels_generic.h, in the same way.
 
-constexpr size_t n_query_rows = 4; // queries that meet the keys together
+constexpr size_t n_query_rows = 4; // queries that are multiplied with the keys together
 
 size_t attention_scratch(size_t n_tokens, size_t head_dim) {
     const size_t n_keys = padded(n_tokens, tile_width);
@@ -39,8 +39,7 @@ void score_keys(
     }
 }
 
-// Softmax of n scores, of which those before `begin` and from `end` on are of no token that counts and become
-// 0.
+// Softmax of n scores. Scores before `begin` and from `end` on do not count and become 0.
 void softmax(float* scores, size_t begin, size_t end, size_t n) {
     for (size_t key = 0; key < begin; ++key) {
         scores[key] = -1e30F;
@@ -144,7 +143,7 @@ void attend(
                 queries[row * width + d] = query[d] * scale;
             }
         }
-        // What one of these queries looks at, and where that begins and ends in whole vectors.
+        // The keys that at least one of these queries attends to, and the same range in whole vectors.
         const size_t last = first + n_rows - 1;
         const size_t begin = first > window ? first - window : 0;
         const size_t end = n_tokens - last > window ? last + window + 1 : n_tokens;
@@ -159,7 +158,7 @@ void attend(
                 scores + row * n_keys + begin_vector, row_begin - begin_vector, row_end - begin_vector,
                 end_vector - begin_vector);
         }
-        // The mixed values take the queries' place.
+        // From here on, `queries` holds the mixed values.
         size_t d = 0;
         for (; d + 2 * lanes <= width; d += 2 * lanes) {
             mix_values<2>(scores, n_keys, values + d, width, begin, end, queries + d);

@@ -10,7 +10,7 @@ namespace xlc {
 namespace {
 
 constexpr size_t lanes = 8;
-constexpr size_t n_tile_rows = 6; // 12 sums, 2 vectors of weights, 1 of input and 1 product: all 16 registers
+constexpr size_t n_tile_rows = 6; // 12 sums, 2 weights, 1 input and 1 product use all 16 registers
 using Floats = __m256;
 using Ints = __m256i;
 
@@ -82,7 +82,7 @@ inline Ints broadcast_pair(const int16_t* from) {
     __builtin_memcpy(&pair, from, sizeof(pair));
     return _mm256_set1_epi32(pair);
 }
-// sums + a · b, two products for each sum.
+// sums + a · b, with two products added to each sum.
 inline Ints add_products(Ints sums, Ints a, Ints b) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(a, b));
 }
@@ -94,7 +94,7 @@ inline void keep_in_registers(Ints& a, Ints& b) {
 }
 
 #include "kernels/kernels_generic.h"
-// After it.
+// Uses definitions of kernels_generic.h; this line keeps clang-format from sorting the two.
 #include "kernels/kernels_attention.h"
 
 } // namespace

@@ -11,7 +11,7 @@ namespace xlc {
 namespace {
 
 constexpr size_t lanes = 16;
-constexpr size_t n_tile_rows = 8; // 16 sums, as many as the multiplier's delay wants, of 32 registers
+constexpr size_t n_tile_rows = 8; // 16 sums hide the multiplier's latency; there are 32 registers
 using Floats = __m512;
 using Ints = __m512i;
 
@@ -77,7 +77,7 @@ inline Ints broadcast_pair(const int16_t* from) {
     __builtin_memcpy(&pair, from, sizeof(pair));
     return _mm512_set1_epi32(pair);
 }
-// sums + a · b, two products for each sum.
+// sums + a · b, with two products added to each sum.
 inline Ints add_products(Ints sums, Ints a, Ints b) {
     return _mm512_dpwssd_epi32(sums, a, b);
 }
@@ -89,7 +89,7 @@ inline void keep_in_registers(Ints& a, Ints& b) {
 }
 
 #include "kernels/kernels_generic.h"
-// After it.
+// Uses definitions of kernels_generic.h; this line keeps clang-format from sorting the two.
 #include "kernels/kernels_attention.h"
 
 } // namespace

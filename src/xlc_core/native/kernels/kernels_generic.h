@@ -1,7 +1,7 @@
-// The kernels over vectors of `lanes` numbers. Included once by each version's file, which defines `lanes`,
-// Floats, Ints, n_tile_rows and the operations on them. Everything is in that file's unnamed namespace, and
-// nothing of the standard library is called: code compiled for a newer processor must not become the
-// program's only copy.
+// The kernels over vectors of `lanes` numbers. Each version's file includes this once, after it defined
+// `lanes`, Floats, Ints, n_tile_rows and the operations on them. Everything is in that file's unnamed
+// namespace, and no function of the standard library is called. Otherwise the linker could keep the copy that
+// was compiled for a newer processor as the only one.
 
 constexpr size_t tile_vectors = 2;
 constexpr size_t tile_width = tile_vectors * lanes;
@@ -10,8 +10,8 @@ constexpr size_t padded(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-// eˣ for x ≤ 88, as 2ⁿ · e^r with |r| ≤ ln 2 / 2. The polynomial is the Taylor series to the 7th power, whose
-// remainder is below half a unit in the last place there.
+// eˣ for x ≤ 88, as 2ⁿ · e^r with |r| ≤ ln 2 / 2. The polynomial is the Taylor series up to the 7th power. In
+// this range its remainder is below half a unit in the last place.
 inline Floats exponential(Floats x) {
     x = maximum(x, broadcast(-87.0F));
     const Floats n = nearest(multiply(x, broadcast(1.44269504F)));
@@ -74,7 +74,7 @@ void quantize(const float* rows, size_t stride, size_t n_rows, size_t n, size_t 
             const size_t end = begin + scale_block < n ? begin + scale_block : n;
             const size_t whole = begin < end ? begin + (end - begin) / lanes * lanes : begin;
             Floats largest = broadcast(0.0F);
-            Floats zeros = broadcast(0.0F); // or NaN, when a number is not finite
+            Floats zeros = broadcast(0.0F); // becomes NaN when a number is not finite
             for (size_t i = begin; i < whole; i += lanes) {
                 const Floats x = load(in + i);
                 largest = maximum(largest, absolute(x));
@@ -140,7 +140,7 @@ void multiply_tile(
                 const Ints x = broadcast_pair(values + row * weights.n_in + i);
                 products[row][0] = add_products(products[row][0], x, w0);
                 products[row][1] = add_products(products[row][1], x, w1);
-                // Left alone, the compiler loads all rows first and then has no registers for the sums.
+                // Without this the compiler loads all rows first and then has no registers for the sums.
                 keep_in_registers(products[row][0], products[row][1]);
             }
         }
@@ -190,7 +190,7 @@ void multiply(
     Activation activation,
     float* out,
     size_t stride) {
-    // So many rows of input stay in the second-level cache while all panels pass.
+    // This many rows of input stay in the second-level cache while they are multiplied with all panels.
     constexpr size_t n_cached_rows = n_tile_rows * 16;
     for (size_t begin = 0; begin < n_rows; begin += n_cached_rows) {
         const size_t end = begin + n_cached_rows < n_rows ? begin + n_cached_rows : n_rows;

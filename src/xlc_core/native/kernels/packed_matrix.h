@@ -1,4 +1,4 @@
-// A weight matrix as the encoder kernels multiply by it.
+// A weight matrix in the layout that the encoder kernels need.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -12,18 +12,17 @@ struct ggml_tensor;
 
 namespace xlc {
 
-// A row of a tensor in host memory, of any type that ggml can read, as float32.
+// Convert a row of a tensor in host memory to float32. The tensor has any type that ggml can read.
 void read_row(const ggml_tensor* tensor, int64_t row, float* out);
 
-// All of a tensor's numbers, such as a bias.
+// Return all numbers of a tensor, such as a bias.
 std::vector<float> read_values(const ggml_tensor* tensor);
 
-// 16-bit integers with a scale for each row and block of inputs (see kernels.h), in panels of the kernels'
-// width.
+// 16-bit integers with a scale for each row and block of inputs (see kernels.h), in panels as wide as the
+// kernels need.
 class PackedMatrix {
 public:
-    // The rows of several tensors below each other, all with as many inputs, and their biases, where nullptr
-    // is 0.
+    // Stack the rows of several tensors with the same number of inputs. A bias of nullptr is 0.
     PackedMatrix(
         const std::vector<const ggml_tensor*>& weights,
         const std::vector<const ggml_tensor*>& biases,
@@ -31,7 +30,7 @@ public:
 
     size_t n_out() const { return n_out_; }
     size_t n_panels() const { return n_panels_; }
-    // Columns of the product, the last panel's unused ones included.
+    // Columns of the product, with the unused ones of the last panel.
     size_t n_padded_out() const { return n_panels_ * panel_width_; }
     size_t n_bytes() const;
     const PackedView& view() const { return view_; }

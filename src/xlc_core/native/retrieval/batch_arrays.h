@@ -8,7 +8,8 @@
 
 namespace xlc {
 
-// Each token is of one sequence, and every token's output is wanted. Either `tokens` or `embd` is filled.
+// Each token belongs to one sequence, and the output of every token is requested. Either `tokens` or `embd`
+// is filled.
 struct BatchArrays {
     std::vector<llama_token> tokens;
     std::vector<float> embd;

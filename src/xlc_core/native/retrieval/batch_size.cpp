@@ -8,8 +8,8 @@ namespace xlc {
 namespace {
 
 constexpr size_t n_rounds = 3;
-constexpr double as_fast = 0.97;        // of the fastest
-constexpr double longest_seconds = 0.5; // that other requests may have to wait for a trial
+constexpr double as_fast = 0.97;        // share of the best speed that counts as equally fast
+constexpr double longest_seconds = 0.5; // other requests may have to wait this long for a trial
 
 } // namespace
 

@@ -67,7 +67,7 @@ TokenSequence EmbedTask::tokenize(const Encoder& encoder, size_t index, const st
                      ? " that the model takes; split it, pass truncate=\"end\", or use a model with more "
                        "context"
                      : " that the model takes, and its prefix and special tokens alone fill them; "
-                       "shorten the prefix, or give a larger n_ctx"),
+                       "shorten the prefix, or set a larger n_ctx"),
             static_cast<int64_t>(place), static_cast<int64_t>(n_tokens), static_cast<int64_t>(limit));
     }
     return sequence;

@@ -13,31 +13,31 @@ namespace xlc {
 
 namespace {
 
-// Sizes to choose from; the first until the choice is made. On a CPU matrix products are soon at full speed,
-// and llama.cpp attends over the whole micro-batch, so that larger ones cost more; our own kernels attend
-// over each text alone. A GPU needs more to be busy.
+// Sizes to choose from; the first is used until the choice is made. On a CPU small matrix products already
+// run at full speed, and llama.cpp attends over the whole micro-batch, so that larger ones cost more. Our
+// kernels attend within each text only. A GPU needs larger micro-batches to be busy.
 const std::vector<size_t> cpu_batch_sizes{128, 64, 256, 512};
 const std::vector<size_t> own_kernels_batch_sizes{256, 128, 512};
 const std::vector<size_t> gpu_batch_sizes{2048, 512, 1024, 4096};
 
-// More sequences in one micro-batch do not pay; llama.cpp reserves memory for each.
+// More sequences in one micro-batch are not faster, and llama.cpp reserves memory for each.
 constexpr size_t max_sequences = 64;
 
-// A context starts with this capacity and grows with the inputs: compute buffers of an encoder grow with it,
-// to gigabytes at 8192 tokens, and most texts are short.
+// A context starts with this capacity and grows with the inputs. An encoder's compute buffers grow with the
+// capacity, to gigabytes at 8192 tokens, but most texts are short.
 constexpr size_t initial_capacity = 512;
 
-// Causal models read a long text in passes of this many tokens, as llama.cpp keeps n_vocab logits for every
-// token of a pass, whether wanted or not.
+// Causal models read a long text in passes of this many tokens, because llama.cpp always keeps n_vocab logits
+// for every token of a pass.
 constexpr size_t min_causal_pass_tokens = 256;
 
-// llama.cpp's own granularity.
+// llama.cpp rounds a context's size to this.
 constexpr size_t capacity_step = 256;
 
-// Outputs up to this size are not worth asking the system for its free memory.
+// For outputs up to this size the free memory is not checked, since the check costs time.
 constexpr size_t unchecked_output_bytes = size_t(256) << 20;
 
-// What llama_encode and llama_decode return; no_output is ours.
+// Return values of llama_encode and llama_decode; no_output is ours.
 constexpr int aborted = 2;
 constexpr int no_memory = -2;
 constexpr int no_output = -100;
@@ -111,7 +111,7 @@ void Encoder::run(
         throw;
     } catch (...) {
         capacity_ = 0;
-        context_ = nullptr; // llama.cpp broke off somewhere, and what it left cannot be relied on
+        context_ = nullptr; // llama.cpp stopped in the middle, so its state cannot be relied on
         throw;
     }
 }
@@ -139,7 +139,7 @@ void Encoder::run_passes(
     ensure_context(n_tokens);
     stop_ = stop;
     if (llama_memory_t memory = llama_get_memory(context_.get())) {
-        // The contents may stay: what no sequence holds is never looked at.
+        // The data may stay: cells that belong to no sequence are never read.
         llama_memory_clear(memory, false);
     }
 
@@ -151,7 +151,7 @@ void Encoder::run_passes(
         run_pass(spans, take);
         return;
     }
-    // Only a causal model gets here, and by pack() with one sequence; but any number would be right.
+    // Only a causal model gets here, with one sequence from the Packer; any number would be correct.
     for (size_t slot = 0; slot < sequences.size(); ++slot) {
         const size_t n = sequences[slot]->tokens.size();
         for (size_t first = 0; first < n; first += n_pass_tokens_) {
@@ -170,9 +170,9 @@ void Encoder::ensure_context(size_t n_tokens) {
 
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<uint32_t>(capacity);
-    // Whether the model is causal is known once it has had a context.
+    // Whether the model is causal is known only after its first context.
     params.n_batch = static_cast<uint32_t>(splits_sequences_ ? causal_pass : capacity);
-    params.n_ubatch = params.n_batch; // attention that is not causal cannot be split
+    params.n_ubatch = params.n_batch; // non-causal attention cannot be split
     params.n_seq_max = static_cast<uint32_t>(n_batch_sequences_);
     params.kv_unified = true; // any sequence may take the whole context
     params.n_threads = options_.n_threads;
@@ -188,18 +188,18 @@ void Encoder::ensure_context(size_t n_tokens) {
     };
     params.abort_callback_data = this;
 
-    stop_ = nullptr;  // the last job's end must not stop the making of the context
-    context_.reset(); // first, so that both need not fit
+    stop_ = nullptr;  // the last job's end must not stop the creation of the context
+    context_.reset(); // free the old context first, so that memory need not hold both
     capacity_ = 0;
     largest_pass_ = 0;
-    const LogCapture log(/* swallow */ true); // it warns of every pooling that is not the file's
+    const LogCapture log(/* swallow */ true); // llama.cpp warns about every pooling other than the file's
     context_.reset(llama_init_from_model(model_.get(), params));
     if (!context_) {
         const bool memory_ran_out = log.summary().find("alloc") != std::string::npos;
         throw Error(
             memory_ran_out ? ErrorKind::insufficient_memory : ErrorKind::engine_failed,
             "no context of " + std::to_string(capacity) + " tokens could be made for model " + traits_.name +
-                ": " + log.summary() + "; give a smaller n_ctx");
+                ": " + log.summary() + "; set a smaller n_ctx");
     }
     if (!threads_) {
         threads_.emplace(options_.n_threads, options_.n_threads);
@@ -223,7 +223,7 @@ MemoryReport Encoder::memory() const {
 }
 
 // llama.cpp keeps n_vocab logits and a vector for every token of a pass: 8 GB for a text of 8192 tokens and a
-// multilingual vocabulary. It does not ask first, so that the system would kill the process.
+// multilingual vocabulary. It does not check the free memory, so the system could kill the process.
 void Encoder::ensure_output_memory(size_t n_tokens) {
     if (n_tokens <= largest_pass_) {
         return;
@@ -299,7 +299,7 @@ void Encoder::check(int status) const {
         throw Error(
             ErrorKind::insufficient_memory,
             "llama.cpp could not allocate memory for a micro-batch of model " + traits_.name +
-                "; give a smaller n_ctx, or split long texts");
+                "; set a smaller n_ctx, or split long texts");
     }
     throw Error(
         ErrorKind::engine_failed, "llama.cpp failed on a micro-batch of model " + traits_.name + " (status " +

@@ -21,12 +21,12 @@
 
 namespace xlc {
 
-// For one thread at a time, but for what is const.
+// Not thread-safe, except for const members.
 //
-// The context of an embedder has no pooling of its own: it gives every token's vector, and Pooler makes one
-// of them. So embed and embed_tokens share one context, a text of a causal model may be longer than a pass,
-// and the pooling, a few additions per number, costs nothing next to the model. A reranker's context has
-// llama.cpp's ranking head. A BERT-like encoder on a CPU needs no context at all (bert/bert_encoder.h).
+// The context of an embedder does not pool: it returns every token's vector, and Pooler combines them into
+// one. So embed and embed_tokens share one context, and a text for a causal model may be longer than a pass.
+// The pooling, a few additions per number, costs nothing next to the model. A reranker's context has
+// llama.cpp's ranking head. A BERT-like encoder on a CPU does not need a context (bert/bert_encoder.h).
 class Encoder {
 public:
     Encoder(std::shared_ptr<llama_model> model, const RetrieverOptions& options);
@@ -35,28 +35,28 @@ public:
     const RetrievalTraits& traits() const { return traits_; }
     const Tokenizer& tokenizer() const { return tokenizer_; }
 
-    // Tokens of the longest input.
+    // Number of tokens that the longest input may have.
     size_t limit() const { return limit_; }
-    // What a micro-batch should hold.
+    // Number of tokens and of texts that a micro-batch should hold.
     size_t n_batch_tokens() const { return batch_size_.n_tokens(); }
     size_t n_batch_sequences() const { return n_batch_sequences_; }
 
-    // Whether the model tells sentence A from B, and the types of a pair are known to it.
+    // Whether the model distinguishes sentence A from sentence B of a pair.
     bool has_sentence_types() const { return typed_embeddings_ != nullptr; }
-    // Whether the model runs on kernels of our own.
+    // Whether the model runs on our kernels instead of llama.cpp's graph.
     bool has_own_kernels() const { return bert_ != nullptr; }
 
-    // What it takes beside the model. From any thread.
+    // Memory that this uses beside the model. From any thread.
     MemoryReport memory() const;
 
-    // Receives results: of the batch's sequence `slot`, n_rows rows of `stride` numbers, beginning with the
-    // one of token `first`. A reranker gives one row of its labels.
+    // Receives results of sequence number `slot` of the batch: n_rows rows of `stride` numbers, the first one
+    // for token `first`. A reranker gives one row, with its labels.
     using TakeRows =
         std::function<void(size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride)>;
 
-    // Run sequences through the model. Their tokens together should be at most n_batch_tokens(), or there is
-    // one sequence only, of at most limit(). Throws insufficient_memory, engine_failed, or request_cancelled
-    // when `stop` said so.
+    // Run sequences through the model. Together they should have at most n_batch_tokens() tokens; a single
+    // sequence may have up to limit(). Throws insufficient_memory, engine_failed, or request_cancelled when
+    // `stop` returned true.
     using Stop = std::function<bool()>;
     void encode(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
 
@@ -64,7 +64,7 @@ private:
     struct FreeContext {
         void operator()(llama_context* context) const { llama_free(context); }
     };
-    struct Span; // part of a sequence that goes through in one pass
+    struct Span; // part of a sequence that is computed in one pass
 
     void run(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
     void run_bert(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
@@ -90,13 +90,13 @@ private:
     std::unique_ptr<llama_context, FreeContext> context_;
     size_t capacity_ = 0;           // tokens that the context holds
     bool splits_sequences_ = false; // causal with a KV cache: a long text may take several passes
-    size_t n_pass_tokens_ = 0;      // tokens that go through at once
-    size_t largest_pass_ = 0;       // so far, of this context
+    size_t n_pass_tokens_ = 0;      // most tokens of a pass
+    size_t largest_pass_ = 0;       // tokens of this context's largest pass so far
     BatchArrays batch_;
-    Stop stop_; // of the last encode()
+    Stop stop_; // from the last encode()
 
     mutable std::mutex memory_mutex_;
-    MemoryReport memory_; // of the context
+    MemoryReport memory_; // used by the context
 };
 
 } // namespace xlc

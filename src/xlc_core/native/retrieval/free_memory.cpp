@@ -10,15 +10,15 @@ namespace xlc {
 
 namespace {
 
-// The number that a file such as /sys/fs/cgroup/memory.max begins with; SIZE_MAX when there is none or it
-// says "max".
+// Return the number at the start of a file such as /sys/fs/cgroup/memory.max. SIZE_MAX if the file does not
+// exist or says "max".
 size_t read_number(const char* path) {
     std::ifstream file(path);
     size_t number = 0;
     return file >> number ? number : SIZE_MAX;
 }
 
-// The number after a name in a file of lines "name number"; SIZE_MAX when it is not there.
+// Return the number after a name in a file with lines "name number". SIZE_MAX if the name is missing.
 size_t read_entry(const char* path, const std::string& name) {
     std::ifstream file(path);
     std::string key;
@@ -41,7 +41,7 @@ size_t free_in_container() {
     const size_t limit = read_number("/sys/fs/cgroup/memory.max");
     const size_t used = read_number("/sys/fs/cgroup/memory.current");
     const size_t page_cache =
-        read_entry("/sys/fs/cgroup/memory.stat", "file"); // given back when it is needed
+        read_entry("/sys/fs/cgroup/memory.stat", "file"); // the kernel frees it when memory is needed
     if (limit == SIZE_MAX || used == SIZE_MAX || page_cache == SIZE_MAX) {
         return SIZE_MAX;
     }

@@ -5,8 +5,8 @@
 
 namespace xlc {
 
-// Bytes that can be allocated without swapping, a container's limit included; SIZE_MAX where that is not
-// known.
+// Return the bytes that can be allocated without swapping, within the limit of a container. SIZE_MAX if that
+// is not known.
 size_t free_memory_bytes();
 
 } // namespace xlc

@@ -7,8 +7,8 @@ namespace xlc {
 
 namespace {
 
-// Shorter texts are tokenised as a whole, which takes a few milliseconds; longer ones in parts of about this
-// much.
+// Shorter texts are tokenised as a whole, which takes a few milliseconds. Longer ones are tokenised in parts
+// of about part_bytes.
 constexpr size_t long_text_bytes = size_t(16) << 10;
 constexpr size_t part_bytes = size_t(8) << 10;
 
@@ -16,12 +16,12 @@ bool is_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-// Whether a token of the vocabulary goes on over a space after a letter, as those of superword tokenizers do.
+// Whether the vocabulary has a token that contains a space after a letter, as superword tokenizers do.
 bool has_token_across_words(const llama_vocab* vocab) {
     static constexpr std::string_view spaces[] = {" ", "\xE2\x96\x81", "\xC4\xA0"}; // plain, SPM's, BPE's
     for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
         if (llama_vocab_is_control(vocab, token)) {
-            continue; // no text becomes it
+            continue; // text never becomes a control token
         }
         const std::string_view text = llama_vocab_get_text(vocab, token);
         for (const std::string_view space : spaces) {
@@ -35,7 +35,7 @@ bool has_token_across_words(const llama_vocab* vocab) {
     return false;
 }
 
-// The character that begins here, if it is one beyond ASCII; else 0.
+// Return the character that begins here if it is not ASCII, else 0.
 uint32_t wide_character(std::string_view text, size_t at) {
     const auto first = static_cast<unsigned char>(text[at]);
     const size_t n_more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : first >= 0xC0 ? 1 : 0;
@@ -87,9 +87,9 @@ bool TextSplitter::is_long(std::string_view text) const {
     return kind_ != Kind::none && text.size() > long_text_bytes;
 }
 
-// WordPiece looks at each word alone, and a Chinese character is a word. The others merge or score across
-// what they have not split, and where they split is a matter of many rules; but none leaves a letter, a space
-// and a letter together, or has a rule that looks across them.
+// WordPiece tokenises each word alone, and a Chinese character counts as a word. The other tokenizers first
+// split a text by many rules and then merge or score within each piece. But all of them split between a
+// letter, a space and a letter, and their rules do not look across such a place.
 bool TextSplitter::is_boundary(std::string_view text, size_t at) const {
     const char c = text[at];
     if (kind_ == Kind::words) {
@@ -102,7 +102,7 @@ bool TextSplitter::is_boundary(std::string_view text, size_t at) const {
     return knows_characters_ && is_alone(text, at);
 }
 
-// Whether a character begins here that no token has, so that none goes over it.
+// Whether a character begins here that does not occur in any token, so that no token spans it.
 bool TextSplitter::is_alone(std::string_view text, size_t at) const {
     const uint32_t character = wide_character(text, at);
     return character != 0 && characters_.count(character) == 0;

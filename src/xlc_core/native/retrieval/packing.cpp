@@ -15,7 +15,7 @@ MicroBatch Packer::next(size_t n_tokens, size_t n_sequences) {
     size_t room = n_tokens > longest->first ? n_tokens - longest->first : 0;
     MicroBatch batch{longest->second};
     left_.erase(longest);
-    // Best fit: the longest input that still has room, until none has. Full batches are fewer batches.
+    // Best fit: add the longest input that still fits, until none fits. Fuller batches mean fewer batches.
     while (batch.size() < n_sequences) {
         auto fitting = left_.upper_bound(room);
         if (fitting == left_.begin()) {

@@ -1,4 +1,4 @@
-// Which inputs go through the model together.
+// Decides which inputs go through the model together.
 #pragma once
 
 #include <cstddef>
@@ -10,16 +10,16 @@ namespace xlc {
 // Indices of the inputs of one micro-batch.
 using MicroBatch = std::vector<size_t>;
 
-// Groups inputs into micro-batches, the longest first, so that what grows with the length of an input grows
-// early and once.
+// Groups inputs into micro-batches, the longest first: buffers that grow with the length of an input then
+// grow once, at the start.
 class Packer {
 public:
     explicit Packer(const std::vector<size_t>& lengths);
 
     bool empty() const { return left_.empty(); }
 
-    // The next at most `n_sequences` inputs of at most `n_tokens` tokens together; an input longer than that
-    // is alone. There must be one.
+    // Return the next inputs: at most `n_sequences`, with at most `n_tokens` tokens together. A longer input
+    // is returned alone. Must not be called when empty().
     MicroBatch next(size_t n_tokens, size_t n_sequences);
 
 private:

@@ -13,7 +13,7 @@ constexpr std::string_view query_field = "{query}";
 constexpr std::string_view document_field = "{document}";
 constexpr std::string_view instruction_field = "{instruction}";
 
-// Qwen3-Reranker's, whose template in GGUF files has it written out after this word.
+// Qwen3-Reranker: the template in its GGUF files has the default instruction written out after this word.
 constexpr std::string_view instruction_word = "<Instruct>: ";
 constexpr std::string_view default_instruction =
     "Given a web search query, retrieve relevant passages that answer the query";
@@ -24,10 +24,10 @@ struct TemplatePiece {
     std::string text;
 };
 
-// Tokenising the filled template as a whole would turn the name of a control token in a document into that
-// token; tokenising every field alone would miss tokens that span its edges, such as the space before a word.
-// So the template is cut at its own control tokens, where no token spans, and the text between is tokenised
-// as text.
+// If the filled template were tokenised as a whole, the name of a control token in a document would become
+// that token. If every field were tokenised alone, tokens that span its edges would be missed, such as a word
+// with the space before it. So the template is cut at its control tokens, which no token spans, and the text
+// between them is tokenised as text.
 std::vector<TemplatePiece>
 cut_at_control_tokens(std::string_view rerank_template, const Tokenizer& tokenizer) {
     std::vector<TemplatePiece> pieces;
@@ -39,7 +39,7 @@ cut_at_control_tokens(std::string_view rerank_template, const Tokenizer& tokeniz
         const std::string_view name = llama_vocab_get_text(tokenizer.vocab(), token);
         const size_t at = rerank_template.find(name, begin);
         if (at == std::string_view::npos) {
-            continue; // added by the tokenizer, not written in the template
+            continue; // the tokenizer added it; the template does not contain it
         }
         pieces.push_back({LLAMA_TOKEN_NULL, std::string(rerank_template.substr(begin, at - begin))});
         pieces.push_back({token, ""});
@@ -49,7 +49,7 @@ cut_at_control_tokens(std::string_view rerank_template, const Tokenizer& tokeniz
     return pieces;
 }
 
-// What a user gives: none of it is looked at for fields or control tokens.
+// The user's texts. They are never searched for fields or control tokens.
 struct Fields {
     std::string_view query;
     std::string_view instruction;
@@ -75,7 +75,8 @@ std::string fill(std::string_view text, const Fields& fields) {
     return filled;
 }
 
-// Put a field where the template has an instruction written out; false when it has neither.
+// Replace the instruction that is written out in the template by a field. Return false if the template has
+// neither.
 bool open_instruction(std::string& rerank_template, std::string& written_out) {
     if (rerank_template.find(instruction_field) != std::string::npos) {
         return true;
@@ -145,9 +146,9 @@ void PairLayout::lay_out_sentences(const std::string& query) {
         head_.push_back(bos);
     }
     append(head_, tokenizer_.plain(query));
-    // RoBERTa and its kin end the query as a text of its own and then separate; BERT only separates. Of
-    // vocabularies of the BPE type there are both (RoBERTa, ModernBERT); the first has the two as one token,
-    // </s>.
+    // RoBERTa-like models end the query as a separate text and then add a separator; BERT only adds the
+    // separator. Models with a BPE vocabulary can be either (RoBERTa, ModernBERT). In RoBERTa's vocabulary
+    // the end token and the separator are the same token, </s>.
     const enum llama_vocab_type type = llama_vocab_type(vocab);
     const bool like_roberta = type == LLAMA_VOCAB_TYPE_SPM || type == LLAMA_VOCAB_TYPE_UGM ||
                               (type == LLAMA_VOCAB_TYPE_BPE && sep == eos && llama_vocab_get_add_sep(vocab) &&

@@ -1,4 +1,4 @@
-// A query and a document as one input of a reranker.
+// Joins a query and a document into one input of a reranker.
 #pragma once
 
 #include "retrieval/retriever_options.h"
@@ -15,7 +15,7 @@ namespace xlc {
 // Lays out pairs of one query as the model was trained on them:
 //   BERT            [CLS] query [SEP] document [SEP]
 //   XLM-RoBERTa     <s> query </s></s> document </s>
-//   with a template (Qwen3-Reranker) what the template says, {query}, {document} and {instruction} filled in
+//   with a template (Qwen3-Reranker) the template's text with {query}, {document} and {instruction} filled in
 // Const and safe to call from several threads.
 class PairLayout {
 public:
@@ -28,10 +28,10 @@ public:
         size_t limit);
 
     // Throws input_too_long with this index when the pair is too long and may not be truncated. Truncation
-    // drops tokens of the document only.
+    // removes tokens of the document only.
     TokenSequence pair_with(std::string_view document, size_t index, const Tokenizer::Stop& stop) const;
 
-    // Tokens that a document may have.
+    // Number of tokens that a document may have.
     size_t n_room() const;
 
 private:
@@ -43,10 +43,10 @@ private:
     size_t limit_;
     Tokens head_; // before the document
     Tokens tail_; // after it
-    // Text that is tokenised with the document, as tokens may span the two.
+    // Text that is tokenised together with the document, because a token may span both.
     std::string text_before_;
     std::string text_after_;
-    size_t n_text_before_ = 0; // tokens of these two
+    size_t n_text_before_ = 0; // number of tokens of text_before_ and text_after_
     size_t n_text_after_ = 0;
 };
 

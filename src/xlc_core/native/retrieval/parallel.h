@@ -1,4 +1,4 @@
-// A loop over independent items on a few threads that live as long as the loop.
+// A loop over independent items on a few threads. The threads end with the loop.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,8 @@
 
 namespace xlc {
 
-// Call function(i) for every i below n, in no order; the caller's thread works too. The first exception is
-// rethrown after all threads have ended; items that had not begun by then are left out.
+// Call function(i) for every i below n, in any order. The caller's thread works too. The first exception is
+// rethrown after all threads have ended; items that had not started by then are skipped.
 template<typename Function> void parallel_for(size_t n, int n_threads, const Function& function) {
     std::atomic<size_t> next{0};
     std::exception_ptr failure;
@@ -38,7 +38,7 @@ template<typename Function> void parallel_for(size_t n, int n_threads, const Fun
         try {
             helpers.emplace_back(work);
         } catch (const std::system_error&) {
-            break; // no more threads to be had: those that run do the work
+            break; // the system allows no more threads: the running ones do the work
         }
     }
     work();

@@ -1,4 +1,4 @@
-// From the vectors of a text's tokens to one vector.
+// Combines the vectors of a text's tokens into one vector.
 #pragma once
 
 #include <llama.h>
@@ -7,14 +7,14 @@
 
 namespace xlc {
 
-// Takes the vectors of one text's tokens in order, in one or several runs, and makes `n_dims` numbers of them
-// at `out`, which must be zero at first. Dimensions beyond n_dims are left out (Matryoshka embeddings).
+// Receives the vectors of one text's tokens in order, in one or several runs, and writes `n_dims` numbers to
+// `out`, which must be zero at the start. Dimensions beyond n_dims are left out (Matryoshka embeddings).
 class Pooler {
 public:
     Pooler(enum llama_pooling_type type, float* out, size_t n_dims)
         : type_(type), out_(out), n_dims_(n_dims) {}
 
-    // `rows` holds n_rows vectors of `stride` numbers, the first of them of token `first`.
+    // `rows` holds n_rows vectors of `stride` numbers; the first one belongs to token `first`.
     void add(size_t first, const float* rows, size_t n_rows, size_t stride);
 
     // Call once, after the last token.
@@ -27,10 +27,10 @@ private:
     size_t n_added_ = 0;
 };
 
-// Scale to length 1; a zero vector stays. False when a number is not finite.
+// Scale to length 1; a zero vector stays zero. Return false when a number is not finite.
 bool normalize(float* vector, size_t n_dims);
 
-// False when a number is not finite.
+// Return false when a number is not finite.
 bool is_finite(const float* vector, size_t n_dims);
 
 } // namespace xlc

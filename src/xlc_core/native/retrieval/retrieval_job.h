@@ -1,4 +1,4 @@
-// What a caller holds of a request to embed or rerank: its progress, its end, its result.
+// The caller's side of a request to embed or rerank: its progress, its end, its result.
 #pragma once
 
 #include "support/waitable.h"
@@ -16,7 +16,7 @@ enum class RetrievalKind { embed, embed_tokens, rerank };
 struct RetrievalResult {
     std::vector<float> values;
     size_t n_dims = 1; // numbers in a row; 1 for scores
-    // Of embed_tokens only: row of each text's first token, and the number of rows at the end.
+    // For embed_tokens only: the row of each text's first token, then the number of rows.
     std::vector<size_t> row_offsets;
 };
 
@@ -26,16 +26,17 @@ public:
 
     RetrievalKind kind() const { return kind_; }
     size_t n_total() const { return n_total_; } // texts or documents
-    size_t n_done() const { return n_done_; }   // of these, how many have gone through the model
+    size_t n_done() const { return n_done_; }   // how many of them have gone through the model
 
-    // Takes effect at once for the waiting; the worker stops before its next micro-batch, on a CPU within it.
+    // Callers that wait return at once. The worker stops before its next micro-batch, on a CPU within it.
     void cancel() override;
     bool is_over() const { return over_; }
 
-    // Only after it is ready: rethrows the failure if there was one. The result lives as long as the job.
+    // Call only after the job is over. Rethrows the failure if there was one. The result lives as long as the
+    // job.
     const RetrievalResult& result() const;
 
-    // The worker's side. The first of finish() and fail() counts, the rest are ignored.
+    // Called by the worker. Only the first call of finish() or fail() counts; later ones are ignored.
     void advance(size_t n) { n_done_ += n; }
     void finish(RetrievalResult result);
     void fail(std::exception_ptr failure);
@@ -47,7 +48,7 @@ private:
     const RetrievalKind kind_;
     const size_t n_total_;
     std::atomic<size_t> n_done_{0};
-    std::atomic<bool> over_{false}; // written with mutex_ held, after the two below
+    std::atomic<bool> over_{false}; // written with mutex_ held, after result_ and failure_
     RetrievalResult result_;
     std::exception_ptr failure_;
 };

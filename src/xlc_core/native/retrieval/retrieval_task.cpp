@@ -8,11 +8,11 @@ namespace xlc {
 
 namespace {
 
-// One step tokenises about this much: a few milliseconds, as long as a micro-batch takes.
+// One step tokenises about this much. That takes a few milliseconds, about as long as a micro-batch.
 constexpr size_t slice_bytes = size_t(256) << 10;
 constexpr size_t slice_inputs = 1024;
 
-// Less than this is tokenised faster than threads are started.
+// Tokenising less than this is faster than starting threads.
 constexpr size_t parallel_bytes = size_t(32) << 10;
 
 } // namespace

@@ -1,4 +1,4 @@
-// The worker's side of a job: its inputs, and what is left to do with them.
+// The worker's side of a job: its inputs, and the work that is left.
 #pragma once
 
 #include "retrieval/encoder.h"
@@ -15,26 +15,26 @@
 
 namespace xlc {
 
-// Runs in steps, so that the worker can alternate between jobs: first slices of the inputs are tokenised,
-// then micro-batches go through the model, the longest inputs first.
+// Runs in steps, so that the worker can alternate between jobs. First it tokenises slices of the inputs, then
+// it runs micro-batches through the model, the longest inputs first.
 class RetrievalTask {
 public:
     RetrievalTask(RetrievalKind kind, std::vector<std::string> inputs, int n_threads);
     virtual ~RetrievalTask() = default;
 
     const std::shared_ptr<RetrievalJob>& job() const { return job_; }
-    // Tasks of one stream run one after another; 0 is none.
+    // Tasks with the same stream number run one after another. 0: not part of a stream.
     virtual size_t stream() const { return 0; }
 
-    // Do a part of the work; true when the job is over. What it throws is the job's failure.
+    // Do a part of the work. Return true when the job is over. An exception is the job's failure.
     bool step(Encoder& encoder);
 
 protected:
-    // Once, before anything else: refuse what the model cannot do.
+    // Called once, before anything else: refuse a request that the model cannot serve.
     virtual void begin(const Encoder& encoder) = 0;
-    // The tokens of an input; called from several threads.
+    // Return the tokens of an input. Called from several threads.
     virtual TokenSequence tokenize(const Encoder& encoder, size_t index, const std::string& input) const = 0;
-    // Once, when all inputs are tokens: make room for the results.
+    // Called once, when all inputs are tokenised: allocate the results.
     virtual void allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) = 0;
     // Run some of the inputs through the model and write their results.
     virtual void
@@ -58,7 +58,7 @@ private:
     bool begun_ = false;
     std::vector<TokenSequence> sequences_;
     size_t n_tokenized_ = 0;
-    std::optional<Packer> unfinished_; // once all inputs are tokens
+    std::optional<Packer> unfinished_; // set when all inputs are tokenised
     RetrievalResult result_;
 };
 

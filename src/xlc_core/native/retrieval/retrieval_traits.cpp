@@ -12,8 +12,8 @@
 #include <functional>
 #include <utility>
 
-// llama.cpp's own header for it, src/llama-model.h, is not for use outside; it keeps this one function for
-// tools.
+// llama.cpp keeps this function for its tools. It is declared here because its header, src/llama-model.h, is
+// internal.
 const std::vector<std::pair<std::string, ggml_tensor*>>&
 llama_internal_get_tensor_map(const llama_model* model);
 
@@ -21,8 +21,8 @@ namespace xlc {
 
 namespace {
 
-// A head ends in cls.output, or in a cls with one output (jina-reranker-v1). A cls.weight of another shape
-// alone is the dense layer of a masked language model.
+// A ranking head ends in cls.output, or in a cls with one output (jina-reranker-v1). If there is only a
+// cls.weight with another shape, it is the dense layer of a masked language model.
 const ggml_tensor* find_ranking_head(const llama_model* model) {
     if (const ggml_tensor* output = find_tensor(model, "cls.output.weight")) {
         return output;
@@ -31,7 +31,7 @@ const ggml_tensor* find_ranking_head(const llama_model* model) {
     return dense && dense->ne[1] == 1 ? dense : nullptr;
 }
 
-// A reranker with the labels "yes" and "no" gives both; the score is that of "yes".
+// A reranker with the labels "yes" and "no" outputs both; the score is the output for "yes".
 size_t find_score_index(const llama_model* model, size_t n_labels) {
     for (uint32_t i = 0; i < n_labels; ++i) {
         const char* label = llama_model_cls_label(model, i);
@@ -119,15 +119,16 @@ RetrievalTraits::RetrievalTraits(const llama_model* model, enum llama_pooling_ty
     pooling = wanted_pooling;
     if (pooling == LLAMA_POOLING_TYPE_UNSPECIFIED) {
         const std::string in_file = metadata(model, architecture + ".pooling_type");
-        // Files of rerankers need not name their pooling; those of embedders without one are pooled as
-        // sentence-transformers does.
+        // A reranker's file may omit the pooling. If an embedder's file omits it, we pool like
+        // sentence-transformers.
         pooling = has_ranking_head ? LLAMA_POOLING_TYPE_RANK
                   : in_file.empty() || in_file == "0"
                       ? LLAMA_POOLING_TYPE_MEAN
                       : static_cast<enum llama_pooling_type>(std::stoi(in_file));
     }
 
-    // Of the kinds whose heads have one; what gives the score is `cls.output` beside it.
+    // These architectures' heads have a pooler before the output layer. A file that lost the pooler lacks
+    // this tensor.
     const char* missing = architecture == "bert"           ? "cls.weight"
                           : architecture == "jina-bert-v2" ? "cls.output.weight"
                                                            : nullptr;
@@ -135,8 +136,7 @@ RetrievalTraits::RetrievalTraits(const llama_model* model, enum llama_pooling_ty
         log_warning(
             "reranker " + name +
             " has lost its pooler, which llama.cpp's converter drops, and its scores are off without it; "
-            "convert the "
-            "original model again with `xllama models convert`, which keeps it");
+            "convert the original model again with `xllama models convert`, which keeps it");
     }
 }
 
@@ -185,10 +185,9 @@ void RetrievalTraits::require_ranking() const {
         throw Error(
             ErrorKind::unsupported_feature,
             "model " + name +
-                " has one label, and llama.cpp gives every document the score 1 for models of its kind, as "
-                "it "
-                "makes a probability of it; use a reranker with the labels \"yes\" and \"no\", such as "
-                "Qwen3-Reranker, or one of another architecture");
+                " has one label, and llama.cpp gives every document the score 1 for models of its kind, "
+                "because it turns the labels into probabilities; use a reranker with the labels \"yes\" and "
+                "\"no\", such as Qwen3-Reranker, or one of another architecture");
     }
     if (score_index >= n_labels) {
         throw Error(
@@ -201,7 +200,8 @@ void RetrievalTraits::require_ranking() const {
 std::unique_ptr<TypedEmbeddings> TypedEmbeddings::of(const llama_model* model) {
     const ggml_tensor* tokens = find_tensor(model, "token_embd.weight");
     const ggml_tensor* types = find_tensor(model, "token_types.weight");
-    // Only WordPiece tokenizers type sentences: what else has the types was trained with the first alone.
+    // Only models with a WordPiece tokenizer distinguish sentences. Others may have the table of types but
+    // were trained with the first type only.
     const bool typed = llama_vocab_type(llama_model_get_vocab(model)) == LLAMA_VOCAB_TYPE_WPM;
     if (!typed || !tokens || !types || types->ne[1] < 2 || !can_read(tokens) || !can_read(types)) {
         return nullptr;

@@ -18,7 +18,7 @@ std::exception_ptr closed_error() {
         "the engine was closed; keep it open until its requests are done, or open another"));
 }
 
-// The exception being handled, as one that Python has a class for.
+// Return the exception that is being handled as one of our errors, for which Python has a class.
 std::exception_ptr current_failure() {
     try {
         throw;
@@ -78,7 +78,7 @@ std::shared_ptr<RetrievalJob> Retriever::submit(std::unique_ptr<RetrievalTask> t
 }
 
 void Retriever::run() {
-    const AbortGuard guard; // what llama.cpp asserts fails a job, not the process
+    const AbortGuard guard; // a failed assert in llama.cpp fails a job, not the process
     std::unique_ptr<RetrievalTask> task;
     while (true) {
         {
@@ -137,7 +137,7 @@ Tokens Retriever::text_ends(const std::string& text, size_t n_first, size_t n_la
         [&](const Encoder& encoder) { return encoder.tokenizer().ends(text, n_first, n_last, nullptr); });
 }
 
-// Behind those that wait, but before the rest of its stream, which is to run after it.
+// Put the task behind all waiting tasks, but before the later tasks of its stream, which must run after it.
 void Retriever::queue_again(std::unique_ptr<RetrievalTask> task) {
     const size_t stream = task->stream();
     tasks_.push_back(std::move(task));
@@ -163,8 +163,8 @@ void Retriever::close() {
         running.swap(running_);
     }
     changed_.notify_all();
-    // Not under the lock: they wake their waiters. The running one also stops the model within its
-    // micro-batch.
+    // Not under the lock, because failing a job wakes its waiters. Failing the running job also stops the
+    // model within the micro-batch.
     if (running) {
         running->fail(closed_error());
     }
@@ -174,7 +174,7 @@ void Retriever::close() {
     if (worker_.joinable()) {
         worker_.join();
     }
-    // A task that went back to the queue after the swap has failed by `running`.
+    // A task that went back into the queue after the swap was `running`, and has failed above.
     tasks_.clear();
     encoder_ = nullptr;
 }

@@ -1,4 +1,4 @@
-// The retrieval worker: embeds and reranks on one thread of its own, with a llama_context of its own.
+// The retrieval worker: embeds and reranks on its own thread, with its own llama_context.
 #pragma once
 
 #include "retrieval/encoder.h"
@@ -18,7 +18,7 @@
 namespace xlc {
 
 // Jobs take turns, one micro-batch each, so that a short query does not wait behind ten thousand texts. The
-// context is made at the first job, on the worker; what fails there fails that job only.
+// worker creates the context for the first job; a failure there fails that job only.
 class Retriever {
 public:
     // Throws unsupported_feature when the model's tokenizer cannot be used.
@@ -27,50 +27,50 @@ public:
     Retriever(const Retriever&) = delete;
     Retriever& operator=(const Retriever&) = delete;
 
-    // From any thread; they return at once. Throw engine_closed after close().
+    // Callable from any thread; they return at once. They throw engine_closed after close().
     std::shared_ptr<RetrievalJob> embed(std::vector<std::string> texts, EmbedOptions options);
     std::shared_ptr<RetrievalJob> embed_tokens(std::vector<std::string> texts, EmbedOptions options);
     std::shared_ptr<RetrievalJob>
     rerank(std::string query, std::vector<std::string> documents, RerankOptions options);
 
-    // Fail the jobs under way with engine_closed, end the thread and free the context. Idempotent.
+    // Fail unfinished jobs with engine_closed, end the thread and free the context. Idempotent.
     void close();
 
-    // Tokens that a document may have beside this query. Throws as a job would that reranks.
+    // Number of tokens that a document may have beside this query. Throws the errors of rerank().
     size_t document_room(const std::string& query, const RerankOptions& options);
-    // The text's tokens that an input of at most so many would have; see Tokenizer::ends.
+    // The first and last tokens of the text; see Tokenizer::ends.
     Tokens text_ends(const std::string& text, size_t n_first, size_t n_last);
 
-    // What it takes beside the model.
+    // Memory that this uses beside the model.
     MemoryReport memory();
-    // Whether no job is under way.
+    // Whether every job is over.
     bool idle();
 
     const RetrievalTraits& traits() const { return traits_; }
-    // Tokens of the longest input, special tokens included.
+    // Number of tokens that the longest input may have, with special tokens.
     size_t limit() const { return limit_; }
-    // Tokens of the next micro-batch; while a job is under way, of one of the last.
+    // Number of tokens of the next micro-batch. While a job runs, the number may be slightly old.
     size_t n_batch_tokens() const { return n_batch_tokens_; }
     bool has_own_kernels() const { return has_own_kernels_; }
 
 private:
     std::shared_ptr<RetrievalJob> submit(std::unique_ptr<RetrievalTask> task);
-    // Calls function(encoder) with the encoder held open; for what of it is const.
+    // Calls function(encoder) and keeps the encoder open meanwhile. For const members only.
     template<typename Function> auto with_encoder(const Function& function);
     void run();
     void queue_again(std::unique_ptr<RetrievalTask> task);
 
     const int n_threads_;
-    std::unique_ptr<Encoder> encoder_; // the worker's
+    std::unique_ptr<Encoder> encoder_; // used by the worker
     const RetrievalTraits traits_;
     const size_t limit_;
     const bool has_own_kernels_;
     std::atomic<size_t> n_batch_tokens_;
 
-    std::mutex mutex_; // of what follows
+    std::mutex mutex_; // guards the members below
     std::condition_variable changed_;
-    std::deque<std::unique_ptr<RetrievalTask>> tasks_; // that wait for their turn
-    std::shared_ptr<RetrievalJob> running_;            // whose turn it is
+    std::deque<std::unique_ptr<RetrievalTask>> tasks_; // waiting for their turn
+    std::shared_ptr<RetrievalJob> running_;            // the job whose turn it is
     bool closing_ = false;
     std::thread worker_;
     std::mutex close_mutex_; // a second close() waits for the first

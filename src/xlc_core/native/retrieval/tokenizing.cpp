@@ -11,7 +11,7 @@ namespace xlc {
 
 namespace {
 
-// llama.cpp asserts that the tokens it is to add exist; a damaged file may lack them.
+// llama.cpp asserts that the special tokens that it adds exist. A damaged file may lack them.
 void check_specials(const llama_vocab* vocab) {
     const enum llama_vocab_type type = llama_vocab_type(vocab);
     const char* missing = nullptr;
@@ -61,7 +61,7 @@ Tokens Tokenizer::tokenize(std::string_view text, bool add_special, bool parse_s
             "a text of " + std::to_string(text.size()) + " bytes is more than the tokenizer takes; split it");
     }
     const auto n_bytes = static_cast<int32_t>(text.size());
-    // A guess that is nearly always enough; llama_tokenize says how many there are when it is not.
+    // This guess is nearly always enough. If not, llama_tokenize returns the number of tokens.
     Tokens tokens(text.size() / 2 + 16);
     int32_t n = llama_tokenize(
         vocab_, text.data(), n_bytes, tokens.data(), static_cast<int32_t>(tokens.size()), add_special,
@@ -77,9 +77,9 @@ Tokens Tokenizer::tokenize(std::string_view text, bool add_special, bool parse_s
     return tokens;
 }
 
-// The tokens that text[begin, end) has within the whole, between two boundaries or the text's ends. What
-// comes first in a text may be read differently, so that the word before comes along and its tokens are left
-// out.
+// Return the tokens of text[begin, end) as they are in the whole text. Both ends are boundaries or the text's
+// ends. The start of a text may be tokenised differently, so the word before is tokenised too and its tokens
+// are removed.
 Tokens Tokenizer::part(std::string_view text, size_t begin, size_t end) const {
     if (begin == 0) {
         return plain(text.substr(0, end));
@@ -99,7 +99,7 @@ Tokens Tokenizer::ends(std::string_view text, size_t n_first, size_t n_last, con
     };
     const bool splits = splitter_.is_long(text);
     Tokens first;
-    size_t end = 0; // of what `first` has the tokens of
+    size_t end = 0; // `first` has the tokens of the text up to here
     while (end < text.size() && first.size() < n_first) {
         check_stop();
         const size_t begin = end;
@@ -116,7 +116,7 @@ Tokens Tokenizer::ends(std::string_view text, size_t n_first, size_t n_last, con
         append(tokens, last);
         last = std::move(tokens);
     }
-    if (begin > end) { // what is between is not looked at
+    if (begin > end) { // the text between was not tokenised
         first.resize(std::min(first.size(), n_first));
         last.erase(last.begin(), last.end() - static_cast<std::ptrdiff_t>(std::min(last.size(), n_last)));
     }

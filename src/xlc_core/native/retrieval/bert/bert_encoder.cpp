@@ -8,9 +8,9 @@ namespace xlc {
 
 namespace {
 
-constexpr size_t unit_columns = 64;       // of a product that a thread computes at a time
-constexpr size_t unit_queries = 128;      // of a head that a thread attends at a time
-constexpr size_t feed_forward_rows = 256; // whose hidden layer is kept at once: it is wide
+constexpr size_t unit_columns = 64;       // columns of a product that a thread computes at a time
+constexpr size_t unit_queries = 128;      // queries of a head that a thread computes at a time
+constexpr size_t feed_forward_rows = 256; // rows in the hidden layer at a time, because it is wide
 
 size_t count_units(size_t n, size_t unit) {
     return (n + unit - 1) / unit;
@@ -18,7 +18,7 @@ size_t count_units(size_t n, size_t unit) {
 
 template<typename T> void grow(std::vector<T>& buffer, size_t n) {
     if (buffer.size() < n) {
-        buffer = std::vector<T>(); // first, so that both need not fit
+        buffer = std::vector<T>(); // free the old buffer first, so that memory need not hold both
         buffer.resize(n);
     }
 }
@@ -81,7 +81,7 @@ void BertEncoder::plan(const std::vector<const TokenSequence*>& texts) {
 
     prepare_turns(longest);
 
-    // All layers are of one shape, so that the first tells how much room each needs.
+    // All layers have the same shape, so the first one gives the size of the buffers.
     const BertLayer& layer = weights_->layers.front();
     const size_t n_tokens = first_tokens_.back();
     const size_t n_hidden_rows = std::min(n_tokens, feed_forward_rows);
@@ -107,7 +107,7 @@ void BertEncoder::run_layers(
         if (thread == 0 && stop && stop()) {
             stopped_ = true;
         }
-        team_.share(0, [](size_t) {}); // so that all know
+        team_.share(0, [](size_t) {}); // wait, so that all threads see stopped_
         if (stopped_) {
             return;
         }
@@ -153,8 +153,8 @@ void BertEncoder::prepare_turns(size_t n_positions) {
     }
 }
 
-// Turn the queries and keys of a text by their positions: number i of a head together with number i +
-// head_dim / 2.
+// Rotate the queries and keys of a text by their positions: number i of a head together with number
+// i + head_dim / 2.
 void BertEncoder::turn(size_t text, const BertLayer& layer) {
     const std::vector<float>& turns = turns_[layer.rotation];
     const size_t half = weights_->rotations[layer.rotation].size();
@@ -174,7 +174,7 @@ void BertEncoder::turn(size_t text, const BertLayer& layer) {
     }
 }
 
-// Quantise a block's input: rows [first, first + n_rows) of x_, normalised where the model normalises first.
+// Quantise a block's input: rows [first, first + n_rows) of x_, normalised if the model normalises first.
 void BertEncoder::quantize_input(size_t first, size_t n_rows, const LayerNorm& norm, QuantizedRows out) {
     const size_t n_embd = weights_->n_embd;
     const float* const x = x_.data() + first * n_embd;
@@ -190,7 +190,7 @@ void BertEncoder::quantize_input(size_t first, size_t n_rows, const LayerNorm& n
     quantize(normalized, n_embd, n_rows, n_embd, out);
 }
 
-// Add a block's output to rows [first, first + n_rows) of x_, and normalise where the model normalises last.
+// Add a block's output to rows [first, first + n_rows) of x_, and normalise if the model normalises last.
 void BertEncoder::add_output(size_t first, size_t n_rows, size_t stride, const LayerNorm& norm) {
     const size_t n_embd = weights_->n_embd;
     float* const x = x_.data() + first * n_embd;
@@ -299,7 +299,7 @@ std::vector<float> BertEncoder::labels(size_t index) const {
     return weights_->output.empty() ? x : project(weights_->output, weights_->output_bias, x);
 }
 
-// What the ranking head looks at.
+// Return the input of the ranking head.
 std::vector<float> BertEncoder::pooled(size_t index) const {
     const size_t n_embd = weights_->n_embd;
     std::vector<float> x(rows(index), rows(index) + n_embd);

@@ -13,26 +13,26 @@
 
 namespace xlc {
 
-// What llama.cpp costs an encoder on a CPU, and this does not: attention over all texts of a micro-batch with
-// all but each text's own masked away, a row of the vocabulary's size cleared for each token, an approximate
-// GELU from a table, and matrix products in float32 (docs/benchmarks.md has figures). For one caller at a
-// time.
+// Avoids four costs that llama.cpp has for an encoder on a CPU: attention from each text to all texts of a
+// micro-batch, most of which is masked; clearing a row of the vocabulary's size for each token; an
+// approximate GELU from a table; and matrix products in float32 (docs/benchmarks.md has figures). Not
+// thread-safe.
 class BertEncoder {
 public:
     BertEncoder(std::unique_ptr<const BertWeights> weights, int n_threads);
 
-    // Returns true to give up.
+    // Returns true to stop.
     using Stop = std::function<bool()>;
 
-    // Run texts through the layers. False when `stop` said so; then there are no rows.
+    // Run texts through the layers. Return false when `stop` returned true; then there are no rows.
     bool encode(const std::vector<const TokenSequence*>& texts, const Stop& stop);
 
-    // Of the packed weights.
+    // Bytes of the packed weights.
     size_t n_bytes() const;
 
-    // After encode(): text number `index`'s first row of n_embd numbers, one for each token.
+    // After encode(): the rows of text number `index`, one for each token, of n_embd numbers.
     const float* rows(size_t index) const { return x_.data() + first_tokens_[index] * weights_->n_embd; }
-    // The ranking head's labels for it.
+    // After encode(): the outputs of the ranking head for text number `index`.
     std::vector<float> labels(size_t index) const;
 
 private:
@@ -60,7 +60,7 @@ private:
     normalize(float* rows, const float* added, size_t stride, size_t n_rows, const LayerNorm& norm) const;
     std::vector<float> pooled(size_t index) const;
 
-    // Call function(row, n), which does rows [row, row + n), until all are done.
+    // Call function(row, n) for all rows; each call processes rows [row, row + n).
     template<typename Function> void share_rows(size_t n_rows, const Function& function) {
         constexpr size_t n_at_once = 16;
         team_.share((n_rows + n_at_once - 1) / n_at_once, [&](size_t unit) {
@@ -72,16 +72,16 @@ private:
     ThreadTeam team_;
     std::atomic<bool> stopped_{false};
 
-    // Of the texts that go through now; each grows to the largest so far.
-    std::vector<size_t> first_tokens_; // of each text, and the number of tokens
+    // Buffers of the current texts. Each stays as large as it ever was.
+    std::vector<size_t> first_tokens_; // index of each text's first token, then the number of tokens
     std::vector<Attention> attentions_;
-    std::vector<std::vector<float>> turns_;      // of each rotation: [position][cosines, then sines]
+    std::vector<std::vector<float>> turns_;      // for each rotation: [position][cosines, then sines]
     std::vector<float> x_;                       // [token][n_embd], the layers' input and output
     std::vector<float> qkv_, mixed_, projected_; // [token][padded columns]
     std::vector<float> hidden_;                  // [row of a feed-forward block][padded n_ff]
     std::vector<int16_t> values_, hidden_values_;
     std::vector<float> scales_, hidden_scales_;
-    std::vector<std::vector<float>> scratch_; // of each thread
+    std::vector<std::vector<float>> scratch_; // one for each thread
 };
 
 } // namespace xlc

@@ -22,7 +22,7 @@ struct LayerTensors {
     const ggml_tensor *down, *down_bias, *feed_forward_norm, *feed_forward_norm_bias;
 };
 
-// What of the file's metadata decides how the layers are computed.
+// The metadata that decides how the layers are computed.
 struct Shape {
     explicit Shape(const llama_model* described)
         : model(described), architecture(metadata(described, "general.architecture")) {}
@@ -37,7 +37,7 @@ struct Shape {
         const std::string text = value(key);
         return text.empty() ? otherwise : std::strtof(text.c_str(), nullptr);
     }
-    // Zero-based; a layer in `every` sees the whole text, the others their neighbourhood.
+    // One layer of every `every` attends to the whole text, the others to neighbouring tokens. Zero-based.
     bool is_local(int layer) const {
         const auto every = static_cast<int>(number("attention.sliding_window_pattern", 3));
         return is_modern && window() > 0 && every > 0 && layer % every != 0;
@@ -68,7 +68,7 @@ LayerTensors find_layer(TensorFinder& tensors, int index, const Shape& shape) {
     layer.down = required("ffn_down.weight");
     layer.down_bias = optional("ffn_down.bias");
     if (shape.is_modern) {
-        layer.norm = optional("attn_norm.weight"); // the first layer's input is normalised already
+        layer.norm = optional("attn_norm.weight"); // missing in the first layer: its input is normalised
         layer.feed_forward_norm = required("ffn_norm.weight");
     } else {
         layer.norm = required("attn_output_norm.weight");
@@ -79,7 +79,7 @@ LayerTensors find_layer(TensorFinder& tensors, int index, const Shape& shape) {
     return layer;
 }
 
-// No tensor gives no numbers; a missing bias is zeros.
+// Return an empty vector for nullptr.
 std::vector<float> read_optional(const ggml_tensor* tensor) {
     return tensor ? read_values(tensor) : std::vector<float>();
 }
@@ -90,17 +90,17 @@ LayerNorm read_norm(const ggml_tensor* weight, const ggml_tensor* bias) {
     return norm;
 }
 
-// llama.cpp gives numbers of the file with six decimals, so that BERT's 1e-12 is 0.
+// llama.cpp returns numbers of the file with six decimals, so that BERT's 1e-12 becomes 0.
 constexpr float least_epsilon = 1e-12F;
 
-// Whether positions are turned as the model was trained, and all of a head is.
+// Whether the rotary positions are not scaled and rotate the whole head.
 bool has_plain_rotations(const Shape& shape) {
     const std::string scaling = shape.value("rope.scaling.type");
     return (scaling.empty() || scaling == "none") && shape.value("rope.dimension_count").empty() &&
            llama_model_rope_freq_scale_train(shape.model) == 1.0F;
 }
 
-// RoPE (Su et al., 2021, arXiv 2104.09864): pair i of a head is turned by position · base^(−2i / head_dim).
+// RoPE (Su et al., 2021, arXiv 2104.09864): pair i of a head is rotated by position · base^(−2i / head_dim).
 std::vector<float> rotations_of(float base, size_t head_dim) {
     std::vector<float> rotations(head_dim / 2);
     for (size_t i = 0; i < rotations.size(); ++i) {
@@ -110,7 +110,7 @@ std::vector<float> rotations_of(float base, size_t head_dim) {
     return rotations;
 }
 
-// Reads the tensors that are there once; nullptr when they are not those of a model that we know.
+// Reads each tensor once. Returns nullptr when the tensors are not those of a supported model.
 class Reader {
 public:
     explicit Reader(const llama_model* model) : model_(model), shape_(model), tensors_(model) {}
@@ -170,7 +170,7 @@ private:
         const size_t head_dim = weights.n_embd / weights.n_heads;
         const float base = shape_.number("rope.freq_base", 10000.0F);
         weights.rotations.push_back(rotations_of(base, head_dim));
-        if (shape_.is_modern) { // of the layers that look at their neighbourhood
+        if (shape_.is_modern) { // for the layers that attend to neighbouring tokens
             weights.rotations.push_back(rotations_of(shape_.number("rope.freq_base_swa", base), head_dim));
         }
         return has_plain_rotations(shape_) && weights.n_ff % row_padding == 0 &&

@@ -1,4 +1,4 @@
-// The tensors of a model by name, for code that must know all of them.
+// Finds tensors of a model by name, for code that must know all of them.
 #pragma once
 
 #include "retrieval/retrieval_traits.h"
@@ -11,7 +11,7 @@
 
 namespace xlc {
 
-// Remembers which tensors it gave, so that a model with others is known to be of another kind.
+// Remembers which tensors it returned. A model that has other tensors too is a different kind of model.
 class TensorFinder {
 public:
     explicit TensorFinder(const llama_model* model) : model_(model) {}
@@ -33,7 +33,7 @@ public:
         return tensor;
     }
 
-    // Whether all that was required was there, can be read, and was all there is.
+    // Whether all required tensors exist and are readable, and the model has no others.
     bool satisfied() const { return complete_ && readable_ && given_.size() == tensors_of(model_).size(); }
 
 private:
