@@ -15,8 +15,8 @@ namespace xlc {
 namespace {
 
 constexpr size_t max_expected = 64;  // tokens named in an explanation
-constexpr size_t max_line = 200;     // llguidance quotes the grammar's line, and a schema is all one line
-constexpr size_t max_message = 2000; // characters of a message in all
+constexpr size_t max_line = 200;     // llguidance quotes a whole line, and a schema is one long line
+constexpr size_t max_message = 2000; // most characters of a message
 
 std::shared_ptr<const LlgTokenizer> tokenizer_for(const llama_vocab* vocab) {
     if (vocab != nullptr) {
@@ -52,7 +52,7 @@ std::string readable(const std::string& reason) {
     return shortened(std::move(message), max_message);
 }
 
-// A control character would cut the text short on its way through llguidance's C strings.
+// A NUL character would end llguidance's C strings early.
 void refuse_nul(const std::string& data) {
     const size_t at = data.find('\0');
     if (at != std::string::npos) {
@@ -60,8 +60,8 @@ void refuse_nul(const std::string& data) {
     }
 }
 
-// A matcher whose first mask is there: some grammars, such as a schema that refers to nothing but itself, are
-// well-formed but allow no first token.
+// Return a matcher that has computed its first mask. Some well-formed grammars allow no first token, such as
+// a schema that only refers to itself.
 llg::MatcherPtr start(const LlgTokenizer& tokenizer, const std::string& kind, const std::string& data) {
     if (kind != "lark") {
         throw Error(ErrorKind::constraint, "unknown kind of grammar '" + kind + "'; it is 'lark' or 'gbnf'");
@@ -87,22 +87,22 @@ llg::MatcherPtr start(const LlgTokenizer& tokenizer, const std::string& kind, co
     }
 }
 
-// Texts are often checked one after the other against the same constraint, and copying a matcher is cheaper
-// than compiling its grammar.
+// Many texts are often checked against the same constraint, and copying a matcher is cheaper than compiling
+// its grammar.
 llg::MatcherPtr start_again(
     const std::shared_ptr<const LlgTokenizer>& tokenizer, const std::string& kind, const std::string& data) {
     struct Last {
         std::mutex mutex;
         std::shared_ptr<const LlgTokenizer> tokenizer;
         std::string data;
-        llg::MatcherPtr matcher; // goes before its tokenizer
+        llg::MatcherPtr matcher; // destroyed before its tokenizer
     };
     Last& last = one_per_process<Last>();
     std::lock_guard<std::mutex> lock(last.mutex);
     if (!last.matcher || last.tokenizer != tokenizer || last.data != data || kind != "lark") {
         llg::MatcherPtr fresh = start(*tokenizer, kind, data);
         if (tokenizer != tokenizer_for(nullptr)) {
-            return fresh; // a model's tokenizer is freed with it
+            return fresh; // not kept, because a model's tokenizer is freed with the model
         }
         last.matcher = std::move(fresh);
         last.tokenizer = tokenizer;
@@ -173,7 +173,7 @@ explain(const llama_vocab* vocab, const std::string& kind, const std::string& da
     const std::vector<uint32_t> tokens = tokens_of(*tokenizer, text);
     size_t n_consumed = 0;
     for (const uint32_t token : tokens) {
-        // An end token inside the text would stop the matcher; what follows it is text all the same.
+        // An end token inside the text would stop the matcher, although more text follows.
         if (tokenizer->ends_answer(token) || api.matcher_validate_tokens(matcher.get(), &token, 1) != 1 ||
             api.matcher_consume_token(matcher.get(), token) != 0) {
             break;
@@ -181,7 +181,8 @@ explain(const llama_vocab* vocab, const std::string& kind, const std::string& da
         found.n_bytes += text_of(*tokenizer, token).size();
         ++n_consumed;
     }
-    // A matcher that has given up (a limit of llguidance's, say) takes nothing more: no answer of the text.
+    // A matcher with an error, such as a limit of llguidance, refuses all tokens. That says nothing about the
+    // text.
     const std::string reason = llg::matcher_error(matcher.get());
     if (!reason.empty()) {
         throw Error(

@@ -1,6 +1,6 @@
-// Answers that end before their tokens run out: how many tokens an answer has, and whether that decided how
-// it ended. A request and its sampler share one Closing. llama.cpp makes the sampler from the request's
-// grammar and nothing else, so the grammar's text carries the Closing's number in a comment.
+// Answers that are closed before their tokens run out: how many tokens an answer may have, and whether that
+// limit changed its end. A request and its sampler share one Closing. llama.cpp creates the sampler from the
+// request's grammar only, so the grammar's text carries the Closing's number in a comment.
 #pragma once
 
 #include <atomic>
@@ -13,22 +13,22 @@
 namespace xlc {
 
 struct ClosingParams {
-    int32_t n_tokens = 0;       // of the answer, thinking and end token included
-    std::string thinking_start; // what opens free thinking before the answer; empty: the prompt has
-    std::vector<std::string> thinking_ends; // what ends it; empty when there is no thinking
+    int32_t n_tokens = 0;                   // limit for the answer, with thinking and end token
+    std::string thinking_start;             // tag before free thinking; empty: the prompt ends with it
+    std::vector<std::string> thinking_ends; // tags that end the thinking; empty: the model does not think
 };
 
 struct Closing {
     explicit Closing(ClosingParams how) : params(std::move(how)) {}
 
     const ClosingParams params;
-    std::atomic<bool> forced{false}; // the model would have gone on
+    std::atomic<bool> forced{false}; // the limit refused a token that the model could have chosen
 };
 
-// Writes a mark into the grammar, in the place of an earlier one.
+// Writes a mark into the grammar. Replaces an earlier mark.
 void mark_closing(std::string& grammar, const std::shared_ptr<Closing>& closing);
 
-// Whose mark the grammar carries; nullptr when there is none, or the request is gone.
+// Return the Closing whose mark the grammar carries. nullptr without a mark, or when the request is over.
 std::shared_ptr<Closing> closing_of(const std::string& grammar);
 
 } // namespace xlc

@@ -16,16 +16,16 @@ namespace {
 
 using Ending = std::vector<llama_token>;
 
-// Endings are looked for when fewer tokens are left than this; one that is longer is not found.
+// The search for endings starts when fewer tokens than this are left. A longer ending is not found.
 constexpr int32_t horizon = 1024;
 
-// One token may open an object with many required properties, so endings are looked for well before they are
-// needed: with so many tokens to spare, and now and then before that, to learn how long they are.
+// One token may open an object with many required properties. So every token is checked while only
+// spare_tokens more than needed are left. Before that, a search now and then finds out how many are needed.
 constexpr int32_t spare_tokens = 32;
 constexpr int32_t tokens_between_looks = 8;
-constexpr int32_t tokens_between_far_looks = 64; // while there are several times as many as needed
+constexpr int32_t tokens_between_far_looks = 64; // while several times as many as needed are left
 
-// Of the tokens that the grammar allows, so many of the likeliest are tried.
+// This many of the likeliest tokens that the grammar allows are tried.
 constexpr size_t n_tried = 4;
 
 class ClosingSampler {
@@ -74,8 +74,7 @@ public:
                 keep_what_can_be_ended(candidates);
             }
         } catch (const std::exception&) {
-            gave_up_ =
-                true; // llguidance refuses to go on looking: the answer is cut when its tokens are used up
+            gave_up_ = true; // llguidance refuses to search further: the answer is cut at its last token
         }
     }
 
@@ -103,7 +102,7 @@ private:
         return closing_->params.thinking_start.empty() ? Phase::thinking : Phase::before_thinking;
     }
 
-    // Looks for an ending from here when that is due, and says whether tokens must be checked.
+    // Search for an ending if it is time to. Return whether tokens must be checked.
     bool must_look() {
         if (gave_up_ || n_left_ > horizon) {
             return false;
@@ -143,7 +142,7 @@ private:
             const bool still_fits = ending_ && static_cast<int32_t>(ending_->size()) < n_left_ &&
                                     EndingFinder::is_ending(after.grammar_, *ending_);
             tried.ending = still_fits
-                               ? ending_ // within a text most often
+                               ? ending_ // most often inside a text
                                : finder_->find(after.grammar_, after.phase_ == Phase::thinking, n_left_ - 1);
         }
         tried_.push_back(tried);
@@ -157,7 +156,7 @@ private:
         }
     }
 
-    // Leaves the first token of an ending and those of the likeliest that leave room for one.
+    // Keep the first token of an ending, and each of the likeliest tokens after which an ending fits.
     void keep_what_can_be_ended(llama_token_data_array& candidates) {
         std::vector<llama_token_data> likeliest(std::min(n_tried, candidates.size));
         const auto likelier = [](const llama_token_data& a, const llama_token_data& b) {
@@ -201,15 +200,15 @@ private:
 
     llama_sampler* grammar_;
     const llama_vocab* vocab_;
-    std::shared_ptr<const EndingFinder> finder_; // made when it is first needed: most answers end long before
+    std::shared_ptr<const EndingFinder> finder_; // created at first use: most answers end long before
     std::shared_ptr<Closing> closing_;
     int32_t n_left_;
     Phase phase_;
     bool gave_up_ = false;
-    std::string tail_;             // the thinking's last characters
-    std::optional<Ending> ending_; // from here
-    std::vector<Tried> tried_;     // since the last accepted token
-    int32_t length_ = 0;           // of the last ending found; 0 when none was
+    std::string tail_;             // last characters of the thinking
+    std::optional<Ending> ending_; // an ending from here
+    std::vector<Tried> tried_;     // tokens checked since the last accepted token
+    int32_t length_ = 0;           // length of the last ending that was found, or 0
     int32_t n_left_at_next_look_ = horizon;
 };
 

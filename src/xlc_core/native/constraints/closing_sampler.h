@@ -1,4 +1,4 @@
-// A grammar's sampler that sees to it that the answer is complete when its tokens run out.
+// A sampler around a grammar's sampler. It ensures that the answer is complete when its tokens run out.
 #pragma once
 
 #include "constraints/closing.h"
@@ -8,13 +8,13 @@
 
 namespace xlc {
 
-// Takes the grammar over. While there are tokens enough it is the grammar's sampler; from where an ending
-// would just fit it refuses tokens after which none would. An ending that is not found within the budget
-// leaves the answer to be cut off, as without this.
+// Takes ownership of the grammar's sampler. While enough tokens are left, it only calls that sampler. When
+// the tokens just suffice for an ending, it refuses each token after which no ending would fit. If it finds
+// no ending within the budget, the answer is cut off, as it would be without this sampler.
 llama_sampler*
 closing_sampler(llama_sampler* grammar, const llama_vocab* vocab, std::shared_ptr<Closing> closing);
 
-// The grammar's own sampler inside, or the sampler itself.
+// Return the grammar's sampler inside a closing sampler, or the given sampler itself.
 const llama_sampler* grammar_inside(const llama_sampler* sampler);
 
 } // namespace xlc

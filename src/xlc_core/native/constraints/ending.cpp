@@ -14,26 +14,28 @@ namespace xlc {
 
 namespace {
 
-// What ends a value, and leads from one to the next; always right where it fits outside of a text.
+// Ends a value, or leads from one value to the next. Outside of a string, always right where it fits.
 constexpr const char* structure[] = {"}", "]", "\"", ",", ":"};
 
-// What a pattern or a grammar may ask for, or a value begin with; the long words are for a least length.
+// Texts that a pattern or a grammar may require, or that a value may begin with. The long words help to reach
+// a minimum length.
 constexpr const char* fillers[] = {
     ">",    ")", ";", "\n", ".", "@", "/", "Z", "com", " responsibilities", " international", " information",
     " more"};
 constexpr const char* filler_characters =
     "0123456789[{ntf-+SDTabcdefghijklmopqrsuvwxyzABCEFGHIJKLMNOPQRUVWXY_ (<'=!?#%&*|^$\\~`";
 
-// In a text of any characters that may not end yet: what its pattern may look for.
+// Tried in a string that allows any character but must not end yet: its pattern may require this.
 constexpr const char* text_filler = "0.0.0";
 
-// Each time that a filler was taken it comes so many places later: what may be repeated without end must not
-// keep the others from their turn.
+// Each use of a filler moves it back by this many places. Otherwise a filler that may be repeated forever
+// would keep the others from being tried.
 constexpr int places_per_use = 6;
 
-constexpr int max_in_a_row = 64; // of the same structure, in a text that looks like none
+constexpr int max_in_a_row = 64; // repeats of one structure token, for strings that do not look like strings
 
-// The one token that is the text, however the tokenizer begins a text; LLAMA_TOKEN_NULL when there is none.
+// Return the single token of a text, also when the tokenizer puts another token before it. LLAMA_TOKEN_NULL
+// if the text is not a single token.
 llama_token token_of(const llama_vocab* vocab, const std::string& text) {
     const std::vector<llama_token> tokens = common_tokenize(vocab, text, false, false);
     const bool found = !tokens.empty() && common_token_to_piece(vocab, tokens.back(), false) == text;
@@ -47,7 +49,7 @@ bool fits(llama_sampler* grammar, llama_token token) {
     return !std::isinf(candidate.logit);
 }
 
-// The longest text that the grammar allows, for where none of the usual characters fits.
+// Return the token with the longest text that the grammar allows, for places where no usual character fits.
 llama_token any_that_fits(llama_sampler* grammar, const llama_vocab* vocab) {
     const int32_t n_vocab = llama_vocab_n_tokens(vocab);
     std::vector<llama_token_data> tokens(static_cast<size_t>(n_vocab));
@@ -101,7 +103,7 @@ EndingFinder::EndingFinder(const llama_vocab* vocab, const std::vector<std::stri
     }
 }
 
-// An ending being written.
+// An unfinished ending.
 struct EndingFinder::Draft {
     llama_sampler_ptr grammar;
     std::vector<llama_token> tokens;
@@ -116,7 +118,7 @@ struct EndingFinder::Draft {
         tokens.push_back(token);
     }
 
-    // As much of it as fits; whether anything did.
+    // Append as many of the tokens as fit. Return whether any did.
     bool take_text(const std::vector<llama_token>& text) {
         const size_t before = tokens.size();
         for (const llama_token token : text) {
@@ -165,7 +167,7 @@ EndingFinder::find(const llama_sampler* grammar, bool thinking, int32_t n_max) c
     if (can_force_tokens(grammar)) {
         return write(grammar, thinking, n_max);
     }
-    // llama.cpp's grammars do not say what they force, so that is found character by character.
+    // llama.cpp's grammars do not report forced text, so it is found character by character.
     constexpr int32_t characters_per_token = 4;
     auto ending = write(grammar, thinking, n_max * characters_per_token);
     if (!ending) {
@@ -187,7 +189,7 @@ std::optional<std::vector<llama_token>>
 EndingFinder::write(const llama_sampler* grammar, bool thinking, int32_t n_max) const {
     Draft draft = {llama_sampler_ptr(llama_sampler_clone(grammar)), {}, std::vector<int>(fillers_.size(), 0)};
     if (thinking && !thinking_ends_.empty()) {
-        draft.take_text(thinking_ends_.front()); // nothing, where the answer may begin without
+        draft.take_text(thinking_ends_.front()); // adds nothing where the answer may begin without the tag
     }
     bool closed_text = false;
     const auto n_left = [&] { return n_max - static_cast<int32_t>(draft.tokens.size()); };
@@ -204,7 +206,7 @@ EndingFinder::write(const llama_sampler* grammar, bool thinking, int32_t n_max) 
         const bool in_text = draft.fits(tilde_);
         if (in_text && !closed_text && draft.fits(quote_)) {
             draft.take(quote_);
-            closed_text = true; // twice in a row it was no JSON text
+            closed_text = true; // twice in a row means that it was not a JSON string
             continue;
         }
         closed_text = false;

@@ -1,4 +1,4 @@
-// The tokens that a grammar leaves no choice about, such as the keys of a JSON object.
+// Finds the tokens that a grammar forces, such as the keys of a JSON object.
 #pragma once
 
 #include "llama.h"
@@ -7,12 +7,12 @@
 
 namespace xlc {
 
-// At most n_max tokens that must follow what an llguidance sampler has accepted; none when there is a choice,
-// the model's tokenizer does not write the forced text as the model would (LlgTokenizer), or the sampler is
-// another's.
+// Return at most n_max tokens that must follow the tokens that an llguidance sampler has accepted. Empty in
+// three cases: several tokens may follow; the tokenizer's tokens for the forced text differ from those that
+// the model would write (LlgTokenizer); or the sampler is not llguidance's.
 std::vector<llama_token> forced_tokens(const llama_sampler* grammar, int32_t n_max);
 
-// Whether the sampler is llguidance's, which says so.
+// Whether the sampler is llguidance's, the only kind that knows its forced tokens.
 bool can_force_tokens(const llama_sampler* grammar);
 
 } // namespace xlc

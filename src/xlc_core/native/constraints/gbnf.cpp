@@ -11,13 +11,14 @@ namespace xlc::gbnf {
 
 namespace {
 
-// llama.cpp's parser and its search for left recursion recurse, and repetitions are written out: beyond these
-// a small stack or the memory would be gone. Grammars that people and converters write stay far below.
+// llama.cpp's parser and its search for left recursion recurse, and the parser writes repetitions out. Beyond
+// these limits a small stack or the memory would overflow. Grammars from people and converters stay far
+// below.
 constexpr size_t max_nesting = 64;            // parentheses within parentheses
 constexpr size_t max_written_out = 1'000'000; // elements of all repetitions
-constexpr uint64_t max_chain = 4'000;         // rules that begin with a rule; a repetition {0,n} makes n
-constexpr uint64_t max_paths = 20'000;        // ways to a first character; llama.cpp walks each of them
-constexpr size_t max_stacks = 2'000;          // alternatives pursued at once while a text is checked
+constexpr uint64_t max_chain = 4'000;         // rules that begin with a rule; {0,n} creates n of them
+constexpr uint64_t max_paths = 20'000;        // ways to a first character; llama.cpp follows each of them
+constexpr size_t max_stacks = 2'000;          // alternatives at the same time while a text is checked
 constexpr size_t max_quoted = 40;             // characters quoted from where the parser stopped
 
 [[noreturn]] void refuse(const std::string& reason) {
@@ -45,14 +46,14 @@ size_t repetitions_at(const std::string& grammar, size_t i) {
     return largest;
 }
 
-// What must be known before llama.cpp's parser runs. Reads just enough of the grammar to tell parentheses and
-// braces from those within strings, character classes and comments.
+// Check the limits before llama.cpp's parser runs. Parses just enough of the grammar to skip parentheses and
+// braces in strings, character classes and comments.
 void check_size(const std::string& grammar) {
     size_t depth = 0;
     size_t written_out = 0;
-    size_t atom_start = 0; // of the last string or class
+    size_t atom_start = 0; // start of the last string or class
     size_t atom_size = 1;
-    char closing = '\0'; // of the string, class or comment that we are in
+    char closing = '\0'; // ends the string, class or comment that we are in
     for (size_t i = 0; i < grammar.size(); ++i) {
         const char c = grammar[i];
         if (c == '\0') {
@@ -75,16 +76,16 @@ void check_size(const std::string& grammar) {
             written_out += atom_size * repetitions_at(grammar, i);
             if (written_out > max_written_out) {
                 refuse(
-                    "its repetitions come to more than " + std::to_string(max_written_out) + " elements at " +
+                    "its repetitions have more than " + std::to_string(max_written_out) + " elements at " +
                     place_of(grammar, i) + "; llama.cpp writes them out, so use smaller bounds");
             }
         } else if (c == '(' && ++depth > max_nesting) {
             refuse(
                 "parentheses are nested more than " + std::to_string(max_nesting) + " deep at " +
-                place_of(grammar, i) + "; give the inner part a rule of its own");
+                place_of(grammar, i) + "; move the inner part into its own rule");
         } else if (c == ')') {
             depth -= depth > 0 ? 1 : 0;
-            atom_size = 1; // a group is written out as a reference
+            atom_size = 1; // the parser turns a group into a reference
         }
     }
 }
@@ -103,7 +104,7 @@ size_t skip_space(const std::string& grammar) {
     return i;
 }
 
-// The parser's messages end with all the rest of the grammar: say where that begins instead.
+// The parser's messages end with the whole rest of the grammar. Replace it by its line and column.
 std::string located(const std::string& reason, const std::string& grammar, size_t rule_start) {
     for (size_t at = reason.find(" at "); at != std::string::npos; at = reason.find(" at ", at + 1)) {
         const std::string rest = reason.substr(at + 4);
@@ -117,7 +118,7 @@ std::string located(const std::string& reason, const std::string& grammar, size_
     return reason + ", in the rule at " + place_of(grammar, rule_start);
 }
 
-// llama_grammar_parser::parse without its message on stderr.
+// Like llama_grammar_parser::parse, but without its message on stderr.
 llama_grammar_parser parse(const llama_vocab* vocab, const std::string& grammar) {
     check_size(grammar);
     llama_grammar_parser parser(vocab);
@@ -137,7 +138,7 @@ llama_grammar_parser parse(const llama_vocab* vocab, const std::string& grammar)
         }
     }
     if (parser.symbol_ids.count("root") == 0) {
-        refuse("it has no rule 'root', where an answer begins");
+        refuse("it does not define the rule 'root', where an answer begins");
     }
     return parser;
 }
@@ -151,7 +152,7 @@ void check_structure(const llama_grammar_parser& parser) {
             });
         refuse(
             "rule '" + symbol->first +
-            "' comes back to itself before it reads a character (left recursion); write it as a repetition");
+            "' returns to itself before it reads a character (left recursion); write it as a repetition");
     }
     if (structure.longest_chain > max_chain) {
         refuse("more than " + std::to_string(max_chain) + " rules begin with one another");
@@ -229,7 +230,7 @@ Explanation explain(const llama_vocab* vocab, const std::string& grammar, std::s
     found.complete = may_end(before);
     found.accepted = found.complete && found.n_bytes == text.size();
     if (!found.accepted) {
-        for (uint32_t c = '\t'; c <= '~'; ++c) { // a sample of what may come: ASCII
+        for (uint32_t c = '\t'; c <= '~'; ++c) { // only a sample of the allowed characters: ASCII
             stacks = before;
             llama_grammar_accept(compiled.get(), c);
             if (!stacks.empty()) {

@@ -1,4 +1,4 @@
-// Checks of grammars for llama.cpp's own engine, which on bad ones recurses, loops or aborts.
+// Checks grammars for llama.cpp's grammar engine, which recurses, loops or aborts on bad ones.
 #pragma once
 
 #include "constraints/checker.h"
@@ -8,7 +8,7 @@ namespace xlc::gbnf {
 // Throws Error(constraint) with the place and the reason.
 void check(const llama_vocab* vocab, const std::string& grammar);
 
-// As xlc::explain.
+// See xlc::explain.
 Explanation explain(const llama_vocab* vocab, const std::string& grammar, std::string_view text);
 
 } // namespace xlc::gbnf

@@ -28,8 +28,8 @@ std::vector<Alternative> alternatives_of(const llama_grammar_rules& rules) {
     return alternatives;
 }
 
-// Which rules may read nothing, also by way of others. (llama.cpp's own check sees only a rule's own empty
-// alternatives, and misses left recursion behind the rest.)
+// Return which rules may read nothing, directly or through other rules. (llama.cpp's check sees only a rule's
+// own empty alternatives, and so misses some left recursion.)
 std::vector<bool> nullable_rules(const std::vector<Alternative>& alternatives, size_t n_rules) {
     std::vector<size_t> n_missing(alternatives.size());
     std::vector<std::vector<size_t>> users(n_rules); // by rule: the alternatives that wait for it
@@ -69,12 +69,12 @@ std::vector<bool> nullable_rules(const std::vector<Alternative>& alternatives, s
 
 struct Edge {
     uint32_t to;
-    bool grows; // something is left to do after it, so that coming back piles up
+    bool grows; // more elements follow, so that each return to the rule adds work
 };
 
 using Edges = std::vector<std::vector<Edge>>;
 
-// From each rule to those that it may enter before reading a character.
+// Return edges from each rule to the rules that it may enter before it reads a character.
 Edges left_edges(const std::vector<Alternative>& alternatives, const std::vector<bool>& nullable) {
     Edges edges(nullable.size());
     for (const Alternative& alternative : alternatives) {
@@ -91,8 +91,8 @@ Edges left_edges(const std::vector<Alternative>& alternatives, const std::vector
     return edges;
 }
 
-// Tarjan's strongly connected components, iteratively. Components are numbered so that every edge between two
-// of them leads to the smaller number.
+// Tarjan's strongly connected components, without recursion. An edge between two components always leads to
+// the smaller number.
 class Components {
 public:
     explicit Components(const Edges& edges)
@@ -168,7 +168,7 @@ private:
 } // namespace
 
 LeftStructure analyse(const llama_grammar_rules& rules) {
-    constexpr uint64_t plenty = uint64_t{1} << 40; // sums of it over all edges do not overflow
+    constexpr uint64_t plenty = uint64_t{1} << 40; // a cap; sums of it over all edges do not overflow
     const std::vector<Alternative> alternatives = alternatives_of(rules);
     const Edges edges = left_edges(alternatives, nullable_rules(alternatives, rules.size()));
     const Components components(edges);

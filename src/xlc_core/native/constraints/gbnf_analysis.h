@@ -1,4 +1,5 @@
-// What a GBNF grammar's rules do before they read a character: the part of a grammar that can hang llama.cpp.
+// Analyses what the rules of a GBNF grammar do before they read a character. This is where a grammar can make
+// llama.cpp hang.
 #pragma once
 
 #include "llama-grammar.h"
@@ -10,12 +11,12 @@ namespace xlc::gbnf {
 
 struct LeftStructure {
     std::optional<uint32_t>
-        left_recursive;         // a rule that comes back to itself, with more to do, reading nothing
-    uint64_t longest_chain = 0; // rules that begin with a rule, one after another
-    uint64_t most_paths = 0;    // ways from a rule down to its first characters
+        left_recursive;         // a rule that reaches itself without reading, and adds work each time
+    uint64_t longest_chain = 0; // number of rules that begin with each other, one after another
+    uint64_t most_paths = 0;    // number of ways from a rule to its first characters
 };
 
-// Linear in the size of the grammar, and without recursion. Every rule that is referred to must be there.
+// Takes time linear in the size of the grammar and does not recurse. Every rule that is used must be defined.
 LeftStructure analyse(const llama_grammar_rules& rules);
 
 } // namespace xlc::gbnf

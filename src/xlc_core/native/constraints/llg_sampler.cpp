@@ -1,6 +1,6 @@
 // llama_sampler_init_llg(), which llama.cpp's common/sampling.cpp calls for a grammar that begins with
-// "%llguidance". It takes the place of common/llguidance.cpp: grammars that are refused are errors here,
-// never samplers that constrain nothing, and tokenizers belong to their models.
+// "%llguidance". This file replaces common/llguidance.cpp. There, a refused grammar became a sampler without
+// a constraint; here it is an error. And here each model has its own tokenizer.
 #include "constraints/closing_sampler.h"
 #include "constraints/forced_tokens.h"
 #include "constraints/llg_tokenizer.h"
@@ -26,8 +26,8 @@ LlgSampler& state_of(llama_sampler* sampler) {
     return *static_cast<LlgSampler*>(sampler->ctx);
 }
 
-// The server's loop catches what is thrown while it samples for one slot and ends that request with an error;
-// the others go on. Anything milder would let unconstrained text through.
+// The server's loop catches exceptions while it samples for one slot and ends that request with an error. The
+// other requests continue. Any other reaction would let unconstrained text through.
 [[noreturn]] void fail(const LlgSampler& state, const char* what) {
     throw std::runtime_error(
         std::string("llguidance ") + what + ": " + xlc::llg::matcher_error(state.matcher.get()));
@@ -37,7 +37,7 @@ const char* name(const llama_sampler* /*sampler*/) {
     return "llguidance";
 }
 
-// A grammar with nothing left to say stops by itself, and then holds the end token for one too many.
+// A complete grammar that allows no more text stops by itself, and then treats the end token as an error.
 bool ends_what_is_over(const LlgSampler& state, uint32_t token) {
     const xlc::llg::Api& api = xlc::llg::api();
     return state.tokenizer->ends_answer(token) && api.matcher_is_accepting(state.matcher.get()) &&
@@ -56,7 +56,7 @@ void accept(llama_sampler* sampler, llama_token token) {
 const uint32_t* mask_of(LlgSampler& state) {
     const xlc::llg::Api& api = xlc::llg::api();
     const uint32_t* mask = api.matcher_get_mask(state.matcher.get());
-    if (mask == nullptr) { // none since the last accepted token
+    if (mask == nullptr) { // not computed since the last accepted token
         if (api.matcher_compute_mask(state.matcher.get()) != 0) {
             fail(state, "cannot tell which tokens may follow");
         }
@@ -65,8 +65,8 @@ const uint32_t* mask_of(LlgSampler& state) {
     return mask;
 }
 
-// llama.cpp first draws a token without the grammar and asks whether it fits, which is most often so:
-// checking one token is many times cheaper than the mask of all.
+// llama.cpp first samples a token without the grammar and then asks whether it fits. It usually does, and
+// checking one token is many times cheaper than computing the mask of all.
 bool fits(LlgSampler& state, llama_token token) {
     const auto id = static_cast<uint32_t>(token);
     if (ends_what_is_over(state, id)) {

@@ -14,13 +14,13 @@ namespace xlc {
 
 namespace {
 
-// What deep_stack.h's stack is sure to hold, were it all one chain of rules.
+// For a grammar of this size the stack of deep_stack.h suffices, even if it is one long chain of rules.
 constexpr size_t max_grammar = size_t{2} << 20;
 
-constexpr char control_mark = '\xFF'; // llguidance's convention; the byte occurs in no UTF-8 text
+constexpr char control_mark = '\xFF'; // llguidance's convention; this byte never occurs in UTF-8
 
-// Texts of the kind that grammars force. A vocabulary whose tokenizer does not give them back byte for byte
-// (one that adds a space, say) must not be used for forced text.
+// Examples of text that grammars force. If a tokenizer does not reproduce them byte for byte, for example
+// because it adds a space, it must not be used for forced text.
 constexpr const char* probe_texts[] = {"a", " a", "{\"name\": \"", "\n\n  ", "</x>", "é", "12"};
 
 std::string piece_of(const llama_vocab* vocab, llama_token token) {
@@ -92,7 +92,7 @@ void LlgTokenizer::add_token(std::string_view bytes, bool is_control) {
 
 void LlgTokenizer::create() {
     bool canonical = false;
-    // SentencePiece puts a space before a text's start: a control character in front takes it.
+    // SentencePiece adds a space before a text. A control character in front keeps it away from our text.
     for (const char* guard : {"", "\x02"}) {
         if (vocab_ == nullptr || canonical) {
             break;
@@ -112,13 +112,13 @@ void LlgTokenizer::create() {
     init.tok_eos_extra_count = static_cast<uint32_t>(end_tokens_.size() - 1);
     init.token_lens = lengths_.data();
     init.token_bytes = bytes_.data();
-    // With the model's own tokenization llguidance writes forced text in the tokens that the model was
-    // trained on; without it, it only ever masks.
+    // With the model's tokenizer llguidance writes forced text in the tokens that the model was trained on.
+    // Without it, llguidance does not force tokens, it only masks.
     init.tokenize_assumes_string = true;
     init.tokenize_fn = canonical ? tokenize_for_llguidance : nullptr;
     init.use_approximate_greedy_tokenize_fn = !canonical;
     init.tokenize_user_data = this;
-    init.slices = nullptr; // llguidance's general ones, which are its JSON ones too
+    init.slices = nullptr; // llguidance's defaults, which also suit JSON
 
     char error[1024] = {};
     handle_.reset(llg::api().new_tokenizer_v2(&init, error, sizeof(error)));
@@ -161,8 +161,8 @@ bool LlgTokenizer::reads_back(std::string_view text) const {
     return read == text;
 }
 
-// Called by llguidance from any thread. No exception may reach Rust; no tokens means that the text is not
-// forced but masked, which is always right.
+// llguidance calls this from any thread. No exception may reach Rust. If this returns no tokens, llguidance
+// masks instead of forcing, which is always correct.
 size_t LlgTokenizer::tokenize_for_llguidance(
     const void* self, const uint8_t* bytes, size_t n_bytes, uint32_t* tokens, size_t max) {
     try {
@@ -187,8 +187,7 @@ llg::MatcherPtr LlgTokenizer::new_matcher(const char* kind, const char* data) co
     if (std::strlen(data) > max_grammar) {
         throw Error(
             ErrorKind::constraint, "the grammar has " + std::to_string(std::strlen(data)) +
-                                       " bytes, more than the " + std::to_string(max_grammar) +
-                                       " that are taken");
+                                       " bytes, more than the limit of " + std::to_string(max_grammar));
     }
     const llg::Api& api = llg::api();
     llg::ConstraintInit init = {};
@@ -196,11 +195,12 @@ llg::MatcherPtr LlgTokenizer::new_matcher(const char* kind, const char* data) co
     init.log_buffer_level = 0;
     init.log_stderr_level = 0; // a library does not write to the process's stderr
     init.limits.verbose_errors = false;
-    // A step lasts until the next mask, and where the tokens that are drawn fit anyway none is computed: the
-    // default of 200,000 breaks off long answers to large schemas. This is 70 ms of work at most.
+    // A step lasts until the next mask, and masks are only computed when a sampled token does not fit. So a
+    // step may be long, and the default of 200,000 stops long answers with large schemas. This limit means at
+    // most 70 ms of work.
     init.limits.step_lexer_fuel = 1'000'000;
     llg::MatcherPtr matcher;
-    // llguidance recurses along chains of rules and of $ref, kilobytes for each.
+    // llguidance recurses along chains of rules and of $ref. Each link needs kilobytes of stack.
     on_deep_stack([&] { matcher.reset(api.new_matcher(&init, kind, data)); });
     const std::string reason = llg::matcher_error(matcher.get());
     if (!reason.empty()) {

@@ -1,5 +1,5 @@
-// A vocabulary as llguidance sees it: the bytes of every token, which of them are control tokens, and which
-// end the answer. Built once per model, in 0.1 to 2 seconds, and shared by its samplers.
+// A vocabulary in llguidance's form: the bytes of every token, which tokens are control tokens, and which end
+// the answer. Built once per model, in 0.1 to 2 seconds, and shared by its samplers.
 #pragma once
 
 #include "constraints/llguidance_api.h"
@@ -20,7 +20,7 @@ public:
     // Throws Error(unsupported_feature) when the vocabulary has no token that ends an answer.
     explicit LlgTokenizer(const llama_vocab* vocab);
 
-    // A vocabulary of the 256 bytes, for checking texts without a model.
+    // A vocabulary of the 256 bytes, to check texts without a model.
     LlgTokenizer();
 
     LlgTokenizer(const LlgTokenizer&) = delete;
@@ -30,14 +30,14 @@ public:
     size_t n_tokens() const { return lengths_.size(); }
     bool ends_answer(uint32_t token) const;
 
-    // The bytes of a token; those of a control token begin with the byte FF.
+    // The bytes of a token. For a control token, the byte FF and its name.
     std::string_view token_bytes(uint32_t token) const;
 
-    // The tokens of a text as the model would read it, control tokens included; bytes for the byte
-    // vocabulary.
+    // Return the tokens of a text as the model would read it; with parse_special also control tokens. For the
+    // byte vocabulary, the bytes.
     std::vector<uint32_t> tokenize(std::string_view text, bool parse_special) const;
 
-    // A matcher at the start of a grammar. Throws Error(constraint) with llguidance's reason.
+    // Return a matcher at the start of a grammar. Throws Error(constraint) with llguidance's reason.
     llg::MatcherPtr new_matcher(const char* kind, const char* data) const;
 
 private:
@@ -57,17 +57,17 @@ private:
     llg::TokenizerPtr handle_;
 };
 
-// The tokenizers of the models that are loaded. llama.cpp asks for a sampler with nothing but the
-// vocabulary's address, so the address is the key; whoever frees a model must call forget() first, or the
-// next model at the same address would get its predecessor's tokens.
+// The tokenizers of the loaded models. llama.cpp creates a sampler from the vocabulary's address only, so the
+// address is the key. Call forget() before you free a model. Otherwise the next model at the same address
+// would get the old model's tokens.
 class TokenizerRegistry {
 public:
     static std::shared_ptr<const LlgTokenizer> for_vocab(const llama_vocab* vocab);
     static void forget(const llama_vocab* vocab);
 
 private:
-    // A large vocabulary takes a second to build: under a lock of its own, so that other models' requests go
-    // on.
+    // Building a large vocabulary takes a second. It has its own lock, so that requests of other models
+    // continue.
     struct Entry {
         std::mutex mutex;
         std::shared_ptr<const LlgTokenizer> tokenizer;

@@ -32,7 +32,7 @@ Library open_library(const std::string& path) {
     const int n_wide = MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, nullptr, 0);
     std::wstring wide(static_cast<size_t>(n_wide > 0 ? n_wide : 1), L'\0');
     MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, wide.data(), n_wide);
-    // The altered search path finds what the wheel carries beside its library.
+    // The altered search path finds the libraries that the wheel has beside its own.
     Library library = LoadLibraryExW(wide.c_str(), nullptr, LOAD_WITH_ALTERED_SEARCH_PATH);
     if (library == nullptr) {
         unusable("but " + path + " does not open (Windows error " + std::to_string(GetLastError()) + ")");
@@ -47,8 +47,8 @@ void* find_symbol(Library library, const char* name) {
 using Library = void*;
 
 Library open_library(const std::string& path) {
-    // RTLD_LOCAL: its symbols must not meet those of another copy in the process. Its undefined Python
-    // symbols resolve against the interpreter, so it opens inside a Python process only.
+    // RTLD_LOCAL keeps its symbols apart from those of another copy in the process. Its undefined Python
+    // symbols are found in the interpreter, so the library only opens inside a Python process.
     Library library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
         const char* reason = dlerror();
@@ -65,7 +65,7 @@ void* find_symbol(Library library, const char* name) {
 template<typename Function> void load(Library library, const char* name, Function& function) {
     void* symbol = find_symbol(library, name);
     if (symbol == nullptr) {
-        unusable("but the installed one has no " + std::string(name));
+        unusable("but the installed one does not have " + std::string(name));
     }
     function = reinterpret_cast<Function>(symbol);
 }
@@ -85,8 +85,8 @@ void check_version(const char* version) {
     }
 }
 
-// ConstraintInit carries no size, so a field added upstream would be written past our struct. Let the library
-// fill one that lies in a marked buffer, and see that it wrote where we think the fields are, and no further.
+// ConstraintInit does not carry its size. If upstream adds a field, the library would write past our struct.
+// So the library fills a struct in a marked buffer, and we check that it wrote our fields and nothing beyond.
 void check_layout(const Api& table) {
     constexpr unsigned char mark = 0xA5;
     struct {
@@ -158,7 +158,8 @@ void set_library_path(std::string path) {
 }
 
 const Api& api() {
-    // A static's initialiser runs once, and again after it has thrown: a wheel installed meanwhile is found.
+    // The initialiser of a static runs again if it threw before, so a wheel that was installed later is
+    // found.
     static const Api table = [] {
         std::string path;
         {
@@ -173,7 +174,7 @@ const Api& api() {
 std::string matcher_error(Matcher* matcher) {
     const char* reason = api().matcher_get_error(matcher);
     std::string text(reason != nullptr ? reason : "");
-    // What follows helps llguidance's authors only: a panic's backtrace, or where a state would be printed.
+    // The text after these marks only helps llguidance's authors: a panic's backtrace, or a printed state.
     for (const char* tail : {"\n<non-verbose/>", "\n<backtrace>"}) {
         text.resize(std::min(text.find(tail), text.size()));
     }

@@ -1,6 +1,6 @@
-// The C API of the installed llguidance wheel, opened at first use: llguidance is an ordinary Python
-// dependency, so xllama needs no Rust toolchain. Declarations follow parser/llguidance.h of llguidance 1.7.5
-// to 1.9.
+// The C API of the installed llguidance wheel, opened at first use. llguidance is an ordinary Python
+// dependency, so that xllama needs no Rust toolchain. The declarations follow parser/llguidance.h of
+// llguidance 1.7.5 to 1.9.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +36,7 @@ struct ConstraintInit {
 using TokenizeFn = size_t (*)(
     const void* user_data, const uint8_t* bytes, size_t n_bytes, uint32_t* tokens, size_t max_tokens);
 
-// Versioned by struct_size: the library reads no further, and takes missing fields as zero.
+// Versioned by struct_size: the library reads only that many bytes and treats missing fields as zero.
 struct TokenizerInit {
     size_t struct_size;
     uint32_t vocab_size;
@@ -67,7 +67,7 @@ struct Api {
     size_t (*matcher_get_mask_byte_size)(const Matcher*);
     int32_t (*matcher_consume_token)(Matcher*, uint32_t token);
     int32_t (*matcher_validate_tokens)(Matcher*, const uint32_t* tokens, size_t n_tokens);
-    int32_t (*matcher_compute_ff_tokens)(Matcher*, uint32_t* tokens, size_t max_tokens); // how many it wrote
+    int32_t (*matcher_compute_ff_tokens)(Matcher*, uint32_t* tokens, size_t max_tokens); // returns the number
     int32_t (*matcher_reset)(Matcher*);
     bool (*matcher_is_accepting)(Matcher*);
     bool (*matcher_is_stopped)(const Matcher*); // also true after an error
@@ -82,17 +82,16 @@ struct MatcherDeleter {
 using TokenizerPtr = std::unique_ptr<Tokenizer, TokenizerDeleter>;
 using MatcherPtr = std::unique_ptr<Matcher, MatcherDeleter>;
 
-// Where the wheel's library lies (llguidance._lib's file). Python says so before the first constraint; once
-// the library is open, another path has no effect.
+// Set the path of the wheel's library (the file of llguidance._lib). Python sets it before the first
+// constraint. Once the library is open, another path has no effect.
 void set_library_path(std::string path);
 
-// The function table; opens the library at the first call, from any thread. The library stays open to the end
-// of the process, since samplers on other threads may be calling it.
-// Throws Error(unsupported_feature) when the wheel is missing, of another major version, or laid out
-// differently.
+// Return the function table. The first call opens the library; any thread may make it. The library stays open
+// until the process ends, since samplers on other threads may be calling it. Throws
+// Error(unsupported_feature) when the wheel is missing, has another major version, or has another layout.
 const Api& api();
 
-// llguidance's reason for a matcher's error; empty when it has none.
+// Return llguidance's reason for a matcher's error. Empty without an error.
 std::string matcher_error(Matcher* matcher);
 
 } // namespace xlc::llg

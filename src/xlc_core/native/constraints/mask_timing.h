@@ -1,5 +1,6 @@
-// What the constraint benchmark measures: seconds per mask of all tokens, and llama.cpp's own conversion of
-// JSON schemas for comparison. Nothing here serves requests.
+// For the constraint benchmark only: seconds per mask of all tokens, and llama.cpp's conversion of JSON
+// schemas, for comparison. It is part of the module because only code inside it can time single masks of
+// llama.cpp's grammar engine and of llguidance with llama.cpp's tokens.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +12,9 @@ struct llama_vocab;
 
 namespace xlc {
 
-// Computes the mask before every nth token of a text (as the model would read it), and at its end, and gives
-// the seconds that each took. Ends early at a token that the constraint does not allow. kind and data are
-// those of check_constraint(), and so are the errors.
+// Compute the mask before every nth token of a text (as the model would read it), and at its end. Return the
+// seconds that each mask took. Ends early at a token that the constraint does not allow. For kind, data and
+// errors see check_constraint().
 std::vector<double> time_masks(
     const llama_vocab* vocab,
     const std::string& kind,
@@ -21,7 +22,8 @@ std::vector<double> time_masks(
     std::string_view text,
     size_t every);
 
-// The GBNF that llama.cpp makes of a JSON schema. Throws Error(constraint) when it refuses to.
+// Return the GBNF grammar that llama.cpp creates for a JSON schema. Throws Error(constraint) when llama.cpp
+// refuses the schema.
 std::string schema_to_gbnf(const std::string& schema);
 
 } // namespace xlc

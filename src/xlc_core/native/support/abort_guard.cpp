@@ -12,8 +12,8 @@ namespace {
 
 thread_local bool guarded = false;
 
-// ggml_abort is C; unwinding through it works because unwind tables are part of the x86-64 and AArch64 ABIs.
-// Aborts on ggml's own compute threads are not caught: there is no frame to catch them in.
+// ggml_abort is C. Unwinding through it works because unwind tables are part of the x86-64 and AArch64 ABIs.
+// Aborts on ggml's compute threads are not caught, because none of our code is on their stacks.
 void on_abort(const char* message) {
     if (guarded) {
         throw std::runtime_error(message);

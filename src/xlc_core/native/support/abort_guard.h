@@ -1,10 +1,10 @@
-// GGML_ABORT ends the process. On a thread that holds this guard it raises an exception instead, which
-// llama.cpp's own handlers turn into an error of one request.
+// GGML_ABORT ends the process. On a thread that holds this guard it throws an exception instead, which
+// llama.cpp's handlers turn into an error of one request.
 #pragma once
 
 namespace xlc {
 
-// ggml calls it for every abort in the process; installing it twice does nothing.
+// ggml calls the handler for every abort in the process. Installing it twice does nothing.
 void install_abort_handler();
 
 class AbortGuard {

@@ -1,6 +1,6 @@
-// The threads of llama.cpp's contexts that compute in turn. A context without such threads starts and ends
-// them for every step. Contexts with threads of their own disturb each other: those of the one that has just
-// computed poll for more work on the cores that the other's need.
+// Threads that several llama.cpp contexts share, because the contexts compute in turn. A context without
+// threads starts and ends them for every step. Contexts with separate threads disturb each other: after one
+// has computed, its threads poll for more work on the cores that the other needs.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +11,17 @@ struct llama_context;
 
 namespace xlc {
 
-// How long an idle thread polls before it sleeps, in ggml's unit of 131,072 pauses: a few milliseconds, as
-// long as GNU OpenMP's threads do. What happens between two steps takes less.
+// How long an idle thread polls before it sleeps, in ggml's unit of 131,072 pauses: a few milliseconds, like
+// GNU OpenMP's threads. The time between two steps is shorter.
 constexpr uint32_t poll_level = 2;
 
 class ComputeThreads {
 public:
-    // Threads for steps of one token a sequence and for steps of more; the same ones when there are as many.
+    // Threads for steps with one token per sequence, and for steps with more. If both numbers are equal, the
+    // same threads serve both.
     ComputeThreads(int32_t n_threads, int32_t n_threads_batch);
 
-    // Have the context compute on these, as long as it lives.
+    // Make the context compute on these threads. They must live longer than the context.
     void attach(llama_context* context) const;
 
 private:
@@ -32,7 +33,7 @@ private:
     static Threads start(int32_t n_threads);
 
     Threads threads_;
-    Threads threads_batch_; // nullptr for the same
+    Threads threads_batch_; // nullptr: threads_ serves both
 };
 
 } // namespace xlc

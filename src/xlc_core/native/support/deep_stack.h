@@ -1,13 +1,13 @@
-// Running a function that may recurse deeply on input that somebody else wrote.
+// Runs a function that may recurse deeply because of its input.
 #pragma once
 
 #include <functional>
 
 namespace xlc {
 
-// Runs it on a thread with a stack of half a gigabyte (of address space; memory only as far as it is used),
-// and waits. What it throws is thrown here. Costs some tens of microseconds. Throws
-// Error(insufficient_memory) when there is no room for such a stack.
+// Runs the function on a thread with a stack of half a gigabyte and waits for it. This reserves address
+// space; memory is used only as far as the stack grows. Costs some tens of microseconds. Rethrows the
+// function's exception. Throws Error(insufficient_memory) when the stack cannot be reserved.
 void on_deep_stack(const std::function<void()>& function);
 
 } // namespace xlc

@@ -1,4 +1,4 @@
-// The errors that cross into Python. Each kind is one class of xlc_core.errors; bind_errors.cpp translates.
+// The errors that Python sees. Each kind is one class of xlc_core.errors; bind_errors.cpp translates.
 #pragma once
 
 #include <cstdint>

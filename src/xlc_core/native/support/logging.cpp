@@ -16,20 +16,20 @@ namespace xlc {
 
 namespace {
 
-constexpr size_t max_waiting_lines = 10000; // a sink that hangs must not take all memory
+constexpr size_t max_waiting_lines = 10000; // limits memory when a sink hangs
 
 thread_local LogCapture* capture = nullptr;
 thread_local LogLine unfinished{LogLevel::info, ""};
 
 std::atomic<int> threshold{static_cast<int>(LogLevel::warning)};
 
-// Gathers lines and gives them to the sink on a thread of its own, so that a line logged by a thread that
-// must not take the GIL still reaches Python.
-class Pump {
+// Collects lines and passes them to the sink on a separate thread. So a line also reaches Python when the
+// thread that logged it must not take the GIL.
+class LogThread {
 public:
-    explicit Pump(LogSink sink) : sink_(std::move(sink)), thread_([this] { run(); }) {}
+    explicit LogThread(LogSink sink) : sink_(std::move(sink)), thread_([this] { run(); }) {}
 
-    ~Pump() {
+    ~LogThread() {
         {
             std::lock_guard<std::mutex> lock(mutex_);
             stopping_ = true;
@@ -70,12 +70,12 @@ private:
     std::condition_variable changed_;
     std::deque<LogLine> lines_;
     bool stopping_ = false;
-    std::thread thread_; // last: it starts when everything above is there
+    std::thread thread_; // last, because it uses all members above
 };
 
 struct Output {
     std::mutex mutex;
-    std::unique_ptr<Pump> pump;
+    std::unique_ptr<LogThread> thread;
 };
 
 LogLevel from_ggml(ggml_log_level level) {
@@ -85,7 +85,7 @@ LogLevel from_ggml(ggml_log_level level) {
     case GGML_LOG_LEVEL_WARN:
         return LogLevel::warning;
     default:
-        return LogLevel::debug; // what llama.cpp calls info is a page of text per model
+        return LogLevel::debug; // llama.cpp's info level is a page of text per model
     }
 }
 
@@ -106,13 +106,13 @@ void log_line(LogLevel level, const std::string& text) {
     }
     auto& output = one_per_process<Output>();
     std::lock_guard<std::mutex> lock(output.mutex);
-    if (output.pump) {
-        output.pump->add({level, text});
+    if (output.thread) {
+        output.thread->add({level, text});
     }
 }
 
 void log_fragment(LogLevel level, bool continues, const char* text) {
-    // Half a line is also continued by what does not say so, as it would be on a terminal.
+    // Any text continues an unfinished line, even without GGML_LOG_LEVEL_CONT, as it would on a terminal.
     if (!continues && unfinished.text.empty()) {
         unfinished.level = level;
     }
@@ -138,14 +138,14 @@ void set_log_sink(LogSink sink) {
     stop_logging();
     auto& output = one_per_process<Output>();
     std::lock_guard<std::mutex> lock(output.mutex);
-    output.pump = std::make_unique<Pump>(std::move(sink));
+    output.thread = std::make_unique<LogThread>(std::move(sink));
 }
 
 void stop_logging() {
-    std::unique_ptr<Pump> old; // goes without the lock, because the sink may log
+    std::unique_ptr<LogThread> old; // destroyed after the lock is released, because the sink may log
     auto& output = one_per_process<Output>();
     std::lock_guard<std::mutex> lock(output.mutex);
-    old = std::move(output.pump);
+    old = std::move(output.thread);
 }
 
 void redirect_llama_logs() {

@@ -1,4 +1,4 @@
-// llama.cpp's and our own log lines, on their way to Python's logging. No line is ever printed.
+// Sends llama.cpp's and our log lines to Python's logging. No line is ever printed.
 #pragma once
 
 #include <functional>
@@ -7,7 +7,7 @@
 
 namespace xlc {
 
-// Python's numbers, so that no table is needed on the way.
+// The numbers of Python's logging levels, so that they need no translation.
 enum class LogLevel : int { debug = 10, info = 20, warning = 30, error = 40 };
 
 struct LogLine {
@@ -15,34 +15,33 @@ struct LogLine {
     std::string text;
 };
 
-// Hand a line to the sink. Cheap when its level is below the threshold. From any thread, GIL or not.
+// Send a line to the sink. Cheap when its level is below the threshold. From any thread, with or without GIL.
 void log_line(LogLevel level, const std::string& text);
 
 inline void log_warning(const std::string& text) {
     log_line(LogLevel::warning, text);
 }
 
-// A fragment of a line as ggml emits it: lines are put together per thread until a line break comes.
+// Log a fragment of a line, as ggml emits it. Each thread's fragments are joined until a line break comes.
 void log_fragment(LogLevel level, bool continues, const char* text);
 
-// Lines below the level are dropped where they arise.
+// Lines below this level are dropped at once.
 void set_log_level(LogLevel level);
 LogLevel log_level();
 
-// Where lines go: called on a thread of its own with all the lines that have gathered.
+// Receives the lines: called on a separate thread with all lines that were collected.
 using LogSink = std::function<void(std::vector<LogLine>)>;
 void set_log_sink(LogSink sink);
 
-// Deliver what has gathered and end the thread. Lines that come later are dropped.
+// Deliver the collected lines and end the thread. Later lines are dropped.
 void stop_logging();
 
 // Make ggml and llama.cpp log through log_fragment. Idempotent.
 void redirect_llama_logs();
 
-// Gathers the warnings and errors that this thread logs while it lives, whatever the threshold, so that a
-// failed load can say why.
-// With `swallow` they go nowhere else. The watcher sees every line of this thread first; what it throws goes
-// through llama.cpp to whoever called that.
+// While it lives, collects the warnings and errors that this thread logs, at any threshold, so that the error
+// of a failed load can say why. With `swallow` they are not logged elsewhere. The watcher sees every line of
+// this thread first. Its exceptions pass through llama.cpp to the caller of llama.cpp.
 class LogCapture {
 public:
     using Watcher = std::function<void(const std::string&)>;
@@ -52,7 +51,7 @@ public:
     LogCapture(const LogCapture&) = delete;
     LogCapture& operator=(const LogCapture&) = delete;
 
-    // The distinct errors, or when there was none the warnings, joined by "; ".
+    // The distinct errors, or without errors the warnings, joined by "; ".
     std::string summary() const;
 
 private:

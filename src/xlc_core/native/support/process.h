@@ -1,5 +1,5 @@
-// What a forked child may touch. It has a copy of its parent's memory and none of its threads: a lock that
-// one of them held stays locked, and data that one was writing stays half written.
+// Detects a forked child. It has a copy of its parent's memory but not its threads: a lock that a thread held
+// stays locked, and data that a thread was writing stays half written.
 #pragma once
 
 #include "support/errors.h"
@@ -14,18 +14,18 @@ namespace xlc {
 
 inline long process_id() {
 #ifdef _WIN32
-    return 0; // no fork
+    return 0; // Windows does not fork
 #else
     return static_cast<long>(getpid());
 #endif
 }
 
-// Remembers the process that it was made in.
+// Remembers the process that created it.
 class HomeProcess {
 public:
     bool is_this() const { return id_ == process_id(); }
 
-    // Throws engine_failed in a child that was forked since.
+    // Throws engine_failed in a child that was forked after this object was created.
     void check() const {
         if (!is_this()) {
             throw Error(
@@ -39,8 +39,8 @@ private:
     const long id_ = process_id();
 };
 
-// What there is one of in a process, for good: threads may outlive static destructors. A forked child gets a
-// new one.
+// Return the only T of this process. It is never destroyed, because threads may outlive static destructors. A
+// forked child gets a new one.
 template<typename T> T& one_per_process() {
     struct Entry {
         HomeProcess home;

@@ -1,5 +1,5 @@
-// What a request and its sampler share. llama.cpp makes the sampler from the request's parameters and nothing
-// else, so a text among these carries a number, by which the sampler finds the object here.
+// Objects that a request shares with its sampler. llama.cpp creates the sampler from the request's parameters
+// only. So one of the texts in these parameters carries a number, and the sampler finds the object by it.
 #pragma once
 
 #include "support/process.h"
@@ -16,7 +16,7 @@ template<typename Shared> class RequestRegistry {
 public:
     static RequestRegistry& instance() { return one_per_process<RequestRegistry>(); }
 
-    // The number stands for the object for as long as somebody holds that.
+    // Return the object's number. It is valid as long as somebody holds the object.
     int32_t add(const std::shared_ptr<Shared>& shared) {
         std::lock_guard<std::mutex> lock(mutex_);
         for (auto entry = entries_.begin(); entry != entries_.end();) {

@@ -1,6 +1,6 @@
-// How threads wait for each other's work, in C too (overrides/ggml_cpu.c).
+// How long threads spin while they wait for each other's work. Also used in C (overrides/ggml_cpu.c).
 #pragma once
 
-// Some ten microseconds of spinning: longer than most waits are when every thread has a processor. Then a
-// thread gives way, as another program may hold the processor that it waits for.
+// About ten microseconds of spinning: longer than most waits when every thread has a processor. After that a
+// thread yields, because the thread that it waits for may need this processor.
 enum { XLC_PAUSES_BEFORE_YIELD = 4000 };

@@ -1,6 +1,6 @@
-// One thing that a Python thread or an asyncio loop can wait for: a generation's next events, a retrieval
-// job's end. The producer calls notify() from any thread; a consumer either blocks in wait_ready(), or arms a
-// waker that is called once.
+// Something that a Python thread or an asyncio loop can wait for, such as a generation's next events or a
+// retrieval job's end. The producer calls notify() from any thread. A consumer either blocks in wait_ready(),
+// or arms a waker, which is called once.
 #pragma once
 
 #include "support/process.h"
@@ -20,10 +20,10 @@ public:
 
     virtual ~Waitable() = default;
 
-    // Where its producer is: elsewhere nothing below may be called.
+    // The producer's process. In another process no method below may be called.
     const HomeProcess& home() const { return home_; }
 
-    // Called by the producer after it has made something available, never with its own locks held.
+    // The producer calls this after it has made something available, and must not hold its locks.
     void notify() {
         std::shared_ptr<Waker> waker;
         {
@@ -51,8 +51,8 @@ public:
         waker_ = waker ? std::make_shared<Waker>(std::move(waker)) : nullptr;
     }
 
-    // Ask for one call of the waker at the next notify(). False, and nothing is armed, when there is
-    // something to take already.
+    // Ask for one call of the waker at the next notify(). Return false, without arming, if something is
+    // already available.
     bool arm() {
         std::lock_guard<std::mutex> lock(mutex_);
         if (ready()) {
@@ -62,11 +62,11 @@ public:
         return true;
     }
 
-    // Stop whatever is under way; idempotent, from any thread.
+    // Stop the work. Idempotent; from any thread.
     virtual void cancel() = 0;
 
 protected:
-    // Called with mutex_ held: is there something to take?
+    // Return whether something is available. Called with mutex_ held.
     virtual bool ready() const = 0;
 
     mutable std::mutex mutex_;
