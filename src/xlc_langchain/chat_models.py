@@ -16,7 +16,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
 from xlc_core import Engine, EngineOptions, InvalidRequestError, Message
-from xlc_core.engine.model_facts import read_facts
+from xlc_core.frameworks import read_facts
 from xlc_langchain.errors import langchain_errors
 from xlc_langchain.generation import Generating, one_answer
 from xlc_langchain.messages import to_engine_messages

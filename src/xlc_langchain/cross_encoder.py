@@ -7,15 +7,20 @@ from typing import Any
 from langchain_core.cross_encoders import BaseCrossEncoder
 
 from xlc_core import RerankScore
-from xlc_core.options.retrieval import RerankScale, RerankTruncate
-from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
-from xlc_langchain.engine_access import EngineUser
-from xlc_langchain.errors import langchain_errors
+from xlc_core.frameworks import (
+    EngineAdapter,
+    RerankMethod,
+    RerankScale,
+    RerankTruncate,
+    arerank_documents,
+    rerank_documents,
+)
+from xlc_langchain.errors import LangChainErrors, langchain_errors
 
 __all__ = ["XLlamaCrossEncoder"]
 
 
-class XLlamaCrossEncoder(EngineUser, BaseCrossEncoder):
+class XLlamaCrossEncoder(LangChainErrors, EngineAdapter, BaseCrossEncoder):
     """Scores pairs of texts with a GGUF model that llama.cpp runs inside this process.
 
     It is for code that takes a ``BaseCrossEncoder``, such as langchain-classic's ``CrossEncoderReranker``;

@@ -27,8 +27,8 @@ from langchain_core.decisions import (
 from langchain_core.messages import BaseMessage
 
 import xlc_core as xlc
-from xlc_langchain.engine_access import EngineUser
-from xlc_langchain.errors import langchain_errors
+from xlc_core.frameworks import EngineAdapter
+from xlc_langchain.errors import LangChainErrors, langchain_errors
 from xlc_langchain.messages import to_engine_messages
 from xlc_langchain.results import PROVIDER
 
@@ -41,7 +41,7 @@ _N_CANDIDATES = 1000
 _SYSTEM = "Read the text, then answer the question about it with the letter of the one option that is right."
 
 
-class XLlamaDecision(EngineUser, BaseDecisionModel):
+class XLlamaDecision(LangChainErrors, EngineAdapter, BaseDecisionModel):
     """Answers typed questions about a text with the probabilities that a chat model gives to the options.
 
     The options are lettered, and the probabilities are those of the letters as the answer's first token, scaled to a

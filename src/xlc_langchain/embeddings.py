@@ -7,14 +7,13 @@ import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
-from xlc_core.options.options import Truncate
-from xlc_langchain.engine_access import EngineUser
-from xlc_langchain.errors import langchain_errors
+from xlc_core.frameworks import EngineAdapter, Truncate
+from xlc_langchain.errors import LangChainErrors, langchain_errors
 
 __all__ = ["XLlamaEmbeddings"]
 
 
-class XLlamaEmbeddings(EngineUser, Embeddings):
+class XLlamaEmbeddings(LangChainErrors, EngineAdapter, Embeddings):
     """Embeds texts with a GGUF model that llama.cpp runs inside this process.
 
     Building one loads nothing; see ``load()`` and ``close()``. The vectors have length 1.

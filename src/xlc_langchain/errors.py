@@ -7,12 +7,12 @@ object. An error without a counterpart of its own in LangChain becomes a plain `
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from langchain_core import exceptions as langchain
 
-from xlc_core import errors as core
+import xlc_core as core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ __all__ = [
     "InputTooLongError",
     "InsufficientMemoryError",
     "InvalidRequestError",
+    "LangChainErrors",
     "ModelLoadError",
     "ModelNotFoundError",
     "RequestCancelledError",
@@ -116,3 +117,10 @@ def langchain_errors() -> Iterator[None]:
         # What pickle would rebuild the error from, so that the fields of its class travel too.
         arguments = error.__reduce__()[1]
         raise kind(*arguments).with_traceback(error.__traceback__) from error.__cause__
+
+
+class LangChainErrors:
+    """Mixin of the adapters: opening the engine raises LangChain's errors. It comes before the core's adapter."""
+
+    def _framework_errors(self) -> AbstractContextManager[None]:
+        return langchain_errors()

@@ -9,9 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from xlc_core import CompletionOptions, InvalidRequestError, SamplingOptions, TextDelta
-from xlc_core.engine.infill import InfillFiles
-from xlc_langchain.engine_access import EngineUser, as_text
-from xlc_langchain.errors import langchain_errors
+from xlc_core.frameworks import EngineAdapter, InfillFiles, model_as_text
+from xlc_langchain.errors import LangChainErrors, langchain_errors
 
 __all__ = ["Generating", "one_answer"]
 
@@ -31,10 +30,10 @@ _SAMPLING = (
 _ENGINE = ("model", "n_ctx", "engine_options")
 
 
-class Generating(EngineUser):
+class Generating(LangChainErrors, EngineAdapter):
     """The fields of a model that generates, and how they and a call's own become one request."""
 
-    model: Annotated[str | Path | None, AfterValidator(as_text)] = Field(
+    model: Annotated[str | Path | None, AfterValidator(model_as_text)] = Field(
         default_factory=from_env("XLLAMA_MODEL", default=None)
     )
     """A path, a catalog name, or ``hf:owner/repo[:quant-or-file]``; else ``$XLLAMA_MODEL``."""

@@ -8,7 +8,7 @@ from langchain_core.language_models.model_profile import ModelProfile
 
 if TYPE_CHECKING:
     from xlc_core import ModelInfo
-    from xlc_core.engine.model_facts import ModelFacts
+    from xlc_core.frameworks import ModelFacts
 
 __all__ = ["to_profile"]
 

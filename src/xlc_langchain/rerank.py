@@ -6,14 +6,13 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 
 from xlc_core import RerankScore
-from xlc_core.frameworks.reranker_adapter import RerankerUser
-from xlc_langchain.engine_access import EngineUser
-from xlc_langchain.errors import langchain_errors
+from xlc_core.frameworks import RerankerAdapter
+from xlc_langchain.errors import LangChainErrors, langchain_errors
 
 __all__ = ["XLlamaReranker"]
 
 
-class XLlamaReranker(EngineUser, RerankerUser, BaseDocumentCompressor):
+class XLlamaReranker(LangChainErrors, RerankerAdapter, BaseDocumentCompressor):
     """Orders documents by how well they answer a query, best first, and keeps the best ones.
 
     Building one loads nothing; see ``load()`` and ``close()``. The documents that come back are

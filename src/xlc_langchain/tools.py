@@ -8,7 +8,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import BaseModel
 
 from xlc_core import InvalidRequestError, JsonObject, JsonSchema, Tool
-from xlc_core.generation.tool_choice import to_tool_choice
+from xlc_core.frameworks import to_tool_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,10 +10,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from pydantic import Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
-from xlc_core.frameworks.engine_adapter import EngineUser
-from xlc_core.models.identity import model_identity
-from xlc_core.models.prompts import retrieval_prompt
-from xlc_core.options.options import Truncate
+from xlc_core.frameworks import EngineAdapter, Truncate, model_identity, retrieval_prompt
 from xlc_llamaindex.embedding_cache import KeyedCache
 
 __all__ = ["XLlamaEmbedding"]
@@ -24,7 +21,7 @@ _ROWS_AT_ONCE = 256
 """Vectors that are turned into lists before the event loop gets its turn: about 3 ms."""
 
 
-class XLlamaEmbedding(EngineUser, BaseEmbedding):
+class XLlamaEmbedding(EngineAdapter, BaseEmbedding):
     """Embeds texts with a GGUF model that llama.cpp runs inside this process.
 
     Building one loads nothing; see ``load()`` and ``close()``. A batch may be of any size: the engine orders its

@@ -7,14 +7,13 @@ from typing import Any
 from llama_index.core.base.llms.types import CompletionResponse, CompletionResponseAsyncGen, CompletionResponseGen
 
 from xlc_core import CompletionOptions
-from xlc_core.engine.infill import InfillFiles
-from xlc_core.frameworks.engine_adapter import EngineUser
+from xlc_core.frameworks import EngineAdapter, InfillFiles
 from xlc_llamaindex.responses import Answer, to_completion_response
 
 __all__ = ["Infilling"]
 
 
-class Infilling(EngineUser):
+class Infilling(EngineAdapter):
     """Text for a gap, as editors complete code; LlamaIndex has no name for it, so these are the engine's."""
 
     def _request(self, kwargs: dict[str, Any]) -> dict[str, Any]:

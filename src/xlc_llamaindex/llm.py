@@ -23,7 +23,7 @@ from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from xlc_core import AsyncEventStream, ChatOptions, CompletionOptions, Engine, EventStream, InvalidRequestError, Message
-from xlc_core.frameworks.engine_adapter import as_text, default_model
+from xlc_core.frameworks import default_model, model_as_text
 from xlc_llamaindex.infill import Infilling
 from xlc_llamaindex.messages import to_engine_messages
 from xlc_llamaindex.responses import Answer, to_chat_response, to_completion_response
@@ -56,7 +56,7 @@ class XLlama(Infilling, StructuredPrediction):
         'Blue'
     """
 
-    model: Annotated[str | Path | None, AfterValidator(as_text)] = Field(default_factory=default_model)
+    model: Annotated[str | Path | None, AfterValidator(model_as_text)] = Field(default_factory=default_model)
     """A path, a catalog name, or ``hf:owner/repo[:quant-or-file]``; else ``$XLLAMA_MODEL``."""
 
     temperature: float | None = None

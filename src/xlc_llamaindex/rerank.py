@@ -12,8 +12,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
 from xlc_core import RerankScore
-from xlc_core.frameworks.reranker_adapter import RerankerUser
-from xlc_core.options.retrieval import RerankTruncate
+from xlc_core.frameworks import RerankerAdapter, RerankTruncate
 
 __all__ = ["XLlamaRerank"]
 
@@ -22,7 +21,7 @@ _RETRIEVAL_SCORE = "retrieval_score"
 dispatcher = get_dispatcher(__name__)
 
 
-class XLlamaRerank(RerankerUser, BaseNodePostprocessor):
+class XLlamaRerank(RerankerAdapter, BaseNodePostprocessor):
     """Orders nodes by how well they answer the query, best first, and keeps the best ones.
 
     Building one loads nothing; see ``load()`` and ``close()``. The nodes that were given stay as they are.

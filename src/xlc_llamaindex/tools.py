@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 
-from xlc_core.generation.tool_choice import to_tool_choice
+from xlc_core.frameworks import to_tool_choice
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool

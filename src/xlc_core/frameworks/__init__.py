@@ -1,1 +1,58 @@
-"""What an adapter for a framework may import from the core, besides its public names."""
+"""Everything that an adapter for a framework needs beside ``xlc_core``'s own names.
+
+The adapters for LangChain and LlamaIndex import from ``xlc_core`` and from here, and from no other part of the core; a
+test checks that. An adapter for another framework can be built the same way (docs/frameworks.md).
+
+* Adapters to derive from: EngineAdapter has the fields that name a model, and the engine behind them; RerankerAdapter
+  adds those of a reranker.
+* Facts about a model that is not loaded yet: read_facts returns ModelFacts; model_identity, retrieval_prompt and
+  default_model.
+* Readers of what frameworks pass: to_tool_choice, data_of_base64, model_as_text.
+* Reranking with any model: rerank_documents and arerank_documents.
+* Types of arguments: Part, MediaPart and Role of messages, InfillFiles, RerankMethod, RerankScale, RerankTruncate and
+  Truncate; and the options as keyword arguments: ChatKwargs, CompletionKwargs, EmbedKwargs, EngineKwargs, RerankKwargs
+  and SamplingKwargs.
+"""
+
+from xlc_core.engine.infill import InfillFiles
+from xlc_core.engine.model_facts import ModelFacts, read_facts
+from xlc_core.frameworks.engine_adapter import EngineAdapter, default_model, model_as_text
+from xlc_core.frameworks.reranker_adapter import RerankerAdapter
+from xlc_core.generation.media import data_of_base64
+from xlc_core.generation.tool_choice import to_tool_choice
+from xlc_core.messages import MediaPart, Part, Role
+from xlc_core.models.identity import model_identity
+from xlc_core.models.prompts import retrieval_prompt
+from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EngineKwargs, SamplingKwargs
+from xlc_core.options.options import Truncate
+from xlc_core.options.retrieval import EmbedKwargs, RerankKwargs, RerankScale, RerankTruncate
+from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
+
+__all__ = [
+    "ChatKwargs",
+    "CompletionKwargs",
+    "EmbedKwargs",
+    "EngineAdapter",
+    "EngineKwargs",
+    "InfillFiles",
+    "MediaPart",
+    "ModelFacts",
+    "Part",
+    "RerankKwargs",
+    "RerankMethod",
+    "RerankScale",
+    "RerankTruncate",
+    "RerankerAdapter",
+    "Role",
+    "SamplingKwargs",
+    "Truncate",
+    "arerank_documents",
+    "data_of_base64",
+    "default_model",
+    "model_as_text",
+    "model_identity",
+    "read_facts",
+    "rerank_documents",
+    "retrieval_prompt",
+    "to_tool_choice",
+]

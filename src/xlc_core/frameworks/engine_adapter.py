@@ -18,7 +18,7 @@ from xlc_core.engine.engine import Engine
 from xlc_core.engine.shared import EngineLease, acquire_engine
 from xlc_core.options.options import EngineOptions
 
-__all__ = ["EngineLeases", "EngineUser", "as_text", "default_model"]
+__all__ = ["EngineAdapter", "EngineLeases", "default_model", "model_as_text"]
 
 _MEANT_FOR_SERVERS = {"api_key", "base_url", "max_retries"}
 """Names that frameworks' code passes to every model and that mean nothing in one's own process."""
@@ -59,7 +59,7 @@ def _key(model: str | None, options: dict[str, Any]) -> str:
     return repr((os.getpid(), model, sorted(options.items())))  # a forked child needs its own
 
 
-def as_text(model: str | Path | None) -> str | None:
+def model_as_text(model: str | Path | None) -> str | None:
     """Turn a path into text, which can be written out and compared."""
     return None if model is None else os.fspath(model)
 
@@ -69,7 +69,7 @@ def default_model() -> str | None:
     return os.environ.get("XLLAMA_MODEL") or None
 
 
-class EngineUser(BaseModel):
+class EngineAdapter(BaseModel):
     """The fields that every adapter has, and the engine behind them.
 
     Building an adapter loads nothing. The model is loaded on first use, or by ``load()``, and its
@@ -79,7 +79,7 @@ class EngineUser(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
 
-    model: Annotated[str | Path | None, AfterValidator(as_text)] = None
+    model: Annotated[str | Path | None, AfterValidator(model_as_text)] = None
     """Path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``."""
 
     n_ctx: int | None = None
@@ -113,7 +113,7 @@ class EngineUser(BaseModel):
         if self.engine is not None:
             # So that cache keys tell engines apart, and a pickle finds the same model again.
             options = self.engine.options
-            self.model = as_text(options.model)
+            self.model = model_as_text(options.model)
             self.engine_options = options.model_dump(exclude_defaults=True, exclude={"model"})
         elif self.model is None:
             raise ValueError(

@@ -6,23 +6,21 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from xlc_core.frameworks.engine_adapter import EngineUser
+from xlc_core.frameworks.engine_adapter import EngineAdapter
 from xlc_core.options.retrieval import RerankKwargs, RerankScale, RerankTruncate
 from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
 from xlc_core.results import RerankScore
 
-__all__ = ["RerankerUser"]
+__all__ = ["RerankerAdapter", "ScorerAdapter"]
 
 
-class RerankerUser(EngineUser):
-    """The fields of an adapter that orders texts by how well they answer a query, and the ranking itself."""
-
-    top_n: int | None = Field(None, ge=1)
-    """Keep this many; None: all of them."""
+class ScorerAdapter(EngineAdapter):
+    """The fields of an adapter that scores how well texts answer a query, and the scoring itself."""
 
     method: RerankMethod = "auto"
     """How texts are scored: by a ``"cross-encoder"``'s ranking head, by the token vectors of an embedding model
-    (``"late-interaction"``), or by a chat model's yes or no (``"generative"``); auto: by what the model is."""
+    (``"late-interaction"``), or by a chat model's yes or no (``"generative"``); auto: the first of these that the
+    model can do."""
 
     truncate: RerankTruncate = "error"
     """Whether a text that is too long is refused, cut at its ``"end"`` or ``"start"``, or ``"split"`` into pieces, of
@@ -32,33 +30,41 @@ class RerankerUser(EngineUser):
     """Tokens that the end of a piece and the start of the next one share, where texts are split."""
 
     instruction: str | None = None
-    """What makes a text a good one, for models that take an instruction, such as Qwen3-Reranker; None: what the
-    model's template says."""
+    """Describes what makes a text a good one, for models that take an instruction, such as Qwen3-Reranker; None: the
+    default of the model's template."""
 
     scores: RerankScale = "raw"
     """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
 
-    order_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """How much the order counts in which the texts come, best first, beside the model's score: 0: not at all; 1: as
-    much, for small models (``xlc_core.retrieval_options.RerankOptions``). The scores stay the model's."""
-
     timeout: float | None = None
-    """Seconds that a call may take; afterwards it raises."""
+    """Seconds that the texts of one query may take; afterwards the call raises."""
 
     def _rank(self, query: str, texts: Sequence[str]) -> list[RerankScore]:
-        return rerank_documents(self._get_engine(), query, texts, method=self.method, **self._request())
+        return rerank_documents(self._get_engine(), query, texts, method=self.method, **self._rerank_options())
 
     async def _arank(self, query: str, texts: Sequence[str]) -> list[RerankScore]:
         engine = await self._aget_engine()
-        return await arerank_documents(engine, query, texts, method=self.method, **self._request())
+        return await arerank_documents(engine, query, texts, method=self.method, **self._rerank_options())
 
-    def _request(self) -> RerankKwargs:
+    def _rerank_options(self) -> RerankKwargs:
         return {
-            "top_n": self.top_n,
             "truncate": self.truncate,
             "overlap": self.overlap,
             "instruction": self.instruction,
             "scores": self.scores,
-            "order_weight": self.order_weight,
             "timeout": self.timeout,
         }
+
+
+class RerankerAdapter(ScorerAdapter):
+    """The fields of an adapter that orders texts by how well they answer a query and keeps the best."""
+
+    top_n: int | None = Field(None, ge=1)
+    """Keep this many; None: all of them."""
+
+    order_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """How much the given order of the texts, best first, counts beside the model's score: 0: not at all; 1: as much,
+    for small models (``xlc_core.RerankOptions``). The scores stay the model's."""
+
+    def _rerank_options(self) -> RerankKwargs:
+        return {**super()._rerank_options(), "top_n": self.top_n, "order_weight": self.order_weight}
