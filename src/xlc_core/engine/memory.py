@@ -182,4 +182,4 @@ class MemoryMethods:
     async def _awake(self) -> None:
         """Load the model again if the engine sleeps, on a helper thread."""
         if not self._native.stay_awake():
-            await asyncio.to_thread(self._native.facts)
+            await asyncio.to_thread(self._native.info)
