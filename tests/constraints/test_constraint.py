@@ -146,7 +146,7 @@ CYCLE["items"] = CYCLE
         (lambda: JsonSchema(Callable[[], int]), "no JSON schema"),
         (lambda: JsonSchema(3), "a dict, a JSON text or a type"),
         (lambda: Regex(""), "is empty"),
-        (lambda: Regex("ab\\"), "half an escape"),
+        (lambda: Regex("ab\\"), "incomplete escape"),
         (lambda: Regex("\ud800"), "surrogate"),
         (lambda: Choice(), "at least one"),
         (lambda: Choice("a", "b", "a"), "'a' more than once"),

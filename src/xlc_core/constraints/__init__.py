@@ -1,4 +1,4 @@
-"""What an answer must match."""
+"""Constraints on answers: JSON schemas, regular expressions, choices and grammars."""
 
 from xlc_core.constraints.constraint import (
     Choice,

@@ -1,11 +1,11 @@
-"""What an answer must match: a JSON schema, a regular expression, one of a few texts, or a grammar.
+"""Constraints on answers: a JSON schema, a regular expression, one of a few texts, or a grammar.
 
     engine.chat(messages, constraint=JsonSchema(Person))
 
-While the answer is generated, tokens that would leave the constraint are masked, so an answer that
-ended by itself (``finish_reason="stop"``) matches it, and one that runs out of tokens is closed in
-time. A constraint is plain data: it needs no engine, can be shared between threads, and says with
-``accepts`` and ``explain`` which texts it takes, without running a model.
+While the answer is generated, tokens that would violate the constraint are masked. So an answer that
+ended by itself (``finish_reason="stop"``) matches it, and an answer that runs out of tokens is closed
+in time. A constraint is plain data: it does not need an engine and can be shared between threads.
+``accepts`` and ``explain`` check texts against it without running a model.
 """
 
 from __future__ import annotations
@@ -58,24 +58,24 @@ class Constraint(abc.ABC):
     """Base of all constraints.
 
     Attributes:
-        kind: what the user gave: ``json_schema``, ``regex``, ``lark`` or ``gbnf``.
+        kind: the form that the user wrote: ``json_schema``, ``regex``, ``lark`` or ``gbnf``.
     """
 
     kind: ClassVar[ConstraintKind]
 
     @abc.abstractmethod
     def grammar(self) -> tuple[GrammarKind, str]:
-        """Give the grammar that answers are generated with, and its kind.
+        """Return the kind and the text of the grammar that answers are generated with.
 
-        A Lark text begins with ``%llguidance``, by which llama.cpp knows whose it is.
+        A Lark text begins with ``%llguidance``, so that llama.cpp passes it to llguidance.
         """
 
     def checking_grammar(self) -> tuple[GrammarKind, str]:
-        """Give the grammar for texts from elsewhere; for JSON it takes white space freely."""
+        """Return the grammar that checks texts from elsewhere; for JSON it allows any white space."""
         return self.grammar()
 
     def parse(self, text: str) -> Any:
-        """Turn an answer into what was asked for; the text itself where that is a text.
+        """Convert an answer into the value that the constraint describes; by default the text itself.
 
         Raises:
             ValueError: the answer does not match, which happens when it was cut off.
@@ -83,21 +83,21 @@ class Constraint(abc.ABC):
         return text
 
     def check(self) -> None:
-        """See that the constraint can be compiled. Takes milliseconds and needs no model.
+        """Check that the constraint can be compiled. Takes milliseconds and does not need a model.
 
         Raises:
-            ConstraintError: it is malformed, unsupported, or nothing satisfies it.
+            ConstraintError: it is malformed or unsupported, or no text satisfies it.
             UnsupportedFeatureError: the package llguidance is not installed.
         """
         _native_module().check_constraint(*self.grammar())
 
     def accepts(self, text: str) -> bool:
-        """Say whether a text satisfies the constraint; raises as ``check`` does."""
+        """Return whether a text satisfies the constraint; raises the errors of ``check``."""
         accepted: bool = _native_module().accepts(*self.checking_grammar(), text)
         return accepted
 
     def explain(self, text: str) -> _native.Explanation:
-        """Say how far a text satisfies the constraint; raises as ``check`` does."""
+        """Return how far a text satisfies the constraint; raises the errors of ``check``."""
         found: _native.Explanation = _native_module().explain(*self.checking_grammar(), text)
         return found
 
@@ -107,16 +107,16 @@ class JsonSchema(Constraint):
     """A JSON value that a schema describes.
 
     Objects are written with their properties in the schema's order, and with one space after commas
-    and colons: weak models otherwise go on with white space until the answer is full.
+    and colons: if any white space were allowed, weak models would write it until their tokens run out.
     A top-level ``"x-guidance"`` in the schema overrides this (docs/constraints.md).
 
     Args:
         schema: a JSON schema as a dict or as JSON text; or a type: a pydantic model, dataclass,
             TypedDict, any other type that pydantic knows such as ``list[int]``, or a
-            ``TypeAdapter``. For a type, ``parse`` gives its instances.
+            ``TypeAdapter``. For a type, ``parse`` returns its instances.
 
     Raises:
-        ConstraintError: the schema is not JSON, too large, or the type has no schema.
+        ConstraintError: the schema is not JSON or too large, or the type does not have a schema.
 
     Attributes:
         text: the schema as JSON text.
@@ -141,7 +141,7 @@ class JsonSchema(Constraint):
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The schema; a copy, which is the caller's."""
+        """The schema, as a copy that the caller may change."""
         schema: dict[str, Any] = json.loads(self.text)
         return schema
 
@@ -164,14 +164,17 @@ class JsonSchema(Constraint):
             raise ConstraintError(schema_rewriting.with_places(str(error), self.schema)) from None
 
     def accepts(self, text: str) -> bool:
-        """Say whether a text satisfies the schema, in any order and with any escapes; raises as ``check`` does."""
+        """Return whether a text satisfies the schema, with any order of properties and any escapes.
+
+        Raises the errors of ``check``.
+        """
         kind, grammar = self.checking_grammar()
         native = _native_module()
         return accepted_in_some_order(lambda candidate: native.explain(kind, grammar, candidate), plain_json(text))
 
     def _rule(self, whitespace: dict[str, Any]) -> str:
         schema = self.schema
-        # What a type's parse() checks anyway need not be provable beforehand.
+        # For a type, parse() checks the answer anyway, so oneOf may be treated as anyOf.
         assumed = {"coerce_one_of": True} if self._adapter else {}
         options = schema.get("x-guidance", {})
         schema = schema_rewriting.rewritten(schema)
@@ -179,7 +182,7 @@ class JsonSchema(Constraint):
         return "%json " + json.dumps(schema, ensure_ascii=False)
 
     def parse(self, text: str) -> Any:
-        """Turn an answer into an instance of the type, or into plain dicts, lists and scalars.
+        """Convert an answer into an instance of the type, or into plain dicts, lists and scalars.
 
         Raises:
             ValueError: the answer does not match (a pydantic ``ValidationError`` for a type), which
@@ -204,7 +207,7 @@ class JsonObject(Constraint):
         return super().accepts(plain_json(text))
 
     def parse(self, text: str) -> Any:
-        """Turn an answer into a dict.
+        """Convert an answer into a dict.
 
         Raises:
             ValueError: the answer is not JSON, which happens when it was cut off.
@@ -223,7 +226,7 @@ class Regex(Constraint):
         pattern: the expression, such as ``r"\d{4}-\d{2}"``.
 
     Raises:
-        ConstraintError: the pattern is empty or too large, or ends in half an escape.
+        ConstraintError: the pattern is empty or too large, or ends with an incomplete escape.
     """
 
     kind: ClassVar[ConstraintKind] = "regex"
@@ -233,7 +236,7 @@ class Regex(Constraint):
     def __post_init__(self) -> None:
         check_source(self.pattern, "regular expression")
         if len(re.findall(r"\\*\Z", self.pattern)[0]) % 2:
-            raise ConstraintError(f"the regular expression {self.pattern[-40:]!r} ends in half an escape")
+            raise ConstraintError(f"the regular expression {self.pattern[-40:]!r} ends with an incomplete escape")
 
     def grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
         return "lark", lark_text.with_rules(f"start: {lark_text.regex(self.pattern)}")
@@ -247,7 +250,7 @@ class Choice(Constraint):
         choices: the texts, as ``Choice("yes", "no")``.
 
     Raises:
-        ConstraintError: there is none, one is empty, or two are equal.
+        ConstraintError: there are no texts, one is empty, or two are equal.
     """
 
     kind: ClassVar[ConstraintKind] = "regex"
@@ -271,13 +274,13 @@ class Choice(Constraint):
         return "lark", lark_text.with_rules(f"start: /{pattern}/")
 
     def parse(self, text: str) -> str:
-        """Give the choice that the answer is.
+        """Return the answer, which is one of the choices.
 
         Raises:
-            ValueError: the answer is none of them, which happens when it was cut off.
+            ValueError: the answer is not one of them, which happens when it was cut off.
         """
         if text not in self.choices:
-            raise ValueError(f"{text[:80]!r} is none of the choices {self.choices!r}")
+            raise ValueError(f"{text[:80]!r} is not one of the choices {self.choices!r}")
         return text
 
 
@@ -328,15 +331,15 @@ class Gbnf(Constraint):
 
 
 def to_constraint(value: Any) -> Constraint:
-    """Make a constraint of what a user would write for one.
+    """Convert a value that users write for a constraint into a constraint.
 
     Args:
         value: a constraint; a JSON schema as a dict; a type or ``TypeAdapter``; a list of texts to
             choose from; or a compiled regular expression.
 
     Raises:
-        ConstraintError: the value is none of these. A plain text is not: it could be any of
-            several.
+        ConstraintError: the value is not one of these. A plain text is refused, because it could mean
+            several of them.
     """
     if isinstance(value, Constraint):
         return value
@@ -360,7 +363,7 @@ def _native_module() -> Any:
 
 
 def llguidance_library() -> str:
-    """Give the path of llguidance's native library, which is not imported for that.
+    """Return the path of llguidance's native library, without loading the library.
 
     Raises:
         UnsupportedFeatureError: the package is not installed.

@@ -1,7 +1,7 @@
 """Writing grammars in llguidance's variant of Lark.
 
-llama.cpp hands a grammar to llguidance when its text begins with ``%llguidance``; regular
-expressions and JSON schemas travel inside such a text too, so everything takes the same way.
+llama.cpp passes a grammar to llguidance when its text begins with ``%llguidance``. Regular
+expressions and JSON schemas are embedded in such a text too, so all of them are handled alike.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _ATOMS = re.compile(
 
 
 def with_rules(rules: str) -> str:
-    """Make a whole grammar of its rules, of which ``start`` is the first to match."""
-    # On the same line, so that the lines in llguidance's messages are the user's.
+    """Return a complete grammar from rules; the rule ``start`` matches the whole answer."""
+    # The header shares the first line, so that llguidance's messages have the user's line numbers.
     return rules if rules.startswith("%llguidance") else f"{HEADER} {rules}"
 
 
 def regex(pattern: str) -> str:
-    """Write a regular expression as a Lark term."""
+    """Return a regular expression as a Lark term."""
     escaped = re.sub(
         r"\\.|[/\n\r\0]",
         lambda match: {"/": r"\/", "\n": r"\n", "\r": r"\r", "\0": r"\x00", "\\\n": r"\n"}.get(match[0], match[0]),
@@ -47,14 +47,14 @@ def regex(pattern: str) -> str:
 
 
 def regex_literal(text: str) -> str:
-    """Write a text as a regular expression, without the slashes, that matches only that text."""
+    """Return a regular expression, without the slashes, that matches only this text."""
     return "".join(
         char if char.isalnum() or ord(char) > 0x7F or char in " _" else f"\\x{ord(char):02X}" for char in text
     )
 
 
 def depth(grammar: str) -> int:
-    """Say how deeply brackets are nested outside of strings and regular expressions."""
+    """Return how deeply brackets are nested outside of strings and regular expressions."""
     deepest = level = 0
     for match in _ATOMS.finditer(grammar):
         if match["other"] in ("(", "[", "{"):
@@ -74,14 +74,14 @@ def with_thinking(
 ) -> str:
     """Let a model think freely before an answer that a grammar constrains.
 
-    A grammar holds from the first generated token on: without this a thinking model could not
+    A grammar applies from the first generated token, so without this a thinking model could not
     think.
 
     Args:
-        grammar: a Lark text, as ``Constraint.grammar()`` gives it.
-        start_tag: what opens the thinking, which the model may then skip; None where the prompt
+        grammar: a Lark text from ``Constraint.grammar()``.
+        start_tag: the tag that opens the thinking; the model may skip the thinking. None if the prompt
             has opened it already.
-        end_tags: what closes it; any one of them.
+        end_tags: the tags that close it; any one of them does.
         token_ids: the numbers of those tags that are one control token of the model. Such a token
             is not text, and only its number matches it.
 

@@ -1,7 +1,7 @@
-"""Whether a JSON text would be accepted with its properties in another order.
+"""Checks whether a JSON text would be accepted with its properties in another order.
 
-llguidance takes properties in one order, which is that of the schema, and other ones last; to JSON Schema the order
-means nothing. What is accepted in any order is the same value, so it is valid.
+llguidance accepts properties in the schema's order only, and properties that the schema does not name after them. In
+JSON Schema the order means nothing: a text that is accepted in some order is the same value, so it is valid.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 __all__ = ["accepted_in_some_order"]
 
 MAX_TRIES = 200
-MAX_BYTES = 100_000  # read in all tries; llguidance reads some 100,000 to 500,000 in a second
+MAX_BYTES = 100_000  # read in all tries together; llguidance reads about 100,000 to 500,000 in a second
 
 
 class _Object:
-    """A JSON object as its properties in an order."""
+    """A JSON object as a list of its properties."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         self.entries = list(pairs)
         if len(dict(pairs)) < len(pairs):
-            raise ValueError("a property is written twice, where the order means something")
+            raise ValueError("a property is written twice, so its order matters")
 
 
 @dataclass
 class _Key:
-    """Where the key of a property stands in a text, in bytes."""
+    """Position of a property's key in a text, in bytes."""
 
     owner: _Object
     index: int
@@ -40,7 +40,7 @@ class _Key:
 
 
 class _Writer:
-    """Writes a value as text, and notes its keys."""
+    """Writes a value as text and records its keys."""
 
     def __init__(self, value: Any) -> None:
         self.keys: list[_Key] = []
@@ -83,27 +83,27 @@ def _plain(value: Any) -> str:
 
 
 def accepted_in_some_order(explain: Callable[[str], _native.Explanation], text: str) -> bool:
-    """Say whether a text is accepted, in its own order or another that a short search finds.
+    """Return whether a text is accepted, in its own order or in another one that a short search finds.
 
     Args:
-        explain: says how far a text is accepted.
-        text: JSON, or what should be.
+        explain: returns how far a text is accepted.
+        text: should be JSON.
     """
     found = explain(text)
     if found.accepted:
         return True
     try:
         value = json.loads(
-            text, object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_no_constant
+            text, object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
         )
         _Writer(value).text.encode()
-    except (ValueError, RecursionError):  # no JSON, or half a surrogate pair
+    except (ValueError, RecursionError):  # not JSON, or half a surrogate pair
         return False
     return _Search(explain, value).succeeds()
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 class _Search:
@@ -116,24 +116,24 @@ class _Search:
         self._n_bytes_left = MAX_BYTES
 
     def succeeds(self) -> bool:
-        """Say whether an order was found that is accepted."""
+        """Return whether an accepted order was found."""
         while True:
             written = _Writer(self._value)
             found = self._explain(written.text)
             if found.accepted:
                 return True
-            # At a key, or at the comma in front of it where the object could only end.
+            # The text is refused at a key, or at the comma before it if the object had to end there.
             stuck = next((key for key in written.keys if key.start - (key.index > 0) <= found.n_bytes < key.end), None)
             if stuck is None or not self._move(stuck, found, written.text.encode()):
                 return False
 
     def _move(self, stuck: _Key, found: _native.Explanation, text: bytes) -> bool:
         entries = stuck.owner.entries
-        # It may belong further to the front ...
+        # The property may belong further to the front ...
         for i in reversed(range(stuck.index)):
             if self._gets_past(stuck, stuck.index, i, stuck.end + 1):
                 return True
-        # ... or one of those that follow belongs here.
+        # ... or one of the later properties belongs here.
         read = text[stuck.start : found.n_bytes]
         for i in range(stuck.index + 1, len(entries)):
             key = _plain(entries[i][0]).encode()
@@ -143,7 +143,7 @@ class _Search:
         return False
 
     def _gets_past(self, stuck: _Key, source: int, target: int, n_bytes: int) -> bool:
-        """Try a move; undo it unless the text is then accepted that far."""
+        """Try a move; undo it unless the text is then accepted for at least ``n_bytes``."""
         if self._n_left <= 0 or self._n_bytes_left <= 0:
             return False
         self._n_left -= 1

@@ -1,4 +1,4 @@
-"""Checks of what users give as constraints, and JSON schemas out of dicts, texts and types."""
+"""Checks of constraints that users write, and JSON schemas from dicts, texts and types."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ _DATA_KEYWORDS = frozenset({"const", "default", "enum", "examples"})  # they hol
 
 
 def check_source(text: str, what: str) -> None:
-    """Refuse the text of a constraint that is empty, too large, or not fit for UTF-8 or C."""
+    """Refuse a constraint's text that is empty or too large, or that UTF-8 or a C string cannot hold."""
     if not text:
         raise ConstraintError(f"the {what} is empty")
     if len(text) > MAX_SIZE:
-        raise ConstraintError(f"the {what} has {len(text)} characters; at most {MAX_SIZE} are taken")
+        raise ConstraintError(f"the {what} has {len(text)} characters; at most {MAX_SIZE} are allowed")
     check_text(text, f"the {what}", ConstraintError)
     if what == "grammar" and "\0" in text:
         raise ConstraintError(f"the {what} has a NUL character at character {text.index(chr(0))}")
 
 
 def check_depth(depth: int, what: str) -> None:
-    """Refuse what is nested too deeply for parsers that recurse."""
+    """Refuse nesting that is too deep for parsers that recurse."""
     if depth > MAX_DEPTH:
         raise ConstraintError(f"the {what} is nested more than {MAX_DEPTH} deep; give its inner parts names")
 
 
 def load_json(text: str) -> Any:
-    """Read a schema's JSON text."""
+    """Parse a schema's JSON text."""
     check_source(text, "JSON schema")
     try:
         return json.loads(text)
@@ -54,7 +54,7 @@ def load_json(text: str) -> Any:
 
 
 def dump_json(schema: Mapping[str, Any]) -> str:
-    """Write a schema as JSON text, having checked its size and depth."""
+    """Return a schema as JSON text, after checking its size and depth."""
     try:
         text = json.dumps(dict(schema), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -70,7 +70,7 @@ _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def plain_json(text: str) -> str:
-    """Write the characters of JSON text the one way that grammars know: escaped only where they must be."""
+    """Return JSON text with only the necessary escapes: grammars know only this way to write a character."""
     return _JSON_STRING.sub(lambda match: _plain_string(match[0]), text) if "\\" in text or "\x7f" in text else text
 
 
@@ -78,13 +78,13 @@ def _plain_string(literal: str) -> str:
     try:
         plain = json.dumps(json.loads(literal), ensure_ascii=False)
         plain.encode()
-    except ValueError:  # no JSON, or half a surrogate pair
+    except ValueError:  # not JSON, or half a surrogate pair
         return literal
     return plain.replace("\x7f", "\\u007f")
 
 
 def adapter_of(schema: Any) -> TypeAdapter[Any]:
-    """Give pydantic's view of a type."""
+    """Return pydantic's adapter for a type."""
     if isinstance(schema, TypeAdapter):
         return schema
     try:
@@ -94,11 +94,11 @@ def adapter_of(schema: Any) -> TypeAdapter[Any]:
 
 
 def schema_of(adapter: TypeAdapter[Any]) -> Any:
-    """Give a type's JSON schema, fit for generation."""
+    """Return a type's JSON schema, adapted to generation."""
     try:
         return _closed(adapter.json_schema())
     except PydanticUserError as error:
-        raise ConstraintError(f"the type has no JSON schema: {error}") from None
+        raise ConstraintError(f"the type does not have a JSON schema: {error}") from None
 
 
 def _closed(schema: Any) -> Any:

@@ -1,14 +1,14 @@
-"""Formats of JSON schemas as regular expressions, where llguidance's own take what is not of the format.
+"""Stricter patterns for formats of JSON schemas where llguidance accepts invalid values.
 
-Its dates allow 29 February in every year, its times a leap second in every minute, its host names any length and labels
-that only look like IDNA's; its IPv6 addresses leave out those that end in an IPv4 address.
+llguidance allows 29 February in every year, a leap second in every minute, and host names of any length or with labels
+that only look like IDNA. It refuses IPv6 addresses that end with an IPv4 address.
 """
 
 from __future__ import annotations
 
 __all__ = ["MAX_LENGTHS", "PATTERNS"]
 
-# Years from 0001: RFC 3339 has a year 0000, Python's datetime and pydantic have none.
+# Years from 0001: RFC 3339 allows the year 0000, but Python's datetime and pydantic do not.
 _YEAR = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
 _LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
 _DATE = (
@@ -18,7 +18,7 @@ _DATE = (
 
 
 def _leap_seconds() -> str:
-    """One second past 23:59:59 UTC, in the offsets that are in use: multiples of a quarter of an hour."""
+    """Match 23:59:60 UTC, in all offsets that are in use: multiples of a quarter of an hour."""
     ways = ["23:59:60(?:[.][0-9]+)?[Zz]"]
     for offset in range(0, 24 * 60, 15):
         for sign, minutes in (("[+]", 23 * 60 + 59 + offset), ("-", 23 * 60 + 59 - offset)):
@@ -32,10 +32,10 @@ _TIME = f"(?:{_HOUR}:[0-5][0-9]:[0-5][0-9](?:[.][0-9]+)?(?:[Zz]|[+-]{_HOUR}:[0-5
 
 
 def _ipv6() -> str:
-    """IPv6address of RFC 3986: up to seven groups in front of "::", and fewer behind it the more there are."""
+    """Match IPv6address of RFC 3986: the more groups stand before "::", the fewer may follow."""
     byte = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
     group = "[0-9a-fA-F]{1,4}"
-    last = f"(?:{group}:{group}|{byte}(?:[.]{byte}){{3}})"  # the last 32 bits, written either way
+    last = f"(?:{group}:{group}|{byte}(?:[.]{byte}){{3}})"  # the last 32 bits, as groups or as IPv4
     ways = [f"(?:{group}:){{6}}{last}"]
     behind = [*(f"(?:{group}:){{{n}}}{last}" for n in range(5, 0, -1)), last, group, ""]
     for n, rest in enumerate(behind):
@@ -45,7 +45,7 @@ def _ipv6() -> str:
 
 
 def _hostname() -> str:
-    """Labels without "--" in the third place: whether such a one is valid cannot be seen without decoding it."""
+    """Match labels without "--" in the third place: a label with it can only be checked by decoding it."""
     char, inner = "[0-9A-Za-z]", "[0-9A-Za-z-]"
     long_label = f"{inner}(?:{char}{inner}|-{char}){inner}{{0,58}}{char}"
     label = f"{char}(?:{char}|{inner}{char}|{inner}(?:{char}{char}|-{char})|{long_label})?"

@@ -1,6 +1,6 @@
-"""What holds between JSON schemas: the complement of one, and whether two exclude each other.
+"""Logic of JSON schemas: the complement of a schema, and whether schemas exclude each other.
 
-Both know less than all: ``None`` and ``False`` stand for "cannot say".
+Neither function can decide every case: ``None`` and ``False`` mean "unknown".
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 __all__ = ["ASSERTIONS", "complement", "exclusive"]
 
 Schema = Any  # a dict, or True or False
-Resolve = Callable[[str], Any]  # what a $ref within the document names; None when it is not there
+Resolve = Callable[[str], Any]  # returns the target of a $ref in the document; None if it is missing
 
 _TYPES = ("null", "boolean", "number", "string", "array", "object")
-_MAX_DEPTH = 4  # of properties within properties that are compared
+_MAX_DEPTH = 4  # levels of nested properties that are compared
 
-# Keywords that say which values are valid, of all drafts. Others are notes or names.
+# Keywords of all drafts that decide which values are valid. Other keywords are notes or names.
 # fmt: off
 ASSERTIONS = frozenset({
     "type", "enum", "const", "multipleOf", "divisibleBy", "maximum", "exclusiveMaximum", "minimum",
@@ -31,7 +31,7 @@ ASSERTIONS = frozenset({
 })
 # fmt: on
 
-# Keyword: the type it is about, and the keyword of its complement.
+# Keyword: the type that it applies to, the complement's keyword, and the step to the complement's bound.
 _BOUNDS = {
     "minimum": ("number", "exclusiveMaximum", 0),
     "exclusiveMaximum": ("number", "minimum", 0),
@@ -45,7 +45,7 @@ _BOUNDS = {
 
 
 def complement(schema: Schema) -> Schema | None:
-    """Give a schema of exactly those values that a schema does not take; None when there is no way to say so."""
+    """Return a schema for exactly the values that a schema refuses; None if that cannot be expressed."""
     if isinstance(schema, bool):
         return not schema
     if not isinstance(schema, dict):
@@ -73,7 +73,7 @@ def _complement_of(keyword: str, value: Any) -> Schema | None:
     if keyword in _BOUNDS:
         kind, opposite, step = _BOUNDS[keyword]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return None  # draft 4: true, about the keyword beside it
+            return None  # in draft 4 it may be true, and then changes the keyword beside it
         if kind != "number" and (value != int(value) or int(value) + step < 0):
             return False if value <= 0 else None
         return {"type": kind, opposite: value if kind == "number" else int(value) + step}
@@ -112,7 +112,7 @@ def _complement_of(keyword: str, value: Any) -> Schema | None:
 def _without_types(value: Any) -> Schema | None:
     names = {value} if isinstance(value, str) else {name for name in value if isinstance(name, str)}
     if names - {*_TYPES, "integer"} or ("integer" in names and "number" not in names):
-        return None  # what is a number and no integer cannot be said
+        return None  # "a number that is not an integer" cannot be expressed
     rest = [name for name in _TYPES if name not in names]
     return {"type": rest} if rest else False
 
@@ -128,16 +128,16 @@ def _without_values(values: Any) -> Schema | None:
 
 @dataclass
 class _Facts:
-    """What can be read off a schema; each is something that all its values satisfy."""
+    """Facts that are read from a schema. All values of the schema satisfy each of them."""
 
     kinds: set[str] = field(default_factory=lambda: set(_TYPES))
     values: set[str] | None = None  # as JSON; None for any
     required: set[str] = field(default_factory=set)
     properties: dict[str, list[Schema]] = field(default_factory=dict)
-    closed_to: set[str] | None = None  # the only names that properties may have
+    closed_to: set[str] | None = None  # the only names that properties may have; None for any
 
-    def and_also(self, other: _Facts) -> None:
-        """Know what another knows, too."""
+    def merge(self, other: _Facts) -> None:
+        """Add facts that hold too."""
         self.kinds &= other.kinds
         if other.values is not None:
             self.values = other.values if self.values is None else self.values & other.values
@@ -149,7 +149,7 @@ class _Facts:
 
 
 def exclusive(branches: list[Schema], resolve: Resolve) -> bool:
-    """Say whether no value satisfies two of the schemas, as far as types, values and properties show."""
+    """Return whether no value satisfies two of the schemas, as far as types, values and properties show."""
     reader = _Reader(resolve)
     facts = [reader.read([branch]) for branch in branches]
     return all(_disjoint(a, b, reader, 0) for i, a in enumerate(facts) for b in facts[:i])
@@ -176,17 +176,17 @@ def _disjoint(a: _Facts, b: _Facts, reader: _Reader, depth: int) -> bool:
 
 
 class _Reader:
-    """Reads facts off schemas; of one that refers to itself it knows nothing more within itself."""
+    """Reads facts from schemas. A recursive $ref yields no facts inside itself, which ends the recursion."""
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
         self._by_reference: dict[str, _Facts] = {}
 
     def read(self, schemas: Iterable[Schema]) -> _Facts:
-        """Give what holds where all of the schemas do."""
+        """Return the facts that hold for values that satisfy all of the schemas."""
         facts = _Facts()
         for schema in schemas:
-            facts.and_also(self._of(schema))
+            facts.merge(self._of(schema))
         return facts
 
     def _of(self, schema: Schema) -> _Facts:
@@ -194,20 +194,20 @@ class _Reader:
             return _Facts(kinds=set()) if schema is False else _Facts()
         reference = schema.get("$ref")
         if isinstance(reference, str):
-            # Siblings count or not depending on the draft; without them less is known, which is always right.
+            # Keywords beside a $ref count in some drafts only. Ignoring them yields fewer facts, which is safe.
             if reference not in self._by_reference:
                 self._by_reference[reference] = _Facts()
                 self._by_reference[reference] = self._of(self._resolve(reference))
             return self._by_reference[reference]
         facts = _own_facts(schema)
         for part in _schemas(schema.get("allOf")):
-            facts.and_also(self._of(part))
+            facts.merge(self._of(part))
         for keyword in ("anyOf", "oneOf"):
             if _schemas(schema.get(keyword)):
                 parts = [self._of(part) for part in schema[keyword]]
                 values = [part.values for part in parts if part.values is not None]
                 union = set().union(*values) if len(values) == len(parts) else None
-                facts.and_also(_Facts(kinds=set().union(*(part.kinds for part in parts)), values=union))
+                facts.merge(_Facts(kinds=set().union(*(part.kinds for part in parts)), values=union))
         return facts
 
 
@@ -237,7 +237,7 @@ def _own_facts(schema: dict[str, Any]) -> _Facts:
 
 
 def _plain(value: Any) -> Any:
-    """Write equal numbers alike."""
+    """Write equal numbers in the same way, so that 1.0 equals 1."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list):

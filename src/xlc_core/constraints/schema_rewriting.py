@@ -1,7 +1,8 @@
-"""Writing JSON schemas so that llguidance takes them for what they say.
+"""Rewriting JSON schemas so that llguidance enforces exactly what they say.
 
-Some keywords that it refuses can be said in others that it knows: ``not``, ``oneOf``, ``dependentRequired``. What it
-takes differently from the specification is written more exactly, or refused: a wrong answer is worse than none.
+Some keywords that llguidance refuses can be expressed by others: ``not``, ``oneOf``, ``dependentRequired``. Keywords
+that it treats differently from the specification are written more exactly, or refused: a wrong answer is worse than
+an error.
 """
 
 from __future__ import annotations
@@ -17,30 +18,32 @@ from xlc_core.errors import ConstraintError
 __all__ = ["rewritten", "with_places"]
 
 # fmt: off
-_ONE = frozenset({
+_SCHEMA_KEYWORDS = frozenset({  # their value is a schema
     "additionalItems", "additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then",
     "unevaluatedItems", "unevaluatedProperties",
 })
 # fmt: on
-_LISTS = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})
-_MAPS = frozenset({"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"})
+_LIST_KEYWORDS = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"})  # a list of schemas
+_MAP_KEYWORDS = frozenset(  # schemas by name
+    {"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"}
+)
 _OLD_DRAFTS = re.compile(r"json-schema\.org/draft-0[3467]/")
-_MAX_BRANCHES = 6  # each may double what llguidance multiplies out
-_MAX_REWRITTEN = 200  # places in one schema; nested ones multiply
+_MAX_BRANCHES = 6  # each may double the number of schemas that llguidance combines
+_MAX_REWRITTEN = 200  # rewritten places in one schema, because nested ones multiply
 
 
 def rewritten(schema: dict[str, Any]) -> dict[str, Any]:
-    """Give an equivalent schema in keywords that llguidance takes for what they say.
+    """Return an equivalent schema in keywords that llguidance enforces correctly.
 
     Raises:
-        ConstraintError: llguidance would take more than the schema allows, and there is no other way to say it.
+        ConstraintError: llguidance would accept more than the schema allows, and other keywords cannot express it.
     """
     result: dict[str, Any] = _Rewriting(schema).visit(schema, "")
     return result
 
 
 def with_places(reason: str, schema: dict[str, Any]) -> str:
-    """Add to llguidance's reason where in the schema the keyword stands that it names."""
+    """Return llguidance's reason with the place of the keyword that it names."""
     named = re.search(r'Unimplemented keys: \["([^"]+)"|(oneOf) constraints|Unknown (format)', reason)
     if named is None:
         return reason
@@ -62,15 +65,15 @@ def _escaped(name: str) -> str:
 
 
 def _parts(schema: dict[str, Any], pointer: str) -> list[tuple[str, Any]]:
-    """The schemas directly within one, with their places."""
+    """Return the schemas directly inside a schema, with their places."""
     parts = []
     for keyword, value in schema.items():
         here = f"{pointer}/{_escaped(keyword)}"
-        if keyword in _MAPS and isinstance(value, dict):
+        if keyword in _MAP_KEYWORDS and isinstance(value, dict):
             parts += [(f"{here}/{_escaped(name)}", part) for name, part in value.items()]
-        elif keyword in _LISTS and isinstance(value, list):
+        elif keyword in _LIST_KEYWORDS and isinstance(value, list):
             parts += [(f"{here}/{i}", part) for i, part in enumerate(value)]
-        elif keyword in _ONE:
+        elif keyword in _SCHEMA_KEYWORDS:
             parts.append((here, value))
     return parts
 
@@ -80,7 +83,7 @@ class _Rewriting:
         self._document = document
         self._has_old_refs = bool(_OLD_DRAFTS.search(str(document.get("$schema", ""))))
         self._n_left = _MAX_REWRITTEN
-        self._targets: set[str] = set()  # of $ref, which must stay where they are
+        self._targets: set[str] = set()  # the places that a $ref names; these must stay where they are
         self._collect_targets(document, "")
 
     def _collect_targets(self, schema: Any, pointer: str) -> None:
@@ -109,7 +112,7 @@ class _Rewriting:
         return found if reference == "#" or reference.startswith("#/") else None
 
     def visit(self, schema: Any, pointer: str) -> Any:
-        """Rewrite a schema and those within it; names and places of what a $ref may name stay."""
+        """Rewrite a schema and the schemas inside it. Schemas that a $ref names keep their names and places."""
         if not isinstance(schema, dict):
             return schema
         if self._has_old_refs and isinstance(schema.get("$ref"), str):
@@ -120,61 +123,61 @@ class _Rewriting:
                 or self._is_target(f"{pointer}/{_escaped(name)}")
             }  # fmt: skip
         result = dict(schema)
-        more: list[Any] = []  # to hold as well
-        self._write_formats(result, more)
-        self._drop_what_says_nothing(result)
+        extra_all_of: list[Any] = []  # schemas to add under allOf
+        self._write_formats(result, extra_all_of)
+        self._drop_redundant_keywords(result)
         self._refuse_repeatable_names(result, pointer)
         if self._n_left > 0:
-            self._say_otherwise(result, more, pointer)
-        self._n_left -= len(more)
+            self._rewrite_keywords(result, extra_all_of, pointer)
+        self._n_left -= len(extra_all_of)
         for name, value in result.items():
             result[name] = self._visit_keyword(name, value, f"{pointer}/{_escaped(name)}")
-        if more:
-            # They hold no $ref that is relative to their place, so any place will do.
-            fresh = [self.visit(part, "\0") for part in more]
+        if extra_all_of:
+            # They do not hold a $ref that is relative to their place, so any place will do.
+            fresh = [self.visit(part, "\0") for part in extra_all_of]
             if isinstance(result.get("allOf", []), list):
                 result["allOf"] = [*result.get("allOf", []), *fresh]
         return result
 
-    def _say_otherwise(self, result: dict[str, Any], more: list[Any], pointer: str) -> None:
+    def _rewrite_keywords(self, result: dict[str, Any], extra_all_of: list[Any], pointer: str) -> None:
         if "not" in result and not self._is_target(f"{pointer}/not"):
             opposite = complement(result["not"])
             if opposite is not None:
                 del result["not"]
-                more.append(opposite)
+                extra_all_of.append(opposite)
         if "oneOf" in result and not self._is_target(f"{pointer}/oneOf"):
             union = self._union_of(result["oneOf"])
             if union is not None:
                 del result["oneOf"]
                 if "anyOf" in result:
-                    more.append({"anyOf": union})
+                    extra_all_of.append({"anyOf": union})
                 else:
                     result["anyOf"] = union
-        self._write_dependencies(result, more, pointer)
-        self._write_conditions(result, more, pointer)
+        self._write_dependencies(result, extra_all_of, pointer)
+        self._write_conditions(result, extra_all_of, pointer)
 
     def _visit_keyword(self, keyword: str, value: Any, pointer: str) -> Any:
-        if keyword in _MAPS and isinstance(value, dict):
+        if keyword in _MAP_KEYWORDS and isinstance(value, dict):
             return {name: self.visit(part, f"{pointer}/{_escaped(name)}") for name, part in value.items()}
-        if keyword in _LISTS and isinstance(value, list):
+        if keyword in _LIST_KEYWORDS and isinstance(value, list):
             return [self.visit(part, f"{pointer}/{i}") for i, part in enumerate(value)]
-        return self.visit(value, pointer) if keyword in _ONE else value
+        return self.visit(value, pointer) if keyword in _SCHEMA_KEYWORDS else value
 
-    def _write_formats(self, schema: dict[str, Any], more: list[Any]) -> None:
+    def _write_formats(self, schema: dict[str, Any], extra_all_of: list[Any]) -> None:
         name = schema.get("format")
         if not isinstance(name, str):
             return
         if name in schema_formats.PATTERNS:
             del schema["format"]
             if "pattern" in schema:
-                more.append({"pattern": schema_formats.PATTERNS[name]})
+                extra_all_of.append({"pattern": schema_formats.PATTERNS[name]})
             else:
                 schema["pattern"] = schema_formats.PATTERNS[name]
         if name in schema_formats.MAX_LENGTHS:
             limit = schema_formats.MAX_LENGTHS[name]
             schema["maxLength"] = min(limit, schema.get("maxLength", limit))
 
-    def _drop_what_says_nothing(self, schema: dict[str, Any]) -> None:
+    def _drop_redundant_keywords(self, schema: dict[str, Any]) -> None:
         at_most = schema.get("maxItems", 2)
         if schema.get("uniqueItems") is False or (isinstance(at_most, int) and at_most < 2):
             schema.pop("uniqueItems", None)
@@ -185,11 +188,11 @@ class _Rewriting:
         if isinstance(least, int) and isinstance(required, list) and least > max(1, len(set(required))):
             raise ConstraintError(
                 f"the constraint is refused: minProperties at {pointer}/minProperties: {least} different names cannot "
-                "be told from one written twice; list them in 'required'"
+                "be distinguished from one that is written twice; list them in 'required'"
             )
 
     def _union_of(self, branches: Any) -> list[Any] | None:
-        """Write a oneOf as an anyOf; None when that cannot be said."""
+        """Return the branches of an anyOf that equals a oneOf; None if that cannot be expressed."""
         if not isinstance(branches, list) or not branches:
             return None
         if exclusive(branches, self._resolve):
@@ -203,7 +206,7 @@ class _Rewriting:
             for i, part in enumerate(branches)
         ]
 
-    def _write_dependencies(self, schema: dict[str, Any], more: list[Any], pointer: str) -> None:
+    def _write_dependencies(self, schema: dict[str, Any], extra_all_of: list[Any], pointer: str) -> None:
         for keyword in ("dependencies", "dependentRequired", "dependentSchemas"):
             value = schema.get(keyword)
             here = f"{pointer}/{keyword}"
@@ -213,13 +216,13 @@ class _Rewriting:
                 names = [needed] if isinstance(needed, str) else needed
                 then = names
                 if isinstance(names, list):
-                    # Named as properties, too, since llguidance writes them in the order in which they are met.
+                    # Also listed as properties, because llguidance writes these in the order in which it meets them.
                     then = {"properties": dict.fromkeys([name, *names], True), "required": names}
                 if names != []:
-                    more.append({"anyOf": [{"properties": {name: False}}, then]})
+                    extra_all_of.append({"anyOf": [{"properties": {name: False}}, then]})
             del schema[keyword]
 
-    def _write_conditions(self, schema: dict[str, Any], more: list[Any], pointer: str) -> None:
+    def _write_conditions(self, schema: dict[str, Any], extra_all_of: list[Any], pointer: str) -> None:
         keywords = [keyword for keyword in ("if", "then", "else") if keyword in schema]
         if not keywords or any(self._is_target(f"{pointer}/{keyword}") for keyword in keywords):
             return
@@ -228,6 +231,6 @@ class _Rewriting:
             if unless is None:
                 return
             yes = {"allOf": [schema["if"], schema.get("then", True)]}
-            more.append({"anyOf": [yes, {"allOf": [unless, schema.get("else", True)]}]})
+            extra_all_of.append({"anyOf": [yes, {"allOf": [unless, schema.get("else", True)]}]})
         for keyword in keywords:
             del schema[keyword]

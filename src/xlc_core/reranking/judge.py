@@ -1,4 +1,4 @@
-"""A chat model as a reranker: it is asked of each document whether it answers the query."""
+"""A chat model as a reranker: for each document it is asked whether the document answers the query."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from xlc_core.retrieval.jobs import ProgressReport
 from xlc_core.retrieval.scores import best_first, sigmoid
 from xlc_core.retrieval.splitting import Pieces, check_documents, split_documents
 
-__all__ = ["Judgement"]
+__all__ = ["YesNoJudge"]
 
 _JUDGE = "Judge whether the document answers the query. Answer with yes or no only."
 _N_CANDIDATES = 100
-"""Likeliest tokens among which yes and no are looked for."""
+"""Number of the likeliest tokens among which "yes" and "no" are searched."""
 _SPARE_TOKENS = 16
-"""Tokens that a document's neighbours may grow by when it is put between them, and the answer."""
+"""Room for the answer, and for tokens that the text around a document gains when the document is put in."""
 
 
-class Judgement:
-    """The chats that a query and its documents come to, and the scores made of their answers.
+class YesNoJudge:
+    """Builds a chat for each document of a query, and computes scores from the answers.
 
-    Whoever holds it runs the chats and hands over their answers in order.
+    The caller runs the chats and passes their answers to ``take`` in order.
     """
 
     def __init__(self, engine: Engine, query: str, documents: Sequence[str], options: RerankOptions) -> None:
@@ -47,7 +47,7 @@ class Judgement:
         self._report = ProgressReport(options.progress, len(self.chats))
 
     def options(self) -> ChatKwargs:
-        """How each of the chats is run."""
+        """Return the options for each chat."""
         return {
             "max_tokens": 1,
             "temperature": 0.0,
@@ -57,16 +57,16 @@ class Judgement:
         }
 
     def take(self, answer: Completion) -> None:
-        """Take the next chat's answer."""
+        """Receive the answer of the next chat."""
         self._logits.append(_logit(answer.logprobs))
         self._report.update(len(self._logits))
 
     def close(self) -> None:
-        """End the report."""
+        """End the progress report."""
         self._report.close()
 
     def ranking(self) -> list[RerankScore]:
-        """Order the documents, best first."""
+        """Return the documents' scores, best first."""
         scores = self._pieces.best(np.array(self._logits, dtype=np.float32))
         return best_first(sigmoid(scores) if self._options.scores == "sigmoid" else scores, self._options)
 
@@ -82,9 +82,9 @@ class Judgement:
 
     def _chat(self, query: str, document: str) -> list[Message]:
         instruction = self._options.instruction
-        told = _JUDGE if instruction is None else f"{_JUDGE} What counts as an answer: {instruction}"
+        system = _JUDGE if instruction is None else f"{_JUDGE} What counts as an answer: {instruction}"
         question = f"Query: {query}\n\nDocument: {document}\n\nDoes the document answer the query, yes or no?"
-        return [Message(role="system", content=told), Message(role="user", content=question)]
+        return [Message(role="system", content=system), Message(role="user", content=question)]
 
 
 def _fitting(engine: Engine, document: str, index: int, limit: int, options: RerankOptions) -> str:
@@ -101,11 +101,11 @@ def _fitting(engine: Engine, document: str, index: int, limit: int, options: Rer
 
 
 def _logit(logprobs: Sequence[TokenLogprob]) -> float:
-    """Return the logarithm of P(yes) / P(no), over the forms of these words at the answer's first token."""
+    """Return the logarithm of P(yes) / P(no). The answer's first token may be any spelling of these words."""
     if not logprobs:
         return 0.0
     candidates = logprobs[0].top or logprobs[:1]
-    # A word that is not among the candidates is at most as likely as the last of them.
+    # A word that is not among the candidates is at most as likely as the least likely candidate.
     least = math.exp(min(candidate.logprob for candidate in candidates))
     yes, no = (
         sum(math.exp(one.logprob) for one in candidates if one.token.strip().lower() == word) or least

@@ -1,4 +1,4 @@
-"""Late interaction: each token vector of a query meets its nearest of a document (MaxSim)."""
+"""Late interaction: each token vector of a query is compared with the nearest one of a document (MaxSim)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from xlc_core.waiting import Deadline
 __all__ = ["LateInteraction"]
 
 _TEXTS_AT_ONCE = 32
-"""Texts whose token vectors are held at a time: of 512 tokens and 1024 dimensions 64 MB."""
+"""Texts whose token vectors are in memory at a time: 64 MB for texts of 512 tokens and 1024 dimensions."""
 
 
 class LateInteraction:
-    """Scores of documents against a query, made from the token vectors of some at a time.
+    """Scores documents against a query by their token vectors, a batch of documents at a time.
 
-    Whoever holds it embeds the query and each of the batches, and hands over what comes.
+    The caller embeds the query and each batch, and passes the vectors to ``take_query`` and ``take``.
     """
 
     def __init__(self, engine: Engine, query: str, documents: Sequence[str], options: RerankOptions) -> None:
         if options.scores == "sigmoid":
             raise InvalidRequestError(
-                'scores="sigmoid" is for logits, and late interaction gives mean cosines; leave it out'
+                'scores="sigmoid" is for logits, but late interaction returns mean cosines; leave it out'
             )
         check_documents([query])
         check_documents(documents)
@@ -50,11 +50,11 @@ class LateInteraction:
         self._report = ProgressReport(options.progress, len(self._pieces.texts))
 
     def query_options(self) -> TokenEmbedKwargs:
-        """How the query is embedded."""
+        """Return the options to embed the query with."""
         return {"prefix": self._query_prefix, "timeout": self._remaining()}
 
     def batch_options(self) -> TokenEmbedKwargs:
-        """How a batch is embedded."""
+        """Return the options to embed a batch with."""
         truncate = self._options.truncate
         return {
             "prefix": self._document_prefix,
@@ -63,28 +63,28 @@ class LateInteraction:
         }
 
     def batches(self) -> Iterator[list[str]]:
-        """Give what is to be embedded next."""
+        """Yield the texts to embed next."""
         with self._report:
             for start in range(0, len(self._pieces.texts), _TEXTS_AT_ONCE):
                 yield self._pieces.texts[start : start + _TEXTS_AT_ONCE]
                 self._report.update(len(self._scores))
 
     def take_query(self, rows: Sequence[npt.NDArray[np.float32]]) -> None:
-        """Take the token vectors of the query, which is alone in its list."""
+        """Receive the token vectors of the query, as a list with one item."""
         self._query = rows[0]
 
     def take(self, rows: Sequence[npt.NDArray[np.float32]]) -> None:
-        """Take the token vectors of a batch."""
+        """Receive the token vectors of a batch."""
         assert self._query is not None
         self._scores += [float((self._query @ document.T).max(axis=1).mean()) for document in rows]
 
     def ranking(self) -> list[RerankScore]:
-        """Order the documents, best first."""
+        """Return the documents' scores, best first."""
         return best_first(self._pieces.best(np.array(self._scores, dtype=np.float32)), self._options)
 
     @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
-        """Make errors that name a text of a list name the query, or the document among all of them."""
+    def renumber_errors(self) -> Iterator[None]:
+        """Replace the number of a text in a batch, in errors, by the query or the document's number."""
         try:
             yield
         except InputTooLongError as error:
@@ -114,6 +114,6 @@ def _query_prefix(engine: Engine, instruction: str | None) -> str:
     if instructed is None:
         raise UnsupportedFeatureError(
             f"model {engine.info.name} takes no instruction before its queries; leave it out, or use an embedding "
-            "model with a place for it, such as Qwen3-Embedding"
+            "model that has a place for one, such as Qwen3-Embedding"
         )
     return instructed

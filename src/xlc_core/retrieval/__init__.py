@@ -1,1 +1,1 @@
-"""One job of vectors."""
+"""Jobs that compute embeddings and scores."""

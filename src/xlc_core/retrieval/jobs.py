@@ -1,4 +1,4 @@
-"""Waiting for a job of the retrieval worker, and telling how far it is."""
+"""Waiting for a job of the retrieval worker, and reporting its progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INTERVAL = 0.1  # seconds between two reports
 
 
 class ProgressReport:
-    """Where progress goes: a bar on stderr, a function, or nowhere."""
+    """Reports progress to a bar on stderr, to a function, or nowhere."""
 
     def __init__(self, progress: Progress, total: int | None) -> None:
         self._total = total
@@ -27,7 +27,7 @@ class ProgressReport:
         self._last = -1
 
     def update(self, n_done: int) -> None:
-        """Report when the number is another than the last one."""
+        """Report the number if it has changed."""
         if n_done == self._last:
             return
         self._last = n_done
@@ -36,15 +36,15 @@ class ProgressReport:
         if self._function is not None:
             self._function(n_done, self._total)
 
-    def patience(self, deadline: Deadline) -> float | None:
-        """Seconds until there is something to do: report, or give up."""
+    def next_wait(self, deadline: Deadline) -> float | None:
+        """Return the seconds until the next report or the deadline; None for no limit."""
         remaining = deadline.remaining()
         if self._bar is None and self._function is None:
             return remaining
         return _INTERVAL if remaining is None else min(remaining, _INTERVAL)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Stop updating the bar."""
         if self._bar is not None:
             self._bar.close()
 
@@ -56,14 +56,16 @@ class ProgressReport:
 
 
 def wait_done(job: RetrievalJob, deadline: Deadline, report: ProgressReport, n_done: Callable[[], int]) -> None:
-    """Block until the job is over, reporting what ``n_done`` says.
+    """Block until the job is over, and report the numbers that ``n_done`` returns.
+
+    Any exception cancels the job.
 
     Raises:
-        RequestTimeoutError: the deadline passed; the job is cancelled, as by whatever else is raised.
+        RequestTimeoutError: the deadline passed.
         KeyboardInterrupt: Ctrl+C.
     """
     try:
-        while not job.wait(report.patience(deadline)):
+        while not job.wait(report.next_wait(deadline)):
             deadline.check(job)
             report.update(n_done())
         report.update(n_done())
@@ -73,10 +75,10 @@ def wait_done(job: RetrievalJob, deadline: Deadline, report: ProgressReport, n_d
 
 
 async def await_done(job: RetrievalJob, deadline: Deadline, report: ProgressReport, n_done: Callable[[], int]) -> None:
-    """Suspend the task until the job is over; as wait_done. Cancelling the task cancels the job."""
+    """Suspend the task until the job is over; see wait_done. Cancelling the task cancels the job."""
     waiter = AsyncWaiter(job)
     try:
-        while not await waiter.wait(report.patience(deadline)):
+        while not await waiter.wait(report.next_wait(deadline)):
             deadline.check(job)
             report.update(n_done())
         report.update(n_done())
@@ -86,14 +88,14 @@ async def await_done(job: RetrievalJob, deadline: Deadline, report: ProgressRepo
 
 
 def run_job(job: RetrievalJob, timeout: float | None, progress: Progress) -> Any:
-    """Block until the job is done and return its result; errors are those of wait_done and the job's own."""
+    """Block until the job is done and return its result. Raises the errors of wait_done and of the job."""
     with ProgressReport(progress, job.n_total) as report:
         wait_done(job, Deadline(timeout), report, lambda: job.n_done)
     return job.result()
 
 
 async def await_job(job: RetrievalJob, timeout: float | None, progress: Progress) -> Any:
-    """Suspend the task until the job is done and return its result; as run_job."""
+    """Suspend the task until the job is done and return its result; see run_job."""
     with ProgressReport(progress, job.n_total) as report:
         await await_done(job, Deadline(timeout), report, lambda: job.n_done)
     return job.result()

@@ -14,7 +14,7 @@ __all__ = ["best_first", "sigmoid"]
 
 
 def best_first(scores: npt.NDArray[np.float32], options: RerankOptions) -> list[RerankScore]:
-    """Order documents by score and, where that is wanted, by the order in which they came; keep the best."""
+    """Return the best documents, ordered by score and, with ``order_weight``, also by their original order."""
     ranked: npt.NDArray[Any] = scores
     if options.order_weight > 0:
         places = -np.log(np.arange(1, len(scores) + 1))
@@ -24,13 +24,13 @@ def best_first(scores: npt.NDArray[np.float32], options: RerankOptions) -> list[
 
 
 def _standardized(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Shift and scale to mean 0 and standard deviation 1; equal values are 0."""
+    """Shift and scale to mean 0 and standard deviation 1; if all values are equal, they become 0."""
     exact = values.astype(np.float64)
     deviation = exact.std() if len(exact) else 0.0
     return (exact - exact.mean()) / deviation if deviation > 0 else np.zeros_like(exact)
 
 
 def sigmoid(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Turn logits into numbers from 0 to 1, without overflow."""
+    """Return the logistic function of logits, from 0 to 1, without overflow."""
     between: npt.NDArray[np.float32] = 0.5 * (1.0 + np.tanh(0.5 * scores))
     return between

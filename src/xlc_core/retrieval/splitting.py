@@ -1,4 +1,4 @@
-"""Cutting documents that are longer than a model takes into pieces that fit, each scored by itself."""
+"""Cutting documents that are too long for a model into pieces that fit. Each piece gets its own score."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xlc_core.texts import check_text
 __all__ = ["Pieces", "as_sequence", "check_documents", "split_documents", "split_text"]
 
 _CHARACTERS_PER_TOKEN = 4
-"""A first guess; what a piece really has is counted."""
+"""Only a first guess; the tokens of each piece are counted."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Pieces:
 
     Attributes:
         texts: the pieces, in order.
-        documents: for each piece, which document it is of.
-        n_documents: how many there are.
+        documents: for each piece, the index of its document.
+        n_documents: number of documents.
     """
 
     texts: list[str]
@@ -34,35 +34,35 @@ class Pieces:
     n_documents: int
 
     def best(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Give each document the score of its best piece."""
+        """Return for each document the score of its best piece."""
         best = np.full(self.n_documents, -np.inf, dtype=np.float32)
         np.maximum.at(best, self.documents, scores)
         return best
 
 
 def as_sequence(texts: Sequence[str], what: str) -> Sequence[str]:
-    """Return texts in a form that the worker takes: arrays and series become lists.
+    """Return texts in a form that the worker accepts: arrays and series become lists.
 
     Raises:
-        InvalidRequestError: they are one text, or have no order or no length.
+        InvalidRequestError: they are one text, or do not have an order or a length.
     """
     if isinstance(texts, (list, tuple)):
         return texts
     if isinstance(texts, (str, bytes)):
-        raise InvalidRequestError(f"a list of {what}s is wanted, not one {type(texts).__name__}; put it in a list")
+        raise InvalidRequestError(f"expected a list of {what}s, not one {type(texts).__name__}; put it in a list")
     if hasattr(texts, "__len__") and hasattr(texts, "__getitem__") and not isinstance(texts, Mapping):
         return list(texts)
     raise InvalidRequestError(
-        f"a list of {what}s is wanted, not {type(texts).__name__}; make a list of it, "
-        "or embed what an iterator gives with embed_stream()"
+        f"expected a list of {what}s, not {type(texts).__name__}; convert it to a list, "
+        "or embed the items of an iterator with embed_stream()"
     )
 
 
 def check_documents(documents: Sequence[str]) -> None:
-    """Do nothing for a sequence of texts.
+    """Check that documents are a sequence of texts.
 
     Raises:
-        InvalidRequestError: it is one text, or an item is none or holds a lone surrogate.
+        InvalidRequestError: they are one text, or an item is not a text or holds a lone surrogate.
     """
     for index, document in enumerate(as_sequence(documents, "document")):
         if not isinstance(document, str):
@@ -71,10 +71,10 @@ def check_documents(documents: Sequence[str]) -> None:
 
 
 def split_documents(documents: Sequence[str], count: Callable[[str], int], room: int, overlap: int) -> Pieces:
-    """Cut those of the documents that have more than ``room`` tokens; as split_text.
+    """Cut the documents that have more than ``room`` tokens; see split_text.
 
     Raises:
-        InvalidRequestError: a document is no text.
+        InvalidRequestError: a document is not a text.
     """
     check_documents(documents)
     pieces = Pieces([], [], len(documents))
@@ -86,19 +86,19 @@ def split_documents(documents: Sequence[str], count: Callable[[str], int], room:
 
 
 def split_text(text: str, count: Callable[[str], int], room: int, overlap: int) -> list[str]:
-    """Cut a text between words, or within one that is too long by itself.
+    """Cut a text between words, or within a word that is too long.
 
     Args:
         text: the text.
-        count: says how many tokens a text has; it may stop counting above ``room``.
+        count: returns the number of tokens of a text; it may stop counting above ``room``.
         room: tokens that a piece may have.
-        overlap: tokens at the end of a piece with which the next one begins, so that what one says at its end and the
-            other at its start stands together somewhere; at most half of ``room`` is taken.
+        overlap: tokens at the end of a piece that are repeated at the start of the next one, so that a passage across
+            the cut is complete in one of them; at most half of ``room`` is used.
 
     Returns:
-        the pieces, in order; the text itself when it fits.
+        the pieces, in order; only the text itself when it fits.
     """
-    # A token of any vocabulary has more than a quarter of a byte, so that short texts need not be counted.
+    # In any vocabulary a byte has fewer than four tokens, so the tokens of short texts need not be counted.
     if 4 * len(text.encode()) <= room or count(text) <= room:
         return [text]
     stops = [*(space.end() for space in re.finditer(r"\s+", text)), len(text)]
@@ -110,7 +110,7 @@ def split_text(text: str, count: Callable[[str], int], room: int, overlap: int) 
         if pieces and overlap:
             start = _begin_of_overlap(start, end, stops, lambda a, b: count(text[a:b]) <= overlap)
         reached = _end_of_piece(text, start, stops, lambda a, b: count(text[a:b]) <= room, guess)
-        if reached <= end:  # the next word does not fit beside what is to come again
+        if reached <= end:  # the next word does not fit beside the overlap
             start = end
             reached = _end_of_piece(text, start, stops, lambda a, b: count(text[a:b]) <= room, guess)
         pieces.append(text[start:reached])
@@ -133,12 +133,12 @@ def _end_of_piece(text: str, start: int, stops: Sequence[int], fits: Callable[[i
 
 
 def _begin_of_overlap(start: int, end: int, stops: Sequence[int], fits: Callable[[int, int], bool]) -> int:
-    """Find the earliest word after ``start`` from which on a piece's end is short enough to come again."""
+    """Return the earliest word after ``start`` from which the rest of the piece is short enough to be repeated."""
     begins = stops[bisect.bisect_right(stops, start) : bisect.bisect_left(stops, end)]
     return _last(begins[::-1], lambda begin: fits(begin, end)) or end
 
 
 def _last(candidates: Sequence[int], accepted: Callable[[int], bool]) -> int | None:
-    """Return the last candidate that is accepted; those before it are too, and none after it."""
+    """Return the last accepted candidate. All before it must be accepted too, and all after it refused."""
     n_accepted = bisect.bisect_left(range(len(candidates)), True, key=lambda i: not accepted(candidates[i]))
     return candidates[n_accepted - 1] if n_accepted else None

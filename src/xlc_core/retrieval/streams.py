@@ -1,4 +1,4 @@
-"""Embedding an iterable of any length in constant memory: a few chunks of it are with the worker at any time."""
+"""Embedding an iterable of any length in constant memory: the worker has only a few chunks of it at any time."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ __all__ = ["AsyncEmbeddingStream", "EmbeddingStream"]
 
 Vectors = npt.NDArray[Any]
 Submit = Callable[[list[Any], int], RetrievalJob]
-"""Starts embedding some texts, the first of which is at this place in the stream."""
+"""Starts embedding some texts; the number is the first text's place in the stream."""
 
 _CHUNKS_IN_FLIGHT = 3
-"""One that the model works on, one that waits for it, and one that is done before it is taken."""
+"""One that the model works on, one that waits for the model, and one that is done but not taken yet."""
 _FIRST_CHUNK = 16
 _CHUNK_CHARACTERS = 1 << 20
-"""A chunk ends with the text by which it is as long as this."""
+"""A chunk ends with the text that makes it this long."""
 
 _NOTHING = np.empty((0, 0), dtype=np.float32)
 
 
 class _Chunks:
-    """The chunks of a stream, between the source of its texts and who takes its vectors.
+    """The chunks of a stream, between the source of texts and the caller who takes the vectors.
 
-    What fails, the source included, is raised when its chunk's turn comes, so that all vectors before it are given.
+    A failure, also one of the source, is raised when its chunk's turn comes, so that the caller gets all vectors before
+    it.
     """
 
     def __init__(self, submit: Submit, options: EmbedStreamOptions, total: int | None) -> None:
@@ -52,32 +53,32 @@ class _Chunks:
         self._n_submitted = 0
         self._n_taken = 0
         self._exhausted = False
-        self._lock = threading.Lock()  # of closed, and of what it cancels
+        self._lock = threading.Lock()  # guards closed and the jobs that close() cancels
 
     def wants_text(self) -> bool:
-        """Whether a text should be added now, rather than the oldest chunk waited for."""
+        """Return whether to add a text now instead of waiting for the oldest chunk."""
         if self.closed or self._exhausted or len(self._in_flight) >= _CHUNKS_IN_FLIGHT:
             return False
         oldest = self._in_flight[0] if self._in_flight else None
-        # With a slow source, what is done must not wait until other chunks are full.
+        # With a slow source, finished vectors must not wait until other chunks are full.
         return oldest is None or not (isinstance(oldest, Exception) or oldest.wait(0))
 
     def add(self, text: Any) -> None:
-        """Take the next text, and submit a chunk when it is full."""
+        """Add the next text, and submit the chunk if it is full."""
         self._pending.append(text)
         self._n_characters += len(text) if isinstance(text, str) else 0
         if len(self._pending) >= self._size or self._n_characters >= _CHUNK_CHARACTERS:
             self._submit_pending()
 
     def end(self, failure: Exception | None = None) -> None:
-        """Take note that the source has no more texts, or why."""
+        """Record that the source has ended, and the error if it failed."""
         self._submit_pending()
         if failure is not None:
             self._in_flight.append(failure)
         self._exhausted = True
 
     def oldest(self) -> RetrievalJob | None:
-        """Return the chunk that is to be waited for; None at the end, and when the stream was closed.
+        """Return the chunk to wait for; None at the end and after close().
 
         Raises:
             Exception: the source failed here, or the chunk could not be submitted.
@@ -85,7 +86,7 @@ class _Chunks:
         if self.closed:
             return None
         if len(self._in_flight) < 2:
-            self._submit_pending()  # the worker would have nothing to do while the caller looks at the vectors
+            self._submit_pending()  # otherwise the worker would be idle while the caller uses the vectors
         if not self._in_flight:
             return None
         oldest = self._in_flight[0]
@@ -94,14 +95,14 @@ class _Chunks:
         return oldest
 
     def n_done(self) -> int:
-        """Count the texts that have gone through the model."""
+        """Return the number of texts that have gone through the model."""
         return self._n_taken + sum(job.n_done for job in self._in_flight if not isinstance(job, Exception))
 
     def take(self) -> Vectors:
         """Return the vectors of the oldest chunk, which must be over.
 
         Raises:
-            XllamaError: what the chunk failed with.
+            XllamaError: the chunk failed.
         """
         job = self._in_flight[0]
         assert not isinstance(job, Exception)
@@ -111,7 +112,7 @@ class _Chunks:
         return quantize_embeddings(vectors, self.options.dtype, ranges=self.options.int8_ranges)
 
     def deadline(self) -> Deadline:
-        """Return when the chunk that is waited for is given up."""
+        """Return the deadline for the chunk to wait for."""
         return Deadline(self.options.timeout)
 
     def close(self) -> None:
@@ -133,7 +134,7 @@ class _Chunks:
             chunk = self._submit(texts, self._n_submitted)
         except Exception as error:
             chunk = error
-            self._exhausted = True  # nothing comes after an error
+            self._exhausted = True  # the stream ends with an error
         with self._lock:
             self._in_flight.append(chunk)
             if self.closed and not isinstance(chunk, Exception):
@@ -151,10 +152,10 @@ def _checked(texts: Iterable[str]) -> Iterable[str]:
 
 
 class EmbeddingStream:
-    """The vectors of an iterable of texts, one by one and in its order; ``chunks()`` gives arrays of several.
+    """The vectors of an iterable of texts, one by one and in its order; ``chunks()`` returns arrays of several.
 
-    Texts are read a few chunks ahead of the vectors that were taken, and no further. Closing and dropping the stream,
-    leaving its ``with`` block, Ctrl+C and a timeout end it and free the worker.
+    At most a few chunks of texts are read ahead of the vectors that were taken. Closing or deleting the stream, leaving
+    its ``with`` block, Ctrl+C and a timeout end it and free the worker.
     """
 
     def __init__(self, submit: Submit, options: EmbedStreamOptions, texts: Iterable[str]) -> None:
@@ -170,14 +171,14 @@ class EmbeddingStream:
         if self._chunks.closed:
             raise StopIteration
         if self._n_rows_taken == len(self._rows):
-            self._rows = _NOTHING  # the last chunk's memory goes before the next one's comes
+            self._rows = _NOTHING  # frees the last chunk's memory before the next chunk needs some
             self._rows, self._n_rows_taken = self._next_chunk(), 0
         self._n_rows_taken += 1
         row: Vectors = self._rows[self._n_rows_taken - 1]
         return row
 
     def chunks(self) -> Iterator[Vectors]:
-        """Give the vectors that are left as arrays (n, dimensions), each of a chunk of texts."""
+        """Yield the remaining vectors as arrays (n, dimensions), one for each chunk of texts."""
         while not self._chunks.closed:
             rows, self._rows = self._rows[self._n_rows_taken :], _NOTHING
             self._n_rows_taken = 0
@@ -231,9 +232,9 @@ class EmbeddingStream:
 
 
 class AsyncEmbeddingStream:
-    """The vectors of an iterable or async iterable of texts, for ``async for``; as EmbeddingStream.
+    """The vectors of an iterable or async iterable of texts, for ``async for``; see EmbeddingStream.
 
-    Cancelling the task that waits ends the stream, too.
+    Cancelling the waiting task also ends the stream.
     """
 
     def __init__(
@@ -263,7 +264,7 @@ class AsyncEmbeddingStream:
         return row
 
     async def chunks(self) -> AsyncIterator[Vectors]:
-        """Give the vectors that are left as arrays (n, dimensions), each of a chunk of texts."""
+        """Yield the remaining vectors as arrays (n, dimensions), one for each chunk of texts."""
         while not self._chunks.closed:
             rows, self._rows = self._rows[self._n_rows_taken :], _NOTHING
             self._n_rows_taken = 0
