@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree of exceptions.
+"""All errors of xllama, as one tree of exceptions.
 
     XllamaError
       ModelNotFoundError, ModelLoadError, InsufficientMemoryError
@@ -34,15 +34,15 @@ class XllamaError(Exception):
 
 
 class ModelNotFoundError(XllamaError):
-    """A model was named that is neither a file, nor in the catalog, nor on the hub; or it could not be fetched."""
+    """The named model is neither a file, nor in the catalog, nor on the hub; or it could not be fetched."""
 
 
 class ModelLoadError(XllamaError):
-    """A model file is there but llama.cpp could not load it; the message carries llama.cpp's own reason."""
+    """The model file exists but llama.cpp could not load it; the message carries llama.cpp's reason."""
 
 
 class InsufficientMemoryError(XllamaError):
-    """The model and its context do not fit into the memory that is free."""
+    """The model and its context do not fit into the free memory."""
 
 
 class InvalidRequestError(XllamaError, ValueError):
@@ -75,12 +75,12 @@ class UnsupportedFeatureError(InvalidRequestError):
 
 
 class InputTooLongError(InvalidRequestError):
-    """A text to embed or rerank is longer than the model takes.
+    """A text to embed or rerank is longer than the model can read.
 
     Attributes:
-        index: position of the text in the list that was given.
+        index: position of the text in the caller's list; -1 for a query.
         n_tokens: tokens in the text.
-        limit: tokens that the model takes at once.
+        limit: tokens that the model can read at once.
     """
 
     def __init__(self, message: str, index: int, n_tokens: int, limit: int) -> None:
@@ -98,7 +98,7 @@ class EngineClosedError(XllamaError):
 
 
 class EngineFailedError(XllamaError):
-    """llama.cpp failed while running; other requests may have been lost with this one."""
+    """llama.cpp failed while it ran; other requests may have failed too."""
 
 
 class RequestCancelledError(XllamaError):

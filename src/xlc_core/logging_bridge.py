@@ -1,7 +1,7 @@
 """llama.cpp's log lines as records of the logger ``xllama``.
 
-Lines below the logger's level are dropped in C++, where they arise, so silence costs nothing. llama.cpp's
-information (a page per model) comes as DEBUG, its server's as INFO.
+C++ drops lines below the logger's level at once, so silence costs nothing. llama.cpp's information (a page per model)
+has the level DEBUG, its server's information INFO.
 """
 
 from __future__ import annotations

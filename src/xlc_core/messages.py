@@ -1,4 +1,4 @@
-"""What goes into a chat: messages, the parts of a message, tool calls and tools."""
+"""The content of a chat: messages, the parts of a message, tool calls and tools."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class TextPart(Options):
 
 
 class _Media(Options):
-    """What images, sound and video have in common: exactly one of three ways to say where the bytes are."""
+    """The common fields of images, sound and video: exactly one of three sources of the bytes."""
 
     data: bytes | None = Field(None, strict=True, repr=False)
     path: str | Path | None = None
     url: str | None = Field(None, repr=False)
 
     @model_validator(mode="after")
-    def _has_one_source(self) -> Self:
+    def _check_source(self) -> Self:
         given = [name for name in ("data", "path", "url") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"give one of data, path and url, not {' and '.join(given) or 'none'}")
@@ -55,8 +55,8 @@ class ImagePart(_Media):
     """An image inside a message: PNG, JPEG, GIF, BMP; WebP where ffmpeg is installed.
 
     Attributes:
-        data: its bytes, encoded so.
-        path: a file with them, read when the request is made.
+        data: the bytes of such a file.
+        path: such a file, read when the request is made.
         url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media=True``.
     """
 
@@ -67,8 +67,8 @@ class AudioPart(_Media):
     """A sound inside a message: WAV, MP3 or FLAC.
 
     Attributes:
-        data: its bytes, encoded so.
-        path: a file with them, read when the request is made.
+        data: the bytes of such a file.
+        path: such a file, read when the request is made.
         url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media=True``.
     """
 
@@ -79,8 +79,8 @@ class VideoPart(_Media):
     """A video inside a message, read as pictures (without its sound) by the programs ffmpeg and ffprobe.
 
     Attributes:
-        data: its bytes, encoded in any way that these read.
-        path: a file with them, read when the request is made.
+        data: the bytes of a video file in any format that these programs read.
+        path: such a file, read when the request is made.
         url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media=True``.
     """
 
@@ -93,10 +93,10 @@ Part = Annotated[TextPart | ImagePart | AudioPart | VideoPart, Field(discriminat
 
 
 class ToolCall(Options):
-    """One call that the model makes.
+    """One call of a tool by the model.
 
     Attributes:
-        id: names the call; a tool message answers it by this.
+        id: identifies the call; the tool message with the answer repeats it.
         name: the tool's name.
         arguments: the arguments as JSON text, as the model wrote it.
     """
@@ -112,7 +112,7 @@ class Message(Options):
     Attributes:
         role: who speaks.
         content: the text, or a list of parts; may be empty for an assistant that only calls tools.
-        reasoning: the assistant's thinking, given back to templates that want it.
+        reasoning: the assistant's thinking, for templates that include it in the prompt.
         tool_calls: the calls that an assistant made.
         tool_call_id: in a tool message, the call that it answers.
         name: the tool's name in a tool message.

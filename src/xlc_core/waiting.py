@@ -1,4 +1,4 @@
-"""Waiting for a native thread, from a Python thread or from an asyncio loop, without parking a thread for it."""
+"""Waiting for a native thread, from a Python thread or from an asyncio loop. A loop does not need a thread for it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["AsyncWaiter", "Deadline", "Waitable", "wait_ready"]
 
 
 class Waitable(Protocol):
-    """What the native classes for requests under way have in common."""
+    """The common methods of the native classes for running requests."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block without the GIL until there is something to take."""
+        """Block without the GIL until something is available. Return False after ``timeout`` seconds."""
 
     def arm(self) -> bool:
-        """Ask for one call of the waker; False when there is something to take already."""
+        """Ask for one call of the waker. Return False if something is already available."""
 
     def set_waker(self, waker: Callable[[], object] | None) -> None:
-        """Set what a native thread calls."""
+        """Set the callable that a native thread calls."""
 
     def cancel(self) -> None:
-        """Stop what is under way."""
+        """Stop the work."""
 
 
 class Deadline:
@@ -37,14 +37,14 @@ class Deadline:
         self._end = None if timeout is None else time.monotonic() + timeout
 
     def remaining(self) -> float | None:
-        """Seconds left, not below 0; None for no limit."""
+        """Return the seconds left, not below 0; None for no limit."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def check(self, waitable: Waitable) -> None:
-        """Do nothing while there is time.
+        """Raise an error when the time is over.
 
         Raises:
-            RequestTimeoutError: there is none left; the request is cancelled.
+            RequestTimeoutError: the time is over; the request is cancelled.
         """
         if self.remaining() == 0:
             waitable.cancel()
@@ -55,7 +55,7 @@ class Deadline:
 
 
 def wait_ready(waitable: Waitable, deadline: Deadline) -> None:
-    """Block until there is something to take.
+    """Block until something is available.
 
     Raises:
         RequestTimeoutError: the deadline passed; the request is cancelled.
@@ -66,7 +66,7 @@ def wait_ready(waitable: Waitable, deadline: Deadline) -> None:
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    # A closed loop has nobody left to wake.
+    # A closed loop raises RuntimeError, but nobody waits on it any more.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(event.set)
 
@@ -77,13 +77,13 @@ class AsyncWaiter:
     def __init__(self, waitable: Waitable) -> None:
         loop = asyncio.get_running_loop()
         event = asyncio.Event()
-        # The waker must not hold the waitable, which holds the waker.
+        # The waitable holds the waker, so the waker must not hold the waitable: that would be a cycle.
         waitable.set_waker(lambda: _wake(loop, event))
         self._waitable = waitable
         self._event = event
 
     async def wait(self, timeout: float | None) -> bool:
-        """Suspend the task until there is something to take, or for ``timeout`` seconds; say whether there is.
+        """Suspend the task until something is available, or for ``timeout`` seconds. Return whether it is.
 
         Raises:
             asyncio.CancelledError: the task was cancelled; so is the request.
@@ -101,7 +101,7 @@ class AsyncWaiter:
         return True
 
     async def ready(self, deadline: Deadline) -> None:
-        """Suspend the task until there is something to take.
+        """Suspend the task until something is available.
 
         Raises:
             RequestTimeoutError: the deadline passed; the request is cancelled.

@@ -226,5 +226,5 @@ def test_from_the_command_line(short: None, monkeypatch: pytest.MonkeyPatch, as_
 def test_a_wrong_type_is_one_line_on_stderr() -> None:
     done = CliRunner().invoke(main.app, ["bench", "speculation", "--model", MODEL, "--types", "ngram"])
     assert done.exit_code == 1
-    assert done.stderr.startswith("error: unknown type 'ngram'; choose of ngram-simple")
+    assert done.stderr.startswith("error: unknown type 'ngram'; choose from ngram-simple")
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Measuring what a setting is worth on this machine and with this model."""
+"""Measuring how much a setting gains on this machine with a model."""
 
 from __future__ import annotations
 

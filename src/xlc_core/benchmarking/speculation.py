@@ -1,4 +1,4 @@
-"""Measure speculative decoding with a model on this machine: what theory needs, and what it gains in fact."""
+"""Measure speculative decoding with a model on this machine: the inputs of the theory, and the real speedup."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ else:
 __all__ = ["PROMPT_SETS", "SPECULATION_TYPES", "measure_speculation", "prompt_set"]
 
 PROMPT_SETS = ("copy", "prose")
-"""Prompts whose answers repeat much of them, and free prose."""
+"""Prompts whose answers copy much of the prompt, and free prose."""
 
 WORTH_IT = 1.05
-"""Least speedup that is recommended: less may be the noise of the measurement."""
+"""Smallest speedup that is recommended: a smaller one may be noise."""
 
 _NGRAM_KINDS = ("simple", "map-k", "map-k4v", "mod", "cache")
 _HEADS = {"draft-simple": DraftModel, "draft-eagle3": Eagle3, "draft-dflash": DFlash, "draft-dspark": DSpark}
@@ -37,18 +37,18 @@ _NGRAM_LENGTHS = {"simple": 48, "map-k": 48, "map-k4v": 48, "mod": 64}  # llama.
 _NGRAM_MATCHES = {"simple": 12, "map-k": 12, "map-k4v": 12, "mod": 24}  # and of n_match
 
 SPECULATION_TYPES = (*(f"ngram-{kind}" for kind in _NGRAM_KINDS), *_HEADS, "draft-mtp")
-"""What can be measured, by llama.cpp's names."""
+"""The types that can be measured, by llama.cpp's names."""
 
 _CALIBRATED_LENGTHS = (1, 3, 7, 15, 31, 63)
-_LONGEST_DRAFT = 16  # that is considered for models and heads
-_N_STEPS = 4  # that time the verifying of one length
+_LONGEST_DRAFT = 16  # for draft models and heads
+_N_STEPS = 4  # steps that measure the verification of one length
 _N_PROMPT = 1024  # tokens that the longest prompt may have
 
 Report = Callable[[str], object]
 
 
 def prompt_set(name: str) -> list[str]:
-    """Read the prompts of a set."""
+    """Return the prompts of a set."""
     text = resources.files("xlc_core.benchmarking").joinpath("speculation_prompts.toml").read_text("utf-8")
     return [prompt.strip() for prompt in tomllib.loads(text)[name]["prompts"]]
 
@@ -64,33 +64,32 @@ def measure_speculation(
     progress: Report | None = None,
     **options: Unpack[EngineKwargs],
 ) -> SpeculationReport:
-    """Measure what speculation is worth with a model on this machine.
+    """Measure how much speculation gains with a model on this machine.
 
-    Opens the model once for each setting, asks all prompts with and without speculation in turns, greedily and past the
-    end token, and times nothing but the generation. The setting that theory likes best for the length of drafts is
-    measured too.
+    Opens the model once for each setting and runs each prompt with and without speculation, greedily and past the end
+    token. Only the generation is timed. Then the draft length that the theory prefers is measured too.
 
     Args:
         model: path, catalog name or ``hf:`` name; None takes the name in ``XLLAMA_MODEL``.
-        draft: a smaller model of the same vocabulary, or a head for the types that want one.
-        types: of SPECULATION_TYPES; None: all kinds of n-grams, and ``draft-simple`` when there is a draft.
-        prompts: of PROMPT_SETS.
+        draft: a smaller model with the same vocabulary, or a head for the types that need one.
+        types: names from SPECULATION_TYPES; None: all kinds of n-grams, and ``draft-simple`` if there is a draft.
+        prompts: names from PROMPT_SETS.
         n_predict: tokens to generate for each prompt.
-        rounds: how often all is measured; each opens the model anew, so that nothing is remembered.
-        progress: called with what is being measured.
+        rounds: number of repetitions; each opens the model again, so that no cache remains.
+        progress: called with a text that names the next measurement.
         **options: fields of EngineOptions, for all engines.
 
     Raises:
-        InvalidRequestError: a type or set is unknown, a draft is missing or a number out of range.
-        ModelNotFoundError: there is no such model.
-        ModelLoadError: the model cannot be loaded. A type that does not come up is reported, not raised.
+        InvalidRequestError: a type or set is unknown, a draft is missing, or a number is out of range.
+        ModelNotFoundError: the model does not exist.
+        ModelLoadError: the model cannot be loaded. If only a type fails to start, the report says so instead.
     """
     settings = _settings(types, draft)
     if n_predict < 8 or rounds < 1:
         raise InvalidRequestError(f"n_predict must be at least 8 and rounds at least 1, got {n_predict} and {rounds}")
     for name in prompts:
         if name not in PROMPT_SETS:
-            raise InvalidRequestError(f"unknown set of prompts {name!r}; choose of {', '.join(PROMPT_SETS)}")
+            raise InvalidRequestError(f"unknown set of prompts {name!r}; choose from {', '.join(PROMPT_SETS)}")
     bench = _Bench(model, {name: prompt_set(name) for name in prompts}, n_predict, rounds, progress, options)
     bench.calibrate(max(_longest(setting) if isinstance(setting, Ngram) else _LONGEST_DRAFT for setting in settings))
     for setting in settings:
@@ -106,13 +105,13 @@ def _settings(types: Sequence[str] | None, draft: str | Path | None) -> list[Spe
     settings: list[Speculation] = []
     for name in types:
         if name not in SPECULATION_TYPES:
-            raise InvalidRequestError(f"unknown type {name!r}; choose of {', '.join(SPECULATION_TYPES)}")
+            raise InvalidRequestError(f"unknown type {name!r}; choose from {', '.join(SPECULATION_TYPES)}")
         if name.startswith("ngram-"):
             settings.append(Ngram(name.removeprefix("ngram-")))
         elif name == "draft-mtp":
             settings.append(Mtp())
         elif draft is None:
-            raise InvalidRequestError(f"{name} needs a draft model; name one with draft")
+            raise InvalidRequestError(f"{name} needs a draft model; set one with draft")
         else:
             settings.append(_HEADS[name](draft))
     if not settings:
@@ -128,7 +127,7 @@ def _longest(setting: Speculation) -> int:
 
 @dataclass
 class _Counts:
-    """Sums over requests: seconds and steps without speculation, and all that is counted with it."""
+    """Sums over requests: seconds and steps without speculation, and all counters with it."""
 
     n_requests: int = 0
     n_tokens: int = 0
@@ -151,18 +150,21 @@ class _Counts:
 
     @property
     def undrafted(self) -> int:
-        """Steps for one token: every other gave what was accepted and one more; a request's first token is free."""
+        """Steps without a draft.
+
+        A step with a draft yields its accepted tokens plus one. A request's first token comes with the prompt.
+        """
         return max(0, self.n_tokens - self.n_requests - self.steps - self.accepted)
 
     @property
     def step_cost(self) -> float:
-        """Time of a step with a draft, by that of one for one token."""
+        """Time of a step with a draft, as a multiple of a step for one token."""
         seconds_per_token = self.plain_seconds / self.plain_steps
         return (self.seconds - self.undrafted * seconds_per_token) / self.steps / seconds_per_token
 
 
 class _Bench:
-    """What has been measured so far."""
+    """Runs the measurements and keeps their results."""
 
     def __init__(
         self,
@@ -174,7 +176,7 @@ class _Bench:
         options: EngineKwargs,
     ) -> None:
         self._model, self._prompts, self._n_predict, self._rounds = model, prompts, n_predict, rounds
-        self._say: Report = progress or (lambda text: None)
+        self._announce: Report = progress or (lambda text: None)
         n_ctx = _N_PROMPT + max(n_predict, _N_STEPS * (max(_CALIBRATED_LENGTHS) + 1))
         self._options: EngineKwargs = {"n_ctx": n_ctx, "n_parallel": 1, **options}
         self._name = ""
@@ -185,13 +187,13 @@ class _Bench:
         self._unavailable: dict[str, str] = {}
 
     def calibrate(self, longest: int) -> None:
-        """Measure v(k): drafts of one length each, from a passage that is being copied."""
+        """Measure v(k) with drafts of fixed lengths, while the model copies a passage."""
         passage = prompt_set("repeated")[0]
         points, seconds, steps = [], 0.0, 0
         for length in _CALIBRATED_LENGTHS:
-            self._say(f"the cost of verifying {length + 1} tokens")
+            self._announce(f"the cost of verifying {length + 1} tokens")
             counts = _Counts()
-            # A match of few tokens finds the passage again; a longer one would need longer drafts.
+            # A match of few tokens suffices to find the passage; n_match may not exceed the length of a draft.
             with self._open(Ngram("simple", n_match=min(length, 3), n_max=length)) as engine:
                 self._name = engine.info.name
                 text = f"{passage}\n\n{passage}\n\n{passage}\n\n"
@@ -209,8 +211,8 @@ class _Bench:
         self._verify = VerifyCosts(tuple(sorted(points)))
 
     def measure(self, setting: Speculation) -> None:
-        """Measure one setting on all prompts; note why it cannot be when it does not come up."""
-        self._say(as_code(setting))
+        """Measure one setting on all prompts; if it fails to start, record why."""
+        self._announce(as_code(setting))
         counts = {name: _Counts() for name in self._prompts}
         try:
             for _ in range(self._rounds):
@@ -225,7 +227,7 @@ class _Bench:
         self._ask(engine, "Hello", 8, speculative=False)  # warms up
         for name, prompts in self._prompts.items():
             for prompt in prompts:
-                # Drafted first: what a type remembers of earlier requests must not hold the same answer.
+                # With drafts first: some types remember earlier requests, and must not have seen the same answer.
                 timings = self._ask(engine, prompt, self._n_predict, speculative=True)
                 counts[name].add(timings, self._ask(engine, prompt, self._n_predict, speculative=False))
 
@@ -251,7 +253,7 @@ class _Bench:
         )  # fmt: skip
 
     def _draft_cost(self, setting: Speculation, length: float, remainder: float) -> float:
-        """c: nothing for n-grams, measured for a model, and for a head, which runs by itself nowhere, what remains."""
+        """Return c. n-grams: 0. Draft model: measured. Head: step cost minus verify cost (it cannot run alone)."""
         if isinstance(setting, Ngram):
             return 0.0
         if setting.type_name != "draft-simple":
@@ -259,7 +261,7 @@ class _Bench:
         assert isinstance(setting, DraftModel)
         name = str(setting.model)
         if name not in self._draft_costs:
-            self._say(f"the cost of drafting with {name}")
+            self._announce(f"the cost of drafting with {name}")
             options: EngineKwargs = {**self._options, "n_gpu_layers": setting.n_gpu_layers}
             with Engine(setting.model, progress=False, **options) as engine:
                 self._ask(engine, "Hello", 8, speculative=False)
@@ -269,7 +271,7 @@ class _Bench:
         return self._draft_costs[name]
 
     def refined(self) -> list[Speculation]:
-        """Settings whose drafts have the length that theory likes best: of the draft model, and of the best n-grams."""
+        """Return the draft models, the heads and the best n-grams with the draft length that the theory prefers."""
         made: list[Speculation] = []
         for name in self._prompts:
             results = [result for result in self._results if result.prompts == name and result.draft_steps]
@@ -284,7 +286,7 @@ class _Bench:
         return made
 
     def report(self) -> SpeculationReport:
-        """Sum up."""
+        """Return the results and the recommendations."""
         recommendations = []
         for name in self._prompts:
             results = [result for result in self._results if result.prompts == name]
@@ -319,7 +321,10 @@ class _Bench:
 
 
 def _with_length(setting: Speculation, length: int) -> Speculation:
-    """The same with drafts of another length, and n-grams no longer than they: llama.cpp drafts no fewer tokens."""
+    """Copy the setting with another draft length.
+
+    n_match may not exceed the length, since llama.cpp drafts at least n_match tokens.
+    """
     changes: dict[str, object] = {"n_max": length}
     if isinstance(setting, Ngram):
         changes["n_match"] = min(_NGRAM_MATCHES[setting.kind], length)

@@ -1,4 +1,4 @@
-"""What the benchmark of speculative decoding found."""
+"""The results of the benchmark of speculative decoding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Recommendation", "SpeculationReport", "SpeculationResult", "as_code"
 
 
 def as_code(setting: Speculation) -> str:
-    """Write a setting as one would pass it: what differs from the defaults, and always a draft model's ``n_max``."""
+    """Return a setting as Python code, with the options that differ from the defaults and a draft model's ``n_max``."""
     first = "kind" if isinstance(setting, Ngram) else "model"
     chosen = getattr(setting, first)
     arguments = [] if chosen is None else [repr(str(chosen))]
@@ -29,15 +29,15 @@ class SpeculationResult:
 
     Attributes:
         prompts: name of the set.
-        setting: what drafted.
+        setting: the setting that drafted.
         n_tokens: tokens generated with speculation, over all prompts.
-        tokens_per_second: with speculation.
-        plain_tokens_per_second: of the same requests on the same engine without it, measured in turns.
+        tokens_per_second: speed with speculation.
+        plain_tokens_per_second: speed of the same requests on the same engine without it, measured in turns.
         draft_tokens: tokens drafted.
-        draft_accepted: of these, how many were right.
+        draft_accepted: number of drafted tokens that were right.
         draft_steps: steps that verified a draft.
-        acceptance: α, the probability that a drafted token is right when those before it are.
-        draft_cost: c, the time of one drafted token by that of one step for one token.
+        acceptance: α, the probability that a drafted token is right if those before it are.
+        draft_cost: c, the time to draft one token, as a multiple of a step for one token.
         verify_cost: v(γ+1) at the mean length of the drafts.
         coverage: share of the steps that verified a draft.
     """
@@ -57,24 +57,24 @@ class SpeculationResult:
 
     @property
     def draft_length(self) -> float:
-        """γ, the mean length of the drafts; 0 when there was none."""
+        """γ, the mean length of the drafts; 0 without drafts."""
         return self.draft_tokens / self.draft_steps if self.draft_steps else 0.0
 
     @property
     def speedup(self) -> float:
-        """How many times faster it was."""
+        """Speed with speculation as a multiple of the speed without it."""
         return self.tokens_per_second / self.plain_tokens_per_second if self.plain_tokens_per_second else 0.0
 
     @property
     def theoretical_speedup(self) -> float:
-        """E / (γc + v(γ+1)), what theory allows for the steps with a draft; 1 when there was none."""
+        """E / (γc + v(γ+1)), the theoretical speedup of the steps with a draft; 1 without drafts."""
         if not self.draft_steps:
             return 1.0
         return theoretical_speedup(self.acceptance, self.draft_length, self.draft_cost, self.verify_cost)
 
     @property
     def expected_speedup(self) -> float:
-        """The same over all steps, those without a draft among them: what ``speedup`` should come to."""
+        """The theoretical speedup over all steps, also those without a draft; ``speedup`` should be close to it."""
         if not self.draft_steps:
             return 1.0
         costs = (self.draft_cost, self.verify_cost)
@@ -83,12 +83,12 @@ class SpeculationResult:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What to set for one set of prompts.
+    """The recommended setting for one set of prompts.
 
     Attributes:
         prompts: name of the set.
-        setting: the fastest that was measured; None where no setting is worth it.
-        speedup: how many times faster it was; 1 for None.
+        setting: the fastest setting; None if none gains enough.
+        speedup: the setting's speedup; 1 for None.
     """
 
     prompts: str
@@ -98,16 +98,16 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class SpeculationReport:
-    """What was measured, and what follows from it.
+    """All measurements, and the recommendations that follow from them.
 
     Attributes:
         model: name of the model.
-        n_predict: tokens that each prompt was continued with.
-        seconds_per_token: one step of the model for one token.
+        n_predict: tokens that were generated for each prompt.
+        seconds_per_token: time of one step for one token.
         verify_costs: v(k).
         results: one for each setting and set of prompts.
         recommendations: one for each set of prompts.
-        unavailable: types that did not come up with this model, and why.
+        unavailable: types that failed to start with this model, and why.
     """
 
     model: str
@@ -119,7 +119,7 @@ class SpeculationReport:
     unavailable: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             "model": self.model,
             "n_predict": self.n_predict,

@@ -1,8 +1,8 @@
-"""What speculative decoding can gain, from how often drafts are right and what drafting and verifying cost.
+"""The theoretical speedup of speculative decoding, from how often drafts are right and the costs of each step.
 
-Each drafted token is taken to be right with the same probability α, whatever came before it. Times are in units of one
-step of the model for one token: c for drafting a token, v(k) for one step over k tokens. With drafts of γ tokens, a
-step yields E = (1 − α^(γ+1)) / (1 − α) tokens and takes γc + v(γ+1).
+The theory assumes that each drafted token is right with the same probability α, whatever came before it. Times are
+multiples of one step of the model for one token: c for drafting a token, v(k) for one step over k tokens. With drafts
+of γ tokens, a step yields E = (1 − α^(γ+1)) / (1 − α) tokens and takes γc + v(γ+1).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = [
 
 
 def expected_tokens(alpha: float, gamma: float) -> float:
-    """Tokens that one step yields: those of the draft that are right, and the one after them.
+    """Return the tokens that one step yields: the right ones of the draft, and the one after them.
 
     Args:
         alpha: probability that a drafted token is right, 0 to 1.
-        gamma: tokens drafted; a mean need not be whole.
+        gamma: tokens drafted; a mean value may be a fraction.
     """
     if alpha >= 1:
         return gamma + 1
@@ -32,10 +32,10 @@ def expected_tokens(alpha: float, gamma: float) -> float:
 
 
 def acceptance(tokens_per_step: float, gamma: float) -> float:
-    """Find α from the tokens that a step yielded: the inverse of expected_tokens.
+    """Return α for the number of tokens that a step yielded: the inverse of expected_tokens.
 
-    The share of the drafted tokens that were right is less than α, since what follows the first wrong token counts as
-    drafted too, right or not.
+    The share of accepted tokens among the drafted ones is less than α, because all tokens after the first wrong one
+    count as drafted but are never accepted.
     """
     low, high = 0.0, 1.0
     for _ in range(60):
@@ -48,12 +48,12 @@ def acceptance(tokens_per_step: float, gamma: float) -> float:
 
 
 def theoretical_speedup(alpha: float, gamma: float, draft_cost: float, verify_cost: float) -> float:
-    """How many times faster steps with a draft are: E / (γc + v(γ+1))."""
+    """Return how many times faster steps with a draft are: E / (γc + v(γ+1))."""
     return expected_tokens(alpha, gamma) / (gamma * draft_cost + verify_cost)
 
 
 def overall_speedup(alpha: float, gamma: float, draft_cost: float, verify_cost: float, coverage: float) -> float:
-    """How many times faster all is when only a part of the steps has a draft and the others yield one token.
+    """Return the speedup over all steps, if only some have a draft and the others yield one token.
 
     Args:
         alpha: probability that a drafted token is right.
@@ -77,7 +77,7 @@ class VerifyCosts:
     measured: tuple[tuple[float, float], ...]
 
     def at(self, k: float) -> float:
-        """Read v at any k: on straight lines between what was measured, and further on along the last of them."""
+        """Return v at any k, by linear interpolation; beyond the last measured point the last line is extended."""
         points = [(1.0, 1.0), *(point for point in self.measured if point[0] > 1)]
         if len(points) == 1:
             return 1.0
@@ -87,7 +87,7 @@ class VerifyCosts:
 
 
 def best_draft_length(alpha: float, draft_cost: float, verify: VerifyCosts, longest: int) -> int:
-    """The γ at which steps with a draft gain most, from 1 to the longest that is allowed."""
+    """Return the γ at which steps with a draft gain most, from 1 to ``longest``."""
     return max(
         range(1, longest + 1),
         key=lambda gamma: theoretical_speedup(alpha, gamma, draft_cost, verify.at(gamma + 1)),
