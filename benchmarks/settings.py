@@ -17,7 +17,7 @@ from xlc_core.hardware import available_cores
 
 # Each takes a value; they do not change what is measured.
 LOCAL_OPTIONS = frozenset(
-    {"--llama-bench", "--llama-server", "--others-limit", "--peer-python", "--plot", "--retries", "--write"}
+    {"--before", "--llama-bench", "--llama-server", "--others-limit", "--peer-python", "--plot", "--retries", "--write"}
 )
 
 
