@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from xlc_core.benchmarking.speculation import measure_speculation
-from xlc_core.benchmarking.speculation_report import SpeculationReport, as_code
+from xlc_core.cli.output import new_table, result_console
+
+if TYPE_CHECKING:
+    from xlc_core.benchmarking.speculation_report import SpeculationReport
 
 __all__ = ["bench_app"]
-
-_WIDTH_IN_PIPES = 160
 
 bench_app = typer.Typer(help="Measure what a setting is worth on this machine.", no_args_is_help=True)
 
@@ -43,6 +40,10 @@ def speculation(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Measure acceptance, draft cost and verify cost, and say which speculation pays for this model, if any."""
+    from rich.console import Console
+
+    from xlc_core.benchmarking.speculation import measure_speculation  # loads llama.cpp
+
     with Console(stderr=True).status("opening the model") as status:
         report = measure_speculation(
             model, draft=draft, types=None if types is None else _split(types), prompts=_split(prompts),
@@ -59,14 +60,16 @@ def _split(text: str) -> list[str]:
 
 
 def _print(report: SpeculationReport) -> None:
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES, highlight=False)
+    from xlc_core.benchmarking.speculation_report import as_code
+
+    console = result_console()
     speed = 1 / report.seconds_per_token
     console.print(
         f"{report.model}: {speed:.1f} tokens/s without speculation; {report.n_predict} tokens for each prompt"
     )
     costs = ", ".join(f"v({k:.3g}) = {cost:.2f}" for k, cost in report.verify_costs.measured)
     console.print(f"cost of a step over k tokens, by that of one: {costs or 'nothing could be drafted'}\n")
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    table = new_table()
     for name in ("prompts", "setting"):
         table.add_column(name, no_wrap=True)
     for name in (

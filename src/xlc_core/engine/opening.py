@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm import tqdm
-
 from xlc_core import _native, hardware
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.models import catalog
@@ -137,6 +135,8 @@ def progress_reporter(progress: bool | LoadProgress | None, name: str) -> LoadPr
         return progress
     if progress is False or (progress is None and not sys.stderr.isatty()):
         return None
+    from tqdm import tqdm
+
     # A model that is there at once needs no bar: it appears after half a second.
     bar = tqdm(total=100, desc=f"loading {name}", unit="%", delay=0.5, leave=False)
 

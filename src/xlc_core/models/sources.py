@@ -119,7 +119,7 @@ def make_derived(name: str, source: Path, source_sha256: str | None, ftype: str)
 
 
 def _quantize(source: str, target: str, ftype: str) -> None:
-    from xlc_core import _native  # loads llama.cpp, which nothing else here needs
+    from xlc_core import _native  # loads llama.cpp, which finding and fetching do not need
 
     _native.quantize(source, target, ftype)
 

@@ -1,0 +1,98 @@
+"""``xllama models``: list, fetch, find, quantise and convert models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xlc_core.cli.output import new_table, progress_bar, readable_size, result_console
+
+__all__ = ["models_app"]
+
+models_app = typer.Typer(help="List, fetch and find models.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A name of the catalog, hf:owner/repo[:quant-or-file], or a path.")]
+
+
+@models_app.command("list")
+def list_models() -> None:
+    """Show the catalog: each model's kind, size and licence, and whether it is on this disk."""
+    from xlc_core.models import catalog
+
+    table = new_table()
+    table.add_column("name", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("size", no_wrap=True, justify="right")
+    table.add_column("licence", no_wrap=True)
+    table.add_column("cached", no_wrap=True)
+    for name, entry in catalog.entries().items():
+        size = readable_size(entry.size_bytes) if entry.size_bytes else "–"
+        cached = "yes" if catalog.is_cached(name) else "no"
+        table.add_row(name, entry.kind, size, entry.license, cached)
+    result_console().print(table)
+
+
+@models_app.command()
+def pull(name: Name) -> None:
+    """Fetch a model and check its sha256, so that it can be used offline."""
+    from xlc_core.models import catalog
+
+    resolved = catalog.pull(name)
+    size = readable_size(resolved.path.stat().st_size)
+    typer.echo(f"{resolved.name} ({size}) is at {resolved.path}")
+
+
+@models_app.command()
+def path(name: Name) -> None:
+    """Print the path of a model's file and nothing else; fetch it first where it is not there."""
+    from xlc_core.models import catalog
+
+    typer.echo(catalog.resolve(name).path)
+
+
+@models_app.command()
+def quantize(
+    source: Name,
+    target: Annotated[Path, typer.Argument(help="The file to write.", dir_okay=False)],
+    weights: Annotated[str, typer.Argument(metavar="TYPE", help="Type of the weights, such as Q8_0 or Q4_K_M.")],
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all cores.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a model again with smaller weights."""
+    from xlc_core.models.quantize import quantize_model  # loads llama.cpp
+
+    with progress_bar(f"quantising to {weights}") as progress:
+        made = quantize_model(source, target, weights, n_threads=threads, overwrite=overwrite, progress=progress)
+    typer.echo(f"{made} ({readable_size(made.stat().st_size)})")
+
+
+@models_app.command()
+def convert(
+    source: Annotated[
+        str, typer.Argument(help="A folder that transformers loads, or hf:owner/repo; or a LoRA adapter's folder.")
+    ],
+    target: Annotated[Path, typer.Argument(help="The GGUF file to write.", dir_okay=False)],
+    weights: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="Type of the weights: f32, f16, bf16, q8_0, Q4_K_M…")
+    ] = "auto",
+    projector: Annotated[
+        bool, typer.Option("--projector", help="Write the part for images and sound (mmproj) instead.")
+    ] = False,
+    base: Annotated[str | None, typer.Option(help="For a LoRA adapter or a head: the folder of its model.")] = None,
+    pre_tokenizer: Annotated[
+        str | None,
+        typer.Option(help="llama.cpp's name of how the tokenizer cuts text, where it is not recognised."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a GGUF file from a model as it is published; needs the extra `convert`."""
+    from xlc_core.models.convert import convert_model  # loads llama.cpp
+
+    with progress_bar(f"converting to {weights}") as progress:
+        made = convert_model(
+            source, target, weights,
+            projector=projector, base=base, pre_tokenizer=pre_tokenizer, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+    typer.echo(f"{made} ({readable_size(made.stat().st_size)})")
