@@ -5,22 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import shutil
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Sequence
-from http.client import HTTPException
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 from xlc_core import _native
-from xlc_core.errors import InvalidRequestError, RequestTimeoutError, UnsupportedFeatureError
+from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
+from xlc_core.generation.remote_media import fetch, shorten
 from xlc_core.messages import MediaPart, Message
 from xlc_core.waiting import Deadline
 
 __all__ = [
-    "MAX_REMOTE_BYTES",
-    "REMOTE_TIMEOUT",
     "PlacedPart",
     "data_of_base64",
     "data_of_url",
@@ -29,13 +25,6 @@ __all__ = [
     "readable",
 ]
 
-REMOTE_TIMEOUT = 20.0
-"""Seconds that fetching one link may take."""
-
-MAX_REMOTE_BYTES = 32 << 20
-"""Bytes that one link may have."""
-
-_CHUNK = 1 << 16
 _PLURAL = {"image": "images", "audio": "sound", "video": "video"}
 
 
@@ -121,14 +110,14 @@ def _bytes(part: MediaPart, place: str, allow_remote: bool, deadline: Deadline) 
             raise InvalidRequestError(f"{place}: {error}") from None
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise InvalidRequestError(
-            f"{place}: {_shown(url)} is no URL that can be read; give data:, http: or https:, or path= for a file"
+            f"{place}: {shorten(url)} is no URL that can be read; give data:, http: or https:, or path= for a file"
         )
     if not allow_remote:
         raise InvalidRequestError(
-            f"{place}: the link {_shown(url)} is not followed, as this engine was opened without "
+            f"{place}: the link {shorten(url)} is not followed, as this engine was opened without "
             "allow_remote_media=True; give the bytes, a path or a data: URL"
         )
-    return _fetch(url, place, deadline)
+    return fetch(url, place, deadline)
 
 
 def data_of_url(url: str) -> bytes:
@@ -139,7 +128,7 @@ def data_of_url(url: str) -> bytes:
     """
     header, comma, encoded = url.partition(",")
     if not header.startswith("data:") or not comma:
-        raise InvalidRequestError(f"{_shown(url)} is no data: URL")
+        raise InvalidRequestError(f"{shorten(url)} is no data: URL")
     if not header.endswith(";base64"):
         return urllib.parse.unquote_to_bytes(encoded)
     return data_of_base64(encoded)
@@ -154,57 +143,4 @@ def data_of_base64(encoded: str) -> bytes:
     try:
         return base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidRequestError(f"{_shown(encoded)} is not valid base64: {error}") from None
-
-
-class _HttpOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to the web only."""
-
-    max_redirections = 5
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
-            raise urllib.error.URLError(f"it redirects to {_shown(newurl)}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _fetch(url: str, place: str, deadline: Deadline) -> bytes:
-    limit = Deadline(REMOTE_TIMEOUT)
-
-    def seconds_left() -> float:
-        asked = deadline.remaining()
-        left = limit.remaining() or 0.0
-        if asked == 0:
-            raise RequestTimeoutError(f"{place}: the request's timeout passed while {_shown(url)} was fetched")
-        return left if asked is None else min(left, asked)
-
-    try:
-        opener = urllib.request.build_opener(_HttpOnly)
-        request = urllib.request.Request(url, headers={"User-Agent": "xllama"})
-        with opener.open(request, timeout=seconds_left()) as response:
-            return b"".join(_limited(response, seconds_left, place, url))
-    except TimeoutError:
-        seconds_left()  # was it the request's own?
-        raise InvalidRequestError(f"{place}: {_shown(url)} did not answer within {REMOTE_TIMEOUT:g} s") from None
-    except (OSError, HTTPException, ValueError) as error:
-        if isinstance(error, InvalidRequestError):
-            raise
-        seconds_left()
-        raise InvalidRequestError(f"{place}: {_shown(url)} could not be fetched: {error}") from None
-
-
-def _limited(response: Any, seconds_left: Any, place: str, url: str) -> Iterator[bytes]:
-    n_bytes = 0
-    while chunk := response.read1(_CHUNK):
-        n_bytes += len(chunk)
-        if n_bytes > MAX_REMOTE_BYTES:
-            raise InvalidRequestError(f"{place}: {_shown(url)} has more than {MAX_REMOTE_BYTES >> 20} MiB")
-        if seconds_left() <= 0:
-            raise TimeoutError
-        yield chunk
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 80 else f"{text[:77]}…")
+        raise InvalidRequestError(f"{shorten(encoded)} is not valid base64: {error}") from None
