@@ -1,4 +1,4 @@
-"""How far what a peer computed is from the reference."""
+"""Measures how far a peer's results are from the reference."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Rows = npt.NDArray[np.float32]
 
 
 def read_rows(path: Path, n_rows: int) -> Rows:
-    """Read what a worker saved: rows of float32, one after the other."""
+    """Read the rows of float32 that a worker saved."""
     return np.fromfile(path, np.float32).reshape(n_rows, -1)
 
 
 def cosines(vectors: Rows, reference: Rows) -> npt.NDArray[np.float64]:
-    """Cosine of each vector to the reference's, computed in float64."""
+    """Return the cosine of each vector to the reference's, computed in float64."""
     a, b = vectors.astype(np.float64), reference.astype(np.float64)
     norms: Any = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return np.asarray((a * b).sum(axis=1) / norms)
@@ -29,9 +29,9 @@ class RankAgreement:
     """How well scores agree with the reference's.
 
     Attributes:
-        largest: the largest difference of two scores.
-        tau: Kendall's tau, the mean over the queries: 1 where all passages stand in the same order, 0 in none.
-        same_first: queries whose best passage is the same.
+        largest: the largest difference between a score and the reference's.
+        tau: mean of Kendall's tau over the queries: 1 if all passages are in the same order, 0 for unrelated orders.
+        same_first: number of queries whose best passage is the same.
     """
 
     largest: float

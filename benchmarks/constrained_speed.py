@@ -1,4 +1,4 @@
-"""How fast constrained answers of SmolLM2 are generated, against free ones of as many tokens, in turns."""
+"""Compares the speed of constrained answers of SmolLM2 with that of free answers with as many tokens, in turns."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ SCHEMA["required"] = list(SCHEMA["properties"])
 
 @dataclass
 class Figures:
-    """Tokens per second of one side, a round each.
+    """Tokens per second of one side, one figure per round.
 
     Attributes:
-        generation: by the engine's own timings, without the prompt.
-        whole: of the whole call.
+        generation: by the engine's timings, without the prompt.
+        whole: for the whole call.
     """
 
     generation: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
 
     def add(self, completion: xlc.Completion, seconds: float) -> None:
-        """Note a round."""
+        """Add the figures of a round."""
         self.generation.append(completion.timings.generation_tokens_per_second)
         self.whole.append(completion.usage.completion_tokens / seconds)
 
 
 def measure(engine: xlc.Engine, n_rounds: int, temperature: float) -> tuple[Figures, Figures, list[int]]:
-    """Give the figures without and with a constraint, and the length of each round's answers."""
+    """Return the figures without and with a constraint, and the length of each round's answers."""
     free, constrained, lengths = Figures(), Figures(), []
     constraint = xlc.JsonSchema(SCHEMA)
     for number in range(-WARM_UP_ROUNDS, n_rounds):
-        # One seed for both sides and a prompt that is never cached, so that only the constraint differs.
+        # Both sides have the same seed and a prompt that is never cached, so that only the constraint differs.
         common: dict[str, Any] = {"temperature": temperature, "seed": number + 100, "cache_prompt": False}
         start = time.perf_counter()
         bound = engine.chat(PROMPT, constraint=constraint, max_tokens=400, **common)

@@ -1,4 +1,4 @@
-"""Schemas with instances, judged in a process that is started again when it crashes or hangs."""
+"""Checks schemas with instances in a worker process, and restarts it when it crashes or hangs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Case:
     """A schema, and texts that are valid or not.
 
     Attributes:
-        name: where it is from.
+        name: its source.
         schema: a dict, or True or False.
         texts: the instances as JSON texts.
         valid: whether each is valid.
-        what: a word on each.
+        what: a description of each.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Case:
 
 @dataclass
 class Verdict:
-    """What became of a case.
+    """The result of a case.
 
     Attributes:
-        case: which.
-        accepted: of each instance; None when there is nothing to go by.
+        case: the case.
+        accepted: whether each instance is accepted; None if that is unknown.
         refused: why the schema is refused.
         failure: "hang", or how the process ended.
         seconds: for the schema and all instances.
@@ -60,16 +60,16 @@ class Verdict:
 
     @property
     def wrong(self) -> list[int]:
-        """The instances that are judged wrongly."""
+        """The indices of the instances that are judged wrongly."""
         return [i for i, valid in enumerate(self.case.valid) if self.accepted and self.accepted[i] != valid]
 
     @property
     def right(self) -> bool:
-        """Whether the schema is taken, and every instance judged rightly."""
+        """Whether the schema is accepted, and every instance is judged correctly."""
         return self.accepted is not None and not self.wrong
 
     def has_wrong(self, valid: bool) -> bool:
-        """Whether an instance that is valid (or one that is not) is judged wrongly."""
+        """Return whether a valid (or an invalid) instance is judged wrongly."""
         return any(self.case.valid[i] is valid for i in self.wrong)
 
 
@@ -86,7 +86,7 @@ def maskbench(path: Path) -> list[Case]:
 
 
 def suite(path: Path, draft: str) -> Iterator[Case]:
-    """Read a draft's groups out of JSON-Schema-Test-Suite's archive; those under optional/ too."""
+    """Read a draft's groups from JSON-Schema-Test-Suite's archive, also those under optional/."""
     with tarfile.open(path) as archive:
         for member in sorted(archive.getmembers(), key=lambda member: member.name):
             inside = member.name.partition(f"tests/{draft}/")[2]
@@ -106,11 +106,11 @@ def suite(path: Path, draft: str) -> Iterator[Case]:
 
 
 class Judge:
-    """A worker process, and a new one when it is gone.
+    """A worker process, which is restarted when it has ended.
 
     Args:
         engine: ``llguidance`` or ``gbnf``.
-        vocab: the GGUF file whose vocabulary masks are made for.
+        vocab: the GGUF file with the vocabulary for masks.
     """
 
     def __init__(self, engine: str, vocab: Path | str = "") -> None:
@@ -120,7 +120,7 @@ class Judge:
     def judge(self, case: Case) -> Verdict:
         """Judge a schema's instances."""
         if isinstance(case.schema, bool):
-            return Verdict(case, refused="true and false are no constraints")
+            return Verdict(case, refused="true and false are not constraints")
         task = {"what": "judge", "schema": case.schema, "texts": case.texts}
         answer, failure = self._ask(task, LIMIT)
         return Verdict(
@@ -129,7 +129,7 @@ class Judge:
         )  # fmt: skip
 
     def masks(self, case: Case, every: int) -> list[float]:
-        """Give the seconds of masks along a schema's valid instances, of every nth token."""
+        """Return the seconds for masks along a schema's valid instances, for every nth token."""
         texts = [text for text, valid in zip(case.texts, case.valid, strict=True) if valid]
         answer, _ = self._ask({"what": "time", "schema": case.schema, "texts": texts, "every": every}, START_LIMIT)
         masks: list[float] = answer.get("masks", [])

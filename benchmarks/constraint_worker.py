@@ -1,6 +1,6 @@
-"""Judges one schema after the other, on command: a process that may crash or hang without the others.
+"""Judges one schema after the other, on command, in a process that may crash or hang without harm to the others.
 
-Reads a task a line as JSON and answers with a line: see ``constraint_corpus.py`` for what is in them.
+Reads one task per line as JSON and answers with one line; ``constraint_corpus.py`` describes them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xlc_core.constraints.constraint import llguidance_library
 from xlc_core.constraints.property_order import accepted_in_some_order
 from xlc_core.constraints.reading import plain_json
 
-_MASK_SECONDS = 0.3  # of GBNF per schema; llama.cpp's masks take milliseconds each
+_MASK_SECONDS = 0.3  # limit for the GBNF masks of a schema; each takes milliseconds in llama.cpp
 
 
 def _constraint(engine: str, schema: Any) -> xlc.Constraint:
@@ -36,7 +36,7 @@ def _judge(engine: str, schema: Any, texts: list[str], report: Callable[[dict[st
         report({"refused": str(error), "seconds": time.perf_counter() - start})
         return
     compiled = time.perf_counter() - start
-    # JsonSchema.accepts() takes any order of properties; let Gbnf have the same chance.
+    # JsonSchema.accepts() allows any order of properties, so Gbnf may try other orders too.
     accepts = constraint.accepts
     if engine == "gbnf":
         accepts = partial(accepted_in_some_order, constraint.explain)

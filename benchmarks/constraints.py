@@ -1,7 +1,7 @@
-"""How often constraints are right, and what they cost: on MaskBench's schemas and on JSON-Schema-Test-Suite.
+"""Measures how often constraints are right and how long they take, with MaskBench and JSON-Schema-Test-Suite.
 
-Every schema is judged in a worker process, with two seconds for it and its instances. MaskBench's are judged with
-``Gbnf`` of llama.cpp's own converter, too.
+Every schema is judged in a worker process, with two seconds for it and its instances. MaskBench's schemas are also
+judged with ``Gbnf`` from llama.cpp's converter.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ DOCS = Path(__file__).parent.parent / "docs"
 RESULTS = DOCS / "benchmarks-constraints.md"
 CONFORMANCE = DOCS / "constraints-conformance.md"
 DRAFTS = ("draft2020-12", "draft7")
-ENGINES = {"llguidance": "`JsonSchema`", "gbnf": "`Gbnf` of llama.cpp's converter"}
-GBNF_EVERY = 16  # of its masks one in so many is timed: they take milliseconds
+ENGINES = {"llguidance": "`JsonSchema`", "gbnf": "`Gbnf` from llama.cpp's converter"}
+GBNF_EVERY = 16  # only one of so many GBNF masks is timed, because each takes milliseconds
 TITLE = """# Benchmark of constraints
 
-Made by `benchmarks/constraints.py` and `benchmarks/constrained_speed.py`. Shares compare across machines, times
-only within a run.
+Written by `benchmarks/constraints.py` and `benchmarks/constrained_speed.py`. Shares can be compared across machines,
+times only within a run.
 """
 
 
@@ -36,8 +36,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="PATH", help="maskbench-dev.jsonl.gz")
     parser.add_argument("--suite", type=Path, metavar="PATH", help="json-schema-test-suite.tar.gz")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N schemas of --data")
-    parser.add_argument("--no-gbnf", action="store_true", help="leave the column of Gbnf away, which takes minutes")
-    parser.add_argument("--no-masks", action="store_true", help="time no masks")
+    parser.add_argument("--no-gbnf", action="store_true", help="leave out the column of Gbnf, which takes minutes")
+    parser.add_argument("--no-masks", action="store_true", help="do not time masks")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{RESULTS.name}")
     parser.add_argument("--list", action="store_true", help="print every case that is judged wrongly")
     return parser.parse_args(arguments)
@@ -48,7 +48,7 @@ def percent(part: int, whole: int) -> str:
 
 
 def maskbench_column(verdicts: list[Verdict], masks: list[float]) -> list[str]:
-    """The figures of one engine, in the order of the table's rows."""
+    """Return the figures of one engine, in the order of the table's rows."""
     taken = [verdict for verdict in verdicts if verdict.accepted is not None]
     failures = Counter("hang" if verdict.failure == "hang" else "crash" for verdict in verdicts if verdict.failure)
     n_invalid = sum(not valid for verdict in taken for valid in verdict.case.valid)
@@ -73,11 +73,11 @@ def maskbench_column(verdicts: list[Verdict], masks: list[float]) -> list[str]:
 
 
 MASKBENCH_ROWS = [
-    ("schemas wholly right: taken, and every instance judged rightly", "≥ 83 %"),
-    ("schemas taken", ""),
-    ("invalid accepted: schemas with such an instance, of those taken", "≤ 0.2 %"),
-    ("invalid accepted: instances, of the invalid ones of schemas taken", "≤ 0.2 %"),
-    ("valid refused: schemas with such an instance, of those taken", "≤ 1 %"),
+    ("schemas fully right: accepted, and every instance judged correctly", "≥ 83 %"),
+    ("schemas accepted", ""),
+    ("accepted schemas that accept an invalid instance", "≤ 0.2 %"),
+    ("invalid instances that their accepted schema accepts", "≤ 0.2 %"),
+    ("accepted schemas that refuse a valid instance", "≤ 1 %"),
     ("crashes", "0"),
     ("hangs: more than 2 s for a schema and its instances", "0"),
     ("compiling, median", ""),
@@ -109,9 +109,9 @@ def measure_maskbench(options: argparse.Namespace) -> str:
         rows.append(f"| {name} | " + " | ".join(column[i] for column in columns) + f" | {target} |")
     n_instances = sum(len(case.texts) for case in cases)
     return (
-        f"## MaskBench\n\n{len(cases)} schemas, {n_instances} instances. Masks are those of SmolLM2's 49,152 tokens "
-        f"along the valid instances, of `Gbnf` one in {GBNF_EVERY}, for about 0.3 s per schema. "
-        "Both may take an instance's properties in another order.\n\n"
+        f"## MaskBench\n\n{len(cases)} schemas, {n_instances} instances. Masks are computed for SmolLM2's 49,152 "
+        f"tokens along the valid instances; with `Gbnf` only one in {GBNF_EVERY}, for about 0.3 s per schema. "
+        "Both may accept an instance's properties in another order.\n\n"
         f"    python benchmarks/constraints.py --data maskbench-dev.jsonl.gz\n\n" + "\n".join(rows)
     )
 
@@ -148,7 +148,7 @@ def measure_suite(options: argparse.Namespace) -> str:
     finally:
         judge.close()
     return (
-        "## JSON-Schema-Test-Suite\n\nA group is a schema with instances. The wrong ones, and why: "
+        "## JSON-Schema-Test-Suite\n\nA group is a schema with instances. The groups that are judged wrongly, and why: "
         f"[{CONFORMANCE.name}]({CONFORMANCE.name}).\n\n"
         "    python benchmarks/constraints.py --suite json-schema-test-suite.tar.gz\n\n" + "\n".join(rows)
     )
@@ -160,7 +160,8 @@ def main() -> None:
     for name, (path, measure) in sections.items():
         if path is None or not path.is_file():
             option = "--data" if name == "maskbench" else "--suite"
-            print(f"{name}: skipped, {'give its file with ' + option if path is None else f'there is no file {path}'}")
+            reason = f"pass its file with {option}" if path is None else f"the file {path} does not exist"
+            print(f"{name}: skipped, {reason}")
             continue
         text = measure(options)
         if name == "maskbench":

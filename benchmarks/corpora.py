@@ -15,12 +15,12 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "corpus"
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
-"""A question to each passage of the examples, written from reading it."""
+"""One question for each passage of the examples, written by someone who read the passage."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A question, and the one document that answers it."""
+    """A question, and the only document that answers it."""
 
     text: str
     relevant: str
@@ -28,12 +28,12 @@ class Query:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents by id, and questions to them.
+    """Documents, and questions about them.
 
     Attributes:
         name: for the tables.
-        documents: text by id.
-        queries: in the order of the source.
+        documents: texts by id.
+        queries: questions, in the order of the source.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Corpus:
     queries: list[Query]
 
     def part(self, n_queries: int, n_documents: int | None = None) -> Corpus:
-        """The first queries, and as many documents, theirs among them; None: all documents."""
+        """Return the first queries, and so many documents with theirs among them; None: all documents."""
         queries = self.queries[:n_queries]
         wanted = {query.relevant for query in queries}
         order = sorted(self.documents, key=lambda name: name not in wanted)[:n_documents]
@@ -54,10 +54,10 @@ def read_corpus(data: Path | None) -> Corpus:
 
     Args:
         data: lines of JSON, gzipped, of ``kind`` ``document`` (``id``, ``text``) or ``query`` (``text``, ``relevant``);
-            None takes the passages of the examples, cut as they cut them, and a question to each.
+            None: the examples' passages, cut as the examples cut them, and a question for each.
 
     Raises:
-        SystemExit: the file does not hold that.
+        SystemExit: the file has another content.
     """
     if data is None:
         return _examples()
@@ -86,7 +86,7 @@ def _examples() -> Corpus:
         Query(row["question"], f"{row['file']}#{row['heading']}")
         for row in map(json.loads, QUESTIONS.read_text("utf-8").splitlines())
     ]
-    # Neighbours in a file are about the same: a part of the queries should be of all files.
+    # Neighbouring passages have the same topic, but a part of the queries should come from all files.
     random.Random(7).shuffle(queries)
     return Corpus("examples/corpus", documents, queries)
 
@@ -94,13 +94,13 @@ def _examples() -> Corpus:
 def mixed_texts(
     corpus: Corpus, n_texts: int, n_words: tuple[int, int], fits: Callable[[str], bool] = lambda text: True
 ) -> list[str]:
-    """Cut running text into texts of mixed length, the same each time.
+    """Cut running text into texts of mixed length. The result is always the same.
 
     Args:
-        corpus: whose documents are strung together, again and again.
-        n_texts: how many.
-        n_words: least and most words; every length between is as likely.
-        fits: a text that does not is passed over.
+        corpus: its documents are joined, repeatedly if needed.
+        n_texts: number of texts.
+        n_words: fewest and most words; all lengths between are equally likely.
+        fits: texts for which this returns False are skipped.
     """
     draw = random.Random(20)
     words = cycle(list(chain.from_iterable(text.split() for text in corpus.documents.values())))
@@ -115,12 +115,12 @@ def mixed_texts(
 
 
 def lexical_neighbours(corpus: Corpus, queries: list[Query], n_passages: int) -> list[list[str]]:
-    """For each query the passages that share the rarest words with it: what a first search hands to a reranker.
+    """Return for each query the passages that share the rarest words with it, as a first search would find them.
 
     Args:
         corpus: has the passages.
         queries: the questions.
-        n_passages: passages to each; texts are used again when there are fewer.
+        n_passages: passages for each query; if there are fewer texts, they are repeated.
     """
     bags = {name: set(re.findall(r"\w+", text.lower())) for name, text in corpus.documents.items()}
     frequency = Counter(chain.from_iterable(bags.values()))

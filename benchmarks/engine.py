@@ -1,6 +1,6 @@
 """Compare xllama's generation with raw llama.cpp and xllamacpp, in one run, in turns.
 
-benchmarks/README.md says what is measured and how to read it.
+benchmarks/README.md explains the measurements and how to read them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import generation
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_options(parser, 7, peers=True)
-    parser.add_argument("--llama-bench", type=Path, metavar="PATH", help="a llama-bench that was built before")
+    parser.add_argument("--llama-bench", type=Path, metavar="PATH", help="an existing build of llama-bench")
     options = parser.parse_args(arguments)
     n_tokens = 32 if options.quick else 128
     changes = {"n_tokens": n_tokens, "llama_bench": options.llama_bench}

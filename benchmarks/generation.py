@@ -19,7 +19,7 @@ from xlc_core.models import catalog
 
 MODEL = "smollm2-135m-instruct"
 N_PARALLEL = 8
-N_CTX = 4096  # over all slots: enough for 8 requests, small enough for everybody's cache
+N_CTX = 4096  # for all slots: enough for 8 requests, small enough for every processor's cache
 _Rows = Callable[[Peer, Peer], list[Contender]]
 _Measured = tuple[list[Contender], int]
 
@@ -28,7 +28,7 @@ TOPICS = ("rivers", "bridges", "bread", "clouds", "trains", "gardens", "clocks",
 
 @dataclass(frozen=True)
 class LlamaBench:
-    """llama.cpp's own programs: each measurement is a process of its own, loading not counted."""
+    """llama.cpp's programs. Each measurement is a separate process; loading is not counted."""
 
     folder: Path
     model: Path
@@ -36,7 +36,7 @@ class LlamaBench:
     n_threads: int
 
     def generate(self, n_prompt: int) -> Measurement:
-        """Decode steps per second of one sequence after so many tokens, without sampling."""
+        """Return decode steps per second of one sequence after so many tokens, without sampling."""
         output = self._run(
             "llama-bench", *("-p", "0", "-n", str(self.n_tokens), "-d", str(n_prompt), "-t", str(self.n_threads)),
             *("-r", "1", "-fa", "auto", "-ub", "512", "-o", "jsonl"),
@@ -44,7 +44,7 @@ class LlamaBench:
         return {"wall": output["samples_ts"][0], "timings": output["samples_ts"][0]}
 
     def generate_together(self, n_prompt: int) -> Measurement:
-        """Tokens per second of eight sequences in one batch, reading their prompts included, without sampling."""
+        """Return tokens per second of eight sequences in one batch, with their prompts but without sampling."""
         threads = str(self.n_threads)
         output = self._run(
             "llama-batched-bench", *("-c", str(N_CTX), "-b", "512", "-ub", "512", "-t", threads, "-tb", threads),
@@ -68,13 +68,13 @@ class LlamaBench:
 def _measure(settings: Settings, work: dict[str, Any], raw: Callable[[int], Contender], rows: _Rows) -> _Measured:
     """Open both peers, measure in turns, close them.
 
-    An engine of either kind is alone in its process: OpenMP's threads wait less eagerly where there are several.
+    Each engine is alone in its process, because OpenMP's threads spin less when a process has several engines.
 
     Args:
         settings: how to measure.
         work: the workers' settings.
-        raw: gives the first row, by the number of tokens of the prompt.
-        rows: gives the others, by our peer and theirs.
+        raw: returns the first row, for a prompt with this number of tokens.
+        rows: returns the other rows, for our peer and theirs.
     """
     ours = Peer("", "xllama_generation", work, settings)
     if ours.worker is None:
@@ -91,7 +91,7 @@ def _measure(settings: Settings, work: dict[str, Any], raw: Callable[[int], Cont
 
 
 def run(settings: Settings) -> str:
-    """Measure, and write the section of the document."""
+    """Measure, and return the section of the document."""
     model = catalog.resolve(MODEL).path
     work = {
         "model": str(model),
@@ -142,7 +142,7 @@ def run(settings: Settings) -> str:
     return f"""## Generation
 
 SmolLM2-135M-Instruct, Q8_0; {settings.n_tokens} tokens with `ignore_eos`, temperature 0, after a prompt of {n_prompt}
-tokens that is not cached; {settings.n_threads} threads, F16 KV cache and flash attention `auto` for everybody.
+tokens that is not cached; {settings.n_threads} threads, F16 KV cache and flash attention `auto` for all.
 {settings.machine}
 
     {settings.command}
@@ -151,8 +151,8 @@ Figures are medians over {settings.n_rounds} rounds (least–greatest); ratios a
 
 ### One request
 
-Decode steps per second: for streams from the first text to the end, otherwise the call less the time for the prompt.
-llama-bench starts from as many tokens, and does not sample.
+Decode steps per second. The time is, for streams, from the first text to the end; otherwise, the call without the time
+for the prompt. llama-bench starts after as many tokens, and does not sample.
 
 {comparison(single, "tokens/s", 1, own_timings=True, target=True)}
 
@@ -160,8 +160,8 @@ llama-bench starts from as many tokens, and does not sample.
 
 ### 8 at once
 
-Tokens per second of all eight together, from the first request's start to the last one's end, so reading the eight
-prompts included.
+Tokens per second of all eight together, from the first request's start to the last one's end. This includes reading the
+eight prompts.
 
 {comparison(together, "tokens/s", 1)}
 

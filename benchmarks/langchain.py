@@ -1,6 +1,6 @@
-"""What LangChain costs on top of the engine: one call, a batch of 16, and 200 calls at once.
+"""Measures the time that LangChain adds to the engine's: in one call, a batch of 16, and 200 calls at once.
 
-All in this process, over one engine for each part, so that the only difference is the adapter and LangChain itself.
+Each part uses one engine in this process, so that the only difference is the adapter and LangChain itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ N_SLOTS = 4
 
 
 def overhead(engine: xlc.Engine, n_calls: int) -> dict[str, list[float]]:
-    """Milliseconds of calls for one token, whose prompt is cached; the ways take turns call by call."""
+    """Return milliseconds of calls for one token with a cached prompt. The ways take turns after each call."""
     llm = ChatXLlama(engine=engine, max_tokens=1, temperature=0)
     ways: dict[str, Way] = {
         "`Engine.chat`": lambda: engine.chat(QUESTION, max_tokens=1, temperature=0),
@@ -43,7 +43,7 @@ def overhead(engine: xlc.Engine, n_calls: int) -> dict[str, list[float]]:
 
 
 def batches(engine: xlc.Engine, settings: Settings) -> list[Contender]:
-    """Tokens per second of 16 requests at once: by the engine alone, and through LangChain."""
+    """Return tokens per second of 16 requests at once: by the engine alone, and through LangChain."""
     options: dict[str, Any] = {"max_tokens": settings.n_tokens, "temperature": 0.0}
     extra: dict[str, Any] = {"ignore_eos": True, "cache_prompt": False}
     llm = ChatXLlama(engine=engine, **options, model_kwargs=extra)
@@ -74,7 +74,7 @@ async def _abatch(llm: ChatXLlama, prompts: list[str]) -> None:
 
 
 async def at_once(llm: ChatXLlama, n_calls: int) -> dict[str, float]:
-    """Start calls together and see in what order they end, and how many threads there are meanwhile."""
+    """Start calls together, and return the order in which they end and the number of threads meanwhile."""
     await llm.ainvoke(QUESTION)
     process = psutil.Process()
     before = (threading.active_count(), process.num_threads())
@@ -92,7 +92,7 @@ async def at_once(llm: ChatXLlama, n_calls: int) -> dict[str, float]:
     return {
         "seconds": time.perf_counter() - start,
         "finished": float(len(ended)),
-        # Those in the slots together may overtake each other; nobody may overtake more than that.
+        # Calls that are in the slots at the same time may overtake each other, but no others.
         "furthest": float(max(abs(place - number) for place, number in enumerate(ended))),
         "new_python_threads": float(most[0] - before[0]),
         "new_threads": float(most[1] - before[1]),
@@ -110,7 +110,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> str:
-    """Measure, and write the section of the document."""
+    """Measure, and return the section of the document."""
     print("langchain, one call", file=sys.stderr)
     with xlc.Engine(MODEL, n_ctx=4096, n_parallel=N_SLOTS, n_threads=settings.n_threads, progress=False) as engine:
         times = overhead(engine, options.calls)
@@ -141,7 +141,7 @@ LangChain adds {sync:.2f} ms to `chat` and {asynchronous:.2f} ms to `achat` (exp
 
 ### A batch of 16
 
-Tokens per second of 16 requests of {settings.n_tokens} tokens in 16 slots, prompts included. Medians over
+Tokens per second of 16 requests for {settings.n_tokens} tokens in 16 slots, with their prompts. Medians over
 {settings.n_rounds} rounds (least–greatest); ratios are taken round by round.
 
 {comparison(contenders, "tokens/s", 1, target=True)}
@@ -150,10 +150,10 @@ Tokens per second of 16 requests of {settings.n_tokens} tokens in 16 slots, prom
 
 ### Many at once
 
-{crowd["finished"]:.0f} `ainvoke` of 4 tokens at once on {N_SLOTS} slots took {crowd["seconds"]:.1f} s. All finished,
-none further than {crowd["furthest"]:.0f} places from the order in which they were asked ({N_SLOTS} are answered at a
-time). Meanwhile the process had {crowd["new_threads"]:.0f} more threads than before, of which
-{crowd["new_python_threads"]:.0f} were Python's.
+{crowd["finished"]:.0f} calls of `ainvoke` for 4 tokens at once on {N_SLOTS} slots took {crowd["seconds"]:.1f} s. All
+finished, each at most {crowd["furthest"]:.0f} places away from its place in the queue ({N_SLOTS} are answered at a
+time). Meanwhile the process had {crowd["new_threads"]:.0f} more threads than before;
+{crowd["new_python_threads"]:.0f} of them were Python's.
 """
 
 

@@ -1,6 +1,6 @@
-"""What LlamaIndex costs on top of the engine: one call, and 2,000 nodes through an ingestion pipeline.
+"""Measures the time that LlamaIndex adds to the engine's: in one call, and for 2,000 nodes in an ingestion pipeline.
 
-All in this process, over one engine for each part, so that the only difference is the adapter and LlamaIndex itself.
+Each part uses one engine in this process, so that the only difference is the adapter and LlamaIndex itself.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ MODEL = "smollm2-135m-instruct"
 EMBEDDER = "all-minilm-l6-v2"
 QUESTION = "Name a colour."
 N_NODES = 2000
-N_WORDS = (20, 100)  # of a node
+N_WORDS = (20, 100)  # fewest and most words of a node
 INGESTION_TARGET = 0.9
 
 
 def overhead(engine: xlc.Engine, n_calls: int) -> dict[str, list[float]]:
-    """Milliseconds of calls for one token, whose prompt is cached; the ways take turns call by call."""
+    """Return milliseconds of calls for one token with a cached prompt. The ways take turns after each call."""
     llm = XLlama(engine=engine, max_tokens=1, temperature=0)
     messages = [ChatMessage(content=QUESTION)]
     ways: dict[str, Way] = {
@@ -46,11 +46,11 @@ def overhead(engine: xlc.Engine, n_calls: int) -> dict[str, list[float]]:
 
 
 def ingestion(engine: xlc.Engine, texts: list[str]) -> list[Contender]:
-    """Texts per second: by the engine alone, and as nodes through LlamaIndex's pipeline, cache and events included."""
+    """Return texts per second: by the engine alone, and as nodes in LlamaIndex's pipeline, with cache and events."""
     embed_model = XLlamaEmbedding(engine=engine, truncate="end")
 
     def pipeline() -> IngestionPipeline:
-        return IngestionPipeline(transformations=[embed_model])  # a new one, whose cache is empty
+        return IngestionPipeline(transformations=[embed_model])  # a new pipeline has an empty cache
 
     def nodes() -> list[TextNode]:
         return [TextNode(text=text, id_=str(number)) for number, text in enumerate(texts)]
@@ -86,7 +86,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_options(parser, 5)
     parser.add_argument("--calls", type=int, default=200, help="calls for one token (default: %(default)s)")
-    parser.add_argument("--data", type=Path, help="as retrieval.py's")
+    parser.add_argument("--data", type=Path, help="the same file as for retrieval.py")
     options = parser.parse_args(arguments)
     options.nodes = 100 if options.quick else N_NODES
     if options.quick:
@@ -95,7 +95,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> str:
-    """Measure, and write the section of the document."""
+    """Measure, and return the section of the document."""
     print("llamaindex, one call", file=sys.stderr)
     with xlc.Engine(MODEL, n_ctx=4096, n_threads=settings.n_threads, progress=False) as engine:
         times = overhead(engine, options.calls)
@@ -119,7 +119,7 @@ SmolLM2-135M-Instruct, Q8_0, and all-MiniLM-L6-v2, F16; {settings.n_threads} thr
 
 LlamaIndex adds {sync:.2f} ms to `chat` and {asynchronous:.2f} ms to `achat` (expected: ≤ {OVERHEAD_TARGET_MS} ms).
 
-Embedding {len(texts)} nodes, cache and events of the pipeline included. Medians over {settings.n_rounds} rounds
+Embedding {len(texts)} nodes, with the pipeline's cache and events. Medians over {settings.n_rounds} rounds
 (least–greatest); ratios are taken round by round.
 
 {comparison(contenders, "nodes/s", 1, target=True)}

@@ -1,4 +1,4 @@
-"""Running contenders in turns, each in a process of its own, and noticing when other programs disturbed one."""
+"""Runs contenders in turns, each in its own process, and repeats measurements that other programs disturbed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ import psutil
 from peers import CACHE, HERE, UnavailableError, interpreter, version_of
 from settings import Settings
 
-ANSWER_TIMEOUT = 1800  # seconds; a load or a measurement that takes longer is given up
+ANSWER_TIMEOUT = 1800  # seconds for loading or for one measurement
 
 _numbers = itertools.count()
 
-# What one measurement gives: "wall" is the figure, "timings" the peer's own, where it has one.
+# The result of one measurement: "wall" is the figure, "timings" the peer's own figure if it has one.
 Measurement = dict[str, Any]
 
 
 class Worker:
-    """One of workers/*.py, running: a peer with its models loaded, that measures on command."""
+    """A running script of workers/: a peer that has loaded its models and measures on command."""
 
     def __init__(self, python: Path, script: str, settings: dict[str, Any]) -> None:
         logs = CACHE / "logs"
@@ -98,14 +98,14 @@ class Worker:
 
 @dataclass
 class Contender:
-    """A row of a table, and what was measured for it, one per round.
+    """A row of a table, and its measurements, one per round.
 
     Attributes:
-        name: what the table calls it.
+        name: its name in the table.
         measure: runs it once.
-        target: the ratio to the first row that is expected, if any.
+        target: the expected ratio to the first row, if any.
         error: why it is skipped.
-        warm_up: runs it before the first round; it is measured once more than counts where there is nothing shorter.
+        warm_up: runs before the first round; None: one measurement more, which does not count.
         rounds: measurements, in the order of the rounds.
     """
 
@@ -117,26 +117,26 @@ class Contender:
     rounds: list[Measurement] = field(default_factory=list)
 
     def figures(self, key: str) -> list[float]:
-        """One figure of every round."""
+        """Return one figure of every round."""
         return [round_[key] for round_ in self.rounds if key in round_]
 
 
 def unavailable(name: str, error: object, target: float | None = None) -> Contender:
-    """A row that says why there is nothing in it."""
+    """Return a row that says why it has no figures."""
     return Contender(name, dict, target, error=str(error))
 
 
 class Peer:
-    """A worker with its name, or why there is none; gives rows of either kind."""
+    """A worker and its name, or the reason why it does not run. Makes rows in both cases."""
 
     def __init__(self, peer: str, script: str, work: dict[str, Any], settings: Settings) -> None:
-        """Install the peer if need be and start its worker.
+        """Install the peer if needed and start its worker.
 
         Args:
-            peer: which of peers.REQUIREMENTS; empty for xllama itself, which this interpreter has.
-            script: which of workers/.
+            peer: a key of peers.REQUIREMENTS; empty for xllama itself, which this interpreter has.
+            script: a script of workers/.
             work: the worker's settings.
-            settings: names interpreters that are ready.
+            settings: names existing interpreters.
         """
         self.worker: Worker | None = None
         self.name = peer
@@ -151,7 +151,7 @@ class Peer:
             self.error = str(error)
 
     def row(self, name: str, task: str, target: float | None = None, *, warm_up: str = "") -> Contender:
-        """A row whose name follows the peer's, of a task and one that warms up for it (default: the same)."""
+        """Return a row for a task, named after the peer and ``name``. ``warm_up`` is a task too (default: the same)."""
         if self.worker is None:
             return unavailable(self.name + name, self.error, target)
         worker = self.worker
@@ -164,14 +164,13 @@ class Peer:
 
 
 def run_rounds(contenders: list[Contender], n_rounds: int, others_limit: float, retries: int) -> None:
-    """Measure A B C …, B C … A, C … A B: drift of the machine then meets all alike.
+    """Measure A B C …, B C … A, C … A B, so that drift of the machine affects all alike.
 
     Args:
         contenders: the rows; a row that fails is skipped from then on.
-        n_rounds: rounds that count. One before them warms up.
-        others_limit: a measurement during which other programs took more than this share of the processors is
-            repeated.
-        retries: how often; of all tries the least disturbed counts.
+        n_rounds: rounds that count. One round before them warms up.
+        others_limit: a measurement is repeated if other programs took more than this share of the processors.
+        retries: how often it is repeated; the least disturbed try counts.
     """
     for number in range(-1, n_rounds):
         first = number % len(contenders)
@@ -211,18 +210,18 @@ def _least_disturbed(measure: Callable[[], Measurement], others_limit: float, re
 
 
 def _busy_seconds() -> float:
-    """Processor seconds that the machine has been busy, stolen ones of a virtual machine included."""
+    """Return the processor seconds that the machine was busy, with those stolen from a virtual machine."""
     times = psutil.cpu_times()._asdict()
     names = ("user", "nice", "system", "irq", "softirq", "steal", "interrupt", "dpc")
     return float(sum(times.get(name, 0.0) for name in names))
 
 
 def _own_seconds() -> float:
-    """Those that went to this process, its workers and the programs it has run."""
+    """Return the processor seconds of this process, its workers and the programs that it has run."""
     me = psutil.Process()
     total = 0.0
     for process in (me, *me.children(recursive=True)):
         with suppress(psutil.Error):
-            times = process.cpu_times()._asdict()  # children_…: of those that have ended
+            times = process.cpu_times()._asdict()  # children_…: processes that have ended
             total += sum(times.get(name, 0.0) for name in ("user", "system", "children_user", "children_system"))
     return total

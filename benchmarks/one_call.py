@@ -1,4 +1,4 @@
-"""What one call costs: ways of making it take turns, so that the machine's drift meets all alike."""
+"""Measures the time of one call. The ways of making it take turns, so that the machine's drift affects all alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Way = Callable[[], object] | Callable[[], Awaitable[object]]
 
 
 def milliseconds(ways: Mapping[str, Way], n_calls: int) -> dict[str, list[float]]:
-    """Time each way as often; what a way returns is awaited where it can be."""
+    """Time each way equally often. A way's result is awaited if it is awaitable."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         for number in range(-WARM_UP_CALLS, n_calls):
@@ -32,13 +32,13 @@ def milliseconds(ways: Mapping[str, Way], n_calls: int) -> dict[str, list[float]
 
 
 def table(times: Mapping[str, list[float]]) -> str:
-    """A row for each way."""
+    """Return a table with a row for each way."""
     rows = [f"| {name} | {_quartiles(values)} |" for name, values in times.items()]
     return "\n".join(["| | ms, median (quartiles) |", "| --- | ---: |", *rows])
 
 
 def added(times: Mapping[str, list[float]], way: str, to: str) -> float:
-    """Milliseconds that a way costs on top of another, between their medians."""
+    """Return the milliseconds that a way takes more than another, by their medians."""
     return statistics.median(times[way]) - statistics.median(times[to])
 
 

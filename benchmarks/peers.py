@@ -1,6 +1,6 @@
-"""What xllama is compared with: virtual environments of other packages, and llama.cpp's own benchmark programs.
+"""The peers that xllama is compared with: virtual environments of other packages, and llama.cpp's benchmark programs.
 
-Everything is made once and kept under benchmarks/.venvs and benchmarks/.cache.
+Everything is built once and kept under benchmarks/.venvs and benchmarks/.cache.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LLAMA_CPP = HERE.parent / "vendor" / "llama.cpp"
 CACHE = HERE / ".cache"
 VENVS = HERE / ".venvs"
 
-# What to install; the first word of each list is what the tables name.
+# Packages to install for each peer; the tables show the version of the first one.
 REQUIREMENTS = {
     "xllamacpp": ["xllamacpp"],
     # gguf, onnx and onnxscript are for export_checkpoints.py.
@@ -31,7 +31,7 @@ REQUIREMENTS = {
     "llama-cpp-python": ["llama-cpp-python>=0.3.36"],
 }
 
-# Release and native, as the extension module; otherwise llama.cpp's own defaults, which compute with OpenMP.
+# Release and native, like the extension module; otherwise llama.cpp's defaults, which compute with OpenMP.
 CMAKE_FLAGS = (
     *("-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DBUILD_SHARED_LIBS=OFF"),
     *("-DCMAKE_POSITION_INDEPENDENT_CODE=ON", "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF"),
@@ -40,7 +40,7 @@ CMAKE_FLAGS = (
 
 
 class UnavailableError(Exception):
-    """A peer could not be set up or stopped working; its rows say why and the others go on."""
+    """A peer could not be set up or stopped working. Its rows say why; the others continue."""
 
 
 def _run(command: list[str], what: str) -> None:
@@ -55,12 +55,12 @@ def _run(command: list[str], what: str) -> None:
 
 
 def is_installed(peer: str, ready: dict[str, Path]) -> bool:
-    """Whether interpreter() has nothing to install."""
+    """Return whether the peer is installed already."""
     return peer in ready or (VENVS / peer / "installed").exists()
 
 
 def interpreter(peer: str, ready: dict[str, Path]) -> Path:
-    """The Python that has the peer installed.
+    """Return the Python interpreter that has the peer installed; install it if needed.
 
     Args:
         peer: a key of REQUIREMENTS.
@@ -79,21 +79,21 @@ def interpreter(peer: str, ready: dict[str, Path]) -> Path:
         try:
             venv.create(folder, with_pip=True, clear=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            raise UnavailableError(f"no virtual environment for {peer}: {error}") from None
+            raise UnavailableError(f"the virtual environment for {peer} could not be made: {error}") from None
         _run([str(python), "-m", "pip", "install", "--quiet", *REQUIREMENTS[peer]], f"installing {peer}")
         stamp.write_text(wanted)
     return python
 
 
 def checkpoints(python: Path, reranker: Path) -> Path:
-    """The folder with what the peers on PyTorch and onnxruntime read; made once from the reranker's file.
+    """Return the folder with the models for PyTorch and onnxruntime; export them once from the reranker's file.
 
     Args:
-        python: has sentence-transformers installed.
+        python: an interpreter with sentence-transformers.
         reranker: GGUF file.
 
     Raises:
-        UnavailableError: it could not be made.
+        UnavailableError: the export failed.
     """
     folder = CACHE / "checkpoints"
     stamp, state = folder / "made", reranker.stat()
@@ -106,7 +106,7 @@ def checkpoints(python: Path, reranker: Path) -> Path:
 
 
 def version_of(python: Path, package: str) -> str:
-    """The installed version of a package, empty when it cannot be told."""
+    """Return the installed version of a package; empty if it is unknown."""
     code = f"import importlib.metadata as m; print(m.version({package!r}))"
     try:
         result = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
@@ -116,10 +116,10 @@ def version_of(python: Path, package: str) -> str:
 
 
 def llama_cpp_programs(ready: Path | None, targets: Sequence[str]) -> Path:
-    """The folder with programs of llama.cpp's own, built from vendor/llama.cpp unless given.
+    """Return the folder with llama.cpp's programs; build them from vendor/llama.cpp if needed.
 
     Args:
-        ready: path of the first of them, that was built before.
+        ready: path of an existing build of the first program, or None.
         targets: names of the programs.
 
     Raises:
@@ -127,7 +127,7 @@ def llama_cpp_programs(ready: Path | None, targets: Sequence[str]) -> Path:
     """
     if ready is not None:
         if not ready.is_file():
-            raise UnavailableError(f"--{targets[0]}: there is no file {ready}")
+            raise UnavailableError(f"--{targets[0]}: the file {ready} does not exist")
         return ready.resolve().parent
     build = CACHE / "llama-bench"
     folder = build / "bin"

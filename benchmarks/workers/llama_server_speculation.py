@@ -1,4 +1,4 @@
-"""llama.cpp's llama-server over HTTP, generating with one kind of speculation or another."""
+"""Generates with llama.cpp's llama-server over HTTP, with a kind of speculation."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def wait_until_loaded(server: subprocess.Popen[bytes], address: str) -> None:
         try:
             with urllib.request.urlopen(f"{address}/health"):
                 return
-        except urllib.error.URLError:  # nobody listens yet, or 503 while it loads
+        except urllib.error.URLError:  # it does not listen yet, or returns 503 while it loads
             time.sleep(0.05)
-    raise RuntimeError(f"llama-server did not come up, code {server.poll()}")
+    raise RuntimeError(f"llama-server did not start, code {server.poll()}")
 
 
 def run(settings: dict[str, Any], arguments: list[str], command: dict[str, Any]) -> dict[str, Any]:
-    """All prompts, one after the other, on a server that remembers nothing of earlier measurements."""
+    """Run all prompts, one after the other, on a new server that does not remember earlier measurements."""
     port, threads = free_port(), str(settings["n_threads"])
     address = f"http://127.0.0.1:{port}"
     server = subprocess.Popen(

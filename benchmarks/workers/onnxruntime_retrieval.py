@@ -1,4 +1,4 @@
-"""onnxruntime, the engine of fastembed, float32."""
+"""Runs the exported models with onnxruntime, the engine of fastembed, in float32."""
 
 from __future__ import annotations
 

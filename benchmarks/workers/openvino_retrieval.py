@@ -1,4 +1,4 @@
-"""OpenVINO, whose processor plug-in computes with oneDNN, float32."""
+"""Runs the exported models with OpenVINO, whose processor plug-in uses oneDNN, in float32."""
 
 from __future__ import annotations
 

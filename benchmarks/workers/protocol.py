@@ -1,6 +1,6 @@
-"""What the workers have in common: commands come in on stdin, answers go out on stdout, one JSON object a line.
+"""The protocol of all workers: commands on stdin, answers on stdout, one JSON object per line.
 
-It uses the standard library only, because each worker runs in its peer's own virtual environment.
+It uses the standard library only, because each worker runs in its peer's virtual environment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def serve(open_peer: Callable[[dict[str, Any]], dict[str, Task]]) -> None:
     Args:
         open_peer: takes the settings and returns the tasks by name.
     """
-    # Libraries print to stdout as they like: keep it for the protocol and give them stderr.
+    # Some libraries print to stdout. Keep it for the protocol and give them stderr.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     tasks: dict[str, Task] = {}
@@ -43,7 +43,7 @@ def serve(open_peer: Callable[[dict[str, Any]], dict[str, Task]]) -> None:
 
 
 def steps_per_second(n_tokens: int, seconds: float) -> float:
-    """Decode steps per second: the first token comes with the prompt and is free."""
+    """Return decode steps per second. The first token comes with the prompt and does not count."""
     return (n_tokens - 1) / seconds if seconds > 0 else 0.0
 
 
@@ -61,7 +61,7 @@ def time_stream(chunks: Iterable[bool]) -> float:
 
 
 def time_together(request: Callable[[str], int], prompts: list[Any]) -> dict[str, Any]:
-    """Run all prompts at once, a thread each; tokens per second over all, prompt reading included.
+    """Run all prompts at once, each on a thread. Return the tokens per second of all, with reading the prompts.
 
     Args:
         request: runs one prompt and returns the number of tokens it generated.
@@ -79,18 +79,18 @@ def retrieval_tasks(
     embed: Callable[[list[str]], Any] | None = None,
     rerank: Callable[[str, list[str]], list[float]] | None = None,
 ) -> dict[str, Task]:
-    """The measurements of an embedder, or of a reranker: whichever the settings are for.
+    """Return the measurements of an embedder or a reranker, depending on the settings.
 
     Args:
         settings: an embedder's ``texts`` and ``query``, or a reranker's ``queries`` and their ``passages``, and the
             file for the ``results``.
-        embed: turns texts into vectors of length 1, in their order.
-        rerank: scores passages for a query, in their order.
+        embed: returns vectors of length 1 for texts, in their order.
+        rerank: returns the scores of passages for a query, in their order.
     """
     last: list[Any] = []
 
     def work(texts: slice, queries: slice) -> int:
-        """Embed these texts, or rerank for these queries; say how many texts or pairs that was."""
+        """Embed these texts, or rerank for these queries. Return the number of texts or pairs."""
         if "texts" in settings:
             assert embed is not None
             last[:] = embed(settings["texts"][texts])
@@ -117,7 +117,7 @@ def retrieval_tasks(
         return {"wall": statistics.median(times) * 1000}
 
     def save(command: dict[str, Any]) -> dict[str, Any]:
-        """Write what the last measurement gave as float32, row after row, and say how much memory it all took."""
+        """Write the results of the last measurement as rows of float32. Return the most memory that was used."""
         with open(settings["results"], "wb") as file:
             for row in last:
                 array("f", row).tofile(file)
@@ -127,7 +127,7 @@ def retrieval_tasks(
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had in RAM, mapped files included; 0 where it cannot be told."""
+    """Return the most memory that this process had in RAM, with mapped files; 0 if that is unknown."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
@@ -144,12 +144,12 @@ def peak_bytes() -> int:
 def speculation_figures(
     request: Callable[[str, int], dict[str, Any]], prompts: list[str], n_tokens: int
 ) -> dict[str, Any]:
-    """Ask all prompts one after the other; decode steps per second by llama.cpp's own timings, and what was drafted.
+    """Run all prompts one after the other. Return decode steps per second by llama.cpp's timings, and draft counts.
 
     Args:
-        request: generates that many tokens; gives ``text``, ``tokens``, ``seconds``, ``drafted`` and ``accepted``.
-        prompts: one request each.
-        n_tokens: to generate.
+        request: generates so many tokens; returns ``text``, ``tokens``, ``seconds``, ``drafted`` and ``accepted``.
+        prompts: one for each request.
+        n_tokens: tokens to generate.
     """
     request("Once upon a time", 8)  # warms up
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""sentence-transformers on PyTorch: all-MiniLM-L6-v2 as a package carries it, and the reranker of ours."""
+"""Runs sentence-transformers on PyTorch: all-MiniLM-L6-v2 from a package, and our reranker."""
 
 from __future__ import annotations
 

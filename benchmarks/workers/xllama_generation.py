@@ -1,4 +1,4 @@
-"""This project's Engine and its LangChain adapter, generating."""
+"""Generates with this project's Engine and its LangChain adapter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
 
 
 class Generation:
-    """The measurements over one engine: of one request, or of several at once."""
+    """The measurements with one engine, for one request or for several at once."""
 
     def __init__(self, engine: xlc.Engine, prompts: list[str], n_tokens: int) -> None:
         self.engine = engine
@@ -32,12 +32,12 @@ class Generation:
             self.chat_model = ChatXLlama(engine=engine, max_tokens=n_tokens, temperature=0.0, model_kwargs=extra)
 
     def prompt_tokens(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Count the tokens of the prompt."""
+        """Return the number of tokens of the prompt."""
         tokens = self.engine.tokenize(self.rendered[0], add_special=True, parse_special=True)
         return {"n_tokens": len(tokens)}
 
     def complete(self, command: dict[str, Any]) -> dict[str, Any]:
-        """One completion; the wall clock less the time for the prompt."""
+        """Run one completion. Its time does not include the prompt."""
         start = time.perf_counter()
         timings = self.engine.complete(self.rendered[0], **self.sampling).timings
         seconds = time.perf_counter() - start
@@ -47,7 +47,7 @@ class Generation:
         }
 
     def stream_chat(self, command: dict[str, Any]) -> dict[str, Any]:
-        """One stream."""
+        """Run one stream."""
         events: list[xlc.Event] = []
 
         def chunks() -> Iterator[bool]:
@@ -63,7 +63,7 @@ class Generation:
         }
 
     def langchain(self, command: dict[str, Any]) -> dict[str, Any]:
-        """One stream through LangChain."""
+        """Run one stream through LangChain."""
         n_tokens = 0
 
         def chunks() -> Iterator[bool]:
@@ -76,14 +76,14 @@ class Generation:
         return {"wall": steps_per_second(n_tokens, seconds)}
 
     def complete_together(self, command: dict[str, Any]) -> dict[str, Any]:
-        """All prompts at once, a thread each."""
+        """Run all prompts at once, each on a thread."""
         return time_together(
             lambda prompt: self.engine.complete(prompt, **self.sampling).usage.completion_tokens,
             self.rendered,
         )
 
     def stream_chat_together(self, command: dict[str, Any]) -> dict[str, Any]:
-        """All prompts at once, a thread with a stream each."""
+        """Run all prompts at once, each as a stream on a thread."""
 
         def request(prompt: str) -> int:
             events = list(self.engine.stream_chat(prompt, **self.sampling))
@@ -92,7 +92,7 @@ class Generation:
         return time_together(request, self.prompts)
 
     def langchain_together(self, command: dict[str, Any]) -> dict[str, Any]:
-        """All prompts at once through LangChain, a task with a stream each."""
+        """Run all prompts at once through LangChain, each as a stream in a task."""
         return asyncio.run(self._gather())
 
     async def _gather(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""This project's Engine, embedding or reranking."""
+"""Embeds or reranks with this project's Engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This project's Engine, generating with one kind of speculation or another."""
+"""Generates with this project's Engine, with a kind of speculation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import xlc_core as xlc
 
 
 def run(settings: dict[str, Any], arguments: list[str], command: dict[str, Any]) -> dict[str, Any]:
-    """All prompts, one after the other, on an engine that remembers nothing of earlier measurements."""
+    """Run all prompts, one after the other, on a new engine that does not remember earlier measurements."""
     n_threads = settings["n_threads"]
     with xlc.Engine(
         settings["model"], n_ctx=settings["n_ctx"], n_parallel=1, n_threads=n_threads, n_threads_batch=n_threads,

@@ -1,4 +1,4 @@
-"""The xllamacpp wheel, generating in process."""
+"""Generates with the xllamacpp wheel, in process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_peer(settings: dict[str, Any]) -> dict[str, Task]:
         return speeds(timings, time.perf_counter() - start - timings["prompt_ms"] / 1000)
 
     def stream(prompt: str) -> tuple[list[float], dict[str, Any]]:
-        """When chunks with text came and when the stream ended, and the server's own timings."""
+        """Return the times of the chunks with text and of the end, and the server's timings."""
         moments: list[float] = []
         timings: dict[str, Any] = {}
 

@@ -1,4 +1,4 @@
-"""The xllamacpp wheel, embedding or reranking in process."""
+"""Embeds or reranks with the xllamacpp wheel, in process."""
 
 from __future__ import annotations
 
