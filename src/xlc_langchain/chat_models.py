@@ -16,9 +16,9 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
 from xlc_core import Engine, EngineOptions, InvalidRequestError, Message
-from xlc_core.frameworks import read_facts
+from xlc_core.frameworks import ChatFields, read_facts, require_single_answer
 from xlc_langchain.errors import langchain_errors
-from xlc_langchain.generation import Generating, one_answer
+from xlc_langchain.generation import GeneratorMethods
 from xlc_langchain.messages import to_engine_messages
 from xlc_langchain.profile import to_profile
 from xlc_langchain.results import PROVIDER, to_chat_result, to_chunk
@@ -34,7 +34,7 @@ __all__ = ["ChatXLlama"]
 _Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
 
-class ChatXLlama(Generating, BaseChatModel):
+class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
     """A chat model that llama.cpp runs inside this process: no server, no port.
 
     Building one loads nothing. The model is loaded on first use, or by ``load()``; every adapter of
@@ -53,20 +53,8 @@ class ChatXLlama(Generating, BaseChatModel):
         'Blue'
     """
 
-    thinking: bool | None = None
-    """Whether the model may think before it answers; None: as its template does by default."""
-
-    thinking_budget: int | None = None
-    """Tokens that the model may think, after which it must answer; None: without limit."""
-
-    template_kwargs: dict[str, Any] | None = None
-    """Variables for the model's chat template."""
-
     streaming: bool = False
     """Whether ``invoke`` streams inside, for the sake of callbacks that watch tokens."""
-
-    close_constraint: bool | None = None
-    """Whether an answer under a constraint is closed as the budget runs out, so that it parses; None: yes."""
 
     _profile_is_guess: bool = PrivateAttr(False)
 
@@ -77,9 +65,6 @@ class ChatXLlama(Generating, BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return self._configuration()
-
-    def _request_fields(self) -> tuple[str, ...]:
-        return (*super()._request_fields(), "thinking", "thinking_budget", "template_kwargs", "close_constraint")
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -108,7 +93,7 @@ class ChatXLlama(Generating, BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[list[Message], dict[str, Any]]:
         """Turn a call into what ``Engine.chat`` takes: its messages and its keyword arguments."""
-        request = self._joined(stop, kwargs)
+        request = self._join_options(stop, kwargs)
         tools = to_engine_tools(request.pop("tools", None) or ())
         choice = to_tool_choice(request.pop("tool_choice", None), [tool.name for tool in tools])
         if tools:
@@ -156,7 +141,7 @@ class ChatXLlama(Generating, BaseChatModel):
         with langchain_errors():
             chat, request = self._request(messages, stop, kwargs)
             engine = self._get_engine(kwargs.get("model"))
-            with engine.stream_chat(chat, **one_answer(request)) as events:
+            with engine.stream_chat(chat, **require_single_answer(request)) as events:
                 for event in events:
                     if (chunk := to_chunk(event)) is not None:
                         yield chunk
@@ -171,7 +156,7 @@ class ChatXLlama(Generating, BaseChatModel):
         with langchain_errors():
             chat, request = self._request(messages, stop, kwargs)
             engine = await self._aget_engine(kwargs.get("model"))
-            async with engine.astream_chat(chat, **one_answer(request)) as events:
+            async with engine.astream_chat(chat, **require_single_answer(request)) as events:
                 async for event in events:
                     if (chunk := to_chunk(event)) is not None:
                         yield chunk
@@ -187,7 +172,7 @@ class ChatXLlama(Generating, BaseChatModel):
         with langchain_errors():
             chat, request = self._request(messages, stop, kwargs)
             engine = self._get_engine(kwargs.get("model"))
-            with engine.stream_chat(chat, **one_answer(request)) as events:
+            with engine.stream_chat(chat, **require_single_answer(request)) as events:
                 writer = EventWriter()
                 yield writer.start(message_id(run_manager), engine.info.name)
                 for event in events:
@@ -204,7 +189,7 @@ class ChatXLlama(Generating, BaseChatModel):
         with langchain_errors():
             chat, request = self._request(messages, stop, kwargs)
             engine = await self._aget_engine(kwargs.get("model"))
-            async with engine.astream_chat(chat, **one_answer(request)) as events:
+            async with engine.astream_chat(chat, **require_single_answer(request)) as events:
                 writer = EventWriter()
                 yield writer.start(message_id(run_manager), engine.info.name)
                 async for event in events:

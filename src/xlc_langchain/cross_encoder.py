@@ -2,25 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
 from xlc_core import RerankScore
-from xlc_core.frameworks import (
-    EngineAdapter,
-    RerankMethod,
-    RerankScale,
-    RerankTruncate,
-    arerank_documents,
-    rerank_documents,
-)
+from xlc_core.frameworks import ScorerAdapter
 from xlc_langchain.errors import LangChainErrors, langchain_errors
 
 __all__ = ["XLlamaCrossEncoder"]
 
 
-class XLlamaCrossEncoder(LangChainErrors, EngineAdapter, BaseCrossEncoder):
+class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
     """Scores pairs of texts with a GGUF model that llama.cpp runs inside this process.
 
     It is for code that takes a ``BaseCrossEncoder``, such as langchain-classic's ``CrossEncoderReranker``;
@@ -31,23 +23,6 @@ class XLlamaCrossEncoder(LangChainErrors, EngineAdapter, BaseCrossEncoder):
         >>> scorer.score([("What is a slot?", "A slot holds one request.")])
         [3.74]
     """
-
-    truncate: RerankTruncate = "error"
-    """Whether a text that is too long is refused, cut at its ``"end"`` or ``"start"``, or ``"split"`` into pieces of
-    which the best one counts. The query is never cut."""
-
-    instruction: str | None = None
-    """What makes a document a good one, for models that take an instruction, such as Qwen3-Reranker; None: what the
-    model's template says."""
-
-    scores: RerankScale = "raw"
-    """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
-
-    method: RerankMethod = "auto"
-    """How pairs are scored; as ``XLlamaReranker.method``."""
-
-    timeout: float | None = None
-    """Seconds that the pairs of one query may take; afterwards the call raises."""
 
     def score(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Score how well the second text of each pair answers the first.
@@ -65,8 +40,7 @@ class XLlamaCrossEncoder(LangChainErrors, EngineAdapter, BaseCrossEncoder):
         with langchain_errors():
             for query, places in _by_query(text_pairs).items():
                 documents = [text_pairs[place][1] for place in places]
-                found = rerank_documents(self._get_engine(), query, documents, **self._request())
-                _fill(scores, places, found)
+                _fill(scores, places, self._rank(query, documents))
         return scores
 
     async def ascore(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -75,24 +49,14 @@ class XLlamaCrossEncoder(LangChainErrors, EngineAdapter, BaseCrossEncoder):
         if not text_pairs:
             return scores
         with langchain_errors():
-            engine = await self._aget_engine()
+            await self._aget_engine()  # loads the model once, on one thread
             groups = _by_query(text_pairs)
             rerankings = [
-                arerank_documents(engine, query, [text_pairs[place][1] for place in places], **self._request())
-                for query, places in groups.items()
+                self._arank(query, [text_pairs[place][1] for place in places]) for query, places in groups.items()
             ]
             for places, found in zip(groups.values(), await asyncio.gather(*rerankings), strict=True):
                 _fill(scores, places, found)
         return scores
-
-    def _request(self) -> dict[str, Any]:
-        return {
-            "method": self.method,
-            "truncate": self.truncate,
-            "instruction": self.instruction,
-            "scores": self.scores,
-            "timeout": self.timeout,
-        }
 
 
 def _by_query(text_pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:

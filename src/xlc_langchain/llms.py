@@ -11,15 +11,16 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 
 from xlc_core import Completion, Event, Finished, TextDelta
+from xlc_core.frameworks import require_single_answer
 from xlc_langchain.errors import langchain_errors
-from xlc_langchain.generation import Generating, one_answer
+from xlc_langchain.generation import GeneratorMethods
 from xlc_langchain.results import PROVIDER, logprobs_of, response_metadata_of, usage_of
 from xlc_langchain.tools import response_format, to_constraint
 
 __all__ = ["XLlama"]
 
 
-class XLlama(Generating, BaseLLM):
+class XLlama(GeneratorMethods, BaseLLM):
     """A text model that llama.cpp runs inside this process: it continues a text as it stands.
 
     No chat template is applied, so this is for base models, and for prompts that are written out. The prompts of one
@@ -47,7 +48,7 @@ class XLlama(Generating, BaseLLM):
         return params
 
     def _request(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-        request = self._joined(stop, kwargs)
+        request = self._join_options(stop, kwargs)
         if (wanted := request.pop("response_format", None)) is not None:
             request["constraint"] = to_constraint(response_format(wanted))
         return request
@@ -91,7 +92,7 @@ class XLlama(Generating, BaseLLM):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         with langchain_errors():
-            request = one_answer(self._request(stop, kwargs))
+            request = require_single_answer(self._request(stop, kwargs))
             engine = self._get_engine(kwargs.get("model"))
             with engine.stream_complete(prompt, **request) as events:
                 for event in events:
@@ -108,7 +109,7 @@ class XLlama(Generating, BaseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         with langchain_errors():
-            request = one_answer(self._request(stop, kwargs))
+            request = require_single_answer(self._request(stop, kwargs))
             engine = await self._aget_engine(kwargs.get("model"))
             async with engine.astream_complete(prompt, **request) as events:
                 async for event in events:

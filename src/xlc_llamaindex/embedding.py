@@ -1,35 +1,41 @@
 """XLlamaEmbedding: a GGUF embedding model inside this process, as a LlamaIndex embedding."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Literal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
-from pydantic import Field, PrivateAttr, model_validator
+from llama_index.core.callbacks.schema import CBEventType, EventPayload
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
+from llama_index_instrumentation import get_dispatcher
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from xlc_core.frameworks import EngineAdapter, Truncate, model_identity, retrieval_prompt
+from xlc_core.frameworks import EmbedderAdapter, TextKind, model_identity, retrieval_prompt
 from xlc_llamaindex.embedding_cache import KeyedCache
 
 __all__ = ["XLlamaEmbedding"]
 
-_Kind = Literal["query", "document"]
-
+_COLLECTION = "embeddings"
 _ROWS_AT_ONCE = 256
 """Vectors that are turned into lists before the event loop gets its turn: about 3 ms."""
 
+dispatcher = get_dispatcher(__name__)
 
-class XLlamaEmbedding(EngineAdapter, BaseEmbedding):
+
+class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
     """Embeds texts with a GGUF model that llama.cpp runs inside this process.
 
-    Building one loads nothing; see ``load()`` and ``close()``. A batch may be of any size: the engine orders its
-    texts by length and packs them itself, so large ones are faster. An ``embeddings_cache`` tells models, options,
-    queries and passages apart.
+    Building one loads nothing; see ``load()`` and ``close()``. A batch may have any size: the engine orders its texts
+    by length and packs them itself, so large ones are faster. An ``embeddings_cache`` keeps models, options, queries
+    and passages apart.
 
     Every method raises xllama's own errors, among them ``InputTooLongError`` for a text that is longer than the model
-    takes, unless ``truncate`` says otherwise.
+    takes, unless ``truncate`` allows to cut it.
 
     Example:
         >>> embed_model = XLlamaEmbedding(model="all-minilm-l6-v2")
@@ -37,38 +43,26 @@ class XLlamaEmbedding(EngineAdapter, BaseEmbedding):
         384
     """
 
+    _renamed_fields: ClassVar[dict[str, str]] = {
+        "query_instruction": "query_prompt",
+        "text_instruction": "document_prompt",
+    }
+
     embed_batch_size: int = Field(4096, gt=0)
     """Texts that go to the engine at once; between two batches LlamaIndex reports to callbacks."""
 
-    query_instruction: str | None = None
-    """Text put before a query; None: what the model wants, by its catalog entry, its file or its name."""
-
-    text_instruction: str | None = None
-    """Text put before a passage; None: what the model wants, by its catalog entry, its file or its name."""
-
-    truncate: Truncate = "error"
-    """Whether a text that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
-
-    normalize: bool = True
-    """Whether vectors are scaled to length 1."""
-
-    dimensions: int | None = Field(None, ge=1)
-    """Keep this many leading dimensions, for models trained to allow it; None: all."""
-
-    _shows_progress: bool = PrivateAttr(default=False)
-
     @model_validator(mode="before")
     @classmethod
-    def _take_the_model_by_its_other_name(cls, values: Any) -> Any:
+    def _accept_model_name(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        values = {name: value for name, value in values.items() if name != "model_file"}  # of to_dict
+        values = {name: value for name, value in values.items() if name != "model_file"}  # written by to_dict
         if values.get("model") is None and values.get("engine") is None and "model_name" in values:
             values["model"] = values["model_name"]
         return values
 
     @model_validator(mode="after")
-    def _name_the_model(self) -> Self:
+    def _set_model_name(self) -> Self:
         self.model_name = self._model_name()
         return self
 
@@ -78,70 +72,61 @@ class XLlamaEmbedding(EngineAdapter, BaseEmbedding):
         return "XLlamaEmbedding"
 
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
-        """Write the configuration out, and under ``model_file`` which weights it stands for.
+        """Return the configuration, and under ``model_file`` the identity of the model's file.
 
-        LlamaIndex's ingestion cache is keyed by this, so another file under the same name is embedded anew.
+        LlamaIndex's ingestion cache uses this as a key, so texts are embedded again after the file has changed.
         """
         return {**super().to_dict(**kwargs), "model_file": model_identity(self.model)}
 
-    # What LlamaIndex calls for vectors
+    # The vectors of texts, which LlamaIndex's base class requires
 
     def _get_query_embedding(self, query: str) -> Embedding:
-        return _lists(self._get_engine().embed([query], **self._request("query")))[0]
+        return self._embed([query], "query")[0]
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
-        engine = await self._aget_engine()
-        return _lists(await engine.aembed([query], **self._request("query")))[0]
+        return (await self._aembed([query], "query"))[0]
 
     def _get_text_embedding(self, text: str) -> Embedding:
-        return self._get_text_embeddings([text])[0]
+        return self._embed([text], "document")[0]
 
     async def _aget_text_embedding(self, text: str) -> Embedding:
-        return (await self._aget_text_embeddings([text]))[0]
+        return (await self._aembed([text], "document"))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return _lists(self._get_engine().embed(texts, **self._request("document"), progress=self._shows_progress))
+        return self._embed(texts, "document")
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return await self._aembed(texts, "document")
+
+    def _embed(self, texts: list[str], kind: TextKind, progress: bool = False) -> list[Embedding]:
+        return _lists(self._get_engine().embed(texts, **self._embed_options(kind, progress=progress)))
+
+    async def _aembed(self, texts: list[str], kind: TextKind, progress: bool = False) -> list[Embedding]:
         engine = await self._aget_engine()
-        vectors = await engine.aembed(texts, **self._request("document"), progress=self._shows_progress)
+        vectors = await engine.aembed(texts, **self._embed_options(kind, progress=progress))
         lists: list[Embedding] = []
         for start in range(0, len(vectors), _ROWS_AT_ONCE):
             lists += _lists(vectors[start : start + _ROWS_AT_ONCE])
             await asyncio.sleep(0)
         return lists
 
-    def _request(self, kind: _Kind) -> dict[str, Any]:
-        """Return what every call passes to the engine beside its texts."""
-        return {
-            "prefix": self.query_instruction if kind == "query" else self.text_instruction,
-            "prompt": kind,
-            "truncate": self.truncate,
-            "normalize": self.normalize,
-            "dimensions": self.dimensions,
-        }
-
-    # What users call: as LlamaIndex has it, with the cache's keys and the progress bar made right
+    # The methods for users: LlamaIndex's own look a cache up by the bare text, and show progress by batches only
 
     def get_query_embedding(self, query: str) -> Embedding:
         """Embed a query."""
-        result: Embedding = _plain(BaseEmbedding.get_query_embedding)(self._for("query"), query)
-        return result
+        return self._embed_batch([query], "query")[0]
 
     async def aget_query_embedding(self, query: str) -> Embedding:
         """Embed a query without blocking the event loop."""
-        result: Embedding = await _plain(BaseEmbedding.aget_query_embedding)(self._for("query"), query)
-        return result
+        return (await self._aembed_batch([query], "query"))[0]
 
     def get_text_embedding(self, text: str) -> Embedding:
         """Embed a passage."""
-        result: Embedding = _plain(BaseEmbedding.get_text_embedding)(self._for("document"), text)
-        return result
+        return self._embed_batch([text], "document")[0]
 
     async def aget_text_embedding(self, text: str) -> Embedding:
         """Embed a passage without blocking the event loop."""
-        result: Embedding = await _plain(BaseEmbedding.aget_text_embedding)(self._for("document"), text)
-        return result
+        return (await self._aembed_batch([text], "document"))[0]
 
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
         """Embed passages.
@@ -154,35 +139,87 @@ class XLlamaEmbedding(EngineAdapter, BaseEmbedding):
         Returns:
             One vector for each, in their order.
         """
-        embed = _plain(BaseEmbedding.get_text_embedding_batch)
-        result: list[Embedding] = embed(self._for("document", show_progress), texts, **kwargs)
-        return result
+        vectors: list[Embedding] = []
+        for batch in self._batches(texts):
+            vectors += self._embed_batch(batch, "document", show_progress)
+        return vectors
 
     async def aget_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
         """Embed passages without blocking the event loop; as get_text_embedding_batch."""
-        embed = _plain(BaseEmbedding.aget_text_embedding_batch)
-        result: list[Embedding] = await embed(self._for("document", show_progress), texts, **kwargs)
-        return result
+        batches = await asyncio.gather(
+            *(self._aembed_batch(batch, "document", show_progress) for batch in self._batches(texts))
+        )
+        return [vector for batch in batches for vector in batch]
 
-    def _for(self, kind: _Kind, show_progress: bool = False) -> Self:
-        """Return this embedding with a cache for one kind of text, and with or without the engine's progress bar."""
-        if self.embeddings_cache is None and not show_progress:
-            return self
-        cache = self.embeddings_cache
-        if cache is not None:
-            request = (model_identity(self.model), self._engine_options(), self._request(kind))
-            cache = KeyedCache(cache, repr((*request, retrieval_prompt(self.model, kind))))
-        variant = self.model_copy(update={"embeddings_cache": cache})
-        variant._shows_progress = show_progress
-        return variant
+    def _batches(self, texts: list[str]) -> Iterator[list[str]]:
+        for start in range(0, len(texts), self.embed_batch_size):
+            yield list(texts[start : start + self.embed_batch_size])
+
+    def _embed_batch(self, texts: list[str], kind: TextKind, progress: bool = False) -> list[Embedding]:
+        """Embed texts that are not in the cache, and report it to LlamaIndex."""
+        with self._reported(texts) as vectors:
+            cache = self._cache(kind)
+            vectors += [_cached(cache.get(text, _COLLECTION)) if cache else [] for text in texts]
+            missing = [place for place, vector in enumerate(vectors) if not vector]
+            if missing:
+                if self.rate_limiter is not None:
+                    self.rate_limiter.acquire()
+                embedded = self._embed([texts[place] for place in missing], kind, progress)
+                for place, vector in zip(missing, embedded, strict=True):
+                    vectors[place] = vector
+                    if cache:
+                        cache.put(texts[place], _entry(vector), _COLLECTION)
+        return vectors
+
+    async def _aembed_batch(self, texts: list[str], kind: TextKind, progress: bool = False) -> list[Embedding]:
+        """Embed texts that are not in the cache, and report it to LlamaIndex."""
+        with self._reported(texts) as vectors:
+            cache = self._cache(kind)
+            vectors += [_cached(await cache.aget(text, _COLLECTION)) if cache else [] for text in texts]
+            missing = [place for place, vector in enumerate(vectors) if not vector]
+            if missing:
+                if self.rate_limiter is not None:
+                    await self.rate_limiter.async_acquire()
+                embedded = await self._aembed([texts[place] for place in missing], kind, progress)
+                for place, vector in zip(missing, embedded, strict=True):
+                    vectors[place] = vector
+                    if cache:
+                        await cache.aput(texts[place], _entry(vector), _COLLECTION)
+        return vectors
+
+    def _cache(self, kind: TextKind) -> KeyedCache | None:
+        """Return the cache of vectors of this model, these options and this kind of text."""
+        if self.embeddings_cache is None:
+            return None
+        options = self._embed_options(kind)
+        options.pop("timeout")
+        options.pop("progress")
+        key = (model_identity(self.model), self._engine_options(), options, retrieval_prompt(self.model, kind))
+        return KeyedCache(self.embeddings_cache, repr(key))
+
+    @contextmanager
+    def _reported(self, texts: list[str]) -> Iterator[list[Embedding]]:
+        """Report start and end in LlamaIndex's two ways; yields the list that the vectors go to."""
+        vectors: list[Embedding] = []
+        described = self.to_payload()
+        dispatcher.event(EmbeddingStartEvent(model_dict=described))
+        with self.callback_manager.event(CBEventType.EMBEDDING, {EventPayload.SERIALIZED: described}) as event:
+            yield vectors
+            event.on_end({EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors})
+        dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))
 
 
-def _plain(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method of LlamaIndex's without its span, since the one that calls it has a span of its own."""
-    plain: Callable[..., Any] = getattr(method, "__wrapped__", method)
-    return plain
+def _cached(entry: dict[str, Any] | None) -> Embedding:
+    """Return the vector in a cache's entry; empty when there is no entry."""
+    vector: Embedding = next(iter(entry.values())) if entry else []
+    return vector
+
+
+def _entry(vector: Embedding) -> dict[str, Any]:
+    """Return a cache's entry in LlamaIndex's form."""
+    return {str(uuid.uuid4()): vector}
 
 
 def _lists(vectors: npt.NDArray[np.float32]) -> list[Embedding]:

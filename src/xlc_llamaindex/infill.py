@@ -6,14 +6,13 @@ from typing import Any
 
 from llama_index.core.base.llms.types import CompletionResponse, CompletionResponseAsyncGen, CompletionResponseGen
 
-from xlc_core import CompletionOptions
-from xlc_core.frameworks import EngineAdapter, InfillFiles
+from xlc_core.frameworks import GeneratorAdapter, InfillFiles
 from xlc_llamaindex.responses import Answer, to_completion_response
 
-__all__ = ["Infilling"]
+__all__ = ["InfillMethods"]
 
 
-class Infilling(EngineAdapter):
+class InfillMethods(GeneratorAdapter):
     """Text for a gap, as editors complete code; LlamaIndex has no name for it, so these are the engine's."""
 
     def _request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +72,4 @@ class Infilling(EngineAdapter):
         return responses()
 
     def _infill_request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        # Settings of this LLM that mean something to chats only do no harm here; a call's own are refused.
-        request = self._request(kwargs)
-        return {name: v for name, v in request.items() if name in CompletionOptions.model_fields or name in kwargs}
+        return self._completion_options(self._request(kwargs), kwargs)

@@ -2,8 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import (
@@ -19,12 +18,11 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.llm import ToolSelection, default_completion_to_prompt
 from llama_index.core.tools.types import BaseTool
-from pydantic import AfterValidator, Field, model_validator
-from typing_extensions import Self
+from pydantic import Field
 
-from xlc_core import AsyncEventStream, ChatOptions, CompletionOptions, Engine, EventStream, InvalidRequestError, Message
-from xlc_core.frameworks import default_model, model_as_text
-from xlc_llamaindex.infill import Infilling
+from xlc_core import AsyncEventStream, Engine, EventStream, Message
+from xlc_core.frameworks import ChatFields, require_single_answer
+from xlc_llamaindex.infill import InfillMethods
 from xlc_llamaindex.messages import to_engine_messages
 from xlc_llamaindex.responses import Answer, to_chat_response, to_completion_response
 from xlc_llamaindex.structured import StructuredPrediction
@@ -32,13 +30,10 @@ from xlc_llamaindex.tools import chat_with_tools_request, tool_selections
 
 __all__ = ["XLlama"]
 
-_SAMPLING = ("temperature", "max_tokens", "seed", "top_p", "top_k", "min_p", "stop")
-_REQUEST = ("thinking", "thinking_budget", "template_kwargs", "timeout")
-
 _templates: weakref.WeakKeyDictionary[Engine, int] = weakref.WeakKeyDictionary()
 
 
-class XLlama(Infilling, StructuredPrediction):
+class XLlama(ChatFields, InfillMethods, StructuredPrediction):
     """An LLM that llama.cpp runs inside this process: no server, no port.
 
     Building one loads nothing. The model is loaded on first use, or by ``load()``; every adapter of the process that
@@ -56,49 +51,8 @@ class XLlama(Infilling, StructuredPrediction):
         'Blue'
     """
 
-    model: Annotated[str | Path | None, AfterValidator(model_as_text)] = Field(default_factory=default_model)
-    """A path, a catalog name, or ``hf:owner/repo[:quant-or-file]``; else ``$XLLAMA_MODEL``."""
-
-    temperature: float | None = None
-    """Randomness; 0 takes the likeliest token."""
-
-    max_tokens: int | None = 1024
-    """Tokens to generate at most; None: until the model stops or the context is full."""
-
-    seed: int | None = None
-    """Makes sampling repeatable."""
-
-    top_p: float | None = None
-    """Keep the likeliest tokens that together reach this probability."""
-
-    top_k: int | None = None
-    """Keep the k likeliest tokens."""
-
-    min_p: float | None = None
-    """Drop tokens less likely than this share of the likeliest."""
-
-    stop: list[str] | None = None
-    """Texts that end the answer."""
-
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further fields of ``xlc_core.ChatOptions``, such as ``{"repeat_penalty": 1.1}``."""
-
-    thinking: bool | None = None
-    """Whether the model may think before it answers; None: as its template does by default."""
-
-    thinking_budget: int | None = None
-    """Tokens that the model may think, after which it must answer; None: without limit."""
-
-    template_kwargs: dict[str, Any] | None = None
-    """Variables for the model's chat template."""
-
-    timeout: float | None = None
-    """Seconds that a call may take; afterwards it raises and its slot is free."""
-
-    @model_validator(mode="after")
-    def _check_options(self) -> Self:
-        ChatOptions.checked(**self._own_options())
-        return self
 
     @classmethod
     def class_name(cls) -> str:
@@ -144,18 +98,14 @@ class XLlama(Infilling, StructuredPrediction):
 
     # Requests
 
-    def _own_options(self) -> dict[str, Any]:
-        own = {name: value for name in (*_SAMPLING, *_REQUEST) if (value := getattr(self, name)) is not None}
-        return {**self.additional_kwargs, **own}
+    def _further_options(self) -> dict[str, Any]:
+        return self.additional_kwargs
 
     def _request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Join this LLM's settings and a call's own into keyword arguments of ``Engine.chat``."""
         # LlamaIndex passes on None for what its caller left open; for max_tokens it says something.
         given = {name: value for name, value in kwargs.items() if value is not None or name == "max_tokens"}
-        request = {**self._own_options(), **given}
-        if request.get("n", 1) != 1:
-            raise InvalidRequestError(f"a LlamaIndex response has one answer, so n must be 1, got {request['n']}")
-        return request
+        return require_single_answer({**self._own_options(), **given})
 
     def _chat_call(
         self, engine: Engine, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
@@ -175,9 +125,7 @@ class XLlama(Infilling, StructuredPrediction):
         to_prompt = self.completion_to_prompt or default_completion_to_prompt
         if not formatted and to_prompt is default_completion_to_prompt and _is_chat_model(engine):
             return "chat", [Message(role="user", content=prompt)], request
-        # Settings of this LLM that mean something to chats only do no harm here; a call's own are refused.
-        kept = {name: v for name, v in request.items() if name in CompletionOptions.model_fields or name in kwargs}
-        return "complete", prompt if formatted else to_prompt(prompt), kept
+        return "complete", prompt if formatted else to_prompt(prompt), self._completion_options(request, kwargs)
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:

@@ -20,7 +20,7 @@ class TestXLlamaEmbedding(EmbeddingConformance):
 
     @pytest.fixture
     def embed_model(self, embed_model: XLlamaEmbedding) -> XLlamaEmbedding:
-        return embed_model.model_copy(update={"query_instruction": "question: "})
+        return embed_model.model_copy(update={"query_prompt": "question: "})
 
 
 class TestCrossEncoder(RerankConformance):

@@ -30,14 +30,19 @@ def test_a_model_has_two_names(embed_model: XLlamaEmbedding) -> None:
 
 
 def test_prompts_are_the_model_s_unless_given() -> None:
-    asking = XLlamaEmbedding(model="some.gguf")._request("query")
+    asking = XLlamaEmbedding(model="some.gguf")._embed_options("query")
     assert (asking["prefix"], asking["prompt"]) == (None, "query")
-    given = XLlamaEmbedding(model="some.gguf", query_instruction="", text_instruction="t: ")
-    assert (given._request("query")["prefix"], given._request("document")["prefix"]) == ("", "t: ")
+    given = XLlamaEmbedding(model="some.gguf", query_prompt="", document_prompt="t: ")
+    assert (given._embed_options("query")["prefix"], given._embed_options("document")["prefix"]) == ("", "t: ")
+
+
+def test_names_of_other_adapters_are_refused() -> None:
+    with pytest.raises(ValueError, match="no field 'query_instruction'; write query_prompt="):
+        XLlamaEmbedding(model="some.gguf", query_instruction="q: ")
 
 
 def test_prompts_change_the_vectors(embed_model: XLlamaEmbedding) -> None:
-    told = embed_model.model_copy(update={"query_instruction": "question: ", "text_instruction": "passage: "})
+    told = embed_model.model_copy(update={"query_prompt": "question: ", "document_prompt": "passage: "})
     expected = embed_model.get_text_embedding("question: tea")
     np.testing.assert_allclose(told.get_query_embedding("tea"), expected, atol=2e-3)
     np.testing.assert_allclose(

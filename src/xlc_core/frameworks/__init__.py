@@ -3,21 +3,25 @@
 The adapters for LangChain and LlamaIndex import from ``xlc_core`` and from here, and from no other part of the core; a
 test checks that. An adapter for another framework can be built the same way (docs/frameworks.md).
 
-* Adapters to derive from: EngineAdapter has the fields that name a model, and the engine behind them; RerankerAdapter
-  adds those of a reranker.
+* Adapters to derive from: EngineAdapter has the fields that name a model, and the engine behind them. GeneratorAdapter
+  adds how a model samples, ChatFields what only chat models have; EmbedderAdapter adds the fields of an embedding
+  model, ScorerAdapter those of a cross-encoder, RerankerAdapter those of a reranker.
 * Facts about a model that is not loaded yet: read_facts returns ModelFacts; model_identity, retrieval_prompt and
   default_model.
-* Readers of what frameworks pass: to_tool_choice, data_of_base64, model_as_text.
+* Readers of what frameworks pass: to_tool_choice, data_of_base64, model_as_text; require_single_answer refuses ``n``
+  above 1.
 * Reranking with any model: rerank_documents and arerank_documents.
-* Types of arguments: Part, MediaPart and Role of messages, InfillFiles, RerankMethod, RerankScale, RerankTruncate and
-  Truncate; and the options as keyword arguments: ChatKwargs, CompletionKwargs, EmbedKwargs, EngineKwargs, RerankKwargs
-  and SamplingKwargs.
+* Types of arguments: Part, MediaPart and Role of messages, InfillFiles, RerankMethod, RerankScale, RerankTruncate,
+  TextKind and Truncate; and the options as keyword arguments: ChatKwargs, CompletionKwargs, EmbedKwargs, EngineKwargs,
+  RerankKwargs and SamplingKwargs.
 """
 
 from xlc_core.engine.infill import InfillFiles
 from xlc_core.engine.model_facts import ModelFacts, read_facts
+from xlc_core.frameworks.embedder_adapter import EmbedderAdapter, TextKind
 from xlc_core.frameworks.engine_adapter import EngineAdapter, default_model, model_as_text
-from xlc_core.frameworks.reranker_adapter import RerankerAdapter
+from xlc_core.frameworks.generator_adapter import ChatFields, GeneratorAdapter, require_single_answer
+from xlc_core.frameworks.reranker_adapter import RerankerAdapter, ScorerAdapter
 from xlc_core.generation.media import data_of_base64
 from xlc_core.generation.tool_choice import to_tool_choice
 from xlc_core.messages import MediaPart, Part, Role
@@ -29,11 +33,14 @@ from xlc_core.options.retrieval import EmbedKwargs, RerankKwargs, RerankScale, R
 from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
 
 __all__ = [
+    "ChatFields",
     "ChatKwargs",
     "CompletionKwargs",
     "EmbedKwargs",
+    "EmbedderAdapter",
     "EngineAdapter",
     "EngineKwargs",
+    "GeneratorAdapter",
     "InfillFiles",
     "MediaPart",
     "ModelFacts",
@@ -45,6 +52,8 @@ __all__ = [
     "RerankerAdapter",
     "Role",
     "SamplingKwargs",
+    "ScorerAdapter",
+    "TextKind",
     "Truncate",
     "arerank_documents",
     "data_of_base64",
@@ -52,6 +61,7 @@ __all__ = [
     "model_as_text",
     "model_identity",
     "read_facts",
+    "require_single_answer",
     "rerank_documents",
     "retrieval_prompt",
     "to_tool_choice",

@@ -9,7 +9,7 @@ import os
 import threading
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
 from typing_extensions import Self
@@ -91,13 +91,18 @@ class EngineAdapter(BaseModel):
     engine: Annotated[Engine | None, SkipValidation] = Field(None, exclude=True, repr=False)
     """An open engine to use; ``model`` and the options are its own. Who opened it closes it."""
 
+    _renamed_fields: ClassVar[dict[str, str]] = {}
+    """Names that the framework's users may know from other adapters, and the fields here that they mean."""
+
     _leases: EngineLeases = PrivateAttr(default_factory=EngineLeases)
 
     @model_validator(mode="before")
     @classmethod
-    def _warn_of_unknown_names(cls, values: Any) -> Any:
+    def _check_names(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
+        for old in values.keys() & cls._renamed_fields.keys():
+            raise ValueError(f"{cls.__name__} has no field {old!r}; write {cls._renamed_fields[old]}=…")
         known = {
             *cls.model_fields,
             *(field.alias for field in cls.model_fields.values() if field.alias),
@@ -109,7 +114,7 @@ class EngineAdapter(BaseModel):
         return values
 
     @model_validator(mode="after")
-    def _has_a_model(self) -> Self:
+    def _require_model(self) -> Self:
         if self.engine is not None:
             # So that cache keys tell engines apart, and a pickle finds the same model again.
             options = self.engine.options

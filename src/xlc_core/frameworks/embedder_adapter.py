@@ -1,0 +1,49 @@
+"""What the frameworks' embedding models have in common: their fields, and what they pass to the engine."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from xlc_core.frameworks.engine_adapter import EngineAdapter
+from xlc_core.options.options import Truncate
+from xlc_core.options.retrieval import EmbedKwargs
+
+__all__ = ["EmbedderAdapter", "TextKind"]
+
+TextKind = Literal["query", "document"]
+"""What a text is: some models want a different prompt before queries and documents."""
+
+
+class EmbedderAdapter(EngineAdapter):
+    """The fields of an adapter that embeds queries and documents."""
+
+    query_prompt: str | None = None
+    """Text put before a query; None: the model's own, by its catalog entry, its file or its name."""
+
+    document_prompt: str | None = None
+    """Text put before a document; None: the model's own, by its catalog entry, its file or its name."""
+
+    truncate: Truncate = "error"
+    """Whether a text that is too long is refused, or cut at its ``"end"`` or ``"start"``."""
+
+    normalize: bool = True
+    """Whether vectors are scaled to length 1."""
+
+    dimensions: int | None = Field(None, ge=1)
+    """Keep this many leading dimensions, for models trained to allow it; None: all."""
+
+    timeout: float | None = None
+    """Seconds that a call may take; afterwards it raises."""
+
+    def _embed_options(self, kind: TextKind, *, progress: bool = False) -> EmbedKwargs:
+        return {
+            "prefix": self.query_prompt if kind == "query" else self.document_prompt,
+            "prompt": kind,
+            "truncate": self.truncate,
+            "normalize": self.normalize,
+            "dimensions": self.dimensions,
+            "timeout": self.timeout,
+            "progress": progress,
+        }
