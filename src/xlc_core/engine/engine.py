@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,11 @@ def _close_all() -> None:
     """End live requests and threads while there is still an interpreter for them to report to."""
     for engine in list(_open_engines):
         engine.close()
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child has none of the engines' threads, so it does not free what it inherits of them.
+    os.register_at_fork(after_in_child=_native.expect_leaks)
 
 
 class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMethods):

@@ -12,7 +12,6 @@ from types import TracebackType
 
 from typing_extensions import Self, Unpack
 
-from xlc_core import _native
 from xlc_core.engine.engine import Engine
 from xlc_core.engine.opening import LoadProgress
 from xlc_core.options.kwargs import EngineKwargs
@@ -35,8 +34,7 @@ _registry_lock = threading.Lock()
 
 
 def _forget_all() -> None:
-    # The parent's engines have no threads in a forked child: it opens its own, and what it has of those is not freed.
-    _native.expect_leaks()
+    # The parent's engines have no threads in a forked child: it opens its own.
     global _registry_lock
     _registry_lock = threading.Lock()
     _registry.clear()
