@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import xlc_core as xlc
 from helpers.tiny_media import BLUE, LOW, RED, wav, write_mmproj
 from helpers.tiny_models import N_EMBD, write_byte_llama
+from helpers.waiting import await_until, is_idle, wait_until
 
 OPTIONS: dict[str, Any] = {"n_ctx": 2048, "n_parallel": 2, "warmup": False, "n_threads": 1}
 
@@ -88,16 +88,13 @@ def test_timeouts_and_cancelling_free_the_slots(embedder: xlc.Engine) -> None:
 
     async def run() -> None:
         task = asyncio.ensure_future(embedder.aembed_messages(slow))
-        await asyncio.sleep(0.05)
+        assert await await_until(lambda: embedder.metrics().requests_running)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(run())
-    deadline = time.monotonic() + 10
-    while embedder.metrics().requests_running and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert embedder.metrics().requests_running == 0
+    assert wait_until(lambda: is_idle(embedder))
 
 
 def test_what_cannot_be_embedded(embedder: xlc.Engine, engine: xlc.Engine, folder: Path) -> None:

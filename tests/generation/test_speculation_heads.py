@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import xlc_core as xlc
 from helpers.tiny_media import RED, write_mmproj
 from helpers.tiny_models import with_metadata
+from helpers.waiting import wait_until
 from xlc_core.benchmarking import measure_speculation
 
 MODELS = Path(__file__).parents[1] / "model_files"
@@ -258,10 +258,7 @@ def test_memory_is_as_estimated_and_given_back(case: Case, texts: list[str]) -> 
         for part in ("model", "context", "compute", "total"):
             assert getattr(estimate, part) == pytest.approx(getattr(memory, part), rel=0.02)
         assert estimate.context > alone.context
-        deadline = time.monotonic() + 10
-        while not engine.memory().asleep:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        assert wait_until(lambda: engine.memory().asleep)
         answer = engine.complete(PROMPTS[0], **case.ask())
     assert answer.text == texts[0]
     assert answer.timings.draft_accepted > 0

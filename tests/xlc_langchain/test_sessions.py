@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers.waiting import wait_until
 from xlc_langchain import ChatXLlama
 from xlc_langchain.errors import ModelNotFoundError
 
@@ -40,9 +40,7 @@ def test_a_model_sleeps_and_wakes(smollm2_path: Path) -> None:
         for _ in range(2):
             assert llm.invoke("Hi").usage_metadata["output_tokens"] == 2
             assert engine.memory().total > 0
-            end = time.monotonic() + 10
-            while not engine.asleep and time.monotonic() < end:
-                time.sleep(0.02)
+            assert wait_until(lambda: engine.asleep)
             assert engine.memory().asleep
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from llama_index.core.llms import LLM
 
 from helpers.llamaindex_conformance import LLMConformance
 from helpers.llamaindex_conformance_retrieval import EmbeddingConformance, RerankConformance
+from helpers.waiting import is_idle, wait_until
 from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
 
 
@@ -13,6 +15,12 @@ class TestXLlama(LLMConformance):
     @pytest.fixture
     def llm(self, llm: XLlama) -> XLlama:
         return llm
+
+    def generated_tokens(self, llm: LLM) -> int:
+        assert isinstance(llm, XLlama)
+        engine = llm._get_engine()
+        assert wait_until(lambda: is_idle(engine))
+        return engine.metrics().generation_tokens
 
 
 class TestXLlamaEmbedding(EmbeddingConformance):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,22 +154,6 @@ async def test_overflow_and_timeouts_are_xllama_s_errors(llm: XLlama) -> None:
     assert caught.value.n_prompt_tokens > caught.value.n_ctx
     with pytest.raises(xlc.RequestTimeoutError):
         await llm.acomplete("Tell a long story.", max_tokens=1500, timeout=0.05)
-
-
-def test_the_adapter_costs_little() -> None:
-    """≤ 2 ms at the median on top of Engine.chat, with the whole of LlamaIndex's events; measured without a model."""
-    llm, engine = scripted("ok")
-    messages = [ChatMessage(role="system", content="Be brief."), *HELLO] * 3
-
-    def median_ms(call: Any) -> float:
-        times = []
-        for _ in range(200):
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
-        return statistics.median(times) * 1000
-
-    assert median_ms(lambda: llm.chat(messages)) - median_ms(lambda: engine.chat("Say hello.")) < 2
 
 
 # Tools
