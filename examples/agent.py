@@ -1,15 +1,14 @@
-"""An agent with two tools, which ends with an object of a schema.
+"""An agent with two tools, whose final answer is an object of a schema.
 
     pip install langchain
     python examples/agent.py --question "How is the weather in Bergen, and when does a train go there?"
 
-LangChain sees in the model's profile that it can give structured answers, so it binds the tools and the schema of
-``Advice`` together. One grammar then lets every answer be either a call of a tool, with arguments that exist, or the
+The model's profile tells LangChain that it can give structured answers, so LangChain binds the tools and the schema of
+``Advice`` together. One grammar then allows each answer to be either a call of a tool, with valid arguments, or the
 object.
 
-A model of 135 million parameters has little judgement: left alone it gives advice without having looked anything up.
-So by default middleware makes it look first, with one tool after the other. Larger models decide for themselves with
---free.
+A model with 135 million parameters would give advice without looking anything up. So by default middleware makes it
+call one tool after the other first. With --free larger models decide for themselves.
 """
 
 import sys
@@ -31,13 +30,13 @@ City = Literal["Bergen", "Oslo", "Tromsø"]
 
 @tool
 def get_weather(city: City) -> str:
-    """Say how the weather is in a city today."""
+    """Return today's weather in a city."""
     return {"Bergen": "rain, 9 °C", "Oslo": "sun, 17 °C", "Tromsø": "snow, -2 °C"}[city]
 
 
 @tool
 def next_train(to: City) -> str:
-    """Say when the next train to a city leaves."""
+    """Return when the next train to a city leaves."""
     return {"Bergen": "at 12:03 from track 4", "Oslo": "at 11:30 from track 1", "Tromsø": "none goes there"}[to]
 
 
@@ -50,7 +49,7 @@ class Advice(BaseModel):
 
 @wrap_model_call
 def look_first(request: Any, handler: Any) -> Any:
-    """Demand a call of a tool that has not been called yet; with none left, the answer."""
+    """Require a call of a tool that has not been called yet; after all tools, the answer."""
     called = {message.name for message in request.messages if isinstance(message, ToolMessage)}
     if left := [tool for tool in request.tools if tool.name not in called]:
         return handler(request.override(tools=left, tool_choice="any", response_format=None))

@@ -4,8 +4,8 @@
     uvicorn --app-dir examples async_server:app
     curl -N localhost:8000/chat -d '{"messages": [{"role": "user", "content": "Tell me a story."}]}'
 
-Answers come as server-sent events. Requests share the model's slots, and the others wait their turn without a thread.
-When a client goes away, its answer is stopped and its slot is free. What a framework would add is routing and
+Answers are server-sent events. Requests share the model's slots; further requests wait for their turn without a thread.
+When a client disconnects, its answer is stopped and its slot becomes free. A framework would add routing and
 validation; the handler would be the same.
 """
 
@@ -32,7 +32,7 @@ llm = ChatXLlama(
 
 
 async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Load the model when the server starts, answer, and give the model back when it ends."""
+    """Load the model when the server starts, answer requests, and release the model when it ends."""
     if scope["type"] == "lifespan":
         await live(receive, send)
     elif (scope["type"], scope["method"], scope["path"]) == ("http", "POST", "/chat"):
@@ -51,7 +51,7 @@ async def live(receive: Receive, send: Send) -> None:
 
 
 async def chat(receive: Receive, send: Send) -> None:
-    """Answer one request, and stop when its client has gone."""
+    """Answer one request, and stop when its client has disconnected."""
     try:
         messages = convert_to_messages(json.loads(await read_body(receive))["messages"])
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:
@@ -69,7 +69,7 @@ async def chat(receive: Receive, send: Send) -> None:
 
 
 async def stream(messages: list[Any], send: Send) -> None:
-    """Send an answer as it comes. What is wrong with a request is known before its first token."""
+    """Send an answer as it is generated. Errors in a request are raised before its first token."""
     chunks = llm.astream(messages)
     try:
         first = await anext(chunks)

@@ -2,8 +2,8 @@
 
     python examples/batch_csv.py reviews.csv labelled.csv --column review --labels praise,complaint,question
 
-Rows are decoded together in the engine's slots. A row that fails gets its reason instead of a label and harms no
-other. Ctrl+C keeps what is done; with --resume the rows that are in the output already are left out.
+Rows are decoded together in the engine's slots. A row that fails gets the error instead of a label and does not affect
+other rows. Ctrl+C keeps the finished rows; with --resume the rows that are already in the output are skipped.
 """
 
 import csv
@@ -27,7 +27,7 @@ PROMPT = ChatPromptTemplate.from_messages(
 
 
 def labelled(rows: list[dict[str, str]], column: str, labels: list[str], llm: ChatXLlama) -> Iterator[tuple[int, str]]:
-    """Yield each row's place and its label, or why it has none, as they are done."""
+    """Yield each row's place and its label, or the error, as soon as it is done."""
     chain = PROMPT | llm.bind(constraint=xlc.Choice(*labels)) | StrOutputParser()
     asked: list[dict[str, Any]] = [{"text": row[column], "labels": ", ".join(labels)} for row in rows]
     config = {"max_concurrency": llm.engine_options["n_parallel"]}
@@ -39,10 +39,10 @@ def main(
     source: Annotated[Path, typer.Argument(help="The CSV file to read.", exists=True, dir_okay=False)],
     target: Annotated[Path, typer.Argument(help="The CSV file to write.")],
     column: Annotated[str, typer.Option(help="The column to label.")] = "text",
-    labels: Annotated[str, typer.Option(help="What to choose from, separated by commas.")] = "good,bad",
+    labels: Annotated[str, typer.Option(help="The labels, separated by commas.")] = "good,bad",
     model: Annotated[str, typer.Option(help="A path, a name or hf:owner/repo.")] = "smollm2-135m-instruct",
     parallel: Annotated[int, typer.Option(help="Rows at a time.")] = 8,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a target that is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an existing target.")] = False,
 ) -> None:
     """Label the rows of a CSV file."""
     with source.open(newline="", encoding="utf-8") as file:

@@ -16,13 +16,13 @@ from xlc_langchain import ChatXLlama
 
 
 def answer(llm: ChatXLlama, chat: list[BaseMessage]) -> AIMessageChunk:
-    """Print an answer as it comes, and return what there is of it."""
+    """Print an answer as it is generated, and return it, perhaps incomplete."""
     whole = AIMessageChunk("")
     try:
         for chunk in llm.stream(chat):
             print(chunk.text, end="", flush=True)
             whole += chunk
-    except KeyboardInterrupt:  # the slot is free again; what was said stays in the chat
+    except KeyboardInterrupt:  # the slot is free again; the incomplete answer stays in the chat
         print(" …", end="")
     print()
     return whole
@@ -30,7 +30,7 @@ def answer(llm: ChatXLlama, chat: list[BaseMessage]) -> AIMessageChunk:
 
 def main(
     model: Annotated[str, typer.Option(help="A path, a name or hf:owner/repo.")] = "smollm2-135m-instruct",
-    system: Annotated[str, typer.Option(help="What the model is told first.")] = "You are a helpful assistant.",
+    system: Annotated[str, typer.Option(help="The system message.")] = "You are a helpful assistant.",
     max_tokens: Annotated[int, typer.Option(help="Tokens of one answer.")] = 256,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token.")] = 0.7,
 ) -> None:
@@ -45,7 +45,7 @@ def main(
             if not (line := sys.stdin.readline().strip()):
                 break
             chat.append(HumanMessage(line))
-            # Exact counts: they are this model's tokens, template included.
+            # The counts are exact: this model's tokens, with its template.
             chat = trim_messages(
                 chat, max_tokens=room, token_counter=llm, strategy="last", include_system=True, start_on="human"
             )

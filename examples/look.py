@@ -2,8 +2,8 @@
 
     python examples/look.py photo.jpg --question "What is on the table?" --model model.gguf --mmproj mmproj.gguf
 
-Needs a model with a multimodal projector, such as SmolVLM, Gemma 3 or Qwen2.5-VL; the files are the hub's unless
-given. Several files may be given; the extension says whether one is an image, a sound or a video.
+Needs a model with a multimodal projector, such as SmolVLM, Gemma 3 or Qwen2.5-VL; by default both files come from the
+hub. You may name several files; the extension says whether a file is an image, a sound or a video.
 """
 
 import sys

@@ -6,10 +6,10 @@ The files are cut at their ## headings, embedded, and stored in Qdrant's local m
 nearest passages are retrieved, a reranker keeps the best ones, and a chat model answers from them,
 sentence by sentence.
 
-A model of 135 million parameters neither cites reliably nor keeps to what it read. So by default a grammar
-lets it answer only with sentences of the passages: it chooses which, and every citation is exact. Larger
-models answer in their own words with --free. Each of their sentences is scored against the passages by the
-reranker, and the best passage is cited if its score says that it is about the same; otherwise the sentence is
+A model with 135 million parameters neither cites reliably nor says only what it read. So by default a grammar
+lets it answer only with sentences from the passages: it chooses which, and every citation is exact. Larger
+models answer in their own words with --free. Then the reranker scores each sentence against the passages, and
+the best passage is cited if its score says that both are about the same thing; otherwise the sentence is
 marked [?]. That finds the source of a sentence. It does not prove that the sentence is true.
 """
 
@@ -38,11 +38,11 @@ from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker
 N_RETRIEVED = 20
 N_KEPT = 5
 ORDER_WEIGHT = 1.0
-"""To choose passages, the order in which they were found counts as much as a small reranker's scores; 0: not at all."""
+"""The order in which passages were found counts as much as a small reranker's scores; 0: it does not count."""
 MARGIN = 1.5
 """Passages whose reranker score is further below the best one's are left out."""
 SUPPORT = 0.0
-"""Least reranker score at which a passage is cited: a logit, so 0 is a probability of one half."""
+"""Smallest reranker score at which a passage is cited: a logit, so 0 is a probability of one half."""
 
 PROMPT = ChatPromptTemplate.from_messages(
     [
@@ -71,7 +71,7 @@ def read_passages(folder: Path) -> list[Document]:
 
 
 def split_sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Gather a stream of text into sentences; each is given out as soon as it is whole."""
+    """Join a stream of text into sentences; each is yielded as soon as it is complete."""
     pending = ""
     for piece in pieces:
         pending += piece
@@ -82,7 +82,7 @@ def split_sentences(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def index(passages: list[Document], embeddings: XLlamaEmbeddings) -> QdrantVectorStore:
-    """Embed the passages and store them in memory; give QdrantClient(path=…) to keep them."""
+    """Embed the passages and store them in memory; use QdrantClient(path=…) to keep them."""
     client = QdrantClient(":memory:")
     size = len(embeddings.embed_query("size"))
     client.create_collection("passages", VectorParams(size=size, distance=Distance.COSINE))
@@ -94,7 +94,7 @@ def index(passages: list[Document], embeddings: XLlamaEmbeddings) -> QdrantVecto
 
 
 def quotes(passages: list[Document]) -> xlc.Lark:
-    """Allow one or two sentences that follow each other in a passage, then perhaps some of another."""
+    """Allow one or two consecutive sentences of a passage, then perhaps the same from another passage."""
     rules = []
     for number, passage in enumerate(passages):
         texts = [json.dumps(text, ensure_ascii=False) for text in passage.metadata["sentences"]]

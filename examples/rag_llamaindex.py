@@ -6,10 +6,10 @@ The twin of rag_langchain.py, on the same corpus. The files are cut at their ## 
 Qdrant's local mode. For a question the 20 nearest passages are retrieved, a reranker keeps the best ones, and a chat
 model answers from them, sentence by sentence.
 
-A model of 135 million parameters neither cites reliably nor keeps to what it read. So by default a grammar
-lets it answer only with sentences of the passages: it chooses which, and every citation is exact. Larger
-models answer in their own words with --free. Each of their sentences is scored against the passages by the
-reranker, and the best passage is cited if its score says that it is about the same; otherwise the sentence is
+A model with 135 million parameters neither cites reliably nor says only what it read. So by default a grammar
+lets it answer only with sentences from the passages: it chooses which, and every citation is exact. Larger
+models answer in their own words with --free. Then the reranker scores each sentence against the passages, and
+the best passage is cited if its score says that both are about the same thing; otherwise the sentence is
 marked [?]. That finds the source of a sentence. It does not prove that the sentence is true.
 """
 
@@ -37,11 +37,11 @@ from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
 N_RETRIEVED = 20
 N_KEPT = 5
 ORDER_WEIGHT = 1.0
-"""To choose passages, the order in which they were found counts as much as a small reranker's scores; 0: not at all."""
+"""The order in which passages were found counts as much as a small reranker's scores; 0: it does not count."""
 MARGIN = 1.5
 """Passages whose reranker score is further below the best one's are left out."""
 SUPPORT = 0.0
-"""Least reranker score at which a passage is cited: a logit, so 0 is a probability of one half."""
+"""Smallest reranker score at which a passage is cited: a logit, so 0 is a probability of one half."""
 
 PROMPT = PromptTemplate("{context_str}\n\nQuestion: {query_str}\nAnswer from the passages only.")
 SYSTEM_PROMPT = "You answer questions from the passages that you are given, in a few sentences."
@@ -61,7 +61,7 @@ def read_passages(folder: Path) -> list[TextNode]:
                 "sentences": list(split_sentences([body])),
             }
             text = f"{topic}, {heading.strip()}: {' '.join(body.split())}"
-            unseen = list(metadata)  # by any model: the text says it all
+            unseen = list(metadata)  # hidden from all models, because the text contains it
             passages.append(
                 TextNode(
                     text=text,
@@ -74,7 +74,7 @@ def read_passages(folder: Path) -> list[TextNode]:
 
 
 def split_sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Gather a stream of text into sentences; each is given out as soon as it is whole."""
+    """Join a stream of text into sentences; each is yielded as soon as it is complete."""
     pending = ""
     for piece in pieces:
         pending += piece
@@ -85,7 +85,7 @@ def split_sentences(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def index(passages: list[TextNode]) -> VectorStoreIndex:
-    """Embed the passages and store them in memory; give QdrantClient(path=…) to keep them."""
+    """Embed the passages and store them in memory; use QdrantClient(path=…) to keep them."""
     client = QdrantClient(":memory:")
     size = len(Settings.embed_model.get_query_embedding("size"))
     client.create_collection("passages", VectorParams(size=size, distance=Distance.COSINE))
@@ -98,7 +98,7 @@ def index(passages: list[TextNode]) -> VectorStoreIndex:
 
 
 def quotes(passages: list[NodeWithScore]) -> xlc.Lark:
-    """Allow one or two sentences that follow each other in a passage, then perhaps some of another."""
+    """Allow one or two consecutive sentences of a passage, then perhaps the same from another passage."""
     rules = []
     for number, passage in enumerate(passages):
         texts = [json.dumps(text, ensure_ascii=False) for text in passage.metadata["sentences"]]

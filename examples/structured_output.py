@@ -2,8 +2,8 @@
 
     python examples/structured_output.py
 
-The schema is enforced while tokens are sampled, so every answer is an instance of the class, also a small model's.
-Whether it says the right thing is the model's doing.
+The schema is enforced while tokens are sampled, so every answer is an instance of the class, even from a small model.
+Whether the content is right depends on the model.
 """
 
 import sys

@@ -75,9 +75,7 @@ def vocab(request: pytest.FixtureRequest) -> _native.VocabFile:
         (Gbnf('root ::= ("a"? "b"?)* "."'), [".", "abab."], ["c"]),
     ],
 )
-def test_accepts_the_whole_language_and_nothing_else(
-    constraint: Constraint, accepted: list[str], refused: list[str]
-) -> None:
+def test_accepts_exactly_the_language(constraint: Constraint, accepted: list[str], refused: list[str]) -> None:
     constraint.check()
     for text in accepted:
         assert constraint.accepts(text), text
@@ -85,7 +83,7 @@ def test_accepts_the_whole_language_and_nothing_else(
         assert not constraint.accepts(text), text
 
 
-def test_json_is_generated_as_json_dumps_writes_it_but_any_white_space_is_accepted() -> None:
+def test_generated_json_is_compact_but_any_white_space_is_accepted() -> None:
     constraint = JsonSchema(PERSON)
     pretty = json.dumps({"name": "Ada", "age": 36}, indent=4)
     assert constraint.accepts(f"\n {pretty}\n")
@@ -114,7 +112,7 @@ def test_json_is_generated_as_json_dumps_writes_it_but_any_white_space_is_accept
         ({"type": "shoe"}, "Invalid type: shoe"),
     ],
 )
-def test_unsupported_schemas_are_refused_with_the_reason(schema: dict[str, Any], reason: str) -> None:
+def test_unsupported_schema_is_refused_with_reason(schema: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConstraintError, match=reason) as caught:
         JsonSchema({"description": "x" * 100_000, **schema}).check()
     assert len(str(caught.value)) < 2200
@@ -141,7 +139,7 @@ def test_unsupported_schemas_are_refused_with_the_reason(schema: dict[str, Any],
         (Gbnf("root ::= <think>"), "no vocab to parse token"),
     ],
 )
-def test_malformed_grammars_are_refused_with_the_place(constraint: Constraint, reason: str) -> None:
+def test_malformed_grammar_is_refused_with_place(constraint: Constraint, reason: str) -> None:
     with pytest.raises(ConstraintError, match=reason):
         constraint.check()
 
@@ -153,7 +151,7 @@ def test_malformed_grammars_are_refused_with_the_place(constraint: Constraint, r
         "start: A0\n" + "".join(f'A{i}: ("b" A{i + 1} "c")*\n' for i in range(20_000)) + 'A20000: "x"',
     ],
 )
-def test_long_chains_do_not_overflow_a_small_stack(text: str) -> None:
+def test_long_chains_do_not_overflow_small_stack(text: str) -> None:
     failures: list[Exception] = []
 
     def check() -> None:
@@ -172,7 +170,7 @@ def test_long_chains_do_not_overflow_a_small_stack(text: str) -> None:
     assert not failures
 
 
-def test_explain_says_how_far_and_what_may_come() -> None:
+def test_explain_returns_position_and_expected_tokens() -> None:
     found = Regex("ab+").explain("abx")
     assert (found.accepted, found.complete, found.n_bytes, found.expected) == (
         False,
@@ -187,7 +185,7 @@ def test_explain_says_how_far_and_what_may_come() -> None:
     assert Regex("ab+").explain("ab").accepted
 
 
-def test_a_models_tokens_read_texts_as_bytes_do(vocab: _native.VocabFile) -> None:
+def test_model_tokens_and_bytes_judge_alike(vocab: _native.VocabFile) -> None:
     schema = JsonSchema(PERSON)
     texts = [
         '{"name": "Ada", "age": 36}',
@@ -209,7 +207,7 @@ def test_accepted_json_is_valid(vocab: _native.VocabFile) -> None:
         assert _native.accepts(*JsonSchema(PERSON).checking_grammar(), text, vocab)
 
 
-def test_a_tokenizer_that_changes_texts_says_so() -> None:
+def test_tokenizer_that_changes_text_is_refused() -> None:
     bert = _native.VocabFile.open(str(VOCABULARIES / "ggml-vocab-bert-bge.gguf"))
     with pytest.raises(UnsupportedFeatureError, match="check it without a model"):
         _native.accepts(*Regex("a +B").grammar(), "a  B", bert)
@@ -275,13 +273,13 @@ def test_checks_run_in_parallel(smollm2_path: Path) -> None:
     assert results == [True] * 16
 
 
-def test_a_file_that_is_no_model() -> None:
+def test_file_that_is_not_a_model_is_refused() -> None:
     with pytest.raises(ModelLoadError, match="is it a GGUF file"):
         _native.VocabFile.open(__file__)
 
 
 @pytest.mark.parametrize("path", ["", os.devnull, "/nowhere/_lib.so"])
-def test_a_missing_wheel_names_the_remedy(path: str) -> None:
+def test_missing_library_names_remedy(path: str) -> None:
     code = f"""if True:
         from xlc_core import _native
         from xlc_core.errors import UnsupportedFeatureError
@@ -295,7 +293,7 @@ def test_a_missing_wheel_names_the_remedy(path: str) -> None:
     assert "pip install 'llguidance>=1.7.5,<2'" in result.stdout
 
 
-def test_a_wheel_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wheel_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UnsupportedFeatureError, match="pip install"):
         Regex("a").check()

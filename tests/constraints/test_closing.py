@@ -58,23 +58,23 @@ def ending(constraint: xlc.Constraint, text: str, vocab: _native.VocabFile, max_
         (xlc.Gbnf('root ::= "{" [a-z ]+ "}" "\\n"'), "{abc"),
     ],
 )
-def test_whatever_was_begun_can_be_ended(constraint: xlc.Constraint, begun: str, vocab: _native.VocabFile) -> None:
+def test_every_prefix_has_an_ending(constraint: xlc.Constraint, begun: str, vocab: _native.VocabFile) -> None:
     found = ending(constraint, begun, vocab)
     assert found is not None
     assert constraint.accepts(begun + found), begun + found
 
 
-def test_the_ending_is_short(vocab: _native.VocabFile) -> None:
+def test_ending_is_short(vocab: _native.VocabFile) -> None:
     assert ending(xlc.JsonObject(), '{"a": [1, {"b": "text', vocab) == '"}]}'
     assert ending(xlc.JsonSchema(Order), '{"id": 7, "items": [', vocab) == "]}"
 
 
-def test_no_ending_that_is_too_long(vocab: _native.VocabFile) -> None:
+def test_too_long_ending_is_not_returned(vocab: _native.VocabFile) -> None:
     assert ending(xlc.JsonObject(), '{"a": [1, {"b": "text', vocab, max_tokens=3) is None
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_generated_schemas_can_be_ended(seed: int, vocab: _native.VocabFile) -> None:
+def test_generated_schemas_have_endings(seed: int, vocab: _native.VocabFile) -> None:
     constraint = xlc.JsonSchema(make_schema(seed))
     found = ending(constraint, "", vocab, 1024)
     assert found is not None
@@ -82,7 +82,7 @@ def test_generated_schemas_can_be_ended(seed: int, vocab: _native.VocabFile) -> 
 
 
 @pytest.mark.parametrize("max_tokens", [40, 47, 55, 63, 72, 90])
-def test_an_answer_that_runs_out_of_tokens_parses(engine: xlc.Engine, max_tokens: int) -> None:
+def test_closed_answer_parses(engine: xlc.Engine, max_tokens: int) -> None:
     answer = engine.chat(
         "Write a long order with many items as JSON.", constraint=Order, max_tokens=max_tokens, temperature=1.0,
         seed=max_tokens,
@@ -91,7 +91,7 @@ def test_an_answer_that_runs_out_of_tokens_parses(engine: xlc.Engine, max_tokens
     assert answer.usage.completion_tokens <= max_tokens
 
 
-def test_what_was_closed_says_that_it_was_cut_short(engine: xlc.Engine) -> None:
+def test_closed_answer_has_finish_reason_length(engine: xlc.Engine) -> None:
     options: dict[str, Any] = {
         "constraint": xlc.Regex(r"[A-Za-z ]+\."),
         "logit_bias": {".": -50.0},
@@ -107,7 +107,7 @@ def test_what_was_closed_says_that_it_was_cut_short(engine: xlc.Engine) -> None:
     assert cut.text.startswith(closed.text[:-1])  # up to its end it is what the model would have said
 
 
-def test_a_full_context_closes_too() -> None:
+def test_full_context_closes_answer() -> None:
     with xlc.Engine("smollm2-135m-instruct", n_ctx=256, n_parallel=1) as engine:
         answer = engine.chat(
             "Write a very long order with many items as JSON.", constraint=Order, temperature=1.0, seed=2,
@@ -125,7 +125,7 @@ def test_streams_and_several_answers_close(engine: xlc.Engine) -> None:
 
 
 @pytest.mark.parametrize("max_tokens", [24, 30, 40])
-def test_a_tool_call_closes(engine: xlc.Engine, max_tokens: int) -> None:
+def test_tool_call_is_closed(engine: xlc.Engine, max_tokens: int) -> None:
     note = {
         "type": "function",
         "function": {

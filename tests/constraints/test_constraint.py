@@ -57,13 +57,13 @@ def embedded_schema(constraint: Constraint) -> dict[str, Any]:
         ('{"type": "integer"}', "7", 7),
     ],
 )
-def test_schema_parses_an_answer_into_what_was_asked_for(schema: Any, answer: str, value: Any) -> None:
+def test_schema_parses_answer_into_its_type(schema: Any, answer: str, value: Any) -> None:
     constraint = JsonSchema(schema)
     assert constraint.kind == "json_schema"
     assert constraint.parse(answer) == value
 
 
-def test_every_grammar_goes_through_the_door_of_its_engine() -> None:
+def test_grammar_reaches_its_engine() -> None:
     for constraint in (
         JsonSchema(Person),
         JsonObject(),
@@ -77,14 +77,14 @@ def test_every_grammar_goes_through_the_door_of_its_engine() -> None:
     assert Gbnf('root ::= "a"').grammar() == ("gbnf", 'root ::= "a"')
 
 
-def test_generated_json_is_compact_unless_the_schema_says_otherwise() -> None:
+def test_generated_json_is_compact_unless_schema_overrides() -> None:
     assert embedded_schema(JsonSchema({"type": "object"}))["x-guidance"]["whitespace_flexible"] is False
     own = JsonSchema({"type": "object", "x-guidance": {"whitespace_flexible": True}})
     assert embedded_schema(own)["x-guidance"]["whitespace_flexible"] is True
     assert "x-guidance" not in JsonSchema({"type": "object"}).schema
 
 
-def test_a_types_schema_is_closed_and_has_no_formats_that_are_only_hints() -> None:
+def test_type_schema_is_closed_and_drops_hint_formats() -> None:
     class Login(BaseModel):
         password: SecretStr
         format: str = Field("plain", examples=[{"format": "password"}])
@@ -97,7 +97,7 @@ def test_a_types_schema_is_closed_and_has_no_formats_that_are_only_hints() -> No
     assert "additionalProperties" not in JsonSchema({"type": "object", "properties": {"a": {}}}).schema
 
 
-def test_a_discriminated_union_is_left_to_parse() -> None:
+def test_parse_checks_discriminated_union() -> None:
     class Cat(BaseModel):
         kind: Literal["cat"]
 
@@ -110,12 +110,12 @@ def test_a_discriminated_union_is_left_to_parse() -> None:
 
 
 @pytest.mark.parametrize("constraint", [JsonSchema({}), JsonSchema(Person), JsonObject(), Choice("a")])
-def test_a_cut_answer_is_a_value_error(constraint: Constraint) -> None:
+def test_cut_answer_raises_value_error(constraint: Constraint) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  pydantic's, json's and ours
         constraint.parse('{"name": "A')
 
 
-def test_a_types_validation_error_stays_pydantics() -> None:
+def test_validation_error_is_pydantics() -> None:
     with pytest.raises(ValidationError, match="age"):
         JsonSchema(Person).parse('{"name": "Ada", "age": "old"}')
 
@@ -161,12 +161,12 @@ CYCLE["items"] = CYCLE
         (lambda: to_constraint(re.compile("a", re.ASCII)), "ASCII"),
     ],
 )
-def test_what_is_malformed_is_refused_at_once(make: Any, reason: str) -> None:
+def test_malformed_constraint_is_refused_at_once(make: Any, reason: str) -> None:
     with pytest.raises(ConstraintError, match=reason):
         make()
 
 
-def test_to_constraint_takes_what_users_write() -> None:
+def test_to_constraint_accepts_all_forms() -> None:
     regex = Regex("a")
     assert to_constraint(regex) is regex
     assert to_constraint({"type": "null"}) == JsonSchema({"type": "null"})

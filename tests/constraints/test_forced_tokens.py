@@ -46,11 +46,11 @@ def test_drafts_do_not_change_the_answer(single: xlc.Engine) -> None:
 
 
 @pytest.mark.parametrize("constraint", [None, xlc.Regex("[a-z ]{10,40}")])
-def test_where_nothing_is_forced_nothing_is_drafted(single: xlc.Engine, constraint: xlc.Constraint | None) -> None:
+def test_without_forced_text_nothing_is_drafted(single: xlc.Engine, constraint: xlc.Constraint | None) -> None:
     assert ask(single, constraint=constraint).timings.draft_tokens == 0
 
 
-def test_a_forced_text_ends_at_max_tokens(single: xlc.Engine) -> None:
+def test_forced_text_ends_at_max_tokens(single: xlc.Engine) -> None:
     for max_tokens in range(1, 12):
         answer = ask(
             single, constraint=xlc.Choice("The quick brown fox jumps over the lazy dog."), max_tokens=max_tokens
@@ -73,7 +73,7 @@ def test_many_sequences_of_a_small_batch_fit() -> None:
     assert all(xlc.JsonSchema(SCHEMA).accepts(answer) for answer in answers)
 
 
-def test_a_full_context_ends_as_without_drafts() -> None:
+def test_full_context_ends_as_without_drafts() -> None:
     long = xlc.Choice("word " * 300 + "end")
     with xlc.Engine("smollm2-135m-instruct", n_ctx=256, n_parallel=1) as engine:
         answer = engine.chat("Say it.", constraint=long, temperature=0)

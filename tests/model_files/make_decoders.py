@@ -1,4 +1,4 @@
-"""Make tiny decoders that embed and rerank, and what transformers computes with them. README.md says how to run it."""
+"""Make tiny decoders that embed and rerank, and references from transformers. README.md says how to run it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def qwen3_embedder(folder: Path) -> None:
     tokenizer = byte_bpe(folder, specials=QWEN, post=ends, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
     model = transformers.Qwen3Model(transformers.Qwen3Config(vocab_size=len(tokenizer), eos_token_id=0, **SIZES))
     randomize(model, seed=11)
-    # The published checkpoint is that of a Qwen3ForCausalLM.
+    # The published checkpoint is a Qwen3ForCausalLM.
     model.config.architectures = ["Qwen3ForCausalLM"]
     model.save_pretrained(folder)
     _as_causal_model(folder, "Qwen3ForCausalLM")
@@ -88,7 +88,7 @@ def qwen3_reranker(folder: Path) -> None:
 
 def embedding_gemma(folder: Path) -> None:
     tokenizer = sentencepiece_bpe(folder, dummy_prefix=False, add_eos=True, bos="<bos>", eos="<eos>")
-    # The sixth layer sees the whole text, the others eight tokens to each side.
+    # The sixth layer attends to the whole text, the others to eight tokens on each side.
     sizes = {**SIZES, "hidden_size": 32, "num_hidden_layers": 6, "intermediate_size": 48}
     config = transformers.Gemma3TextConfig(
         vocab_size=len(tokenizer), use_bidirectional_attention=True, sliding_window=16, query_pre_attn_scalar=16,

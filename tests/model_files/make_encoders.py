@@ -1,4 +1,4 @@
-"""Make tiny encoders with random weights, and what transformers computes with them. README.md says how to run it."""
+"""Make tiny encoders with random weights, and references from transformers. README.md says how to run it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def bert_reranker(folder: Path) -> None:
     model = transformers.BertForSequenceClassification(config)
     randomize(model, seed=2, scale=0.6)
     with torch.no_grad():
-        model.classifier.weight *= 4  # scores that lie apart
+        model.classifier.weight *= 4  # spreads the scores
     model.save_pretrained(folder)
     write_reranker_reference("bert-reranker", model, tokenizer)
     convert(folder, "bert-reranker.gguf", pre_tokenizer="jina-v2-en")
@@ -90,7 +90,7 @@ def modern_bert_tokenizer(folder: Path) -> Any:
 
 
 def modern_bert_config(tokenizer: Any, **more: Any) -> Any:
-    # Every third layer sees the whole text, as in ModernBERT-base, the others eight tokens to each side.
+    # As in ModernBERT-base, every third layer attends to the whole text, the others to eight tokens on each side.
     sizes = {
         **SIZES,
         "hidden_size": 48,
@@ -130,7 +130,7 @@ def nomic_bert_embedder(folder: Path) -> None:
     model = transformers.NomicBertModel(transformers.NomicBertConfig(vocab_size=len(tokenizer), **sizes))
     randomize(model, seed=7)
     model.save_pretrained(folder)
-    # What nomic-embed-text-v1.5 has in its config.json, which the converter reads.
+    # The fields of nomic-embed-text-v1.5's config.json that the converter reads.
     published = {
         "activation_function": "swiglu", "causal": False, "max_trained_positions": 2048, "mlp_fc1_bias": False,
         "mlp_fc2_bias": False, "n_embd": SIZES["hidden_size"], "n_head": SIZES["num_attention_heads"],
@@ -182,7 +182,7 @@ class JinaBertLayer(torch.nn.Module):
 
 
 class JinaBert(torch.nn.Module):
-    """Jina's second embedder, after its publication; its code is in no package."""
+    """Jina's second embedder, written from its publication: no package contains its code."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class JinaBert(torch.nn.Module):
 
 
 class JinaBertReranker(torch.nn.Module):
-    """That with BERT's pooler and a classifier, as Jina's first rerankers, whose tokenizer types no sentences."""
+    """JinaBert with BERT's pooler and a classifier, like Jina's first rerankers, which do not use sentence types."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -269,11 +269,11 @@ def roberta_tokenizer(folder: Path) -> Any:
 
 def jina_bert_reranker(folder: Path) -> None:
     tokenizer = roberta_tokenizer(folder)
-    config = jina_bert_config(tokenizer, "JinaBertForMaskedLM", num_labels=1)  # some rerankers call themselves so
+    config = jina_bert_config(tokenizer, "JinaBertForMaskedLM", num_labels=1)  # some rerankers have this name
     model = JinaBertReranker(config)
     randomize(model, seed=9, scale=0.6)
     with torch.no_grad():
-        model.classifier.weight *= 4  # scores that lie apart
+        model.classifier.weight *= 4  # spreads the scores
     config.save_pretrained(folder)
     safetensors.torch.save_file(model.published_tensors(), folder / "model.safetensors", {"format": "pt"})
     write_reranker_reference("jina-bert-v2-reranker", model, tokenizer)

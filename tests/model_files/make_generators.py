@@ -1,4 +1,4 @@
-"""Make tiny models that write text, and what transformers writes with them. README.md says how to run it."""
+"""Make tiny models that write text, and references from transformers. README.md says how to run it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEMPLATE = (  # ChatML
 
 
 def greedy(model: Any, ids: list[int], banned: list[int], n_tokens: int = N_TOKENS) -> tuple[list[int], float]:
-    """Continue a prompt with the likeliest tokens, without a cache, and return how close the closest call was."""
+    """Continue a prompt with the likeliest tokens, without a cache. Return them and the smallest margin."""
     written: list[int] = []
     margins = []
     with torch.inference_mode():
@@ -40,7 +40,7 @@ def greedy(model: Any, ids: list[int], banned: list[int], n_tokens: int = N_TOKE
 
 def write_greedy_reference(name: str, model: Any, tokenizer: Any) -> None:
     rows: list[dict[str, Any]] = []
-    # Parts of a character have no log-probability of their own in an answer, so that a test could not see them.
+    # Parts of a character do not have their own log-probability in an answer, so a test could not see them.
     banned = [i for i in range(len(tokenizer)) if is_no_text(tokenizer.decode([i]))]
     for prompt in PROMPTS:
         ids = [int(i) for i in tokenizer(prompt)["input_ids"]]
@@ -87,7 +87,7 @@ def recurrent(folder: Path) -> None:
     model = transformers.MambaForCausalLM(config)
     own = {name: value.clone() for name, value in model.state_dict().items() if name.endswith(("A_log", ".D"))}
     randomize(model, seed=22, scale=1.5, word_scale=0.4)
-    model.load_state_dict(own, strict=False)  # at random the state would grow without bound
+    model.load_state_dict(own, strict=False)  # with random values the state would grow without bound
     model.save_pretrained(folder)
     write_greedy_reference("recurrent", model, tokenizer)
     convert(folder, "recurrent.gguf", pre_tokenizer="qwen2")

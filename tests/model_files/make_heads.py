@@ -1,8 +1,8 @@
 """Make tiny heads that draft for other models, and a model with a layer that does so. README.md says how to run it.
 
-Heads are trained for a few seconds on what their model writes, so that some of their drafts are right and some are not.
-Each is computed in two ways: here with PyTorch, for training, and by llama.cpp (eagle3.cpp, dflash.cpp and glm4-moe.cpp
-in its src/models).
+Heads are trained for a few seconds on their model's text, so that some of their drafts are right and some are not. Each
+is implemented twice: here with PyTorch, for training, and in llama.cpp (eagle3.cpp, dflash.cpp and glm4-moe.cpp in its
+src/models).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Weights = dict[str, Tensor]
 
 @dataclass
 class Text:
-    """What a model has read and written: tokens, what it would write after each, and the input of each layer."""
+    """A text that a model has read and written: tokens, the next token after each, and the input of each layer."""
 
     ids: Tensor
     teacher: Tensor
-    inputs: tuple[Tensor, ...]  # the last one is what the output layer reads
+    inputs: tuple[Tensor, ...]  # the last one is the output layer's input
 
 
 def texts_of(model: Any, tokenizer: Any) -> list[Text]:
@@ -51,7 +51,7 @@ def texts_of(model: Any, tokenizer: Any) -> list[Text]:
 
 
 class Maker:
-    """New weights, by their names in the checkpoint."""
+    """Creates weights, by their names in the checkpoint."""
 
     def __init__(self, seed: int) -> None:
         self._generator = torch.Generator().manual_seed(seed)
@@ -143,7 +143,7 @@ def save_head(folder: Path, name: str, config: dict[str, Any], tensors: Weights)
 
 
 def eagle3(folder: Path) -> None:
-    """Make an EAGLE-3 head for `llama`: one layer, an output over the tokens that the model writes most."""
+    """Make an EAGLE-3 head for `llama`: one layer, and an output for the tokens that the model writes most often."""
     model, tokenizer = llama_checkpoint(folder)
     texts = texts_of(model, tokenizer)
     shape, n_draft, layers = Shape(), 256, [0, 1, 1]
@@ -225,7 +225,7 @@ def block_head(seed: int, shape: Shape, n_layers: int) -> Maker:
 
 
 def block_config(shape: Shape, architecture: str, n_vocab: int) -> dict[str, Any]:
-    # Layers are counted by their outputs: -1 is what the first one reads.
+    # A layer's number names its output; -1 is the input of the first layer.
     chosen = {"mask_token_id": 0, "target_layer_ids": [-1, 0], "block_size": BLOCK}
     return shape.config(
         architectures=[architecture], model_type="qwen3", vocab_size=n_vocab, block_size=BLOCK, dflash_config=chosen
@@ -250,7 +250,7 @@ def dflash(folder: Path) -> None:
 
 
 def dspark(folder: Path) -> None:
-    """Make a DSpark head for `llama`: DFlash's block, whose tokens depend on each other, and how sure it is of each."""
+    """Make a DSpark head for `llama`: DFlash's block with dependent tokens, and a confidence for each token."""
     model, tokenizer = llama_checkpoint(folder)
     texts = texts_of(model, tokenizer)
     words, output = model.model.embed_tokens.weight.detach(), model.lm_head.weight.detach()
@@ -280,7 +280,7 @@ def dspark(folder: Path) -> None:
 
 @dataclass
 class Predictor:
-    """A layer and what goes before and after it, that predict a second token from a model's state and its first one."""
+    """A layer with its input and output, which predicts a second token from a model's state and the first token."""
 
     model: Any
     layer: Any
@@ -288,7 +288,7 @@ class Predictor:
 
     @classmethod
     def take(cls, model: Any, seed: int) -> Predictor:
-        """Take a model's last layer for it."""
+        """Create one from a model's last layer."""
         inner, hidden = model.model, model.config.hidden_size
         layer, inner.layers = inner.layers[-1], inner.layers[:-1]
         model.config.num_hidden_layers -= 1
@@ -315,7 +315,7 @@ class Predictor:
         train({**w, **dict(self.layer.named_parameters())}, texts, loss)
 
     def save(self, folder: Path, rename: Callable[[str], str], config: dict[str, Any], *, norm_is: float = 0) -> None:
-        """Write the model with all its layers; `rename` gives the weights of the last one their published names."""
+        """Write the model with all its layers; `rename` returns the published names of the last layer's weights."""
         inner, n_layers = self.model.model, len(self.model.model.layers)
         inner.layers.append(self.layer)
         self.model.save_pretrained(folder)
@@ -331,7 +331,7 @@ class Predictor:
 
 
 def multi_token(folder: Path) -> None:
-    """Make a GLM-4.5 of two layers and one that predicts a second token."""
+    """Make a GLM-4.5 with two layers and one that predicts a second token."""
     specials = ("<|endoftext|>", "[MASK]", "[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|observation|>")
     tokenizer = byte_bpe(folder, specials=specials, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
     config = transformers.Glm4MoeConfig(
@@ -353,7 +353,7 @@ def multi_token(folder: Path) -> None:
 
 
 def multi_token_hybrid(folder: Path) -> None:
-    """Make a Qwen 3.5 of a gated delta net and a layer of attention, and one that predicts a second token."""
+    """Make a Qwen 3.5 with a gated delta net, a layer of attention, and one that predicts a second token."""
     tokenizer = byte_bpe(folder, specials=QWEN, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     kinds = ["linear_attention", "full_attention", "full_attention"]
     config = transformers.Qwen3_5TextConfig(
@@ -384,7 +384,7 @@ def multi_token_hybrid(folder: Path) -> None:
         return f"mtp.{outer[part]}.weight" if part in outer else f"mtp.layers.0.{name}"
 
     numbers = {"num_hidden_layers": 2, "layer_types": kinds[:2]}
-    predictor.save(folder, rename, numbers, norm_is=1)  # the checkpoint's norms are what they have above one
+    predictor.save(folder, rename, numbers, norm_is=1)  # the checkpoint stores the norms minus one
     convert(folder, "multi-token-hybrid.gguf", pre_tokenizer="qwen35")
 
 

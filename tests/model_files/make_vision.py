@@ -1,4 +1,4 @@
-"""Make a tiny Gemma 3 that sees, and what transformers writes about an image with it. README.md says how to run it."""
+"""Make a tiny Gemma 3 with vision, and references from transformers for an image. README.md says how to run it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
 
 
 def image(seed: int) -> np.ndarray:
-    """Draw a picture of the size that the model reads, so that nothing depends on how it is resized."""
+    """Draw a picture of the model's image size, so that it is not resized."""
     generator = np.random.default_rng(seed)
     coarse = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     return np.kron(coarse, np.ones((IMAGE_SIZE // 8, IMAGE_SIZE // 8, 1), np.uint8))
 
 
 def prompt_tokens(tokenizer: SentencePieceTokenizer, question: str) -> list[int]:
-    """Return the chat's tokens with the image before the question, as the engine lays them out."""
+    """Return the chat's tokens with the image before the question, in the engine's layout."""
     start, end, soft = (tokenizer.number_of(mark) for mark in MARKS)
     before, after = tokenizer("user: ")["input_ids"], tokenizer(f"{question}\nmodel:")["input_ids"][1:]
     return [*before, start, *([soft] * IMAGE_TOKENS), end, *after]
@@ -66,7 +66,7 @@ def gemma3_vision(folder: Path) -> None:
     model = transformers.Gemma3ForConditionalGeneration(config)
     randomize(model, seed=31, scale=1.5, word_scale=0.07)
     with torch.no_grad():
-        model.model.language_model.norm.weight += 8  # logits that lie apart
+        model.model.language_model.norm.weight += 8  # spreads the logits
     model.save_pretrained(folder)
     (folder / "chat_template.jinja").write_text(TEMPLATE, "utf-8")
     preprocessor = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "image_seq_length": IMAGE_TOKENS}

@@ -1,4 +1,4 @@
-"""What the scripts that make the tiny models share: tokenizers of our own, weights that matter, and conversion."""
+"""Common code of the scripts that make tiny models: tokenizers, weights that affect the results, and conversion."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ QUERY_DOCUMENTS = {
 
 
 def corpus() -> list[str]:
-    """Return lines of text: the example corpus, and other scripts often enough to be in a vocabulary."""
+    """Return lines of text: the example corpus, and other scripts so often that a vocabulary contains them."""
     files = sorted((ROOT / "examples" / "corpus").glob("*.md"))
     lines = [line for file in files for line in file.read_text("utf-8").splitlines() if line.strip()]
     return lines + SCRIPTS * 40
 
 
 def randomize(model: Any, *, seed: int, scale: float = 1.0, word_scale: float = 1.0) -> None:
-    """Give every parameter values that change the result: the usual initialisation is nearly the identity.
+    """Set every parameter to values that change the result: the usual initialisation is nearly the identity.
 
     Where the output shares the words' vectors these must be small, or every token is followed by itself.
     """
@@ -100,9 +100,9 @@ def word_piece(folder: Path, *, vocab_size: int = 400, name: str = "BertTokenize
 
 
 def unigram(folder: Path, *, vocab_size: int = 400) -> Any:
-    """Train a SentencePiece unigram model and number its pieces as XLM-RoBERTa does."""
+    """Train a SentencePiece unigram model and number its pieces like XLM-RoBERTa."""
     with tempfile.TemporaryDirectory() as work:
-        # A normaliser of a few rules: full-width letters and a ligature become plain ones. The usual NFKC has 300 KB.
+        # A normaliser with a few rules: full-width letters and a ligature become plain ones. The usual NFKC has 300 KB.
         rules = Path(work) / "rules.tsv"
         pairs = [(0xFF21 + i, 0x41 + i) for i in range(26)] + [(0xFF41 + i, 0x61 + i) for i in range(26)]
         rules.write_text(
@@ -143,7 +143,7 @@ def unigram(folder: Path, *, vocab_size: int = 400) -> Any:
 
 
 class SentencePieceTokenizer:
-    """A SentencePiece model as the original models call it: the pieces of the text between two control tokens."""
+    """A SentencePiece model, called like the original models call it: the text's pieces between two control tokens."""
 
     def __init__(self, model: bytes, *, add_eos: bool) -> None:
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
@@ -174,7 +174,7 @@ def sentencepiece_bpe(
     vocab_size: int = 460,
     control: tuple[str, ...] = (),
 ) -> SentencePieceTokenizer:
-    """Train a SentencePiece BPE that falls back to bytes, as Llama's and Gemma's do."""
+    """Train a SentencePiece BPE that falls back to bytes, like Llama's and Gemma's."""
     with tempfile.TemporaryDirectory() as work:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(corpus()), model_prefix=f"{work}/m", vocab_size=vocab_size, model_type="bpe",
@@ -204,7 +204,7 @@ def byte_bpe(
     post: Any = None,
     **named: Any,
 ) -> Any:
-    """Train a BPE over bytes; without ``cuts`` it cuts text as GPT-2 does. ``words`` become tokens for sure."""
+    """Train a BPE over bytes; without ``cuts`` it splits text like GPT-2. ``words`` always become tokens."""
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=cuts is None)
     tokenizer.pre_tokenizer = (
@@ -226,13 +226,13 @@ def byte_bpe(
 
 
 def set_class(folder: Path, name: str) -> None:
-    """Write the tokenizer's class as published models have it; the converter looks at some of them."""
+    """Write the tokenizer's class like published models; the converter reads it for some of them."""
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "tokenizer_class": name}), "utf-8")
 
 
 def sentence_transformer(folder: Path, *, pooling: str) -> None:
-    """Write the files that make a transformers checkpoint one of sentence-transformers'."""
+    """Write the files that turn a transformers checkpoint into one for sentence-transformers."""
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
@@ -258,7 +258,7 @@ def convert(folder: Path, name: str, *, weights: str = "f32", **options: Any) ->
 
 
 def write_reference(name: str, **arrays: Any) -> None:
-    """Write what the tests compare with."""
+    """Write the reference that the tests compare with."""
     np.savez_compressed(HERE / name, **{key: np.asarray(value) for key, value in arrays.items()})
 
 
@@ -303,7 +303,7 @@ def write_reranker_reference(
 
 
 def run(makers: dict[str, Callable[[Path], None]]) -> None:
-    """Make the models that are named on the command line, or those that are not there yet."""
+    """Make the models that are named on the command line, or those that do not exist yet."""
     wanted = sys.argv[1:] or [name for name in makers if not (HERE / f"{name}.gguf").exists()]
     for name in wanted:
         with tempfile.TemporaryDirectory() as work:

@@ -34,7 +34,7 @@ def random_vectors(n: int = 50, n_dims: int = 20) -> np.ndarray:
         ("ubinary", np.uint8, 48),
     ],
 )
-async def test_the_engine_gives_every_type(embedder: xlc.Engine, dtype: Any, numpy_type: Any, width: int) -> None:
+async def test_engine_returns_every_type(embedder: xlc.Engine, dtype: Any, numpy_type: Any, width: int) -> None:
     expected = quantize_embeddings(embedder.embed(TEXTS), dtype)
     for vectors in (embedder.embed(TEXTS, dtype=dtype), await embedder.aembed(TEXTS, dtype=dtype)):
         assert vectors.dtype == numpy_type
@@ -44,11 +44,11 @@ async def test_the_engine_gives_every_type(embedder: xlc.Engine, dtype: Any, num
     assert (row.dtype, row.shape) == (np.dtype(numpy_type), (width,))
 
 
-def test_no_texts_have_the_type_too(embedder: xlc.Engine) -> None:
+def test_empty_result_has_the_type(embedder: xlc.Engine) -> None:
     assert embedder.embed([], dtype="binary").shape == (0, 48)
 
 
-def test_int8_without_ranges_nearly_keeps_cosines() -> None:
+def test_int8_without_ranges_keeps_cosines() -> None:
     vectors = random_vectors(n_dims=384)
     small = quantize_embeddings(vectors, "int8")
     np.testing.assert_array_equal(small, np.rint(vectors * 127))
@@ -95,14 +95,14 @@ def test_distances_of_bits(dtype: Any) -> None:
         hamming_distances(packed, packed.astype(np.int32))
 
 
-def test_small_vectors_still_find_their_like(embedder: xlc.Engine) -> None:
+def test_small_vectors_keep_neighbours(embedder: xlc.Engine) -> None:
     bits = embedder.embed(TEXTS, dtype="binary")
     distances = hamming_distances(bits, bits)
     np.fill_diagonal(distances, 384)
     assert distances.argmin(axis=1).tolist() == [1, 0, 3, 2]
 
 
-def test_dimensions_are_cut_and_scaled_before(embedder: xlc.Engine) -> None:
+def test_dimensions_are_cut_before_conversion(embedder: xlc.Engine) -> None:
     small = embedder.embed(TEXTS, dimensions=64, dtype="int8").astype(np.float32)
     assert small.shape == (4, 64)
     assert np.linalg.norm(small, axis=1) == pytest.approx(np.full(4, 127), rel=0.02)
@@ -126,6 +126,6 @@ def test_wrong_types_and_ranges_are_refused(embedder: xlc.Engine, options: Any, 
         list(embedder.embed_stream(TEXTS[:1], **options))
 
 
-def test_an_unknown_type_is_refused() -> None:
+def test_unknown_type_is_refused() -> None:
     with pytest.raises(xlc.InvalidRequestError, match="int4"):
         quantize_embeddings(random_vectors(), "int4")  # type: ignore[arg-type]

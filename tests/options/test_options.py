@@ -18,18 +18,18 @@ from xlc_core.options.options import ChatOptions, EngineOptions, SamplingOptions
         ("max_token", "max_tokens"),
     ],
 )
-def test_an_unknown_name_is_refused_with_the_nearest_one(wrong: str, meant: str) -> None:
+def test_unknown_name_is_refused_with_nearest(wrong: str, meant: str) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=f"unknown option '{wrong}'; did you mean '{meant}'"):
         ChatOptions.checked(**{wrong: 1})
 
 
-def test_an_engine_option_is_named_too() -> None:
+def test_engine_option_in_request_is_explained() -> None:
     with pytest.raises(xlc.InvalidRequestError, match="did you mean 'n_ctx'"):
         EngineOptions.checked(model="m", nctx=512)
 
 
 @pytest.mark.parametrize("n_ctx", [1, 2**24 + 1, 2**60])
-def test_a_context_that_no_model_has_is_refused_at_once(n_ctx: int) -> None:
+def test_impossible_context_is_refused_at_once(n_ctx: int) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="n_ctx"):
         xlc.Engine.estimate("smollm2-135m-instruct", n_ctx=n_ctx)
 
@@ -59,12 +59,12 @@ def test_values_out_of_range_are_refused_by_name(values: dict[str, Any]) -> None
         ChatOptions.checked(**values)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_together() -> None:
     with pytest.raises(xlc.InvalidRequestError, match=r"temperature.*top_p"):
         SamplingOptions.checked(temperature=-1, top_p=2)
 
 
-def test_one_stop_is_a_list_of_one() -> None:
+def test_single_stop_becomes_tuple() -> None:
     assert SamplingOptions(stop="x").stop == ("x",)
     assert SamplingOptions(stop=None).stop == ()
 

@@ -48,19 +48,19 @@ def test_pieces_fit_and_cover_the_text(room: int, overlap: int) -> None:
         assert "".join(pieces) == text
 
 
-def test_what_fits_is_left_alone() -> None:
+def test_fitting_text_is_not_split() -> None:
     assert split_text("one two", count_words, 2, 1) == ["one two"]
     assert split_text("", count_words, 2, 1) == [""]
 
 
-def test_a_word_that_is_too_long_is_cut_within() -> None:
+def test_too_long_word_is_split() -> None:
     pieces = split_text("ab " + "x" * 25 + " cd", len, 10, 0)
     assert "".join(pieces) == "ab " + "x" * 25 + " cd"
     assert max(len(piece) for piece in pieces) <= 10
     assert "".join(split_text("🦙" * 30, len, 10, 4)[:1]) == "🦙" * 10
 
 
-def test_few_tokens_are_counted() -> None:
+def test_splitting_counts_few_tokens() -> None:
     n_counted = 0
 
     def count(text: str) -> int:
@@ -73,7 +73,7 @@ def test_few_tokens_are_counted() -> None:
     assert n_counted < 30 * len(text)
 
 
-def test_the_best_piece_counts() -> None:
+def test_best_piece_counts() -> None:
     pieces = split_documents(["a b c d", "e", ""], count_words, 2, 0)
     assert pieces.documents == [0, 0, 1, 2]
     np.testing.assert_array_equal(pieces.best(np.array([1, 3, -2, -9], np.float32)), [3, -2, -9])
@@ -83,7 +83,7 @@ def test_the_best_piece_counts() -> None:
 # A ranking head
 
 
-async def test_an_answer_at_the_end_of_a_long_document_is_found(reranker: xlc.Engine) -> None:
+async def test_answer_at_end_of_long_document_is_found(reranker: xlc.Engine) -> None:
     documents = [FILLER * 90 + ANSWER, FILLER * 90, ANSWER]
     with pytest.raises(xlc.InputTooLongError, match="split"):
         reranker.rerank(QUERY, documents)
@@ -103,7 +103,7 @@ async def test_an_answer_at_the_end_of_a_long_document_is_found(reranker: xlc.En
 
 
 @pytest.mark.parametrize("truncate", ["end", "start"])
-def test_only_the_document_is_cut(reranker: xlc.Engine, truncate: Any) -> None:
+def test_only_document_is_truncated(reranker: xlc.Engine, truncate: Any) -> None:
     query = "What is the capital of France? " * 10
     room = reranker._native.retriever().document_room(query)
     words = ["paris", *["world"] * (room - 2), "france"]
@@ -116,7 +116,7 @@ def test_only_the_document_is_cut(reranker: xlc.Engine, truncate: Any) -> None:
 
 
 @pytest.mark.parametrize("truncate", ["error", "end", "start", "split"])
-async def test_a_query_that_leaves_no_room_is_refused(reranker: xlc.Engine, truncate: Any) -> None:
+async def test_query_without_room_for_document_is_refused(reranker: xlc.Engine, truncate: Any) -> None:
     for query in ("word " * 600, "word " * 510):
         with pytest.raises(xlc.InputTooLongError, match="query") as caught:
             reranker.rerank(query, ["short"], truncate=truncate)
@@ -125,7 +125,7 @@ async def test_a_query_that_leaves_no_room_is_refused(reranker: xlc.Engine, trun
             await reranker.arerank(query, ["short"], truncate=truncate)
 
 
-def test_scores_between_0_and_1(reranker: xlc.Engine) -> None:
+def test_sigmoid_scores_are_between_0_and_1(reranker: xlc.Engine) -> None:
     documents = [ANSWER, FILLER]
     raw = np.array(scores_of(reranker.rerank(QUERY, documents)))
     between = scores_of(reranker.rerank(QUERY, documents, scores="sigmoid"))
@@ -145,7 +145,7 @@ def templated(path: Path, folder: Path, template: str) -> xlc.Engine:
     return xlc.Engine(tiny_models.with_metadata(path, folder / name, tokenizer__chat_template__rerank=template))
 
 
-def test_an_instruction_takes_its_place_in_the_template(reranker_path: Path, tmp_path: Path) -> None:
+def test_instruction_replaces_templates_default(reranker_path: Path, tmp_path: Path) -> None:
     documents = [ANSWER, FILLER]
     with templated(reranker_path, tmp_path, TEMPLATE.format("Find facts")) as engine:
         default = scores_of(engine.rerank(QUERY, documents))
@@ -164,7 +164,7 @@ def test_an_instruction_takes_its_place_in_the_template(reranker_path: Path, tmp
         assert scores_of(engine.rerank(QUERY, documents, instruction="Find animals")) == pytest.approx(asked, abs=0.02)
 
 
-def test_a_model_without_a_place_for_it_takes_no_instruction(
+def test_model_without_place_refuses_instruction(
     reranker: xlc.Engine, embedder: xlc.Engine, reranker_path: Path, tmp_path: Path
 ) -> None:
     for truncate in ("end", "split"):
@@ -179,7 +179,7 @@ def test_a_model_without_a_place_for_it_takes_no_instruction(
         engine.rerank(QUERY, [ANSWER], instruction="Find animals")
 
 
-def test_qwen3_s_template_takes_instructions_and_gives_probabilities() -> None:
+def test_qwen3_takes_instructions_and_returns_probabilities() -> None:
     default = "Given a web search query, retrieve relevant passages that answer the query"
     documents = ["the llama grazes", "rates rose", ""]
     with xlc.Engine(MODELS / "qwen3-reranker.gguf", n_threads=1, n_ctx=512) as engine:
@@ -216,14 +216,14 @@ async def test_late_interaction_splits_and_names_documents(embedder: xlc.Engine)
     assert twin == pytest.approx(split, abs=0.01)
 
 
-def test_more_documents_than_are_held_at_a_time(embedder: xlc.Engine) -> None:
+def test_more_documents_than_one_batch(embedder: xlc.Engine) -> None:
     documents = [FILLER if number != 70 else ANSWER for number in range(75)]
     assert rerank_documents(embedder, QUERY, documents, top_n=1)[0].index == 70
     with pytest.raises(xlc.InputTooLongError, match="document 74 has"):
         rerank_documents(embedder, QUERY, [*documents[:74], FILLER * 100])
 
 
-async def test_cosines_have_no_sigmoid(embedder: xlc.Engine) -> None:
+async def test_late_interaction_refuses_sigmoid(embedder: xlc.Engine) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="mean cosines"):
         rerank_documents(embedder, QUERY, [ANSWER], scores="sigmoid")
     with pytest.raises(xlc.InvalidRequestError, match="mean cosines"):
@@ -239,7 +239,7 @@ def judged(yes: float, no: float) -> xlc.Completion:
     return xlc.Completion((choice,), xlc.Usage(1, 1), "scripted")
 
 
-async def test_a_judge_reads_pieces_and_the_instruction() -> None:
+async def test_judge_reads_pieces_and_instruction() -> None:
     info = xlc.ModelInfo(**{**vars(ScriptedEngine().info), "n_ctx": 500})
     replies = [judged(-3, -1), judged(-1, -2), judged(-2, -2)]
     document = "word " * 60
@@ -268,7 +268,7 @@ async def test_a_judge_reads_pieces_and_the_instruction() -> None:
     assert [score.score for score in twin] == pytest.approx([1 / (1 + np.exp(-1)), 0.5])
 
 
-def test_a_real_judge_takes_long_documents(smollm2_path: Path) -> None:
+def test_real_judge_takes_long_documents(smollm2_path: Path) -> None:
     documents = [FILLER * 40, ANSWER]
     with xlc.Engine(smollm2_path, n_ctx=512, n_parallel=2, warmup=False) as judge:
         for truncate in ("end", "split"):
@@ -285,7 +285,7 @@ def test_a_real_judge_takes_long_documents(smollm2_path: Path) -> None:
     ("documents", "message"),
     [("one text", "list"), (["fine", None], "document 1 must be a str"), (["a\ud800"], "document 0 .*surrogate")],
 )
-async def test_what_is_no_document_is_refused(
+async def test_invalid_document_is_refused(
     reranker: xlc.Engine, embedder: xlc.Engine, truncate: Any, documents: Any, message: str
 ) -> None:
     for engine in (reranker, embedder, ScriptedEngine(["yes"])):
