@@ -127,7 +127,7 @@ def test_unsupported_schema_is_refused_with_reason(schema: dict[str, Any], reaso
         (Lark('begin: "a"'), "no start rule"),
         (Lark("start: <|im_end|>"), "unknown special token"),
         (Gbnf('root ::= "a" b'), "rule 'b' is used but not defined"),
-        (Gbnf('answer ::= "a"'), "no rule 'root'"),
+        (Gbnf('answer ::= "a"'), "does not define the rule 'root'"),
         (Gbnf('root ::= "a"\nb = "c"'), "expecting ::= at line 2, column 3"),
         (Gbnf('root ::= root "a" | "b"'), "'root' returns to itself"),
         (Gbnf('root ::= b root "x" | "y"\nb ::= c\nc ::= ""'), "'root' returns to itself"),

@@ -143,7 +143,7 @@ CYCLE["items"] = CYCLE
         (lambda: JsonSchema({"const": object()}), "not JSON"),
         (lambda: JsonSchema({"const": float("nan")}), "not JSON"),
         (lambda: JsonSchema({"const": "x" * (1 << 20)}), "at most 1048576"),
-        (lambda: JsonSchema(Callable[[], int]), "no JSON schema"),
+        (lambda: JsonSchema(Callable[[], int]), "does not have a JSON schema"),
         (lambda: JsonSchema(3), "a dict, a JSON text or a type"),
         (lambda: Regex(""), "is empty"),
         (lambda: Regex("ab\\"), "incomplete escape"),
