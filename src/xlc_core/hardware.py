@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores and memory, containers and affinity respected."""
+"""The cores and memory that this process may use, within the limits of containers and CPU affinity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROC = Path("/proc")
 
 
 def available_cores(sysfs: Path = _SYSFS) -> int:
-    """Count the physical cores that this process may run on, at least 1.
+    """Return the number of physical cores that this process may run on, at least 1.
 
     Two hardware threads of one core count once: llama.cpp's arithmetic gains nothing from the second. The process's
     CPU affinity and a cgroup's CPU quota (v2 and v1) lower the count.
@@ -29,7 +29,7 @@ def available_cores(sysfs: Path = _SYSFS) -> int:
 
 
 def _core_of(cpu: int, sysfs: Path) -> str:
-    """Name the physical core of a logical CPU: the list of the core's threads."""
+    """Return a name for the physical core of a logical CPU: the list of the core's threads."""
     siblings = sysfs / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
     try:
         return siblings.read_text().strip()
@@ -38,7 +38,7 @@ def _core_of(cpu: int, sysfs: Path) -> str:
 
 
 def _cpu_quota(sysfs: Path) -> float | None:
-    """CPUs' worth of time that the cgroup grants, or None for no limit."""
+    """Return the number of CPUs whose time the cgroup may use, or None for no limit."""
     try:
         quota, period = (sysfs / "fs/cgroup/cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
@@ -53,7 +53,7 @@ def _cpu_quota(sysfs: Path) -> float | None:
 
 
 def available_memory(proc: Path = _PROC, sysfs: Path = _SYSFS) -> int | None:
-    """Bytes that can be allocated without swapping, or None where that cannot be told.
+    """Return the bytes that can be allocated without swapping, or None if that is unknown.
 
     Args:
         proc: where procfs is mounted.

@@ -12,7 +12,7 @@ def check_text(text: str, name: str, error: type[InvalidRequestError] = InvalidR
 
     Args:
         text: the text.
-        name: what the message calls it, such as ``"the prompt"``.
+        name: its name in the message, such as ``"the prompt"``.
         error: the class to raise.
 
     Raises:

@@ -49,7 +49,7 @@ def test_an_error_is_one_line_on_stderr(command: str) -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == (
-        "error: model 'all-minilm-l6' is not in the catalog and is no file; did you mean "
+        "error: model 'all-minilm-l6' is not in the catalog and is not a file; did you mean "
         "'all-minilm-l6-v2'? `xllama models list` shows all\n"
     )
 

@@ -44,13 +44,13 @@ class TestNames:
         with pytest.raises(ModelNotFoundError) as raised:
             catalog.resolve("smollm2-135m-instuct")
         assert str(raised.value) == (
-            "model 'smollm2-135m-instuct' is not in the catalog and is no file; did you mean "
+            "model 'smollm2-135m-instuct' is not in the catalog and is not a file; did you mean "
             "'smollm2-135m-instruct'? `xllama models list` shows all"
         )
 
     @pytest.mark.parametrize("name", ["@", "x" * 5000, "no\0file", "~nobody/m.gguf"])
     def test_a_name_like_no_other(self, name: str) -> None:
-        with pytest.raises(ModelNotFoundError, match=r"is no file\. `xllama models list` shows all"):
+        with pytest.raises(ModelNotFoundError, match=r"is not a file\. `xllama models list` shows all"):
             catalog.resolve(name)
 
     def test_a_folder_lists_what_is_in_it(self, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ class TestEntries:
         ("text", "message"),
         [
             ("[x", "cannot be read"),
-            ("x = 1", r"'x' is no table; write \[x\]"),
+            ("x = 1", r"'x' is not a table; write \[x\]"),
             ("[x]\nkind = 'chat'", r"entry \[x\]: description: Field required"),
             ("[x]\nlicence = 'MIT'", r"unknown option 'licence'; did you mean 'license'"),
         ],
@@ -143,7 +143,7 @@ class TestEntries:
 class TestFiles:
     def test_a_file_entry_is_relative_to_its_catalog(self, own_catalog: Path) -> None:
         write_catalog(own_catalog)
-        with pytest.raises(ModelNotFoundError, match=r"'mine' should be at .*m.gguf"):
+        with pytest.raises(ModelNotFoundError, match=r"'mine' is missing at .*m.gguf"):
             catalog.resolve("mine")
         assert not catalog.is_cached("mine")
         (own_catalog.parent / "m.gguf").write_bytes(b"GGUF")

@@ -1,4 +1,4 @@
-"""``xllama bench``: what a setting is worth on this machine."""
+"""``xllama bench``: measures how much a setting gains on this machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["bench_app"]
 
-bench_app = typer.Typer(help="Measure what a setting is worth on this machine.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure how much a setting gains on this machine.", no_args_is_help=True)
 
 
 @bench_app.callback()
 def _bench() -> None:
-    """Measure what a setting is worth on this machine."""
+    """Measure how much a setting gains on this machine."""
 
 
 @bench_app.command()
@@ -28,18 +28,20 @@ def speculation(
         str | None,
         typer.Option(help="A name of the catalog, hf:owner/repo[:quant-or-file], or a path; default: XLLAMA_MODEL."),
     ] = None,
-    draft: Annotated[str | None, typer.Option(help="A smaller model of the same vocabulary, or a head.")] = None,
+    draft: Annotated[str | None, typer.Option(help="A smaller model with the same vocabulary, or a head.")] = None,
     types: Annotated[
         str | None,
-        typer.Option(help="Types by llama.cpp's names, with commas; default: the n-grams, and a draft model's."),
+        typer.Option(
+            help="Types by llama.cpp's names, with commas; default: n-grams, and the draft model if there is one."
+        ),
     ] = None,
     prompts: Annotated[str, typer.Option(help="Sets of prompts, with commas.")] = "copy,prose",
     n_predict: Annotated[int, typer.Option(help="Tokens to generate for each prompt.")] = 128,
-    rounds: Annotated[int, typer.Option(help="How often all is measured.")] = 1,
+    rounds: Annotated[int, typer.Option(help="Number of repetitions.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Measure acceptance, draft cost and verify cost, and say which speculation pays for this model, if any."""
+    """Measure acceptance, draft cost and verify cost, and recommend a speculation for this model, if one gains."""
     from rich.console import Console
 
     from xlc_core.benchmarking.speculation import measure_speculation  # loads llama.cpp
@@ -68,7 +70,7 @@ def _print(report: SpeculationReport) -> None:
         f"{report.model}: {speed:.1f} tokens/s without speculation; {report.n_predict} tokens for each prompt"
     )
     costs = ", ".join(f"v({k:.3g}) = {cost:.2f}" for k, cost in report.verify_costs.measured)
-    console.print(f"cost of a step over k tokens, by that of one: {costs or 'nothing could be drafted'}\n")
+    console.print(f"cost of a step over k tokens, as a multiple of one token: {costs or 'nothing could be drafted'}\n")
     table = new_table()
     for name in ("prompts", "setting"):
         table.add_column(name, no_wrap=True)

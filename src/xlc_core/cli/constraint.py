@@ -1,4 +1,4 @@
-"""``xllama constraint``: what a constraint allows."""
+"""``xllama constraint``: checks constraints and texts."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 __all__ = ["constraint_app"]
 
-constraint_app = typer.Typer(help="Find out what a constraint allows.", no_args_is_help=True)
+constraint_app = typer.Typer(help="Check constraints and texts.", no_args_is_help=True)
 
 
 @constraint_app.callback()
 def _constraint() -> None:
-    """Find out what a constraint allows."""
+    """Check constraints and texts."""
 
 
 @constraint_app.command("check")
@@ -22,7 +22,7 @@ def check_constraint(
     schema: Annotated[Path, typer.Argument(help="A file with a JSON schema.", exists=True, dir_okay=False)],
     texts: Annotated[list[Path] | None, typer.Argument(help="Files with answers.", exists=True, dir_okay=False)] = None,
 ) -> None:
-    """Compile a JSON schema, and say of each file whether it would be accepted, and if not, where it goes wrong."""
+    """Compile a JSON schema, and report for each file whether it is accepted, and if not, where it is refused."""
     from xlc_core.constraints.constraint import JsonSchema
 
     constraint = JsonSchema(schema.read_text("utf-8"))

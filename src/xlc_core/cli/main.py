@@ -1,7 +1,7 @@
-"""The ``xllama`` command: its groups, its version, and how its errors look.
+"""The ``xllama`` command: its groups, its version, and the form of its errors.
 
-Each group of commands is a Typer app in a module of its own. An XllamaError that a command raises becomes
-one red line on stderr and exit code 1. Only results go to stdout.
+Each group of commands is a Typer app in its own module. An XllamaError in a command becomes one red line on stderr and
+exit code 1. Only results go to stdout.
 
 Modules of the command import llama.cpp, numpy and huggingface_hub inside the commands that use them, so
 that ``--help`` and shell completion answer at once.
@@ -24,7 +24,7 @@ __all__ = ["app"]
 
 
 class _Group(TyperGroup):
-    def invoke(self, ctx: Any) -> Any:  # click's Context, or the one that newer typers bring along
+    def invoke(self, ctx: Any) -> Any:  # click's Context, or the one of newer typers
         try:
             return super().invoke(ctx)
         except XllamaError as error:

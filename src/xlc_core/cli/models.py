@@ -46,7 +46,7 @@ def pull(name: Name) -> None:
 
 @models_app.command()
 def path(name: Name) -> None:
-    """Print the path of a model's file and nothing else; fetch it first where it is not there."""
+    """Print only the path of a model's file; fetch the file first if it is missing."""
     from xlc_core.models import catalog
 
     typer.echo(catalog.resolve(name).path)
@@ -60,7 +60,7 @@ def quantize(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all cores.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write a model again with smaller weights."""
+    """Write a copy of a model with smaller weights."""
     from xlc_core.models.quantize import quantize_model  # loads llama.cpp
 
     with progress_bar(f"quantising to {weights}") as progress:
@@ -83,11 +83,11 @@ def convert(
     base: Annotated[str | None, typer.Option(help="For a LoRA adapter or a head: the folder of its model.")] = None,
     pre_tokenizer: Annotated[
         str | None,
-        typer.Option(help="llama.cpp's name of how the tokenizer cuts text, where it is not recognised."),
+        typer.Option(help="llama.cpp's name for the tokenizer's way to split text, if it is not recognised."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write a GGUF file from a model as it is published; needs the extra `convert`."""
+    """Write a GGUF file from a published model; needs the extra `convert`."""
     from xlc_core.models.convert import convert_model  # loads llama.cpp
 
     with progress_bar(f"converting to {weights}") as progress:

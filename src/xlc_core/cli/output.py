@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["new_table", "progress_bar", "readable_size", "result_console"]
 
-_WIDTH_IN_PIPES = 160  # without a terminal, no table may be cut
+_WIDTH_IN_PIPES = 160  # wide enough that no table is cut without a terminal
 
 
 def result_console() -> Console:
-    """Return where results are printed: stdout, as wide as the terminal, or 160 columns in a pipe."""
+    """Return a console for results: stdout, as wide as the terminal, or 160 columns in a pipe."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES, highlight=False)
@@ -32,7 +32,7 @@ def new_table() -> Table:
 
 @contextlib.contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[float], object]]:
-    """Show a bar on stderr, and yield the function that takes the part done, 0 … 1."""
+    """Show a bar on stderr, and yield a function that sets the progress, 0 … 1."""
     from tqdm import tqdm
 
     with tqdm(total=100, desc=description, unit="%", leave=False, disable=None) as bar:
@@ -40,5 +40,5 @@ def progress_bar(description: str) -> Iterator[Callable[[float], object]]:
 
 
 def readable_size(n_bytes: int) -> str:
-    """Return a number of bytes as MB, or from 10⁹ on as GB."""
+    """Return a number of bytes as MB, or as GB from 10⁹."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"

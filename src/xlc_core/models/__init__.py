@@ -1,1 +1,1 @@
-"""From a model's name to its file, and making model files."""
+"""Finding a model's file by its name, and making model files."""

@@ -1,9 +1,8 @@
-"""From a model's name to a file on this disk.
+"""Finds the file of a model on this disk by its name.
 
-A model is given as a path, as a name in the catalog, or as ``hf:owner/repo[:quant-or-file]``. The
-catalog is ``catalog.toml`` beside this file; over it goes the user's own, of the same form:
-``catalog.toml`` in the user's configuration folder for xllama, and over both the file that
-``XLLAMA_CATALOG`` names.
+A model's name is a path, a name in the catalog, or ``hf:owner/repo[:quant-or-file]``. The catalog is
+``catalog.toml`` beside this file. The user's ``catalog.toml`` in the configuration folder for xllama overrides
+it, and the file that ``XLLAMA_CATALOG`` names overrides both.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _SOURCE = re.compile(r"pypi:[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+|package:\w+/.+|hf:[
 
 
 class Derive(Options):
-    """What is made of the fetched file before it is used.
+    """How the fetched file is changed before it is used.
 
     Attributes:
         quantize: requantise to this type, a llama.cpp name such as ``"Q8_0"``.
@@ -64,21 +63,19 @@ class CatalogEntry(Options):
     """One model of the catalog.
 
     Attributes:
-        name: what it is called.
-        description: what it is, in one line.
-        license: SPDX identifier, or the name of the licence's own terms.
-        kind: what it is for.
+        name: the model's name.
+        description: one line about the model.
+        license: SPDX identifier, or the name of the licence.
+        kind: the model's purpose.
         source: ``pypi:name==version``, ``package:module/file``, ``hf:owner/repo[:quant-or-file]``
             or ``file:path``.
         file: for ``pypi:``, the GGUF file inside the wheel.
-        sha256: of the file that the source gives.
-        size_bytes: of the file that the source gives.
-        derive: what is made of that file; needs ``sha256``, by which a stale result is found.
-        sentence_types: whether a reranker types its document's tokens as sentence B; None: as the
-            model file says.
-        query_prompt: text that an embedding model wants before a query; None: as its file says, or what its name
-            tells.
-        document_prompt: text that an embedding model wants before a document; None likewise.
+        sha256: checksum of the file at the source.
+        size_bytes: size of the file at the source.
+        derive: how that file is changed; needs ``sha256``, which shows whether a stored result is out of date.
+        sentence_types: whether a reranker's document tokens have the type of sentence B; None: from the model file.
+        query_prompt: text that an embedding model needs before a query; None: from its file or its name.
+        document_prompt: text that an embedding model needs before a document; None: from its file or its name.
     """
 
     name: str = Field(pattern=f"^{_NAME.pattern}$")
@@ -95,11 +92,11 @@ class CatalogEntry(Options):
     document_prompt: str | None = None
 
     @model_validator(mode="after")
-    def _says_enough(self) -> Self:
+    def _check_source(self) -> Self:
         if self.source.startswith("pypi:") != (self.file is not None):
             raise ValueError("`file` names the member of a wheel: needed with a pypi: source, and only there")
         if self.derive is not None and self.sha256 is None:
-            raise ValueError("`derive` needs `sha256`, the sum of the file that it starts from")
+            raise ValueError("`derive` needs `sha256`, the checksum of the file at the source")
         return self
 
 
@@ -109,8 +106,8 @@ class ResolvedModel:
 
     Attributes:
         name: the catalog's name, the ``hf:`` text, or the file's name without its ending.
-        path: the GGUF file; of a model in several parts the first.
-        entry: the catalog's entry; None where the model is not from the catalog.
+        path: the GGUF file; the first part of a split model.
+        entry: the catalog's entry; None if the model is not from the catalog.
     """
 
     name: str
@@ -119,7 +116,7 @@ class ResolvedModel:
 
 
 def entries() -> dict[str, CatalogEntry]:
-    """Return the catalog, name → entry: the shipped ones, with the user's own merged over them.
+    """Return the catalog, name → entry: xllama's entries, overridden by the user's.
 
     Raises:
         InvalidRequestError: a catalog file cannot be read; the message names the file and the
@@ -137,18 +134,17 @@ def entries() -> dict[str, CatalogEntry]:
 
 
 def resolve(model: str | Path | None, *, progress: bool | None = None) -> ResolvedModel:
-    """Find a model's file, fetching it first where it is not on this disk yet.
+    """Find a model's file, and fetch it first if it is not on this disk.
 
-    A name of the catalog comes before a file of the same name; write ``./name`` for the file.
+    If a catalog name and a file are equal, the catalog is used; write ``./name`` for the file.
 
     Args:
-        model: a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: what
-            ``XLLAMA_MODEL`` names.
-        progress: show a progress bar on stderr; None: when stderr is a terminal.
+        model: a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: the value of
+            ``XLLAMA_MODEL``.
+        progress: show a progress bar on stderr; None: if stderr is a terminal.
 
     Raises:
-        ModelNotFoundError: there is no such model, or it could not be fetched; the message says
-            what to do.
+        ModelNotFoundError: the model does not exist or could not be fetched; the message says what to do.
         InvalidRequestError: a catalog file of the user's cannot be read.
     """
     model = _given(model)
@@ -159,16 +155,16 @@ def resolve(model: str | Path | None, *, progress: bool | None = None) -> Resolv
         catalog = entries()
         if entry := catalog.get(model):
             return ResolvedModel(model, _entry_path(entry, show), entry)
-        if not os.path.exists(os.path.expanduser(model)):  # Path raises for what cannot be a name
+        if not os.path.exists(os.path.expanduser(model)):  # Path would raise for an impossible name
             raise ModelNotFoundError(_unknown(model, catalog))
     return _local(Path(model).expanduser())
 
 
 def pull(model: str, *, progress: bool | None = None) -> ResolvedModel:
-    """Fetch a model as ``resolve`` does, and check its file's sha256 even if it was there before.
+    """Fetch a model like ``resolve``, and check its file's sha256 even if it was on this disk before.
 
     Raises:
-        ModelNotFoundError: as ``resolve``; or the file is not the one that the catalog means.
+        ModelNotFoundError: see ``resolve``; or the file is not the one in the catalog.
         InvalidRequestError: a catalog file of the user's cannot be read.
     """
     resolved = resolve(model, progress=progress)
@@ -178,10 +174,10 @@ def pull(model: str, *, progress: bool | None = None) -> ResolvedModel:
 
 
 def is_cached(name: str) -> bool:
-    """Say whether a model of the catalog is on this disk, ready to be used. Never uses the network.
+    """Return whether a model of the catalog is on this disk, ready to be used. Never uses the network.
 
     Raises:
-        ModelNotFoundError: the catalog has no such name.
+        ModelNotFoundError: the name is not in the catalog.
     """
     catalog = entries()
     if name not in catalog:
@@ -193,7 +189,7 @@ def find_local(model: str | Path | None) -> Path | None:
     """Return a model's file if it is on this disk, ready to be loaded. Never uses the network.
 
     Args:
-        model: as ``resolve`` takes it.
+        model: see ``resolve``.
 
     Raises:
         InvalidRequestError: a catalog file of the user's cannot be read, or an ``hf:`` text is malformed.
@@ -212,7 +208,7 @@ def cached_path(model: str | Path | None) -> Path | None:
     """Return a model's file if it is on this disk, ready to be used; else None. Never uses the network.
 
     Args:
-        model: as ``resolve`` takes it.
+        model: see ``resolve``.
 
     Raises:
         ModelNotFoundError: no model was named.
@@ -225,7 +221,7 @@ def _given(model: str | Path | None) -> str | Path:
     chosen = os.environ.get("XLLAMA_MODEL") if model is None else model
     if not chosen:
         raise ModelNotFoundError(
-            "no model was named; give a path, a name of the catalog (`xllama models list` shows "
+            "no model was named; pass a path, a name of the catalog (`xllama models list` shows "
             "them) or hf:owner/repo, or set XLLAMA_MODEL"
         )
     return chosen
@@ -234,20 +230,20 @@ def _given(model: str | Path | None) -> str | Path:
 def _local(path: Path) -> ResolvedModel:
     if path.is_dir():
         inside = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "none"
-        raise ModelNotFoundError(f"{path} is a folder; give a GGUF file in it (it has: {inside})")
+        raise ModelNotFoundError(f"{path} is a folder; name a GGUF file in it (it has: {inside})")
     if not path.is_file():
-        raise ModelNotFoundError(f"there is no file {path}; check the path, or give a name of the catalog")
+        raise ModelNotFoundError(f"there is no file {path}; check the path, or use a name of the catalog")
     return ResolvedModel(path.stem, path)
 
 
 def _unknown(model: str, catalog: dict[str, CatalogEntry]) -> str:
     near = difflib.get_close_matches(model.lower(), catalog, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"model {model!r} is not in the catalog and is no file{hint} `xllama models list` shows all"
+    return f"model {model!r} is not in the catalog and is not a file{hint} `xllama models list` shows all"
 
 
 def _present(entry: CatalogEntry) -> Path | None:
-    """The file to load, if nothing needs to be fetched or made for it."""
+    """Return the file to load if it does not need to be fetched or made, else None."""
     if entry.derive is not None:
         return sources.derived_path(entry.name, entry.sha256, entry.derive.quantize)
     return _present_source(entry)
@@ -279,7 +275,7 @@ def _entry_path(entry: CatalogEntry, progress: bool) -> Path:
 def _source_path(entry: CatalogEntry, progress: bool) -> Path:
     kind, _, place = entry.source.partition(":")
     present = _present_source(entry)
-    if kind == "hf":  # asked even if present: the hub may have a newer revision
+    if kind == "hf":  # asked even if the file is present, because the hub may have a newer revision
         path = hub.fetch(hub.HubModel.parse(entry.source), progress=progress)
         if path != present:
             check_file(path, sha256=entry.sha256)
@@ -289,14 +285,14 @@ def _source_path(entry: CatalogEntry, progress: bool) -> Path:
         path = present
     else:
         raise ModelNotFoundError(_absent(entry, place))
-    # Cheap, and finds a truncated file or a Git LFS pointer.
+    # Checking the size is cheap, and finds a truncated file or a Git LFS pointer.
     check_file(path, size_bytes=entry.size_bytes)
     return path
 
 
 def _absent(entry: CatalogEntry, place: str) -> str:
     if entry.source.startswith("file:"):
-        return f"model {entry.name!r} should be at {place}, where no file is; put it there or correct its catalog entry"
+        return f"model {entry.name!r} is missing at {place}; put it there or correct its catalog entry"
     module, _, file = place.partition("/")
     install = "'xllama[models]'" if module == "xllama_models" else module.replace("_", "-")
     return (
@@ -317,12 +313,12 @@ def _read(file: Path) -> dict[str, CatalogEntry]:
 
 def _entry(name: str, table: Any, file: Path) -> CatalogEntry:
     if not isinstance(table, dict):
-        raise InvalidRequestError(f"{file}: {name!r} is no table; write [{name}] and its fields below")
+        raise InvalidRequestError(f"{file}: {name!r} is not a table; write [{name}] and its fields below")
     try:
         entry = CatalogEntry.checked(**{**table, "name": name})
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{file}: entry [{name}]: {error}") from None
-    if entry.source.startswith("file:"):  # relative to the catalog that says so
+    if entry.source.startswith("file:"):  # relative to the catalog that contains it
         path = file.parent / Path(entry.source.removeprefix("file:")).expanduser()
         entry = entry.model_copy(update={"source": f"file:{path}"})
     return entry

@@ -1,4 +1,4 @@
-"""Files that go with a model: LoRA adapters, control vectors, projectors."""
+"""Files that belong to a model: LoRA adapters, control vectors, projectors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["find_file"]
 
 
 def find_file(path: str | Path, what: str) -> str:
-    """Return where a file lies that goes with a model, fetching it first where it is the hub's.
+    """Return the path of a file that belongs to a model. A file on the hub is fetched first.
 
     Raises:
-        ModelNotFoundError: it is not there.
+        ModelNotFoundError: the file does not exist.
     """
     if isinstance(path, str) and path.startswith("hf:"):
         return str(catalog.resolve(path).path)
     found = Path(path).expanduser()
     if not found.is_file():
         raise ModelNotFoundError(
-            f"there is no {what} at '{found}'; give the path of its GGUF file, or hf:owner/repo:file"
+            f"there is no {what} at '{found}'; pass the path of its GGUF file, or hf:owner/repo:file"
         )
     return str(found)

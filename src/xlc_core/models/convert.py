@@ -1,4 +1,4 @@
-"""Writing a GGUF file from a model as it is published, by llama.cpp's own converter."""
+"""Writing a GGUF file from a published model, with llama.cpp's converter."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ CONVERSION_TYPES: tuple[str, ...] = (
     *_WRITTEN_BY_CONVERTER,
     *(name for name in QUANTIZATION_TYPES if name.lower() not in _WRITTEN_BY_CONVERTER),
 )
-"""Types of weights that convert_model can write; ``auto`` is the 16-bit type that is nearest to the original."""
+"""Types of weights that convert_model can write; ``auto`` is the 16-bit type nearest to the original."""
 
 _NEEDED = {"torch": "torch", "transformers": "transformers", "yaml": "PyYAML", "google.protobuf": "protobuf"}
-"""Modules that the converter imports whatever the model is, and their packages."""
+"""Modules that the converter imports for every model, and their packages."""
 
 _SHARE_OF_CONVERTING = 0.5  # of the progress, where quantising follows
 _LAST_LINES = 8  # of the converter's log that an error carries
@@ -56,32 +56,33 @@ def convert_model(
     overwrite: bool = False,
     progress: Callable[[float], object] | None = None,
 ) -> Path:
-    """Write a GGUF file from a model in the form that transformers and sentence-transformers load.
+    """Write a GGUF file from a model that transformers or sentence-transformers can load.
 
-    llama.cpp's converter runs in a process of its own, for which the extra ``convert`` must be installed.
-    Cross-encoders of BERT's architecture keep their pooler, which the converter alone would drop, and
-    sentence-transformers' dense layers are taken along where llama.cpp knows them. The tokenizer of some architectures
-    is Python code in the model's folder, which the converter runs: convert only what you trust.
+    llama.cpp's converter runs in a separate process and needs the extra ``convert``. Cross-encoders of BERT's
+    architecture keep their pooler, which the unchanged converter would drop. sentence-transformers' dense layers are
+    converted if llama.cpp supports them. For some architectures the tokenizer is Python code in the model's folder, and
+    the converter runs it: convert only models that you trust.
 
     Args:
         source: a folder with config.json and weights, or ``hf:owner/repo``, which is fetched; for a LoRA adapter, a
             folder with adapter_config.json; or a head that drafts for a model (EAGLE-3, DFlash, DSpark).
-        target: the file to write; nothing half written is ever seen under this name.
-        weights: one of CONVERSION_TYPES, in any case. What the converter cannot write itself is quantised afterwards.
+        target: the file to write; it appears only when it is complete.
+        weights: one of CONVERSION_TYPES, in upper or lower case. Types that the converter cannot write are quantised
+            afterwards.
         projector: write the model's part for images and sound (``mmproj``) instead of its part for text.
         base: for a LoRA adapter or a head, the folder of the model that it belongs to (config.json and tokenizer
             suffice), or ``hf:owner/repo``.
-        pre_tokenizer: llama.cpp's name of how the tokenizer cuts text, such as ``"qwen2"`` or ``"llama-bpe"``, for a
-            tokenizer that the converter does not recognise. A wrong one gives wrong tokens.
+        pre_tokenizer: llama.cpp's name for the way in which the tokenizer splits text, such as ``"qwen2"`` or
+            ``"llama-bpe"``, for a tokenizer that the converter does not recognise. A wrong name gives wrong tokens.
         overwrite: whether the target may exist.
-        progress: called with 0 … 1 now and then; what it raises ends the work.
+        progress: called with 0 … 1 now and then; an exception in it ends the work.
 
     Returns:
         the target.
 
     Raises:
-        InvalidRequestError: no such type, or the target exists.
-        ModelNotFoundError: there is no such source, or no folder for the target.
+        InvalidRequestError: the type does not exist, or the target exists.
+        ModelNotFoundError: the source or the target's folder does not exist.
         UnsupportedFeatureError: a package is missing, or the converter does not know the architecture or tokenizer.
         ModelLoadError: the converter failed; the message carries its reason.
     """
@@ -117,7 +118,7 @@ def convert_model(
 _CONVERT_MODEL = "convert_hf_to_gguf.py"
 _CONVERT_ADAPTER = "convert_lora_to_gguf.py"
 
-# What a repository on the hub has that the converter reads. Many have their weights a second time, in other forms.
+# The files of a repository on the hub that the converter reads. Many repositories have their weights in several forms.
 _HUB_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
 _HUB_WEIGHTS = ("*model*.safetensors",)
 _HUB_OLD_WEIGHTS = ("pytorch_model*.bin", "adapter_model.bin")
@@ -163,7 +164,7 @@ def _source_folder(source: str | Path, *, with_weights: bool = True) -> Path:
         raise InvalidRequestError(f"{folder} is a GGUF file already; `xllama models quantize` writes other weights")
     if not folder.is_dir():
         raise ModelNotFoundError(
-            f"there is no folder {folder}; give one with config.json and the weights, or hf:owner/repo"
+            f"there is no folder {folder}; pass one with config.json and the weights, or hf:owner/repo"
         )
     return folder
 
@@ -172,22 +173,22 @@ def _script(folder: Path, *, projector: bool, base: str | Path | None) -> tuple[
     if (folder / "adapter_config.json").is_file():
         if base is None:
             raise InvalidRequestError(
-                f"{folder} holds a LoRA adapter; name the folder of its model with `base` (--base), "
-                "of which config.json and the tokenizer are read"
+                f"{folder} holds a LoRA adapter; name the folder of its model with `base` (--base); "
+                "its config.json and tokenizer are read"
             )
         return _CONVERT_ADAPTER, ["--base", str(_source_folder(base))]
     if not any((folder / name).is_file() for name in ("config.json", "params.json")):
-        raise ModelNotFoundError(f"{folder} has no config.json; give the folder that transformers would load")
+        raise ModelNotFoundError(f"{folder} has no config.json; pass the folder that transformers would load")
     if _is_head(folder):
         if base is None:
             raise InvalidRequestError(
-                f"{folder} holds a head that drafts for a model; name that model's folder with `base` (--base), "
-                "of which config.json and the tokenizer are read"
+                f"{folder} holds a head that drafts for a model; name that model's folder with `base` (--base); "
+                "its config.json and tokenizer are read"
             )
         return _CONVERT_MODEL, ["--target-model-dir", str(_source_folder(base, with_weights=False))]
     if base is not None:
         raise InvalidRequestError(
-            f"`base` is for LoRA adapters and heads that draft for a model, and {folder} holds neither"
+            f"`base` is for LoRA adapters and heads that draft for a model, but {folder} holds neither"
         )
     extra = []
     if (folder / "params.json").is_file() and not (folder / "config.json").is_file():
@@ -207,7 +208,7 @@ def _read(path: Path, otherwise: Any) -> Any:
 
 
 def _is_head(folder: Path) -> bool:
-    """Whether the converter wants to see the model, too; it knows heads by the same signs."""
+    """Return whether the folder holds a head, for which the converter also needs the model. It uses the same signs."""
     config = _read(folder / "config.json", {})
     names = " ".join(map(str, config.get("architectures") or ()))
     return "draft_vocab_size" in config or any(kind in names for kind in ("Eagle3", "DFlash", "DSpark"))
@@ -219,7 +220,7 @@ def _has_dense_layers(folder: Path) -> bool:
 
 
 def _converter_folder() -> Path:
-    """Find the converter: beside the native module, where it is installed, or in the source that was built."""
+    """Return the converter's folder: beside the native module if it is installed, or in the source of the build."""
     here = Path(__file__).parents[1]
     native = Path(str(_native.__file__)).parent
     for folder in (native / "_converter", here / "_converter", here.parent.parent / "vendor" / "llama.cpp"):
@@ -306,8 +307,8 @@ def _error(failure: dict[str, Any], code: int, lines: list[str]) -> XllamaError:
         return UnsupportedFeatureError(message)
     if kind == "pre_tokenizer":
         return UnsupportedFeatureError(
-            "llama.cpp's converter does not recognise the model's tokenizer; if it cuts text as that of a known model, "
-            "name that one's way with `pre_tokenizer` (--pre-tokenizer), such as qwen2 or llama-bpe"
+            "llama.cpp's converter does not recognise the model's tokenizer; if it splits text like a known tokenizer, "
+            "name that one with `pre_tokenizer` (--pre-tokenizer), such as qwen2 or llama-bpe"
         )
     if kind == "import":
         return UnsupportedFeatureError(f"{message}; the converter needs that package for this model: install it")
@@ -316,10 +317,10 @@ def _error(failure: dict[str, Any], code: int, lines: list[str]) -> XllamaError:
 
 
 def _written_file(folder: Path, expected: Path) -> Path:
-    """Return what was written: the converter puts a prefix before a projector's name."""
+    """Return the written file. Its name may differ: the converter puts a prefix before a projector's name."""
     if expected.is_file():
         return expected
     found = sorted(folder.glob("*.gguf"))
     if len(found) != 1:
-        raise ModelLoadError(f"llama.cpp's converter wrote {len(found)} files, where one was expected")
+        raise ModelLoadError(f"llama.cpp's converter wrote {len(found)} files, but one was expected")
     return found[0]

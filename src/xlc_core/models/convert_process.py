@@ -1,8 +1,8 @@
-"""The program that runs llama.cpp's converter in a process of its own, with what it lacks added.
+"""The program that runs llama.cpp's converter in a separate process, with additions.
 
-Run by convert.py with the converter's folder and then the converter's own arguments. It imports nothing of
-xlc_core: torch and transformers stay out of the process that asked. On stdout it writes one JSON object a line:
-``{"progress": 0.4}``, and at the end ``{"error": kind, "message": text}`` when it failed.
+convert.py runs it with the converter's folder and then the converter's own arguments. It does not import xlc_core, and
+keeps torch and transformers out of the caller's process. On stdout it writes one JSON object per line:
+``{"progress": 0.4}``, and after a failure ``{"error": kind, "message": text}``.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _PROMPTS = {
 }
 _SAVED_VISION_PARTS = ("vision_tower.embeddings.", "vision_tower.encoder.", "vision_tower.post_layernorm.")
 _SAME_AS = {
-    "MistralModel": "MistralForCausalLM",  # e5-mistral and its kin
+    "MistralModel": "MistralForCausalLM",  # e5-mistral and similar models
     "JinaBertForSequenceClassification": "JinaBertModel",
 }
 _WRONG_HEADS = {
-    "DistilBertForSequenceClassification": "its head has a ReLU where llama.cpp computes a tanh",
+    "DistilBertForSequenceClassification": "its head has a ReLU, but llama.cpp computes a tanh",
 }
 
 
@@ -44,11 +44,11 @@ def _say(**line: Any) -> None:
 
 
 class _RefusalError(Exception):
-    """What the converter cannot do, in words for the user."""
+    """A model that the converter cannot convert; the message is for the user."""
 
 
 class _Progress:
-    """Stands in for tqdm's bar where the converter writes tensors: total and update() count bytes."""
+    """Replaces tqdm's bar while the converter writes tensors: total and update() count bytes."""
 
     def __init__(self, iterable: Iterable[Any] | None = None, total: float | None = None, **_: Any) -> None:
         self._iterable = iterable
@@ -83,13 +83,13 @@ class _Progress:
 
 
 def _has_pooler(folder: Path, architecture: str) -> bool:
-    if architecture.startswith("JinaBert"):  # whose rerankers are not always named so
+    if architecture.startswith("JinaBert"):  # some of its rerankers have the name of another class
         return architecture.endswith("ForSequenceClassification") or "classifier.weight" in _tensor_names(folder)
     return architecture == "BertForSequenceClassification"
 
 
 def _tensor_names(folder: Path) -> set[str]:
-    """The names in the headers of a checkpoint's safetensors files."""
+    """Return the names in the headers of a checkpoint's safetensors files."""
     names: set[str] = set()
     for path in folder.glob("*.safetensors"):
         with path.open("rb") as file:
@@ -100,10 +100,10 @@ def _tensor_names(folder: Path) -> set[str]:
 
 
 def _keep_pooler(architecture: str) -> None:
-    """Give the cross-encoders of an architecture their pooler.
+    """Keep the pooler of an architecture's cross-encoders, which the converter drops.
 
-    The converter drops it. llama.cpp computes BERT's as ``cls``, with what makes the score of it as ``cls.output``;
-    of Jina's it knows a ``cls`` that makes the score, and native/overrides/jina_bert_v2.cpp the rest.
+    In llama.cpp BERT's pooler is ``cls``, and the layer that computes the score is ``cls.output``. For Jina llama.cpp
+    only knows a ``cls`` that computes the score; native/overrides/jina_bert_v2.cpp adds the rest.
     """
     bert = importlib.import_module("conversion.bert")
     base = importlib.import_module("conversion.base")
@@ -112,12 +112,12 @@ def _keep_pooler(architecture: str) -> None:
     if gguf.MODEL_TENSOR.CLS_OUT not in (known := gguf.MODEL_TENSORS[converter.model_arch]):
         known.append(gguf.MODEL_TENSOR.CLS_OUT)
 
-    class CrossEncoder(converter):  # type: ignore[misc, valid-type] # known at run time only
+    class CrossEncoder(converter):  # type: ignore[misc, valid-type] # only known at run time
         model_arch = converter.model_arch
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            # The names that transformers makes up count too: without labels llama.cpp expects a single output.
+            # Also the names that transformers makes up: without labels llama.cpp expects a single output.
             self.cls_out_labels: Any = self.hparams.get("id2label")
 
         @classmethod
@@ -135,15 +135,15 @@ def _keep_pooler(architecture: str) -> None:
 
 
 def _complete_parameters(model: Any, architecture: str) -> None:
-    """Mend what config.json says where the converter, or llama.cpp after it, would stumble over it."""
+    """Correct fields of config.json with which the converter, or later llama.cpp, would fail."""
     written = model.set_gguf_parameters
 
     def set_gguf_parameters(self: Any) -> None:
         if architecture.startswith("ModernBert"):
-            # transformers saves it by one name only, and llama.cpp asks for the other.
+            # transformers saves the value under one name only, but llama.cpp reads the other.
             self.hparams.setdefault("layer_norm_eps", self.hparams.get("norm_eps"))
         if architecture.startswith("EuroBert"):
-            # Of a head that an embedder does not have; the converter refuses its usual value.
+            # This belongs to a head, which an embedder does not have; the converter refuses its usual value.
             self.hparams.pop("classifier_pooling", None)
         written(self)
 
@@ -151,7 +151,7 @@ def _complete_parameters(model: Any, architecture: str) -> None:
 
 
 def _write_pooling(model: Any) -> None:
-    """Write the pooling of sentence-transformers' modules.json for decoders too, which the converter often skips."""
+    """Write the pooling of sentence-transformers' modules.json for decoders too; the converter often skips them."""
     written = model.set_gguf_parameters
 
     def set_gguf_parameters(self: Any) -> None:
@@ -164,7 +164,7 @@ def _write_pooling(model: Any) -> None:
 
 
 def _write_prompts(model: Any) -> None:
-    """Write the prompts of sentence-transformers' configuration, for which GGUF has no keys of its own."""
+    """Write the prompts of sentence-transformers' configuration under our keys, since GGUF does not define any."""
     written = model.set_gguf_parameters
 
     def set_gguf_parameters(self: Any) -> None:
@@ -175,7 +175,7 @@ def _write_prompts(model: Any) -> None:
             kind: next((named[name] for name in names if isinstance(named.get(name), str)), "")
             for kind, names in _PROMPTS.items()
         }
-        # New versions write two empty ones for every model, whether it was trained with prompts or not.
+        # New versions write two empty prompts for every model, whether it was trained with prompts or not.
         if any(prompts.values()):
             for kind, text in prompts.items():
                 self.gguf_writer.add_string(f"xllama.prompt.{kind}", text)
@@ -184,7 +184,7 @@ def _write_prompts(model: Any) -> None:
 
 
 def _name_vision_tensors_as_published(model: Any) -> None:
-    """Take the tensors of a SigLIP or CLIP encoder by the names that newer versions of transformers save them with."""
+    """Accept the tensors of a SigLIP or CLIP encoder under the names that newer versions of transformers write."""
     filtered = model.filter_tensors
 
     def filter_tensors(item: tuple[str, Callable[[], Any]]) -> tuple[str, Callable[[], Any]] | None:
@@ -208,9 +208,7 @@ def _check_architecture(folder: Path, *, projector: bool) -> None:
     kind = conversion.ModelType.MMPROJ if projector else conversion.ModelType.TEXT
     architecture = conversion.get_model_architecture(hparams, kind)
     if reason := _WRONG_HEADS.get(architecture):
-        raise _RefusalError(
-            f"{architecture} would give wrong scores: {reason}; take a reranker of another architecture"
-        )
+        raise _RefusalError(f"{architecture} would give wrong scores: {reason}; use a reranker of another architecture")
     if (known := _SAME_AS.get(architecture)) and not projector:
         conversion.TEXT_MODEL_MAP[architecture] = conversion.TEXT_MODEL_MAP[known]
         classes = conversion.ModelBase._model_classes[kind]
@@ -219,7 +217,7 @@ def _check_architecture(folder: Path, *, projector: bool) -> None:
         model = conversion.get_model_class(architecture, mmproj=projector)
     except NotImplementedError:
         what = "a projector for images or sound of" if projector else "models of"
-        raise _RefusalError(f"llama.cpp's converter knows no {what} the architecture {architecture}") from None
+        raise _RefusalError(f"llama.cpp's converter does not know {what} the architecture {architecture}") from None
     if _has_pooler(folder, architecture):
         _keep_pooler(architecture)
     elif projector:
@@ -245,7 +243,7 @@ def main(converter: Path, script: str, pre_tokenizer: str, arguments: list[str])
     if script == "convert_hf_to_gguf.py" and "--mistral-format" not in arguments:
         _check_architecture(Path(arguments[0]), projector="--mmproj" in arguments)
     sys.argv = [script, *arguments]
-    # Standard output is for the lines above.
+    # Standard output is reserved for our JSON lines.
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     runpy.run_path(str(converter / script), run_name="__main__")
 

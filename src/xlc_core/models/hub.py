@@ -1,7 +1,7 @@
 """Models from the Hugging Face hub: ``hf:owner/repo[:quant-or-file]``.
 
-Which file of the repository is meant, and fetching it with huggingface_hub, which keeps it in its
-own cache, resumes after a broken connection, and honours HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE and
+Chooses the file of a repository and fetches it with huggingface_hub, which keeps it in its own
+cache, resumes after a broken connection, and honours HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE and
 HF_HOME.
 """
 
@@ -37,7 +37,7 @@ class HubModel(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> HubModel:
-        """Read ``hf:owner/repo[:quant-or-file]``.
+        """Parse ``hf:owner/repo[:quant-or-file]``.
 
         Raises:
             ModelNotFoundError: the text has another form.
@@ -45,7 +45,7 @@ class HubModel(NamedTuple):
         match = _FORM.fullmatch(text)
         if match is None:
             raise ModelNotFoundError(
-                f"{text!r} is no model on the hub; write hf:owner/repo or "
+                f"{text!r} is not a model on the hub; write hf:owner/repo or "
                 "hf:owner/repo:quant-or-file, such as hf:Qwen/Qwen3-0.6B-GGUF:Q8_0"
             )
         return cls(match["repo"], match["pick"])
@@ -55,7 +55,7 @@ class HubModel(NamedTuple):
 
 
 def cached_path(model: HubModel) -> Path | None:
-    """Return the model's (first) file in huggingface_hub's cache, or None; without the network."""
+    """Return the model's (first) file in huggingface_hub's cache, or None. Never uses the network."""
     snapshot = _snapshot(model.repo)
     if snapshot is None:
         return None
@@ -67,15 +67,15 @@ def cached_path(model: HubModel) -> Path | None:
 
 
 def fetch(model: HubModel, *, progress: bool) -> Path:
-    """Return the model's file, downloading it where the cache has none or an older revision.
+    """Return the model's file; download it if the cache does not have it or has an older revision.
 
-    Without a network, and with HF_HUB_OFFLINE=1, the cache alone is used.
+    Without a network, and with HF_HUB_OFFLINE=1, only the cache is used.
 
     Returns:
-        The file; of a model in several parts the first, the others are beside it.
+        The file. For a split model the first part; the others are beside it.
 
     Raises:
-        ModelNotFoundError: there is no such repository or file, it may not be read, or the hub
+        ModelNotFoundError: the repository or file does not exist, may not be read, or the hub
             cannot be reached.
     """
     from huggingface_hub import HfApi, constants, hf_hub_download  # slow to import
@@ -85,20 +85,20 @@ def fetch(model: HubModel, *, progress: bool) -> Path:
         if (path := cached_path(model)) is None:
             raise ModelNotFoundError(
                 f"{model} is not in the cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is "
-                f"set; unset it and run `xllama models pull {model}` once, or give the path of a "
+                f"set; unset it and run `xllama models pull {model}` once, or pass the path of a "
                 "model file"
             )
         return path
     try:
-        # Siblings rather than list_repo_files: one request, and it does not try again for a minute
-        # without a network.
+        # Not list_repo_files: this is only one request, and without a network it does not retry for a
+        # minute.
         found = HfApi(endpoint=endpoint).model_info(model.repo, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         files = pick_files(model, [sibling.rfilename for sibling in found.siblings or ()])
         bar = _bar(progress)
         paths = [hf_hub_download(model.repo, file, endpoint=endpoint, tqdm_class=bar) for file in files]
     except ModelNotFoundError:
         raise
-    except Exception as error:  # whose class depends on the HTTP library of huggingface_hub's major
+    except Exception as error:  # its class depends on the HTTP library of huggingface_hub's major version
         path = cached_path(model)
         if path is not None and not _is_final(error):
             _log.warning("cannot ask %s about %s; using the copy in the cache", endpoint, model)
@@ -108,17 +108,17 @@ def fetch(model: HubModel, *, progress: bool) -> Path:
 
 
 def fetch_repository(model: HubModel, choose: Callable[[list[str]], list[str]], *, progress: bool) -> Path:
-    """Return the folder with some files of a repository, downloading what the cache lacks.
+    """Return the folder with some files of a repository; download the files that the cache lacks.
 
-    With HF_HUB_OFFLINE=1 it is what the cache has.
+    With HF_HUB_OFFLINE=1 only the cache is used.
 
     Args:
         model: the repository.
-        choose: given the names of all files, returns those that are wanted.
+        choose: receives the names of all files and returns those to fetch.
         progress: show bars on stderr.
 
     Raises:
-        ModelNotFoundError: there is no such repository, it may not be read, or the hub cannot be reached.
+        ModelNotFoundError: the repository does not exist or may not be read, or the hub cannot be reached.
     """
     from huggingface_hub import HfApi, constants, hf_hub_download
 
@@ -127,7 +127,7 @@ def fetch_repository(model: HubModel, choose: Callable[[list[str]], list[str]], 
     if _is_offline():
         if snapshot is None:
             raise ModelNotFoundError(
-                f"{model} is not in the cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set; unset it, or give "
+                f"{model} is not in the cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE is set; unset it, or pass "
                 "the path of a folder"
             )
         return snapshot
@@ -137,23 +137,23 @@ def fetch_repository(model: HubModel, choose: Callable[[list[str]], list[str]], 
         for name in choose([sibling.rfilename for sibling in found.siblings or ()]):
             path = hf_hub_download(model.repo, name, revision=found.sha, endpoint=endpoint, tqdm_class=bar)
             snapshot = Path(path.removesuffix(name))
-    except Exception as error:  # whose class depends on the HTTP library of huggingface_hub's major
+    except Exception as error:  # its class depends on the HTTP library of huggingface_hub's major version
         raise ModelNotFoundError(_explain(model, error, endpoint)) from error
     if snapshot is None:
-        raise ModelNotFoundError(f"{model} has none of the files that are wanted; look at {endpoint}/{model.repo}")
+        raise ModelNotFoundError(f"{model} does not have any of the needed files; look at {endpoint}/{model.repo}")
     return snapshot
 
 
 def pick_files(model: HubModel, names: list[str]) -> list[str]:
-    """Choose the files of a repository that make up the model, in order.
+    """Return the files of a repository that form the model, in order.
 
     Args:
-        model: what is wanted. Without a quantisation: Q4_K_M, else Q8_0, else the only one; ``mmproj`` is the
+        model: the wanted model. Without a quantisation: Q4_K_M, else Q8_0, else the only one; ``mmproj`` is the
             projector, in Q8_0, else F16, else the only one.
         names: all files of the repository.
 
     Raises:
-        ModelNotFoundError: none or several fit; the message lists what there is.
+        ModelNotFoundError: no file or several fit; the message lists the files.
     """
     if model.pick is not None:
         named = [name for name in names if model.pick in (name, name.rpartition("/")[2])]
@@ -206,7 +206,7 @@ def _fitting(pick: str | None, names: list[str]) -> list[str]:
     pick = _PART.sub("", pick)
     if exact := [name for name in names if pick in (name, name.rpartition("/")[2])]:
         return exact
-    # As a whole word first: F16 is not meant to find BF16, nor Q4_K to find Q4_K_M beside a Q4_K.
+    # As a whole word first: F16 must not find BF16, nor Q4_K find Q4_K_M beside a Q4_K.
     word = re.compile(rf"(?<![a-z0-9]){re.escape(pick)}(?![a-z0-9_])", re.IGNORECASE)
     return [name for name in names if word.search(name)] or [name for name in names if pick.lower() in name.lower()]
 
@@ -222,7 +222,7 @@ def _all_parts(model: HubModel, files: list[str]) -> list[str]:
 
 
 def _snapshot(repo: str) -> Path | None:
-    """The folder in huggingface_hub's cache with the main revision, as it was last seen."""
+    """Return the folder in huggingface_hub's cache with the last known main revision."""
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
@@ -236,7 +236,7 @@ def _snapshot(repo: str) -> Path | None:
 def _endpoint() -> str:
     from huggingface_hub import constants
 
-    # huggingface_hub reads the variable when it is imported, which may be long before it is set.
+    # huggingface_hub reads the variable when it is imported, perhaps long before the variable is set.
     return (os.environ.get("HF_ENDPOINT") or str(constants.ENDPOINT)).rstrip("/")
 
 
@@ -248,7 +248,7 @@ def _is_offline() -> bool:
 
 
 def _bar(show: bool) -> type[Any]:
-    """The progress bar for downloads. huggingface_hub's own hides itself unless stderr is a tty."""
+    """Return a progress bar for downloads. huggingface_hub's bar hides unless stderr is a terminal."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled
     from tqdm import tqdm
 
@@ -256,15 +256,15 @@ def _bar(show: bool) -> type[Any]:
 
     class Bar(tqdm):  # type: ignore[type-arg] # generic in the stubs only
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            kwargs.pop("name", None)  # which huggingface_hub gives to its own kind
+            kwargs.pop("name", None)  # an argument of huggingface_hub's own bar
             super().__init__(*args, **{**kwargs, "disable": hidden})
 
-    Bar.set_lock(threading.RLock())  # tqdm's default is a lock between processes, which starts one
+    Bar.set_lock(threading.RLock())  # tqdm's default lock is shared between processes and starts one
     return Bar
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether the hub itself has said no, so that an old copy must not hide it."""
+    """Return whether the hub itself refused. Then an old copy in the cache must not hide the error."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return isinstance(error, HfHubHTTPError) and error.response.status_code in {401, 403, 404}
@@ -298,6 +298,6 @@ def _explain(model: HubModel, error: Exception, endpoint: str) -> str:
     reason = str(error.__cause__ or error) or type(error).__name__
     return (
         f"{model} could not be fetched from {endpoint}: {reason}; check the network and the room "
-        "on the disk, set HF_ENDPOINT to a mirror that can be reached, or give the path of a model "
+        "on the disk, set HF_ENDPOINT to a mirror that can be reached, or pass the path of a model "
         "file"
     )

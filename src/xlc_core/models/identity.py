@@ -1,4 +1,4 @@
-"""Which weights a model's name stands for, for caches that must not mix up two models."""
+"""Identifies the weights behind a model's name, for caches that must not confuse two models."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _SAMPLE = 1 << 20  # bytes read at the start, the middle and the end of the file
 
 
 def model_identity(model: str | Path | None) -> str | None:
-    """Return a short text that is the same for equal model files, wherever they lie, and another for others.
+    """Return a short text that is equal for equal model files, wherever they are, and different for others.
 
-    It is made of the file's size and a hash of its header and samples of its weights, so it takes milliseconds
-    also for a large file. Never uses the network.
+    It consists of the file's size and a hash of its header and samples of its weights, so it takes milliseconds even
+    for a large file. Never uses the network.
 
     Args:
-        model: a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: what ``XLLAMA_MODEL`` names.
+        model: a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: the value of ``XLLAMA_MODEL``.
 
     Returns:
-        the text; None while the model is not on this disk.
+        the text; None if the model is not on this disk.
 
     Raises:
         ModelNotFoundError: no model was named.

@@ -1,4 +1,4 @@
-"""The texts that some embedding models want before a query or a document."""
+"""The texts that some embedding models need before a query or a document."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["RetrievalPrompts", "file_prompts", "retrieval_prompt", "with_instruc
 
 @dataclass(frozen=True)
 class RetrievalPrompts:
-    """What a model wants before a text.
+    """The texts that a model needs before its inputs.
 
     Attributes:
-        query: before a query.
-        document: before a document.
+        query: text before a query.
+        document: text before a document.
     """
 
     query: str = ""
@@ -31,8 +31,8 @@ class RetrievalPrompts:
 _WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
 _SENTENCE = RetrievalPrompts("Represent this sentence for searching relevant passages: ")
 
-# As the models' cards and sentence-transformers' configurations of them have it. The first that is found in a name
-# (in lower case, what is neither letter, digit nor point as a hyphen) holds.
+# From the models' cards and sentence-transformers' configurations. The first pattern that is found in a name counts.
+# The name is in lower case, and all characters except letters, digits and points are hyphens.
 _FAMILIES = [
     (re.compile(pattern), prompts)
     for pattern, prompts in (
@@ -63,14 +63,14 @@ _INSTRUCTION = re.compile(r"(Instruct: ).*(\n ?Query: ?)", re.DOTALL)
 
 
 def retrieval_prompt(model: str | Path | None, kind: Literal["query", "document"]) -> str:
-    """Return what a model wants before a text, as far as it is known before the model is loaded. Uses no network.
+    """Return the text that a model needs before a query or document, if that is known before loading. Uses no network.
 
     Args:
-        model: the model as Engine takes it.
-        kind: what the text is.
+        model: the model's name, as for Engine.
+        kind: the kind of input.
 
     Raises:
-        ModelLoadError: it is a file, and no GGUF file.
+        ModelLoadError: the file is not a GGUF file.
         InvalidRequestError: a catalog file of the user's cannot be read.
     """
     entry = catalog.entries().get(model) if isinstance(model, str) else None
@@ -84,12 +84,12 @@ def retrieval_prompt(model: str | Path | None, kind: Literal["query", "document"
 
 
 def file_prompts(file: _native.ModelFile, name: str, entry: catalog.CatalogEntry | None) -> RetrievalPrompts:
-    """Return what a model wants before a text: as its catalog entry says, else its file, else what its name tells.
+    """Return a model's prompts from its catalog entry, else from its file, else by its name.
 
     Args:
-        file: what the model file says.
-        name: the model as it was named.
-        entry: the catalog's entry, if it has one.
+        file: metadata of the model file.
+        name: the name by which the user named the model.
+        entry: the catalog's entry, if any.
     """
     names = [*file.names, name, Path(file.path).stem]
     prompts = RetrievalPrompts(**file.prompts) if file.prompts else _of_names(names)
@@ -97,7 +97,7 @@ def file_prompts(file: _native.ModelFile, name: str, entry: catalog.CatalogEntry
 
 
 def with_instruction(prompt: str, instruction: str) -> str | None:
-    """Put an instruction into a query's prompt; None where the prompt has no place for one."""
+    """Return a query's prompt with an instruction; None if the prompt does not have a place for one."""
     if _INSTRUCTION.fullmatch(prompt) is None:
         return None
     return _INSTRUCTION.sub(lambda found: found[1] + instruction + found[2], prompt)
@@ -123,5 +123,5 @@ def _of_names(names: Iterable[str]) -> RetrievalPrompts:
 
 @functools.lru_cache(maxsize=64)
 def _of_file(path: Path, size: int, mtime_ns: int, name: str) -> RetrievalPrompts:
-    """Read a file's head once for as long as the file stays as it is, which size and time tell."""
+    """Read a file's header. It is cached until the file's size or time changes."""
     return file_prompts(_native.read_model_file(str(path)), name, None)

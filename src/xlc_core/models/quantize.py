@@ -1,4 +1,4 @@
-"""Writing a model again with smaller weights, by llama.cpp's own quantiser."""
+"""Writing a copy of a model with smaller weights, with llama.cpp's quantiser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xlc_core.models import catalog
 __all__ = ["QUANTIZATION_TYPES", "quantize_model"]
 
 QUANTIZATION_TYPES: tuple[str, ...] = tuple(_native.quantization_types())
-"""Types of weights that a model can be written with and that need no importance matrix, by llama.cpp's names."""
+"""Types of weights that do not need an importance matrix, by llama.cpp's names."""
 
 
 def quantize_model(
@@ -26,25 +26,25 @@ def quantize_model(
     overwrite: bool = False,
     progress: Callable[[float], object] | None = None,
 ) -> Path:
-    """Write a model again with weights of another type.
+    """Write a copy of a model with weights of another type.
 
-    From F16 or BF16 the result is as good as it can be; from weights that are quantised already it loses a little more,
-    but a type may be faster on this processor than the one a file came with.
+    From F16 or BF16 the result is as good as possible. From quantised weights it loses a little more, but the new type
+    may be faster on this processor.
 
     Args:
         source: a GGUF file, a catalog name or an ``hf:`` name.
-        target: the file to write; nothing half written is ever seen under this name.
-        weights: one of QUANTIZATION_TYPES, in any case, such as ``"Q4_K_M"``.
+        target: the file to write; it appears only when it is complete.
+        weights: one of QUANTIZATION_TYPES, in upper or lower case, such as ``"Q4_K_M"``.
         n_threads: threads to compute with; None: all cores.
         overwrite: whether the target may exist.
-        progress: called with 0 … 1 now and then; what it raises ends the work.
+        progress: called with 0 … 1 now and then; an exception in it ends the work.
 
     Returns:
         the target.
 
     Raises:
-        InvalidRequestError: no such type, or the target exists or is the source.
-        ModelNotFoundError: there is no such source, or no folder for the target.
+        InvalidRequestError: the type does not exist, or the target exists or is the source.
+        ModelNotFoundError: the source or the target's folder does not exist.
         ModelLoadError: llama.cpp cannot read or quantise the source; the message carries its reason.
     """
     kind = weights.upper()

