@@ -25,13 +25,14 @@ test-convert: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-# What needs no run of the code: style, types, and whether the committed stub is the module's.
+# Checks without a run of the code: style, types, and whether generated files are fresh.
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	git ls-files -co --exclude-standard 'src/*.c' 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/python cmake/make_stub.py --check
+	$(BIN)/python cmake/make_kwargs.py --check
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -40,6 +41,7 @@ format: $(STAMP)
 
 stubs: $(STAMP)
 	$(BIN)/python cmake/make_stub.py
+	$(BIN)/python cmake/make_kwargs.py
 
 # Built in place: Python files are used from src/, and objects are kept in build/ for the next time.
 $(STAMP): $(NATIVE_SOURCES) models/pyproject.toml

@@ -239,6 +239,8 @@ class ModelInfo:
         size_bytes: bytes of weights.
         n_ctx_train: tokens of context the model was trained with.
         n_ctx: tokens that one request may hold, prompt and answer together.
+        n_ctx_total: tokens of KV cache for all slots together; 0 for a model that is made for retrieval.
+        n_parallel: slots: requests that are generated at once; 0 for a model that is made for retrieval.
         n_embd: dimensions of an embedding.
         n_vocab: tokens in the vocabulary.
         pooling: how token vectors become one, for embedding models; else ``none``.
@@ -271,6 +273,8 @@ class ModelInfo:
     reads: frozenset[str] = frozenset()
     query_prompt: str = ""
     document_prompt: str = ""
+    n_ctx_total: int = 0
+    n_parallel: int = 0
 
 
 @dataclass(frozen=True)

@@ -29,16 +29,10 @@ from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCall
 from xlc_core.generation.conversion import MessageLike, ToolLike, to_messages
 from xlc_core.messages import Message
 from xlc_core.options.embedding_types import quantize_embeddings
-from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs
-from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions
-from xlc_core.options.retrieval import (
-    EmbedKwargs,
-    EmbedOptions,
-    EmbedStreamKwargs,
-    EmbedStreamOptions,
-    RerankKwargs,
-    RerankOptions,
-)
+from xlc_core.options.engine import EngineOptions
+from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EmbedKwargs, EmbedStreamKwargs, RerankKwargs
+from xlc_core.options.retrieval import EmbedOptions, EmbedStreamOptions, RerankOptions
+from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
 from xlc_core.retrieval.scores import best_first, sigmoid
 from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
@@ -185,7 +179,7 @@ class ScriptedEngine:
         self.info = info or ModelInfo(
             name="scripted", path="", architecture="scripted", description="a script", n_params=0, size_bytes=0,
             n_ctx_train=4096, n_ctx=4096, n_embd=8, n_vocab=256, pooling="none", can_generate=True, can_rerank=True,
-            has_chat_template=True, supports_tools=True, supports_thinking=False,
+            has_chat_template=True, supports_tools=True, supports_thinking=False, n_ctx_total=4 * 4096, n_parallel=4,
         )  # fmt: skip
 
     def _next(self, request: ScriptedRequest) -> list[Event]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 import xlc_core as xlc
 from xlc_core.generation.answer_tool import AnswerTool
-from xlc_core.options.options import ChatOptions
+from xlc_core.options.sampling import ChatOptions
 
 
 class Verdict(BaseModel):

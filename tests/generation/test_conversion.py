@@ -10,7 +10,7 @@ import pytest
 import xlc_core as xlc
 from xlc_core import _native
 from xlc_core.generation.conversion import check_text, to_chat_request, to_generation_request, to_messages, to_tools
-from xlc_core.options.options import ChatOptions, CompletionOptions
+from xlc_core.options.sampling import ChatOptions, CompletionOptions
 
 
 def chat_of(messages: Any, **options: Any) -> Any:

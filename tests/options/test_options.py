@@ -1,12 +1,25 @@
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import xlc_core as xlc
-from xlc_core.options import kwargs, options
-from xlc_core.options.options import ChatOptions, EngineOptions, SamplingOptions
+from xlc_core.options import (
+    ChatOptions,
+    CompletionOptions,
+    EmbedOptions,
+    EmbedStreamOptions,
+    EngineOptions,
+    RerankOptions,
+    SamplingOptions,
+    TokenEmbedOptions,
+    base,
+    kwargs,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,23 +89,144 @@ def test_options_are_frozen_and_hashable() -> None:
         engine_options.n_ctx = 1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
-    ("keywords", "model", "left_out"),
-    [
-        (kwargs.SamplingKwargs, options.SamplingOptions, set()),
-        (kwargs.CompletionKwargs, options.CompletionOptions, set()),
-        (kwargs.ChatKwargs, options.ChatOptions, set()),
-        (kwargs.EngineKwargs, options.EngineOptions, {"model"}),
-    ],
+MODELS: tuple[tuple[type, type[base.NativeOptions], set[str]], ...] = (
+    (kwargs.SamplingKwargs, SamplingOptions, set()),
+    (kwargs.CompletionKwargs, CompletionOptions, set()),
+    (kwargs.ChatKwargs, ChatOptions, set()),
+    (kwargs.EngineKwargs, EngineOptions, {"model"}),
+    (kwargs.TokenEmbedKwargs, TokenEmbedOptions, set()),
+    (kwargs.EmbedKwargs, EmbedOptions, set()),
+    (kwargs.EmbedStreamKwargs, EmbedStreamOptions, set()),
+    (kwargs.RerankKwargs, RerankOptions, set()),
 )
+
+
+@pytest.mark.parametrize(("keywords", "model", "left_out"), MODELS)
 def test_keyword_types_have_the_fields_of_their_models(
-    keywords: type, model: type[options.Options], left_out: set[str]
+    keywords: type, model: type[base.NativeOptions], left_out: set[str]
 ) -> None:
     assert get_type_hints(keywords).keys() == model.model_fields.keys() - left_out
 
 
-@pytest.mark.parametrize("model", [options.EngineOptions, options.ChatOptions])
-def test_every_field_is_documented(model: type[options.Options]) -> None:
+def test_the_written_keyword_types_are_fresh() -> None:
+    script = Path(__file__).parents[2] / "cmake" / "make_kwargs.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("model", [model for _, model, _ in MODELS])
+def test_none_is_the_default_of_every_field(model: type[base.NativeOptions]) -> None:
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    none = dict.fromkeys(model.model_fields.keys() - required)
+    assert model(**none) == model()
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "message"),
+    [
+        (EngineOptions, {"speculation": 3}, "speculation: must be an Ngram, DraftModel, Eagle3, DFlash, DSpark or Mtp"),
+        (EngineOptions, {"speculation": {"kind": "simple"}}, "speculation: must be an Ngram, DraftModel"),
+        (EngineOptions, {"speculation": [xlc.Ngram(), "x"]}, "speculation: must be an Ngram, DraftModel"),
+        (EngineOptions, {"n_gpu_layers": "x"}, "n_gpu_layers: must be an integer, 'auto' or 'all', got 'x'"),
+        (ChatOptions, {"stop": 5}, "stop: must be a text or a list of texts, got 5"),
+        (ChatOptions, {"stop": ["a", 5]}, "stop[1]: must be a text, got 5"),
+        (EngineOptions, {"lora": 7}, "lora: must be a path, a list of them, a mapping of paths to scales, or Lora"),
+        (EngineOptions, {"lora": [{"path": 1}]}, "lora[0]['path']: must be a text or a path, got 1"),
+        (EngineOptions, {"model": 5}, "model: must be a text or a path, got 5"),
+        (EngineOptions, {"flash_attn": True}, "flash_attn: must be 'auto', 'on' or 'off', got True"),
+        (EngineOptions, {"tensor_split": [1, "x"]}, "tensor_split[1]: must be a number, got 'x'"),
+        (ChatOptions, {"logit_bias": {"a": "x"}}, "logit_bias['a']: must be False or a number, got 'x'"),
+        (ChatOptions, {"logit_bias": 5}, "logit_bias: must be a mapping of tokens"),
+        (ChatOptions, {"temperature": "hot"}, "temperature: must be a number, got 'hot'"),
+        (ChatOptions, {"thinking_switch": 3}, "thinking_switch: must be a ThinkingSwitch, got 3"),
+        (EmbedOptions, {"progress": 3}, "progress: must be True or False or a function, got 3"),
+        (ChatOptions, {"tools": 3, "top_p": 2}, "top_p: must be less than or equal to 1, got 2; tools: must be a list"),
+    ],
+)
+def test_a_wrong_value_is_one_line(options: type[base.Options], values: dict[str, Any], message: str) -> None:
+    with pytest.raises(xlc.InvalidRequestError) as caught:
+        options.checked(**values)
+    assert str(caught.value).startswith(message)
+    assert str(caught.value).count("; ") == len(values) - 1
+
+
+def numbers_of(model: type[base.NativeOptions], kind: type) -> list[str]:
+    """Return the fields of a model that are numbers of a kind."""
+    hints = get_type_hints(model)
+    return [name for name in model.model_fields if hints[name] is kind or kind in get_args(hints[name])]
+
+
+@pytest.mark.parametrize("model", [model for _, model, _ in MODELS])
+def test_numbers_beyond_cpp_s_are_refused_by_name(model: type[base.NativeOptions]) -> None:
+    names = numbers_of(model, int)
+    assert names
+    for name in names:
+        for number in (2**33, -(2**33), 2**70):
+            with pytest.raises(xlc.InvalidRequestError, match=f"^{name}: must be"):
+                model.checked(**{name: number})
+
+
+@pytest.mark.parametrize("model", [SamplingOptions, ChatOptions, EngineOptions, EmbedOptions, RerankOptions])
+def test_numbers_are_finite(model: type[base.NativeOptions]) -> None:
+    names = numbers_of(model, float)
+    assert names
+    for name in names:
+        for number in (float("nan"), float("inf"), float("-inf"), 1e300):
+            with pytest.raises(xlc.InvalidRequestError, match=f"^{name}: must be"):
+                model.checked(**{name: number})
+
+
+@pytest.mark.parametrize(
+    ("options", "values"),
+    [
+        (ChatOptions, {"logit_bias": {2**40: 1.0}}),
+        (ChatOptions, {"logit_bias": {5: float("nan")}}),
+        (ChatOptions, {"logit_bias": {5: float("inf")}}),
+        (ChatOptions, {"lora": {"a": float("nan")}}),
+        (EngineOptions, {"tensor_split": [1.0, float("inf")]}),
+        (EngineOptions, {"control_vector_layers": (1, 2**40)}),
+        (EngineOptions, {"lora": {"a.gguf": float("nan")}}),
+        (ChatOptions, {"stop": ["\ud800"]}),
+        (ChatOptions, {"dry_sequence_breakers": ["\ud800"]}),
+        (ChatOptions, {"logit_bias": {"\ud800": 1.0}}),
+        (EngineOptions, {"chat_template": "\ud800"}),
+        (EmbedOptions, {"prefix": "\ud800"}),
+    ],
+)
+def test_what_native_code_cannot_take_is_refused_by_name(options: type[base.Options], values: dict[str, Any]) -> None:
+    (name,) = values
+    with pytest.raises(xlc.InvalidRequestError, match=f"^{name}"):
+        options.checked(**values)
+
+
+def test_template_kwargs_hold_any_json() -> None:
+    assert ChatOptions.checked(template_kwargs={"big": 2**70, "deep": {"x": [1e300]}}).template_kwargs["big"] == 2**70
+
+
+@pytest.mark.parametrize(
+    "speculation",
+    [
+        xlc.Ngram("mod", n_max=5),
+        xlc.DraftModel("small", n_gpu_layers="all"),
+        xlc.Eagle3("head"),
+        xlc.DFlash("head", n_max=4),
+        xlc.DSpark("head"),
+        xlc.Mtp(),
+    ],
+)
+def test_a_speculation_survives_being_a_dictionary(speculation: xlc.Speculation) -> None:
+    written = EngineOptions(model="m", speculation=[speculation]).model_dump(exclude_defaults=True)
+    (read,) = EngineOptions.checked(**written).speculation
+    assert read == speculation
+    assert type(read) is type(speculation)
+
+
+def test_minus_infinity_bans_a_token() -> None:
+    assert SamplingOptions(logit_bias={7: float("-inf"), "a": False}).logit_bias == {7: False, "a": False}
+
+
+@pytest.mark.parametrize("model", [EngineOptions, ChatOptions, EmbedStreamOptions, RerankOptions])
+def test_every_field_is_documented(model: type[base.Options]) -> None:
     documented = "".join(cls.__doc__ or "" for cls in model.__mro__)
     for name in model.model_fields:
         assert f"\n        {name}: " in documented, name

@@ -35,8 +35,9 @@ from xlc_core.generation.off_loop import is_long
 from xlc_core.generation.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.models import catalog
 from xlc_core.models.prompts import file_prompts
+from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
-from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions
+from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
 from xlc_core.texts import check_text
 from xlc_core.waiting import Deadline

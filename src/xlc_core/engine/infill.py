@@ -14,7 +14,7 @@ from xlc_core.generation.conversion import to_generation_request
 from xlc_core.generation.off_loop import is_long
 from xlc_core.generation.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.options.kwargs import CompletionKwargs
-from xlc_core.options.options import CompletionOptions
+from xlc_core.options.sampling import CompletionOptions
 from xlc_core.results import Completion
 from xlc_core.texts import check_text
 

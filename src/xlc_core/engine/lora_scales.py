@@ -12,11 +12,11 @@ __all__ = ["LoraScales"]
 
 
 class LoraScales:
-    """How much of each adapter requests get that do not say so themselves. Any thread may change it."""
+    """How much of each LoRA adapter requests get that do not say so themselves. Any thread may change it."""
 
-    def __init__(self, adapters: tuple[Lora, ...]) -> None:
+    def __init__(self, files: tuple[Lora, ...]) -> None:
         self._lock = threading.Lock()
-        self._scales = {adapter.key: adapter.scale for adapter in adapters}
+        self._scales = {file.key: file.scale for file in files}
 
     def get(self) -> dict[str, float]:
         """Return the scales by name, in the order of the engine's options."""

@@ -15,8 +15,8 @@ from xlc_core.engine import opening
 from xlc_core.generation.off_loop import off_loop
 from xlc_core.generation.streams import Pump
 from xlc_core.models import catalog
+from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import EngineKwargs
-from xlc_core.options.options import EngineOptions
 
 __all__ = ["DeviceMemory", "EngineMemory", "MemoryEstimate", "MemoryMethods"]
 

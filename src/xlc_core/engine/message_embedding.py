@@ -13,7 +13,8 @@ from xlc_core._native import Generation, GenerationRequest
 from xlc_core.errors import InvalidRequestError
 from xlc_core.generation import media
 from xlc_core.generation.conversion import MessageLike, to_chat_request, to_generation_request, to_messages
-from xlc_core.options.options import ChatOptions, EngineOptions
+from xlc_core.options.engine import EngineOptions
+from xlc_core.options.sampling import ChatOptions
 from xlc_core.results import ModelInfo
 from xlc_core.waiting import AsyncWaiter, Deadline, wait_ready
 

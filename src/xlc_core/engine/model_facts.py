@@ -13,7 +13,7 @@ from xlc_core.engine import opening
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.generation import media
 from xlc_core.models import catalog
-from xlc_core.options.options import EngineOptions
+from xlc_core.options.engine import EngineOptions
 
 __all__ = ["ModelFacts", "read_facts"]
 

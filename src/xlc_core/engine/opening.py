@@ -10,7 +10,7 @@ from xlc_core import _native, hardware
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.models import catalog
 from xlc_core.models.companions import find_file
-from xlc_core.options.options import EngineOptions
+from xlc_core.options.engine import EngineOptions
 from xlc_core.options.speculation import Ngram
 
 __all__ = ["LoadProgress", "native_params", "progress_reporter"]

@@ -15,16 +15,8 @@ from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import RetrievalJob
 from xlc_core.models.catalog import CatalogEntry
 from xlc_core.options.embedding_types import quantize_embeddings
-from xlc_core.options.retrieval import (
-    EmbedKwargs,
-    EmbedOptions,
-    EmbedStreamKwargs,
-    EmbedStreamOptions,
-    RerankKwargs,
-    RerankOptions,
-    TokenEmbedKwargs,
-    TokenEmbedOptions,
-)
+from xlc_core.options.kwargs import EmbedKwargs, EmbedStreamKwargs, RerankKwargs, TokenEmbedKwargs
+from xlc_core.options.retrieval import EmbedOptions, EmbedStreamOptions, RerankOptions, TokenEmbedOptions
 from xlc_core.results import ModelInfo, RerankScore
 from xlc_core.retrieval.jobs import await_job, run_job
 from xlc_core.retrieval.scores import best_first, sigmoid

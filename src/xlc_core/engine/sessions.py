@@ -19,8 +19,9 @@ from xlc_core.generation.answer_tool import AnswerTool
 from xlc_core.generation.conversion import MessageLike, to_chat_request, to_generation_request, to_messages
 from xlc_core.generation.streams import AsyncEventStream, EventStream, Pump
 from xlc_core.models.identity import model_identity
+from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import ChatKwargs
-from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions
+from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.results import ModelInfo
 from xlc_core.waiting import Deadline
 

@@ -14,8 +14,8 @@ from typing_extensions import Self, Unpack
 
 from xlc_core.engine.engine import Engine
 from xlc_core.engine.opening import LoadProgress
+from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import EngineKwargs
-from xlc_core.options.options import EngineOptions
 
 __all__ = ["EngineLease", "acquire_engine"]
 

@@ -27,9 +27,15 @@ from xlc_core.generation.tool_choice import to_tool_choice
 from xlc_core.messages import MediaPart, Part, Role
 from xlc_core.models.identity import model_identity
 from xlc_core.models.prompts import retrieval_prompt
-from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EngineKwargs, SamplingKwargs
-from xlc_core.options.options import Truncate
-from xlc_core.options.retrieval import EmbedKwargs, RerankKwargs, RerankScale, RerankTruncate
+from xlc_core.options.kwargs import (
+    ChatKwargs,
+    CompletionKwargs,
+    EmbedKwargs,
+    EngineKwargs,
+    RerankKwargs,
+    SamplingKwargs,
+)
+from xlc_core.options.retrieval import RerankScale, RerankTruncate, Truncate
 from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
 
 __all__ = [

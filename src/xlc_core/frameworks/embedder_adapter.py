@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from xlc_core.frameworks.engine_adapter import EngineAdapter
-from xlc_core.options.options import Truncate
-from xlc_core.options.retrieval import EmbedKwargs
+from xlc_core.options.kwargs import EmbedKwargs
+from xlc_core.options.retrieval import Truncate
 
 __all__ = ["EmbedderAdapter", "TextKind"]
 

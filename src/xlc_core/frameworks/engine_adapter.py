@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import os
 import threading
 import warnings
@@ -16,7 +15,8 @@ from typing_extensions import Self
 
 from xlc_core.engine.engine import Engine
 from xlc_core.engine.shared import EngineLease, acquire_engine
-from xlc_core.options.options import EngineOptions
+from xlc_core.options.engine import EngineOptions
+from xlc_core.options.hints import hint_for_field
 
 __all__ = ["EngineAdapter", "EngineLeases", "default_model", "model_as_text"]
 
@@ -83,7 +83,7 @@ class EngineAdapter(BaseModel):
     """Path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``."""
 
     n_ctx: int | None = None
-    """Tokens of context for all requests together; None: what xllama finds fitting."""
+    """Tokens that one request may hold, prompt and answer together; None: what the model and memory allow."""
 
     engine_options: dict[str, Any] = Field(default_factory=dict)
     """Further fields of ``xlc_core.EngineOptions``, such as ``{"n_parallel": 8}``."""
@@ -108,9 +108,8 @@ class EngineAdapter(BaseModel):
             *(field.alias for field in cls.model_fields.values() if field.alias),
         }
         for name in values.keys() - known - _MEANT_FOR_SERVERS:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            warnings.warn(f"{cls.__name__} ignores the unknown argument {name!r}{hint}", stacklevel=4)
+            hint = hint_for_field(name, values[name], known)
+            warnings.warn(f"{cls.__name__} ignores the unknown argument {name!r}{hint and f'; {hint}'}", stacklevel=4)
         return values
 
     @model_validator(mode="after")

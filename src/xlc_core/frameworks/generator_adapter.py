@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from xlc_core.errors import InvalidRequestError
 from xlc_core.frameworks.engine_adapter import EngineAdapter, default_model, model_as_text
-from xlc_core.options.options import ChatOptions, CompletionOptions
+from xlc_core.options.sampling import ChatOptions, CompletionOptions
 
 __all__ = ["ChatFields", "GeneratorAdapter", "require_single_answer"]
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from xlc_core.frameworks.engine_adapter import EngineAdapter
-from xlc_core.options.retrieval import RerankKwargs, RerankScale, RerankTruncate
+from xlc_core.options.kwargs import RerankKwargs
+from xlc_core.options.retrieval import RerankScale, RerankTruncate
 from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
 from xlc_core.results import RerankScore
 

@@ -15,7 +15,7 @@ from xlc_core.errors import UnsupportedFeatureError
 from xlc_core.events import Event, Finished, TextDelta, ToolCallDelta
 from xlc_core.generation.conversion import to_tools
 from xlc_core.messages import Tool
-from xlc_core.options.options import ChatOptions
+from xlc_core.options.sampling import ChatOptions
 from xlc_core.results import Completion, CompletionChoice
 
 __all__ = ["AnswerTool"]

@@ -11,7 +11,7 @@ from xlc_core.constraints.constraint import Constraint
 from xlc_core.errors import InvalidRequestError
 from xlc_core.generation.media import data_of_base64
 from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
-from xlc_core.options.options import ChatOptions, CompletionOptions, SamplingOptions
+from xlc_core.options.sampling import ChatOptions, CompletionOptions, SamplingOptions
 from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
 from xlc_core.texts import check_text
 

@@ -1,8 +1,9 @@
 """What can be set: an option model for each kind of call, all frozen and checked."""
 
+from xlc_core.options.engine import EngineOptions
 from xlc_core.options.lora import ControlVector, Lora
-from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
 from xlc_core.options.retrieval import EmbedOptions, EmbedStreamOptions, RerankOptions, TokenEmbedOptions
+from xlc_core.options.sampling import ChatOptions, CompletionOptions, SamplingOptions
 from xlc_core.options.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
 from xlc_core.options.thinking_switch import ThinkingSwitch
 

@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from xlc_core.options.base import Options
+from xlc_core.options.base import NativeOptions
 
 __all__ = ["ControlVector", "Lora", "listed"]
 
 
-class ControlVector(Options):
+class ControlVector(NativeOptions):
     """A direction that is added to a model's activations.
 
     Attributes:
@@ -27,10 +25,10 @@ class ControlVector(Options):
     """
 
     path: str | Path
-    scale: float = Field(1.0, allow_inf_nan=False)
+    scale: float = 1.0
 
 
-class Lora(Options):
+class Lora(NativeOptions):
     """A LoRA adapter.
 
     Attributes:
@@ -40,7 +38,7 @@ class Lora(Options):
     """
 
     path: str | Path
-    scale: float = Field(1.0, allow_inf_nan=False)
+    scale: float = 1.0
     name: str = ""
 
     @property

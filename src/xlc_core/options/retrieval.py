@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypedDict
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from xlc_core.options.base import Options
+from xlc_core.options.base import NativeOptions, Seconds
 from xlc_core.options.embedding_types import EmbeddingType, as_ranges
-from xlc_core.options.options import Truncate
 
 __all__ = [
-    "EmbedKwargs",
     "EmbedOptions",
-    "EmbedStreamKwargs",
     "EmbedStreamOptions",
     "Progress",
-    "RerankKwargs",
     "RerankOptions",
     "RerankScale",
     "RerankTruncate",
-    "TokenEmbedKwargs",
     "TokenEmbedOptions",
+    "Truncate",
 ]
 
 Progress = bool | Callable[[int, int | None], None]
 """Whether to show a bar on stderr, or a function that is called with how many are done and how many there are (None
 where nobody knows) about ten times a second and at the end, on the thread that waits."""
 
+
+Truncate = Literal["error", "end", "start"]
+"""What to do with a text that is too long: refuse it, or drop tokens at its end or its start."""
 
 RerankTruncate = Literal["error", "end", "start", "split"]
 """What to do with a document that is too long: refuse it, drop tokens at its end or its start, or take the score of its
@@ -38,7 +37,7 @@ RerankScale = Literal["raw", "sigmoid"]
 """Scores as the model gives them, or between 0 and 1."""
 
 
-class TokenEmbedOptions(Options):
+class TokenEmbedOptions(NativeOptions):
     """How texts are turned into one vector for each token.
 
     Attributes:
@@ -53,13 +52,16 @@ class TokenEmbedOptions(Options):
         timeout: seconds after which the request is given up.
     """
 
+    scope = "retrieval"
+    used_by: ClassVar[str] = "embed and embed_tokens"
+
     truncate: Truncate = "error"
     normalize: bool = True
     prefix: str | None = None
     prompt: Literal["query", "document"] | None = None
     dimensions: int | None = Field(None, ge=1)
     progress: Progress = False
-    timeout: float | None = Field(None, gt=0)
+    timeout: Seconds | None = None
 
 
 class EmbedOptions(TokenEmbedOptions):
@@ -70,6 +72,8 @@ class EmbedOptions(TokenEmbedOptions):
         int8_ranges: for ``int8`` and ``uint8``, the least and greatest number: a pair, or an array (2, dimensions) such
             as ``np.stack([vectors.min(axis=0), vectors.max(axis=0)])``; None: −1 and 1.
     """
+
+    used_by = "embed"
 
     dtype: EmbeddingType = "float32"
     int8_ranges: Any = None
@@ -89,10 +93,12 @@ class EmbedStreamOptions(EmbedOptions):
         timeout: seconds that a chunk may take from when it is waited for.
     """
 
+    used_by = "embed_stream"
+
     chunk_size: int = Field(512, ge=1)
 
 
-class RerankOptions(Options):
+class RerankOptions(NativeOptions):
     """How documents are scored against a query.
 
     Attributes:
@@ -112,49 +118,14 @@ class RerankOptions(Options):
         timeout: seconds after which the request is given up.
     """
 
+    scope = "retrieval"
+    used_by = "rerank"
+
     top_n: int | None = Field(None, ge=0)
     truncate: RerankTruncate = "error"
     overlap: int = Field(64, ge=0)
     instruction: str | None = None
     scores: RerankScale = "raw"
-    order_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    order_weight: float = Field(0.0, ge=0)
     progress: Progress = False
-    timeout: float | None = Field(None, gt=0)
-
-
-class TokenEmbedKwargs(TypedDict, total=False):
-    """The fields of TokenEmbedOptions as keyword arguments."""
-
-    truncate: Truncate
-    normalize: bool
-    prefix: str | None
-    prompt: Literal["query", "document"] | None
-    dimensions: int | None
-    progress: Progress
-    timeout: float | None
-
-
-class EmbedKwargs(TokenEmbedKwargs, total=False):
-    """The fields of EmbedOptions as keyword arguments."""
-
-    dtype: EmbeddingType
-    int8_ranges: Any
-
-
-class EmbedStreamKwargs(EmbedKwargs, total=False):
-    """The fields of EmbedStreamOptions as keyword arguments."""
-
-    chunk_size: int
-
-
-class RerankKwargs(TypedDict, total=False):
-    """The fields of RerankOptions as keyword arguments."""
-
-    top_n: int | None
-    truncate: RerankTruncate
-    overlap: int
-    instruction: str | None
-    scores: RerankScale
-    order_weight: float
-    progress: Progress
-    timeout: float | None
+    timeout: Seconds | None = None

@@ -9,17 +9,31 @@ llama.cpp (``common/arg.cpp``, ``common_params_speculative``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
-from xlc_core.options.base import Options
+from xlc_core.options.base import GpuLayers, NativeOptions
 
-__all__ = ["DFlash", "DSpark", "DraftModel", "Eagle3", "Mtp", "Ngram", "Speculation"]
+__all__ = ["DFlash", "DSpark", "DraftModel", "Eagle3", "Mtp", "Ngram", "Speculation", "to_speculation"]
 
 
-class Ngram(Options):
+class _Kind(NativeOptions):
+    """Base of the kinds: written as a dictionary they keep their type."""
+
+    @property
+    def type_name(self) -> str:
+        """llama.cpp's name for it."""
+        raise NotImplementedError
+
+    @model_serializer(mode="wrap")
+    def _add_type(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"type": self.type_name, **fields(self)}
+
+
+class Ngram(_Kind):
     """Drafts what followed the last tokens when they came before: for answers that copy from their prompt.
 
     Attributes:
@@ -42,8 +56,7 @@ class Ngram(Options):
         BaseModel.__init__(self, kind=kind, **values)
 
     @property
-    def type_name(self) -> str:
-        """llama.cpp's name for it."""
+    def type_name(self) -> str:  # noqa: D102
         return f"ngram-{self.kind}"
 
     def arguments(self) -> list[str]:
@@ -62,7 +75,7 @@ class Ngram(Options):
         return [part for name, value in given.items() for part in (f"{prefix}-{known[name]}", str(value))]
 
 
-class DraftModel(Options):
+class DraftModel(_Kind):
     """A smaller model of the same vocabulary drafts.
 
     Attributes:
@@ -77,14 +90,13 @@ class DraftModel(Options):
     n_max: int = Field(3, ge=1, le=1024)
     n_min: int = Field(0, ge=0, le=1024)
     p_min: float = Field(0.0, ge=0, le=1)
-    n_gpu_layers: int | Literal["auto", "all"] = "auto"
+    n_gpu_layers: GpuLayers = "auto"
 
-    def __init__(self, model: str | Path, **values: object) -> None:
+    def __init__(self, model: str | Path | None = None, **values: object) -> None:
         BaseModel.__init__(self, model=model, **values)
 
     @property
-    def type_name(self) -> str:
-        """llama.cpp's name for it."""
+    def type_name(self) -> str:  # noqa: D102
         return "draft-simple"
 
     def arguments(self) -> list[str]:
@@ -122,7 +134,7 @@ class DSpark(DraftModel):
         return "draft-dspark"
 
 
-class Mtp(Options):
+class Mtp(_Kind):
     """The model's own multi-token prediction layers draft; only some model files have them.
 
     Attributes:
@@ -139,8 +151,7 @@ class Mtp(Options):
         BaseModel.__init__(self, model=model, **values)
 
     @property
-    def type_name(self) -> str:
-        """llama.cpp's name for it."""
+    def type_name(self) -> str:  # noqa: D102
         return "draft-mtp"
 
     def arguments(self) -> list[str]:
@@ -149,3 +160,26 @@ class Mtp(Options):
 
 
 Speculation = Ngram | DraftModel | Eagle3 | DFlash | DSpark | Mtp
+
+_CLASSES: dict[str, type[_Kind]] = {
+    "simple": DraftModel,
+    "eagle3": Eagle3,
+    "dflash": DFlash,
+    "dspark": DSpark,
+    "mtp": Mtp,
+}
+
+
+def to_speculation(value: Any) -> Any:
+    """Read a kind that was written as a dictionary; return everything else as it is.
+
+    Args:
+        value: such as ``{"type": "draft-simple", "model": "small"}``, which ``model_dump`` writes.
+    """
+    if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
+        return value
+    fields = {name: field for name, field in value.items() if name != "type"}
+    family, _, kind = value["type"].partition("-")
+    if family == "ngram":
+        return Ngram.checked(**{**fields, "kind": kind})
+    return _CLASSES[kind].checked(**fields) if family == "draft" and kind in _CLASSES else value

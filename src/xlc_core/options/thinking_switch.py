@@ -1,12 +1,15 @@
-"""Ending the thinking of requests from outside, also where a framework hides their streams."""
+"""Where thinking goes, and ending it from outside, also where a framework hides the streams."""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from typing import Protocol
+from typing import Literal, Protocol
 
-__all__ = ["ThinkingSwitch"]
+__all__ = ["ReasoningFormat", "ThinkingSwitch"]
+
+ReasoningFormat = Literal["deepseek", "none"]
+"""Where thinking goes, by llama.cpp's names: into ``reasoning`` and ReasoningDelta, or it stays in the text."""
 
 
 class _Thinking(Protocol):

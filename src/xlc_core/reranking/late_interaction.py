@@ -11,7 +11,8 @@ import numpy.typing as npt
 from xlc_core.engine.engine import Engine
 from xlc_core.errors import InputTooLongError, InvalidRequestError, UnsupportedFeatureError
 from xlc_core.models.prompts import with_instruction
-from xlc_core.options.retrieval import RerankOptions, TokenEmbedKwargs
+from xlc_core.options.kwargs import TokenEmbedKwargs
+from xlc_core.options.retrieval import RerankOptions
 from xlc_core.results import RerankScore
 from xlc_core.retrieval.jobs import ProgressReport
 from xlc_core.retrieval.scores import best_first

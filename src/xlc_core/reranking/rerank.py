@@ -14,7 +14,8 @@ from typing_extensions import Unpack
 
 from xlc_core.engine.engine import Engine
 from xlc_core.errors import InvalidRequestError
-from xlc_core.options.retrieval import RerankKwargs, RerankOptions
+from xlc_core.options.kwargs import RerankKwargs
+from xlc_core.options.retrieval import RerankOptions
 from xlc_core.reranking.judge import YesNoJudge
 from xlc_core.reranking.late_interaction import LateInteraction
 from xlc_core.results import RerankScore

@@ -1,0 +1,176 @@
+"""How an engine is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from typing_extensions import Self
+
+from xlc_core.options.base import GpuLayers, NativeOptions, Seconds, Takes
+from xlc_core.options.lora import ControlVector, Lora, listed
+from xlc_core.options.speculation import Ngram, Speculation, to_speculation
+from xlc_core.options.thinking_switch import ReasoningFormat
+
+__all__ = ["CacheType", "EngineOptions", "Pooling"]
+
+Pooling = Literal["mean", "cls", "last", "rank", "none"]
+"""How the vectors of a text's tokens become one: ``rank`` is a ranking head, ``none`` keeps them all."""
+
+CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
+"""Types that llama.cpp can keep the KV cache in."""
+
+
+class EngineOptions(NativeOptions):
+    """How an engine runs its model. Two engines with equal options may share one copy of the weights.
+
+    Attributes:
+        model: path of a GGUF file, a catalog name, or ``hf:owner/repo[:quant-or-file]``; None takes the name in the
+            environment variable ``XLLAMA_MODEL``.
+        n_ctx: tokens of context for all slots together, at most 2²⁴, so that one request may hold
+            ``n_ctx / n_parallel``; None: as many for each slot as the model was trained with, capped so that the cache
+            takes at most a quarter of the free memory.
+        n_parallel: slots: requests that are generated at once; the others wait their turn.
+        n_batch: prompt tokens that are read in one step; between two steps other requests get their next token and
+            cancelled ones go.
+        n_ubatch: tokens that are computed at once.
+        n_batch_retrieval: tokens of texts that are embedded or ranked together; None: the first texts tell which size
+            is fastest.
+        n_threads: threads that generate; None: the physical cores that this process may use.
+        n_threads_batch: threads that read prompts; None: as ``n_threads``.
+        n_gpu_layers: layers on the GPU, ``"auto"`` for as many as fit, ``"all"``, or a number.
+        main_gpu: the GPU for what cannot be split.
+        split_mode: how a model is spread over several GPUs.
+        tensor_split: share of each GPU, in any unit.
+        flash_attn: flash attention; ``"auto"`` where the backend has it.
+        encoder: what runs an embedding model or reranker of BERT's kind on a CPU: ``"auto"`` takes xllama's own kernels
+            where the processor has AVX2 or AVX-512 (docs/encoders.md), ``"llama.cpp"`` its graph.
+        cache_type_k: type of the keys in the KV cache.
+        cache_type_v: type of the values in the KV cache; other than f16 needs flash attention.
+        kv_unified: one cache for all slots, so that one request may hold all of ``n_ctx``. When the requests under
+            way together exceed it, llama.cpp ends all of them with an error; so it is off.
+        use_mmap: map the file into memory instead of reading it.
+        use_mlock: keep the weights from being swapped out.
+        pooling: how token vectors become one; None: what the model file says.
+        chat_template: Jinja text of a chat template, instead of the file's.
+        thinking: whether the model may think before it answers; None: as the template does by default.
+        thinking_budget: tokens that the model may think, after which it must answer; None: without limit.
+        thinking_budget_message: what is put into the model's mouth when the budget ends its thinking.
+        reasoning_format: where thinking goes: ``deepseek`` keeps it apart, ``none`` leaves it in the text.
+        cache_ram_mib: memory for prompts that have lost their slot, in MiB; 0 turns it off, -1 is without limit.
+        on_overflow: what happens when an answer fills the context: end it with ``finish_reason="length"``
+            (``"error"`` refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``).
+        speculation: what drafts tokens for the model to verify (docs/speculation.md); one, or several in llama.cpp's
+            order of preference.
+        mmproj: the multimodal projector that reads images and sound for the model (docs/media.md): path of its GGUF
+            file, or ``hf:owner/repo:file``; ``"auto"`` takes the one beside the model's file, or in its repository.
+        allow_remote_media: whether messages may hold links to images, sound and video, which are then fetched.
+        lora: LoRA adapters (docs/lora.md): a path, several, a mapping of paths to scales, or Lora objects. With
+            them ``cache_ram_mib`` is 0, as llama.cpp's cache does not know which of them a prompt was read with.
+        control_vectors: directions added to the activations: as for ``lora``, of ControlVector objects.
+        control_vector_layers: first and last layer that they are added to, from 1; None: all.
+        sleep_after: seconds without a request after which the engine frees the model's memory; the next request loads
+            it again, in its own time, and the prompt cache is lost. None: never.
+        warmup: run one empty batch when opening, so that the first request is not slower.
+        llama_args: anything else, as llama-server's command line takes it, such as
+            ``("--rope-scaling", "yarn")``. Overrides the fields above.
+    """
+
+    scope = "engine"
+    used_by = "Engine"
+    forms = {  # noqa: RUF012  # a ClassVar of the base
+        "speculation": "an Ngram, DraftModel, Eagle3, DFlash, DSpark or Mtp, or a list of them",
+        "lora": "a path, a list of them, a mapping of paths to scales, or Lora objects",
+        "control_vectors": "a path, a list of them, a mapping of paths to scales, or ControlVector objects",
+    }
+
+    model: str | Path | None = None
+    n_ctx: int | None = Field(None, ge=2, le=2**24)
+    n_parallel: int = Field(4, ge=1, le=256)
+    n_batch: int = Field(512, ge=1)
+    n_ubatch: int = Field(512, ge=1)
+    n_batch_retrieval: int | None = Field(None, ge=1)
+    n_threads: int | None = Field(None, ge=1, le=512)
+    n_threads_batch: int | None = Field(None, ge=1, le=512)
+    n_gpu_layers: GpuLayers = "auto"
+    main_gpu: int = Field(0, ge=0)
+    split_mode: Literal["none", "layer", "row"] = "layer"
+    tensor_split: tuple[float, ...] = ()
+    flash_attn: Literal["auto", "on", "off"] = "auto"
+    encoder: Literal["auto", "llama.cpp"] = "auto"
+    cache_type_k: CacheType = "f16"
+    cache_type_v: CacheType = "f16"
+    kv_unified: bool = False
+    use_mmap: bool = True
+    use_mlock: bool = False
+    pooling: Pooling | None = None
+    chat_template: str | None = None
+    thinking: bool | None = None
+    thinking_budget: int | None = Field(None, ge=0)
+    thinking_budget_message: str = ""
+    reasoning_format: ReasoningFormat = "deepseek"
+    cache_ram_mib: int = Field(1024, ge=-1)
+    on_overflow: Literal["error", "shift"] = "error"
+    speculation: Annotated[tuple[Speculation, ...], Takes("Speculation | Sequence[Speculation]")] = ()
+    mmproj: str | Path | None = None
+    allow_remote_media: bool = False
+    lora: Annotated[
+        tuple[Lora, ...],
+        Takes("str | Path | Lora | Mapping[str, float] | Sequence[str | Path | Lora]"),
+    ] = ()
+    control_vectors: Annotated[
+        tuple[ControlVector, ...],
+        Takes("str | Path | ControlVector | Mapping[str, float] | Sequence[str | Path | ControlVector]"),
+    ] = ()
+    control_vector_layers: tuple[int, int] | None = None
+    sleep_after: Seconds | None = None
+    warmup: bool = True
+    llama_args: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _refuse_shift_with_media(self) -> Self:
+        if self.mmproj is not None and self.on_overflow == "shift":
+            raise ValueError("llama.cpp cannot shift a context that may hold images; leave on_overflow at 'error'")
+        return self
+
+    @field_validator("lora", "control_vectors", mode="before")
+    @classmethod
+    def _list_files(cls, value: Any, info: ValidationInfo) -> Any:
+        files = listed(value)
+        if not all(isinstance(file, (Mapping, Lora, ControlVector)) for file in files):
+            raise ValueError(f"must be {cls.forms[info.field_name or '']}")
+        return files
+
+    @field_validator("lora")
+    @classmethod
+    def _refuse_equal_names(cls, value: tuple[Lora, ...]) -> tuple[Lora, ...]:
+        names = [file.key for file in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two LoRA adapters are called {name!r}; give each a name: Lora(path, name=…)")
+        return value
+
+    @field_validator("control_vector_layers")
+    @classmethod
+    def _check_layer_range(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 1 <= value[0] <= value[1]:
+            raise ValueError("give the first and the last layer, counted from 1")
+        return value
+
+    @field_validator("speculation", mode="before")
+    @classmethod
+    def _wrap_single_speculation(cls, value: Any) -> Any:
+        kinds = tuple(to_speculation(kind) for kind in (value if isinstance(value, (list, tuple)) else (value,)))
+        if not all(isinstance(kind, Speculation) for kind in kinds):
+            raise ValueError(f"must be {cls.forms['speculation']}")
+        return kinds
+
+    @field_validator("speculation")
+    @classmethod
+    def _require_one_draft_model(cls, value: tuple[Speculation, ...]) -> tuple[Speculation, ...]:
+        drafting = [kind.type_name for kind in value if not isinstance(kind, Ngram)]
+        if len(drafting) > 1:
+            raise ValueError(f"llama.cpp holds one draft model at a time, not {' and '.join(drafting)}")
+        return value

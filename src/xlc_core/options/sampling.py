@@ -1,0 +1,188 @@
+"""What can be set on a request for text: how tokens are chosen, when to stop, tools, thinking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from xlc_core.options.base import NativeOptions, Seconds
+from xlc_core.options.thinking_switch import ReasoningFormat, ThinkingSwitch
+
+__all__ = ["ChatOptions", "CompletionOptions", "SamplerName", "SamplingOptions"]
+
+SamplerName = Literal[
+    "penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "infill",
+    "adaptive_p",
+]  # fmt: skip
+"""llama.cpp's samplers."""
+
+
+class SamplingOptions(NativeOptions):
+    """How tokens are chosen and when to stop. None leaves a field at llama.cpp's default, given in brackets.
+
+    Attributes:
+        max_tokens: tokens to generate at most; None: until the model stops or the context is full.
+        n: answers to the same prompt; each needs a slot, so at most ``n_parallel``.
+        temperature: randomness; 0 takes the likeliest token [0.8].
+        top_k: keep the k likeliest tokens; 0 turns it off [40].
+        top_p: keep the likeliest tokens that together reach this probability; 1 turns it off [0.95].
+        min_p: drop tokens less likely than this share of the likeliest; 0 turns it off [0.05].
+        typical_p: locally typical sampling; 1 turns it off [1.0].
+        top_n_sigma: keep tokens within n standard deviations of the best logit; negative turns it off [-1].
+        xtc_probability: chance of removing the likeliest tokens; 0 turns it off [0].
+        xtc_threshold: least probability of a token that XTC removes [0.1].
+        dynatemp_range: temperature varies by this much with entropy; 0 turns it off [0].
+        dynatemp_exponent: how entropy maps to temperature [1].
+        repeat_last_n: tokens that penalties look back; 0 turns them off [64].
+        repeat_penalty: divides the logits of repeated tokens; 1 turns it off [1].
+        frequency_penalty: subtracted per earlier occurrence [0].
+        presence_penalty: subtracted once for a token that occurred [0].
+        dry_multiplier: strength of the DRY penalty on repeated sequences; 0 turns it off [0].
+        dry_base: base of its growth with length [1.75].
+        dry_allowed_length: length that is not yet penalised [2].
+        dry_penalty_last_n: tokens that DRY looks back; 0 turns it off [64].
+        dry_sequence_breakers: strings that end a sequence [newline, colon, quote, star].
+        mirostat: 1 or 2 for Mirostat, which replaces the other samplers; 0 turns it off [0].
+        mirostat_tau: target entropy [5].
+        mirostat_eta: learning rate [0.1].
+        adaptive_target: aim for tokens near this probability; negative turns it off [-1].
+        adaptive_decay: memory of the adaptive sampler, 0 to 0.99 [0.9].
+        min_keep: tokens that samplers must leave at least [0].
+        samplers: which samplers run, in order.
+        logit_bias: added to a token's logit; a key is a token's number or a text whose tokens are meant. False or
+            minus infinity bans.
+        seed: makes sampling repeatable; None draws one. Costs time: a seeded request reads its whole prompt again
+            instead of taking its start from the cache, so that the same request alone on the engine gives the same
+            text. ``cache_prompt=True`` takes that back.
+        stop: texts that end the answer; they are left out of it.
+        ignore_eos: go on after the model's end token.
+        logprobs: give the log-probability of each token and of this many likeliest others; 0 gives none.
+        post_sampling_probs: log-probabilities after the samplers instead of before them.
+        cache_prompt: take the start of the prompt from the cache; None: unless ``seed`` is set.
+        n_keep: tokens at the start of the prompt to keep when the context shifts; -1 keeps all of it [0].
+        n_discard: tokens to drop when the context shifts; 0 drops half [0].
+        n_indent: least indentation of new lines, for code [0].
+        n_cache_reuse: shortest run of tokens to reuse from another place in the cache; 0 turns it off [0].
+        max_generation_ms: end the answer at the first new line after this time; None for no limit.
+    """
+
+    scope = "request"
+    used_by: ClassVar[str] = "chat and complete"
+    forms: ClassVar[Mapping[str, str]] = {
+        "stop": "a text or a list of texts",
+        "logit_bias": "a mapping of tokens, by number or text, to numbers, or to False to ban them",
+    }
+
+    max_tokens: int | None = Field(None, ge=0)
+    n: int = Field(1, ge=1, le=256)
+    temperature: float | None = Field(None, ge=0)
+    top_k: int | None = Field(None, ge=0)
+    top_p: float | None = Field(None, ge=0, le=1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    typical_p: float | None = Field(None, ge=0, le=1)
+    top_n_sigma: float | None = None
+    xtc_probability: float | None = Field(None, ge=0, le=1)
+    xtc_threshold: float | None = Field(None, ge=0, le=1)
+    dynatemp_range: float | None = Field(None, ge=0)
+    dynatemp_exponent: float | None = None
+    repeat_last_n: int | None = Field(None, ge=0)
+    repeat_penalty: float | None = Field(None, gt=0)
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    dry_multiplier: float | None = Field(None, ge=0)
+    dry_base: float | None = Field(None, ge=1)
+    dry_allowed_length: int | None = Field(None, ge=0)
+    dry_penalty_last_n: int | None = Field(None, ge=0)
+    dry_sequence_breakers: tuple[str, ...] | None = Field(None, min_length=1)
+    mirostat: Literal[0, 1, 2] | None = None
+    mirostat_tau: float | None = Field(None, ge=0)
+    mirostat_eta: float | None = Field(None, ge=0)
+    adaptive_target: float | None = Field(None, le=1)
+    adaptive_decay: float | None = Field(None, ge=0, le=0.99)
+    min_keep: int | None = Field(None, ge=0)
+    samplers: tuple[SamplerName, ...] | None = None
+    logit_bias: dict[int | str, Literal[False] | float] | None = None
+    seed: int | None = Field(None, ge=0, le=0xFFFF_FFFE)
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    logprobs: int | None = Field(None, ge=0, le=1000)
+    post_sampling_probs: bool = False
+    cache_prompt: bool | None = None
+    n_keep: int | None = Field(None, ge=-1)
+    n_discard: int | None = Field(None, ge=0)
+    n_indent: int | None = Field(None, ge=0)
+    n_cache_reuse: int | None = Field(None, ge=0)
+    max_generation_ms: int | None = Field(None, ge=1)
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _wrap_single_stop(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _read_minus_infinity_as_ban(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {token: False if bias == -math.inf else bias for token, bias in value.items()}
+
+    @field_validator("stop")
+    @classmethod
+    def _refuse_empty_stop(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in value:
+            raise ValueError("a stop sequence must not be empty")
+        return value
+
+
+class CompletionOptions(SamplingOptions):
+    """Everything that a completion takes beside its prompt.
+
+    Attributes:
+        constraint: what the answer must match: a Constraint, or what JsonSchema takes, such as a pydantic model.
+        timeout: seconds after which the request is given up with RequestTimeoutError.
+        prompt_progress: whether a stream reports how far the prompt has been read.
+        speculative: whether tokens may be drafted, by ``speculation`` or because a constraint forces them.
+        lora: scales of LoRA adapters by name, for this request; the others keep the engine's.
+        close_constraint: as ``max_tokens`` or the context run out, end the answer as its constraint (or its tool call)
+            allows instead of cutting it off. It then has ``finish_reason="length"`` all the same, and parses.
+    """
+
+    constraint: Any = None
+    timeout: Seconds | None = None
+    prompt_progress: bool = False
+    speculative: bool = True
+    lora: dict[str, float] | None = None
+    close_constraint: bool = True
+
+
+class ChatOptions(CompletionOptions):
+    """Everything that a chat takes beside its messages.
+
+    Attributes:
+        tools: functions that the model may call: Tool objects or dictionaries in OpenAI's form.
+        tool_choice: ``auto``, ``none``, ``required``, or the name of the tool that must be called.
+        parallel_tool_calls: whether several calls may be made at once; None: as the template can.
+        thinking: whether the model may think first; None: as the engine was opened.
+        thinking_budget: tokens that the model may think, after which it must answer; None: as the engine was opened. No
+            effect where the template has no thinking.
+        thinking_budget_message: what is put into the model's mouth when the budget, or ``stop_thinking`` of a stream,
+            ends its thinking; None: as the engine was opened.
+        thinking_switch: ends the thinking from outside.
+        reasoning_format: where thinking goes, as in EngineOptions; None: as the engine was opened.
+        template_kwargs: variables for the chat template.
+    """
+
+    used_by = "chat"
+
+    tools: tuple[Any, ...] = ()
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool | None = None
+    thinking: bool | None = None
+    thinking_budget: int | None = Field(None, ge=0)
+    thinking_budget_message: str | None = None
+    thinking_switch: ThinkingSwitch | None = None
+    reasoning_format: ReasoningFormat | None = None
+    template_kwargs: dict[str, Any] = Field(default_factory=dict)
