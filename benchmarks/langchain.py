@@ -112,14 +112,15 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
 def run(options: argparse.Namespace, settings: Settings) -> str:
     """Measure, and return the section of the document."""
     print("langchain, one call", file=sys.stderr)
-    with xlc.Engine(MODEL, n_ctx=4096, n_parallel=N_SLOTS, n_threads=settings.n_threads, progress=False) as engine:
+    with xlc.Engine(
+        MODEL, n_ctx_total=4096, n_parallel=N_SLOTS, n_threads=settings.n_threads, progress=False
+    ) as engine:
         times = overhead(engine, options.calls)
         print("langchain, 200 at once", file=sys.stderr)
         llm = ChatXLlama(engine=engine, max_tokens=4, temperature=0)
         crowd = asyncio.run(at_once(llm, 40 if options.quick else N_AT_ONCE))
     print("langchain, batches", file=sys.stderr)
-    n_ctx = N_BATCH * 512
-    with xlc.Engine(MODEL, n_ctx=n_ctx, n_parallel=N_BATCH, n_threads=settings.n_threads, progress=False) as engine:
+    with xlc.Engine(MODEL, n_ctx=512, n_parallel=N_BATCH, n_threads=settings.n_threads, progress=False) as engine:
         contenders = batches(engine, settings)
         run_rounds(contenders, settings.n_rounds, settings.others_limit, settings.retries)
 

@@ -97,7 +97,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
 def run(options: argparse.Namespace, settings: Settings) -> str:
     """Measure, and return the section of the document."""
     print("llamaindex, one call", file=sys.stderr)
-    with xlc.Engine(MODEL, n_ctx=4096, n_threads=settings.n_threads, progress=False) as engine:
+    with xlc.Engine(MODEL, n_ctx_total=4096, n_parallel=4, n_threads=settings.n_threads, progress=False) as engine:
         times = overhead(engine, options.calls)
     print("llamaindex, ingestion", file=sys.stderr)
     texts = mixed_texts(read_corpus(settings.data), options.nodes, N_WORDS)

@@ -25,7 +25,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 llm = ChatXLlama(
     model=os.environ.get("XLLAMA_MODEL", "smollm2-135m-instruct"),
-    n_ctx=8192,
+    n_ctx=2048,
     max_tokens=256,
     timeout=60,
 )

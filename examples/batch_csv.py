@@ -58,7 +58,7 @@ def main(
     options = {"n_parallel": parallel}
     with (
         target.open(mode, newline="", encoding="utf-8") as file,
-        ChatXLlama(model=model, n_ctx=1024 * parallel, temperature=0, max_tokens=16, engine_options=options) as llm,
+        ChatXLlama(model=model, n_ctx=1024, temperature=0, max_tokens=16, engine_options=options) as llm,
     ):
         writer = csv.DictWriter(file, fieldnames=["row", *rows[0], "label"])
         if mode == "w":

@@ -135,7 +135,7 @@ def main(
     if not passages:
         raise typer.BadParameter(f"{folder} has no Markdown file with a ## heading")
     console = Console(highlight=False, soft_wrap=True)
-    llm = ChatXLlama(model=model, n_ctx=4096, temperature=0, max_tokens=256)
+    llm = ChatXLlama(model=model, n_ctx=2048, temperature=0, max_tokens=256)
     reranker = XLlamaReranker(model=reranker_model, top_n=N_KEPT, truncate="end", order_weight=ORDER_WEIGHT)
     embeddings = XLlamaEmbeddings(model=embedder, truncate="end")
     with llm, reranker, embeddings:

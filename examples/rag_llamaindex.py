@@ -138,7 +138,7 @@ def main(
     if not passages:
         raise typer.BadParameter(f"{folder} has no Markdown file with a ## heading")
     console = Console(highlight=False, soft_wrap=True)
-    llm = XLlama(model=model, n_ctx=4096, temperature=0, max_tokens=256, system_prompt=SYSTEM_PROMPT)
+    llm = XLlama(model=model, n_ctx=2048, temperature=0, max_tokens=256, system_prompt=SYSTEM_PROMPT)
     rerank = XLlamaRerank(model=reranker_model, top_n=N_KEPT, order_weight=ORDER_WEIGHT)
     embed_model = XLlamaEmbedding(model=embedder, truncate="end")
     with llm, rerank, embed_model:

@@ -46,7 +46,7 @@ def main(
 ) -> None:
     """File letters."""
     console = Console()
-    with ChatXLlama(model=model, n_ctx=4096, temperature=0, max_tokens=128) as llm:
+    with ChatXLlama(model=model, n_ctx=1024, temperature=0, max_tokens=128) as llm:
         chain = PROMPT | llm.with_structured_output(Ticket, show_schema=show_schema)
         tickets = chain.batch([{"letter": letter} for letter in LETTERS])  # decoded together
 

@@ -30,7 +30,7 @@ def reranker_path() -> Path:
 @pytest.fixture(scope="session")
 def engine(smollm2_path: Path) -> Iterator[xlc.Engine]:
     """A chat engine that all tests share: none of them may close it."""
-    with xlc.Engine("smollm2-135m-instruct", n_ctx=8192, n_parallel=4) as shared:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=4) as shared:
         yield shared
 
 

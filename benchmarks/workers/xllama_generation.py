@@ -117,7 +117,7 @@ def completion_of(events: list[xlc.Event]) -> xlc.Completion:
 def open_peer(settings: dict[str, Any]) -> dict[str, Task]:
     engine = xlc.Engine(
         settings["model"],
-        n_ctx=settings["n_ctx"],
+        n_ctx_total=settings["n_ctx"],
         n_parallel=settings["n_parallel"],
         n_threads=settings["n_threads"],
         progress=False,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatXLlama"]
 
+_N_SLOTS = 4  # of an engine that leaves n_parallel open and is not open yet
 _Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
 
@@ -223,9 +224,9 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
 
     def _n_slots(self) -> int:
-        if self.engine is not None:
-            return self.engine.options.n_parallel
-        return EngineOptions.checked(model=self.model, **self._engine_options()).n_parallel
+        if (engine := self._opened_engine(None)) is not None:
+            return engine.info.n_parallel
+        return EngineOptions.checked(model=self.model, **self._engine_options()).n_parallel or _N_SLOTS
 
     def bind_tools(
         self,

@@ -60,7 +60,7 @@ def test_forced_text_ends_at_max_tokens(single: xlc.Engine) -> None:
 
 
 def test_many_sequences_of_a_small_batch_fit() -> None:
-    with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=8, n_batch=24, n_ubatch=24) as engine:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=256, n_parallel=8, n_batch=24, n_ubatch=24) as engine:
         answers: list[str] = []
         threads = [
             threading.Thread(target=lambda: answers.append(ask(engine, constraint=SCHEMA).text)) for _ in range(8)

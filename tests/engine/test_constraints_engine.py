@@ -132,7 +132,7 @@ def test_two_vocabularies_at_once(engine: xlc.Engine, tmp_path: Path) -> None:
 def test_a_constraint_holds_under_speculation(engine: xlc.Engine, kind: str) -> None:
     args = ("--spec-type", kind, "--spec-ngram-simple-size-n", "3", "--spec-ngram-mod-n-match", "3")
     question = "Describe an animal, then the same animal again."
-    with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2, warmup=False, llama_args=args) as drafting:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=512, n_parallel=2, warmup=False, llama_args=args) as drafting:
         for temperature in (0.0, 1.0):
             options: dict[str, Any] = {"temperature": temperature, "seed": 4, "max_tokens": 120}
             answer = drafting.chat(question, constraint=list[Animal], **options)

@@ -11,7 +11,7 @@ import pytest
 import xlc_core as xlc
 from helpers.tiny_models import FIM_FILE_TOKENS, FIM_TOKENS, write_byte_llama
 
-OPTIONS: dict[str, Any] = {"n_ctx": 512, "n_parallel": 2, "warmup": False, "n_threads": 1}
+OPTIONS: dict[str, Any] = {"n_ctx": 256, "n_parallel": 2, "warmup": False, "n_threads": 1}
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 6, "seed": 1}
 
 

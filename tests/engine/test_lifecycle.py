@@ -19,7 +19,7 @@ OPEN = """
 import os, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import xlc_core as xlc
-engine = xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2)
+engine = xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2)
 LONG = dict(max_tokens=2000, ignore_eos=True)
 """
 FORKING = (
@@ -367,7 +367,7 @@ def test_llama_args_reach_llama_cpp() -> None:
 def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "256")
     monkeypatch.setenv("LLAMA_ARG_N_PARALLEL", "1")
-    with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2, llama_args=["--threads", "1"]) as engine:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=512, n_parallel=2, llama_args=["--threads", "1"]) as engine:
         assert engine.info.n_ctx == 512
 
 

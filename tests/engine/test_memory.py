@@ -13,7 +13,7 @@ from helpers.tiny_media import write_mmproj
 from helpers.tiny_models import write_byte_llama
 
 CHAT = "smollm2-135m-instruct"
-SMALL: dict[str, Any] = {"n_ctx": 1024, "n_parallel": 2}
+SMALL: dict[str, Any] = {"n_ctx": 512, "n_parallel": 2}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ SMALL: dict[str, Any] = {"n_ctx": 1024, "n_parallel": 2}
         {"cache_type_k": "q8_0", "cache_type_v": "q8_0", "flash_attn": "on"},
         {"n_batch": 64, "n_ubatch": 64},
         {"use_mmap": False, "kv_unified": True, "n_parallel": 3},
+        {"kv_unified": True, "n_parallel": 3, "n_ctx_total": 1024},
         {"speculation": xlc.DraftModel(CHAT)},
         {"llama_args": ["--ctx-size", "2048", "--no-repack"]},
     ],
@@ -31,10 +32,12 @@ def test_an_estimate_is_what_the_open_engine_takes(options: dict[str, Any]) -> N
     settings = {**SMALL, **options}
     estimate = xlc.Engine.estimate(CHAT, **settings)
     with xlc.Engine(CHAT, **settings) as engine:
-        memory = engine.memory()
+        memory, info = engine.memory(), engine.info
     assert [device.device for device in estimate.devices] == [device.device for device in memory.devices]
     for part in ("model", "context", "compute", "total"):
         assert getattr(estimate, part) == pytest.approx(getattr(memory, part), rel=0.02)
+    for size in ("n_ctx", "n_ctx_total", "n_parallel"):
+        assert getattr(estimate, size) == getattr(info, size)
     assert estimate.fits
     assert not memory.asleep
 
@@ -55,7 +58,7 @@ def test_an_estimate_of_an_encoder_too(model: str, encoder: Any) -> None:
     estimate = xlc.Engine.estimate(model, encoder=encoder)
     with xlc.Engine(model, encoder=encoder) as engine:
         assert estimate.model == pytest.approx(engine.memory().model, rel=0.03)
-    assert (estimate.n_ctx, estimate.context) == (0, 0)
+    assert (estimate.n_ctx, estimate.n_ctx_total, estimate.n_parallel, estimate.context) == (0, 0, 0, 0)
 
 
 def test_the_parts_are_what_the_model_and_its_cache_need(engine: xlc.Engine) -> None:
@@ -70,8 +73,9 @@ def test_the_parts_are_what_the_model_and_its_cache_need(engine: xlc.Engine) -> 
 
 
 def test_twice_the_context_takes_twice_the_cache() -> None:
-    small, large = (xlc.Engine.estimate(CHAT, n_ctx=n_ctx, n_parallel=2) for n_ctx in (1024, 2048))
-    assert (small.n_ctx, large.n_ctx) == (1024, 2048)
+    small, large = (xlc.Engine.estimate(CHAT, n_ctx=n_ctx, n_parallel=2) for n_ctx in (512, 1024))
+    assert (small.n_ctx, small.n_ctx_total) == (512, 1024)
+    assert (large.n_ctx, large.n_ctx_total) == (1024, 2048)
     assert large.context == 2 * small.context
     assert large.model == small.model
 

@@ -15,7 +15,7 @@ from helpers.tiny_media import BLUE, LOW, RED, wav, write_mmproj
 from helpers.tiny_models import N_EMBD, write_byte_llama
 from helpers.waiting import await_until, is_idle, wait_until
 
-OPTIONS: dict[str, Any] = {"n_ctx": 2048, "n_parallel": 2, "warmup": False, "n_threads": 1}
+OPTIONS: dict[str, Any] = {"n_ctx": 1024, "n_parallel": 2, "warmup": False, "n_threads": 1}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import xlc_core as xlc
 from xlc_core import _native
 from xlc_core.engine.model_facts import ModelFacts, read_facts
-from xlc_core.options.options import EngineOptions
+from xlc_core.options.engine import EngineOptions
 
 
 def test_the_file_says_what_the_engine_says(engine: xlc.Engine) -> None:

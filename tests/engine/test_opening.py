@@ -3,42 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from xlc_core import _native, hardware
 from xlc_core.engine import opening
-from xlc_core.options.options import EngineOptions
-
-GIB = 1 << 30
-
-
-def model_file(n_ctx_train: int = 8192, kv_bytes_per_token: int = 1 << 20) -> Any:
-    return SimpleNamespace(n_ctx_train=n_ctx_train, kv_bytes_per_token=kv_bytes_per_token)
-
-
-@pytest.mark.parametrize(
-    ("file", "n_parallel", "free", "n_ctx"),
-    [
-        (model_file(), 1, None, 8192),
-        (model_file(), 4, None, 4 * 8192),
-        (model_file(), 1, 64 * GIB, 8192),
-        (model_file(), 1, 8 * GIB, 2048),  # a quarter of 8 GiB at 1 MiB per token
-        (model_file(), 2, 8 * GIB, 2 * 1024),
-        (model_file(), 1, 8 * GIB + 300 * (1 << 20), 2048),  # in steps of 256
-        (model_file(), 1, 1, 512),
-        (model_file(), 4, 0, 4 * 512),
-        (model_file(n_ctx_train=256), 1, 0, 256),
-        (model_file(n_ctx_train=0), 1, None, 4096),
-        (model_file(kv_bytes_per_token=0), 2, 0, 2 * 8192),
-    ],
-)
-def test_each_slot_gets_what_the_model_knows_and_memory_allows(
-    file: Any, n_parallel: int, free: int | None, n_ctx: int
-) -> None:
-    assert opening.default_n_ctx(file, n_parallel, free) == n_ctx
+from xlc_core.options.engine import EngineOptions
 
 
 @pytest.fixture
@@ -52,7 +22,7 @@ def test_what_the_user_left_open_is_decided(smollm2: _native.ModelFile, monkeypa
     native = opening.native_params(EngineOptions(model="m", n_parallel=2), "the name", smollm2)
     assert native.model_name == "the name"
     assert native.model_path == smollm2.path
-    assert (native.n_ctx, native.n_ctx_retrieval) == (2 * 8192, 0)
+    assert (native.n_ctx, native.n_ctx_total, native.n_parallel, native.n_ctx_retrieval) == (0, 2 * 8192, 2, 0)
     assert (native.n_threads, native.n_threads_batch) == (3, 3)
     assert (native.n_gpu_layers, native.thinking, native.context_shift) == (-1, -1, False)
     assert native.llama_args == []
@@ -60,11 +30,13 @@ def test_what_the_user_left_open_is_decided(smollm2: _native.ModelFile, monkeypa
 
 def test_what_the_user_said_stands(smollm2: _native.ModelFile) -> None:
     options = EngineOptions(
-        model="m", n_ctx=512, n_threads=1, n_threads_batch=2, n_gpu_layers="all", thinking=False, on_overflow="shift",
+        model="m", n_ctx=512, n_parallel=3, n_threads=1, n_threads_batch=2, n_gpu_layers="all",
+        thinking=False, on_overflow="shift",
         chat_template="t", pooling="mean", tensor_split=(1.0, 2.0), llama_args=("--mlock",), cache_type_k="q8_0",
     )  # fmt: skip
     native = opening.native_params(options, "m", smollm2)
-    assert (native.n_ctx, native.n_ctx_retrieval, native.n_threads, native.n_threads_batch) == (512, 512, 1, 2)
+    assert (native.n_ctx, native.n_ctx_total, native.n_ctx_retrieval) == (512, 3 * 512, 512)
+    assert (native.n_threads, native.n_threads_batch) == (1, 2)
     assert (native.n_gpu_layers, native.thinking, native.context_shift) == (-2, 0, True)
     assert (native.chat_template, native.pooling, native.cache_type_k) == ("t", "mean", "q8_0")
     assert (list(native.tensor_split), native.llama_args) == ([1.0, 2.0], ["--mlock"])

@@ -32,7 +32,7 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny(tiny_path: Path) -> Iterator[xlc.Engine]:
-    with xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1) as engine:
+    with xlc.Engine(tiny_path, n_ctx=256, n_parallel=2, n_threads=1) as engine:
         yield engine
 
 
@@ -47,7 +47,7 @@ def test_a_conversation_goes_on_in_a_new_process(tmp_path: Path) -> None:
     rules = " ".join(f"Rule {i}: shelf {i} holds {7 * i} books." for i in range(30))
     messages = [{"role": "system", "content": rules}, {"role": "user", "content": "How many are on shelf 3?"}]
     path = tmp_path / "talk.session"
-    with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2) as engine:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2) as engine:
         reply = engine.chat(messages, temperature=0, max_tokens=12)
         messages.append({"role": "assistant", "content": reply.text})
         saved = engine.save_session(path, messages)
@@ -58,7 +58,7 @@ def test_a_conversation_goes_on_in_a_new_process(tmp_path: Path) -> None:
     code = f"""
 import json
 import xlc_core as xlc
-with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2) as engine:
+with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2) as engine:
     loaded = engine.load_session({str(path)!r})
     reply = engine.chat({messages!r}, temperature=0, max_tokens=12)
     fresh = engine.chat({messages!r}, temperature=0, max_tokens=12, cache_prompt=False)
@@ -181,10 +181,10 @@ def test_a_file_of_another_model_is_refused(session: Path, tmp_path: Path) -> No
 
 
 def test_a_session_that_does_not_fit_says_how_large_it_is(tiny_path: Path, session: Path, tmp_path: Path) -> None:
-    with xlc.Engine(tiny_path, n_ctx=1024, n_parallel=2, n_threads=1) as engine:
+    with xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1) as engine:
         long = engine.save_session(tmp_path / "long", prompt="a" * 400)
         assert long.n_tokens > 256
-    with xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1) as engine:
+    with xlc.Engine(tiny_path, n_ctx=256, n_parallel=2, n_threads=1) as engine:
         with pytest.raises(
             xlc.InvalidRequestError, match=f"holds {long.n_tokens} tokens and a slot of this engine 256"
         ):
@@ -203,7 +203,7 @@ def test_a_session_that_does_not_fit_says_how_large_it_is(tiny_path: Path, sessi
 def test_other_settings_of_the_cache_are_refused(
     tiny_path: Path, session: Path, options: dict[str, Any], reason: str
 ) -> None:
-    settings = {"n_ctx": 512, "n_parallel": 2, "n_threads": 1, **options}
+    settings = {"n_ctx": 256, "n_parallel": 2, "n_threads": 1, **options}
     with xlc.Engine(tiny_path, **settings) as engine, pytest.raises(xlc.InvalidRequestError, match=reason):
         engine.load_session(session)
 
@@ -306,7 +306,7 @@ def test_the_async_twins_do_the_same(tiny: xlc.Engine, tmp_path: Path) -> None:
 
 def test_a_session_is_of_the_adapters_that_computed_it(tiny_path: Path, tmp_path: Path) -> None:
     lora = write_lora(tmp_path / "style.gguf", random_pairs("blk.0.attn_q.weight"), alpha=8.0)
-    settings: dict[str, Any] = {"n_ctx": 512, "n_parallel": 2, "n_threads": 1}
+    settings: dict[str, Any] = {"n_ctx": 256, "n_parallel": 2, "n_threads": 1}
     with xlc.Engine(tiny_path, lora=lora, **settings) as engine:
         n_cached = engine.complete(PROMPT, lora={"style": 0.5}, **ONE).usage.prompt_tokens - 1
         engine.complete(PROMPT, **ONE)
@@ -338,7 +338,7 @@ def test_a_session_of_a_draft_model_speculates_again(tiny_path: Path, tmp_path: 
 
 def test_a_session_of_a_recurrent_model_has_its_checkpoints(tmp_path: Path) -> None:
     model = Path(__file__).parents[1] / "model_files" / "hybrid.gguf"
-    settings: dict[str, Any] = {"n_ctx": 1024, "n_parallel": 2, "n_threads": 1}
+    settings: dict[str, Any] = {"n_ctx": 512, "n_parallel": 2, "n_threads": 1}
     writing: dict[str, Any] = {"temperature": 0, "max_tokens": 5, "ignore_eos": True}
     prompt = "abc def ghi" * 10
     with xlc.Engine(model, **settings) as engine:

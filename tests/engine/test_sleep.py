@@ -20,7 +20,7 @@ from helpers.waiting import await_until, is_idle, wait_until
 
 SHORT = 0.15
 ONE: dict[str, Any] = {"max_tokens": 1, "temperature": 0}
-SETTINGS: dict[str, Any] = {"n_ctx": 512, "n_parallel": 2, "n_threads": 1, "sleep_after": SHORT}
+SETTINGS: dict[str, Any] = {"n_ctx": 256, "n_parallel": 2, "n_threads": 1, "sleep_after": SHORT}
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
 xlc.Engine  # loads the libraries
 before = resident()
-with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2, use_mmap=False, sleep_after=0.3) as engine:
+with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2, use_mmap=False, sleep_after=0.3) as engine:
     engine.chat("Hi", max_tokens=1)
     awake = resident()
     while not engine.asleep:

@@ -37,7 +37,7 @@ def ids(answer: xlc.Completion) -> list[int]:
 @pytest.fixture(scope="module", params=NAMES)
 def opened(request: pytest.FixtureRequest) -> Iterator[tuple[xlc.Engine, Reference]]:
     path = MODELS / f"{request.param}.gguf"
-    with xlc.Engine(path, n_ctx=2048, n_parallel=4, n_threads=1, warmup=False) as engine:
+    with xlc.Engine(path, n_ctx=512, n_parallel=4, n_threads=1, warmup=False) as engine:
         yield engine, Reference(request.param)
 
 

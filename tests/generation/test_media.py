@@ -19,7 +19,7 @@ from helpers.tiny_models import random_pairs, write_byte_llama, write_lora
 from helpers.waiting import WorkCounter
 from xlc_core import _native
 
-OPTIONS: dict[str, Any] = {"n_ctx": 2048, "n_parallel": 2, "warmup": False, "n_threads": 1}
+OPTIONS: dict[str, Any] = {"n_ctx": 1024, "n_parallel": 2, "warmup": False, "n_threads": 1}
 NO_BYTES: Any = dict.fromkeys(range(3, 259), False)  # half a character has no log-probabilities
 ASK: dict[str, Any] = {"temperature": 0, "max_tokens": 4, "ignore_eos": True, "logprobs": 3, "logit_bias": NO_BYTES}
 

@@ -75,7 +75,7 @@ def test_a_model_that_cannot_shift_says_so_when_it_is_opened(tiny_path: Path, tm
 
 
 def test_a_neighbour_is_not_disturbed_by_a_shift(tiny_path: Path) -> None:
-    with xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1, on_overflow="shift") as engine:
+    with xlc.Engine(tiny_path, n_ctx=256, n_parallel=2, n_threads=1, on_overflow="shift") as engine:
         alone = engine.complete(PROMPT, max_tokens=200, **LONG)
         with engine.stream_complete("a", max_tokens=900, **LONG) as shifted:
             next(shifted)

@@ -22,7 +22,7 @@ def a_context(n_facts: int) -> str:
 
 @pytest.fixture(scope="module")
 def narrow() -> Iterator[xlc.Engine]:
-    with xlc.Engine("smollm2-135m-instruct", n_ctx=6144, n_parallel=3) as engine:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=3) as engine:
         yield engine
 
 
@@ -71,7 +71,7 @@ def test_without_memory_for_it_a_lost_prompt_is_computed_again() -> None:
 
 @pytest.mark.parametrize("kv_unified", [False, True])
 def test_another_slot_takes_the_start_of_a_prompt_from_one_that_is_busy(kv_unified: bool) -> None:
-    with xlc.Engine("smollm2-135m-instruct", n_ctx=3072, n_parallel=3, kv_unified=kv_unified) as engine:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=3, kv_unified=kv_unified) as engine:
         context = a_context(30)
         prompts = [f"{context} {word}" for word in ("Then", "But", "Here")]
         shared = len(engine.tokenize(context))
@@ -86,7 +86,7 @@ def test_another_slot_takes_the_start_of_a_prompt_from_one_that_is_busy(kv_unifi
 
 
 def test_what_is_taken_from_a_busy_slot_is_as_good_as_computed() -> None:
-    with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2) as engine:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2) as engine:
         # Something to be copied from far back, so that no rounding decides what comes next.
         secret = "The password of the room is tangerine lake."
         prompt = f"{a_context(10)} {secret} {a_context(10)} {secret} {a_context(4)} The password of the room is"

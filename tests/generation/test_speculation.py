@@ -87,7 +87,7 @@ def test_logprobs_are_of_every_token(plain: str) -> None:
 
 
 def test_many_requests_share_it(plain: str) -> None:
-    with open_with(xlc.Ngram("simple", n_match=3), n_parallel=4, n_ctx=4096) as engine:
+    with open_with(xlc.Ngram("simple", n_match=3), n_parallel=4, n_ctx=1024) as engine:
         streams = [engine.stream_chat(COPY, **{**GREEDY, "max_tokens": 48}) for _ in range(4)]
         texts = {stream.result().text for stream in streams}
     assert len(texts) == 1

@@ -117,7 +117,7 @@ def test_a_request_can_turn_it_off(case: Case, opened: xlc.Engine, texts: list[s
     assert opened.complete(PROMPTS[1], **case.ask(logprobs=1)).timings.draft_tokens == 0
 
 
-@pytest.mark.parametrize("options", [{"n_ctx": 4096, "n_parallel": 4}, {"n_parallel": 3, "kv_unified": True}])
+@pytest.mark.parametrize("options", [{"n_parallel": 4}, {"n_parallel": 3, "kv_unified": True}])
 def test_requests_side_by_side_do_not_mix(case: Case, options: dict[str, Any], texts: list[str]) -> None:
     async def ask_all(engine: xlc.Engine) -> list[xlc.Completion]:
         return await asyncio.gather(
@@ -143,7 +143,7 @@ def test_one_may_draft_beside_others_that_do_not(case: Case, n_parallel: int, te
         )
         return [answer.text for answer in await asyncio.gather(*requests)]
 
-    with case.open(n_ctx=1024 * n_parallel, n_parallel=n_parallel) as engine:
+    with case.open(n_parallel=n_parallel) as engine:
         for drafting in range(n_parallel):
             assert asyncio.run(ask_all(engine, drafting)) == texts[:n_parallel]
 

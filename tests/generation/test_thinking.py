@@ -23,7 +23,7 @@ GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 32}
 
 @pytest.fixture(scope="module")
 def thinker() -> Iterator[xlc.Engine]:
-    with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=2, chat_template=THINKING_TEMPLATE) as engine:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2, chat_template=THINKING_TEMPLATE) as engine:
         yield engine
 
 

@@ -19,7 +19,7 @@ REFERENCE = json.loads((MODELS / "gemma3-vision.json").read_text("utf-8"))
 def seeing() -> Iterator[xlc.Engine]:
     mmproj = MODELS / "gemma3-vision-mmproj.gguf"
     with xlc.Engine(
-        MODELS / "gemma3-vision.gguf", mmproj=mmproj, n_ctx=1024, n_parallel=2, n_threads=1, warmup=False
+        MODELS / "gemma3-vision.gguf", mmproj=mmproj, n_ctx=512, n_parallel=2, n_threads=1, warmup=False
     ) as engine:
         yield engine
 

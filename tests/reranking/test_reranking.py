@@ -270,7 +270,7 @@ async def test_judge_reads_pieces_and_instruction() -> None:
 
 def test_real_judge_takes_long_documents(smollm2_path: Path) -> None:
     documents = [FILLER * 40, ANSWER]
-    with xlc.Engine(smollm2_path, n_ctx=512, n_parallel=2, warmup=False) as judge:
+    with xlc.Engine(smollm2_path, n_ctx=256, n_parallel=2, warmup=False) as judge:
         for truncate in ("end", "split"):
             ranking = rerank_documents(judge, QUERY, documents, truncate=truncate, scores="sigmoid")  # type: ignore[arg-type]
             assert {score.index for score in ranking} == {0, 1}

@@ -21,7 +21,7 @@ LONG = "word " * 400
 @pytest.fixture(scope="module")
 def shared(smollm2_path: Path) -> Iterator[xlc.Engine]:
     """A generative model that embeds, too."""
-    with xlc.Engine(smollm2_path, n_ctx=1024, n_parallel=2, pooling="last", warmup=False) as engine:
+    with xlc.Engine(smollm2_path, n_ctx=512, n_parallel=2, pooling="last", warmup=False) as engine:
         yield engine
 
 

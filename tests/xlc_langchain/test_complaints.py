@@ -114,7 +114,7 @@ import gc, psutil
 from xlc_langchain import ChatXLlama
 me = psutil.Process()
 def cycle():
-    with ChatXLlama(model={str(smollm2_path)!r}, n_ctx=2048, engine_options={{"use_mmap": False}}, max_tokens=2) as llm:
+    with ChatXLlama(model={str(smollm2_path)!r}, n_ctx=512, engine_options={{"use_mmap": False}}, max_tokens=2) as llm:
         llm.invoke("Hi")
         loaded = me.memory_info().rss
     gc.collect()

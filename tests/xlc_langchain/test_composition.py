@@ -119,7 +119,7 @@ def test_a_batch_fills_all_slots_whatever_the_machine(smollm2_path: Path) -> Non
     """LangChain's own pool has as many threads as the machine has processors, and four more."""
     slots = {"n_parallel": 16, "warmup": False}
     under_way = UnderWay()
-    with ChatXLlama(model=smollm2_path, n_ctx=16 * 256, max_tokens=3, engine_options=slots) as llm:
+    with ChatXLlama(model=smollm2_path, n_ctx=256, max_tokens=3, engine_options=slots) as llm:
         answers = (PROMPT | llm).batch([{"thing": f"thing {n}"} for n in range(24)], {"callbacks": [under_way]})
     assert len(answers) == 24
     assert 16 <= under_way.most <= 18

@@ -22,7 +22,7 @@ def omni(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatXLlama]:
     write_mmproj(folder / "mmproj.gguf", audio=True)
     options = {"mmproj": "auto", "n_parallel": 2, "warmup": False}
     model = write_byte_llama(folder / "model.gguf")
-    with ChatXLlama(model=model, n_ctx=1024, temperature=0, max_tokens=8, engine_options=options) as llm:
+    with ChatXLlama(model=model, n_ctx=512, temperature=0, max_tokens=8, engine_options=options) as llm:
         yield llm
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def llm(smollm2_path: Path) -> Iterator[ChatXLlama]:
-    with ChatXLlama(model=smollm2_path, n_ctx=2048, temperature=0, max_tokens=16) as model:
+    with ChatXLlama(model=smollm2_path, n_ctx=512, temperature=0, max_tokens=16) as model:
         yield model
 
 

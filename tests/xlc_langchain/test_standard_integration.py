@@ -26,7 +26,7 @@ N_TOKENS = 64
 """Enough for what the suite looks at; answers under a schema close themselves before."""
 
 OTHER_MODEL = "smollm2-135m-instruct-q4_1"
-PARAMS = {"model": "smollm2-135m-instruct", "n_ctx": 8192, "temperature": 0, "max_tokens": N_TOKENS}
+PARAMS = {"model": "smollm2-135m-instruct", "n_ctx": 2048, "temperature": 0, "max_tokens": N_TOKENS}
 THINKER = "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B.jinja"
 """A template that opens the thinking itself, so that any model thinks by it."""
 

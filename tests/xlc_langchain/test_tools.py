@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from helpers.langchain_scripts import WEATHER_CALL, completion
 from xlc_core import JsonObject, JsonSchema, Tool, ToolCall
-from xlc_core.options.options import ChatOptions
+from xlc_core.options.sampling import ChatOptions
 from xlc_core.testing import ScriptedEngine
 from xlc_langchain import ChatXLlama
 from xlc_langchain.errors import InvalidRequestError

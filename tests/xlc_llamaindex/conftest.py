@@ -30,7 +30,7 @@ def own_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def llm(smollm2_path: Path) -> Iterator[XLlama]:
     """SmolLM2; tests may change neither it nor its engine."""
-    with XLlama(model="smollm2-135m-instruct", n_ctx=8192, temperature=0, max_tokens=32) as model:
+    with XLlama(model="smollm2-135m-instruct", n_ctx=2048, temperature=0, max_tokens=32) as model:
         yield model
 
 

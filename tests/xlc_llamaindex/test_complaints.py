@@ -173,7 +173,7 @@ async def test_tokens_of_streams_are_counted_right(llm: XLlama) -> None:
 
 def test_a_long_document_keeps_the_question_after_it(llm: XLlama) -> None:
     """sentence-transformers #3787: truncation cuts what a generative reranker is asked at the end."""
-    judge = XLlamaRerank(model=llm.model, n_ctx=2048, top_n=2)
+    judge = XLlamaRerank(model=llm.model, n_ctx=512, top_n=2)
     nodes = [NodeWithScore(node=TextNode(text=text)) for text in ("A dog. " * 900, "A cat.")]
     best = judge.postprocess_nodes(nodes, query_str="Is there a dog?")
     assert all(np.isfinite(node.score) for node in best)

@@ -51,4 +51,4 @@ class TestChatModelAsJudge(RerankConformance):
 
     @pytest.fixture
     def rerank(self, llm: XLlama) -> XLlamaRerank:
-        return XLlamaRerank(model=llm.model, n_ctx=2048, top_n=2)  # a small context, so that long texts are soon read
+        return XLlamaRerank(model=llm.model, n_ctx=512, top_n=2)  # a small context, so that long texts are soon read

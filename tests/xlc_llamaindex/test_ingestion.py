@@ -109,7 +109,7 @@ def test_a_progress_bar_counts_texts(embed_model: XLlamaEmbedding, capsys: pytes
 
 
 def test_langchain_and_llamaindex_share_one_copy_of_the_weights(smollm2_path: Path) -> None:
-    options: dict[str, Any] = {"model": "smollm2-135m-instruct", "n_ctx": 2304, "engine_options": {"warmup": True}}
+    options: dict[str, Any] = {"model": "smollm2-135m-instruct", "n_ctx": 768, "engine_options": {"warmup": True}}
     process = psutil.Process()
     weights = smollm2_path.stat().st_size
     with ChatXLlama(**options, temperature=0, max_tokens=40) as chat:

@@ -86,7 +86,7 @@ def test_the_tokenizer_is_the_model_s(llm: XLlama, settings: None, engine: xlc.E
 
 def test_the_model_loads_off_the_event_loop(smollm2_path: Path) -> None:
     """Two tasks that both come first share one load, and the loop goes on meanwhile."""
-    llm = XLlama(model="smollm2-135m-instruct", n_ctx=1280, max_tokens=2)
+    llm = XLlama(model="smollm2-135m-instruct", n_ctx=640, max_tokens=2)
 
     async def main() -> tuple[int, list[str]]:
         n_ticks = 0

@@ -13,6 +13,7 @@ from typing import Any
 from typing_extensions import Self, Unpack
 
 from xlc_core import _native, logging_bridge
+from xlc_core._native import Explanation
 from xlc_core.constraints.constraint import Constraint, to_constraint, with_thinking
 from xlc_core.engine import opening
 from xlc_core.engine.infill import InfillMethods
@@ -240,7 +241,7 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         checked.check()
         return self._native.accepts(*checked.checking_grammar(), check_text(text, "the text"))
 
-    def explain(self, constraint: Any, text: str) -> _native.Explanation:
+    def explain(self, constraint: Any, text: str) -> Explanation:
         """Say where a text leaves a constraint, and which of this model's tokens were allowed there.
 
         Args and errors are those of accepts.
@@ -304,7 +305,7 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{self.options.n_parallel} slots"
+        state = "closed" if self.closed else f"{self.info.n_parallel} slots of {self.info.n_ctx} tokens"
         return f"<Engine {self.info.name!r} ({self.info.description}), {state}>"
 
     # How requests are made
@@ -392,6 +393,8 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
             size_bytes=info.size_bytes,
             n_ctx_train=info.n_ctx_train,
             n_ctx=info.n_ctx,
+            n_ctx_total=info.n_ctx_total,
+            n_parallel=info.n_parallel,
             n_embd=info.n_embd,
             n_vocab=info.n_vocab,
             pooling=self.options.pooling or self._file.pooling or ("rank" if self._file.has_rank_head else "none"),

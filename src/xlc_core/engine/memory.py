@@ -100,11 +100,15 @@ class MemoryEstimate(_Memory):
 
     Attributes:
         devices: one entry for each device that would be used.
-        n_ctx: tokens of context for all slots together; 0 for a model that is made for retrieval, whose context is
-            made with its first texts.
+        n_ctx: tokens that one request may hold, prompt and answer together; 0 for a model that is made for retrieval,
+            whose context is made with its first texts.
+        n_ctx_total: tokens of KV cache for all slots together; 0 likewise.
+        n_parallel: slots; 0 likewise.
     """
 
     n_ctx: int = 0
+    n_ctx_total: int = 0
+    n_parallel: int = 0
 
     @property
     def fits(self) -> bool:
@@ -151,7 +155,7 @@ class MemoryMethods:
         resolved = catalog.resolve(wanted.model)
         file = _native.read_model_file(str(resolved.path))
         found = _native.estimate_memory(opening.native_params(wanted, resolved.name, file))
-        return MemoryEstimate(_read(found.devices), found.n_ctx)
+        return MemoryEstimate(_read(found.devices), found.n_ctx, found.n_ctx_total, found.n_parallel)
 
     def memory(self) -> EngineMemory:
         """Say what the engine takes of each device's memory; waits for the step under way.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xlc_core import _native, hardware
 from xlc_core.engine import opening
+from xlc_core.engine.context_size import context_size
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.generation import media
 from xlc_core.models import catalog
@@ -61,9 +62,8 @@ def read_facts(options: EngineOptions) -> ModelFacts | None:
     state = path.stat()
     head = _read_head(path, state.st_size, state.st_mtime_ns)
     template = options.chat_template or head.template
-    total = options.n_ctx or opening.default_n_ctx(head.file, options.n_parallel, hardware.available_memory())
     return ModelFacts(
-        n_ctx=total if options.kv_unified else total // options.n_parallel,
+        n_ctx=context_size(options, head.file, hardware.available_memory()).usable_n_ctx(head.file),
         has_chat_template=bool(template),
         supports_thinking=any(mark in template for mark in _THINKING),
         can_generate=head.file.causal,

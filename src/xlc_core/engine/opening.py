@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xlc_core import _native, hardware
+from xlc_core.engine.context_size import context_size
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.models import catalog
 from xlc_core.models.companions import find_file
@@ -17,31 +18,14 @@ __all__ = ["LoadProgress", "native_params", "progress_reporter"]
 
 LoadProgress = Callable[[float], None]
 
-_KV_SHARE = 4  # the cache may take one part in four of the free memory
-_MIN_CTX_PER_SLOT = 512
 _GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
 
 # Fields of EngineOptions that the native parameters have under the same name.
 _COPIED_FIELDS = (
-    *("n_parallel", "n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn", "encoder"),
+    *("n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn", "encoder"),
     *("cache_type_k", "cache_type_v", "kv_unified", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
     *("thinking_budget_message", "reasoning_format"),
 )
-
-
-def default_n_ctx(file: _native.ModelFile, n_parallel: int, free_memory: int | None) -> int:
-    """Context for all slots: what the model was trained with for each, as far as memory allows.
-
-    Args:
-        file: the model file.
-        n_parallel: slots.
-        free_memory: bytes that may be allocated; None when unknown.
-    """
-    per_slot = file.n_ctx_train or 4096
-    if free_memory is not None and file.kv_bytes_per_token > 0:
-        affordable = free_memory // _KV_SHARE // file.kv_bytes_per_token // n_parallel
-        per_slot = min(per_slot, max(_MIN_CTX_PER_SLOT, affordable // 256 * 256))
-    return per_slot * n_parallel
 
 
 def speculation_arguments(options: EngineOptions) -> list[str]:
@@ -104,7 +88,10 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.n_gpu_layers = layers if isinstance(layers, int) else _GPU_LAYERS[layers]
     native.model_path = file.path
     native.model_name = name
-    native.n_ctx = options.n_ctx or default_n_ctx(file, options.n_parallel, hardware.available_memory())
+    size = context_size(options, file, hardware.available_memory())
+    native.n_ctx = options.n_ctx or 0
+    native.n_ctx_total = size.n_ctx_total
+    native.n_parallel = size.n_parallel
     native.n_ctx_retrieval = options.n_ctx or 0
     native.n_batch_retrieval = options.n_batch_retrieval or 0
     native.n_threads = options.n_threads or hardware.available_cores()
@@ -114,10 +101,9 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.context_shift = options.on_overflow == "shift"
     native.sleep_after = options.sleep_after or 0
     native.mmproj = find_projector(options, Path(file.path))
-    native.lora = [_native.AdapterFile(find_file(a.path, "LoRA adapter"), a.scale) for a in options.lora]
+    native.lora = [_native.ScaledFile(find_file(lora.path, "LoRA adapter"), lora.scale) for lora in options.lora]
     native.control_vectors = [
-        _native.AdapterFile(find_file(vector.path, "control vector"), vector.scale)
-        for vector in options.control_vectors
+        _native.ScaledFile(find_file(vector.path, "control vector"), vector.scale) for vector in options.control_vectors
     ]
     if options.control_vector_layers is not None:
         native.control_vector_first_layer, native.control_vector_last_layer = options.control_vector_layers

@@ -22,6 +22,8 @@ Pooling = Literal["mean", "cls", "last", "rank", "none"]
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
 """Types that llama.cpp can keep the KV cache in."""
 
+_LARGEST_TOTAL = 2**30  # tokens
+
 
 class EngineOptions(NativeOptions):
     """How an engine runs its model. Two engines with equal options may share one copy of the weights.
@@ -29,10 +31,14 @@ class EngineOptions(NativeOptions):
     Attributes:
         model: path of a GGUF file, a catalog name, or ``hf:owner/repo[:quant-or-file]``; None takes the name in the
             environment variable ``XLLAMA_MODEL``.
-        n_ctx: tokens of context for all slots together, at most 2²⁴, so that one request may hold
-            ``n_ctx / n_parallel``; None: as many for each slot as the model was trained with, capped so that the cache
-            takes at most a quarter of the free memory.
-        n_parallel: slots: requests that are generated at once; the others wait their turn.
+        n_ctx: tokens that one request may hold, prompt and answer together, at most 2²⁴. llama.cpp rounds it up to a
+            multiple of 256 and caps it at what the model was trained with. None: as many as the model was trained
+            with, fewer where memory is short (docs/engine.md).
+        n_ctx_total: tokens of KV cache for all slots together. Where ``n_ctx`` is None the slots get equal shares;
+            with ``kv_unified`` it may be as small as ``n_ctx``. What no request could use is not allocated. None:
+            ``n_ctx × n_parallel``; where one of these is None too, at most a quarter of the free memory.
+        n_parallel: slots: requests that are generated at once; the others wait their turn. None: 4, fewer where memory
+            is short (docs/engine.md).
         n_batch: prompt tokens that are read in one step; between two steps other requests get their next token and
             cancelled ones go.
         n_ubatch: tokens that are computed at once.
@@ -49,8 +55,8 @@ class EngineOptions(NativeOptions):
             where the processor has AVX2 or AVX-512 (docs/encoders.md), ``"llama.cpp"`` its graph.
         cache_type_k: type of the keys in the KV cache.
         cache_type_v: type of the values in the KV cache; other than f16 needs flash attention.
-        kv_unified: one cache for all slots, so that one request may hold all of ``n_ctx``. When the requests under
-            way together exceed it, llama.cpp ends all of them with an error; so it is off.
+        kv_unified: one cache that all slots share, so that ``n_ctx_total`` may be less than ``n_ctx × n_parallel``.
+            When the requests under way together exceed it, llama.cpp ends all of them with an error; so it is off.
         use_mmap: map the file into memory instead of reading it.
         use_mlock: keep the weights from being swapped out.
         pooling: how token vectors become one; None: what the model file says.
@@ -88,7 +94,8 @@ class EngineOptions(NativeOptions):
 
     model: str | Path | None = None
     n_ctx: int | None = Field(None, ge=2, le=2**24)
-    n_parallel: int = Field(4, ge=1, le=256)
+    n_ctx_total: int | None = Field(None, ge=2, le=_LARGEST_TOTAL)
+    n_parallel: int | None = Field(None, ge=1, le=256)
     n_batch: int = Field(512, ge=1)
     n_ubatch: int = Field(512, ge=1)
     n_batch_retrieval: int | None = Field(None, ge=1)
@@ -133,6 +140,28 @@ class EngineOptions(NativeOptions):
     def _refuse_shift_with_media(self) -> Self:
         if self.mmproj is not None and self.on_overflow == "shift":
             raise ValueError("llama.cpp cannot shift a context that may hold images; leave on_overflow at 'error'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_total_context(self) -> Self:
+        if self.n_ctx is None:
+            return self
+        n_slots = self.n_parallel or 1
+        if self.n_ctx * n_slots > _LARGEST_TOTAL:
+            raise ValueError(
+                f"{n_slots} slots of n_ctx={self.n_ctx} tokens are more than llama.cpp takes; lower n_ctx or n_parallel"
+            )
+        least = self.n_ctx if self.kv_unified else self.n_ctx * n_slots
+        if self.n_ctx_total is not None and self.n_ctx_total < least:
+            if least == self.n_ctx:
+                raise ValueError(
+                    f"n_ctx_total={self.n_ctx_total} is less than one request may hold; raise it to n_ctx={self.n_ctx}"
+                )
+            raise ValueError(
+                f"n_ctx_total={self.n_ctx_total} gives each of {n_slots} slots {self.n_ctx_total // n_slots} tokens "
+                f"instead of n_ctx={self.n_ctx}; raise n_ctx_total to {least}, lower n_ctx or n_parallel, or let the "
+                "slots share the cache with kv_unified=True"
+            )
         return self
 
     @field_validator("lora", "control_vectors", mode="before")

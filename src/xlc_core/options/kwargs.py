@@ -102,6 +102,7 @@ class EngineKwargs(TypedDict, total=False):
     """The fields of EngineOptions as keyword arguments."""
 
     n_ctx: int | None
+    n_ctx_total: int | None
     n_parallel: int | None
     n_batch: int | None
     n_ubatch: int | None

@@ -3,6 +3,7 @@
 #include "constraints/checker.h"
 #include "engine/engine.h"
 #include "generation/session.h"
+#include "generation/task_params.h"
 #include "overrides/slots.h"
 #include "support/errors.h"
 
@@ -112,7 +113,7 @@ void bind_sessions(nb::class_<EngineHandle>& cls) {
 }
 
 void bind_params(nb::module_& m) {
-    nb::class_<AdapterFile>(m, "AdapterFile")
+    nb::class_<ScaledFile>(m, "ScaledFile")
         .def(nb::init<std::string, float>(), nb::arg("path"), nb::arg("scale"));
 
     nb::class_<EngineParams>(m, "EngineParams")
@@ -120,6 +121,7 @@ void bind_params(nb::module_& m) {
         .def_rw("model_path", &EngineParams::model_path)
         .def_rw("model_name", &EngineParams::model_name)
         .def_rw("n_ctx", &EngineParams::n_ctx)
+        .def_rw("n_ctx_total", &EngineParams::n_ctx_total)
         .def_rw("n_ctx_retrieval", &EngineParams::n_ctx_retrieval)
         .def_rw("n_parallel", &EngineParams::n_parallel)
         .def_rw("n_batch", &EngineParams::n_batch)
@@ -161,6 +163,8 @@ void bind_params(nb::module_& m) {
         .def_ro("size_bytes", &LoadedModelInfo::size_bytes)
         .def_ro("n_ctx_train", &LoadedModelInfo::n_ctx_train)
         .def_ro("n_ctx", &LoadedModelInfo::n_ctx)
+        .def_ro("n_ctx_total", &LoadedModelInfo::n_ctx_total)
+        .def_ro("n_parallel", &LoadedModelInfo::n_parallel)
         .def_ro("n_embd", &LoadedModelInfo::n_embd)
         .def_ro("n_vocab", &LoadedModelInfo::n_vocab)
         .def_ro("supports_tools", &LoadedModelInfo::supports_tools)
@@ -199,6 +203,13 @@ void bind_engine(nb::module_& m) {
             },
             nb::arg("request"), release_gil(),
             "The tokens of a request's prompt; -1 for each that stands for a piece of an image or sound.")
+        .def(
+            "task_settings",
+            [](EngineHandle& self, const GenerationRequest& request) {
+                return task_settings(self->generator()->task(request)->params);
+            },
+            nb::arg("request"), release_gil(),
+            "What llama.cpp would run a request with, as JSON text; nothing is run.")
         .def(
             "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
             "The worker for embedding and reranking.")

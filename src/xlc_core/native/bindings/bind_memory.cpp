@@ -24,7 +24,9 @@ void bind_memory(nb::module_& m) {
         .def_ro("asleep", &EngineMemory::asleep);
     nb::class_<MemoryEstimate>(m, "MemoryEstimate", "What opening an engine would take.")
         .def_ro("devices", &MemoryEstimate::devices)
-        .def_ro("n_ctx", &MemoryEstimate::n_ctx);
+        .def_ro("n_ctx", &MemoryEstimate::n_ctx)
+        .def_ro("n_ctx_total", &MemoryEstimate::n_ctx_total)
+        .def_ro("n_parallel", &MemoryEstimate::n_parallel);
     m.def(
         "estimate_memory", &estimate_engine_memory, nb::arg("params"),
         nb::call_guard<nb::gil_scoped_release>(),

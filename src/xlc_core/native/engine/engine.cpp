@@ -46,7 +46,7 @@ struct LoadProgress {
 Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
     : params_(params), file_(read_model_file(params.model_path)) {
     redirect_llama_logs();
-    check_adapter_files(params_, file_);
+    check_lora_files(params_, file_);
     load(progress);
     awake_ = true;
     if (params_.sleep_after > 0) {
@@ -173,6 +173,8 @@ LoadedModelInfo Engine::info() {
     info.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(loaded.get()));
     info.n_ctx = generator_ ? generator_->n_ctx_per_request() : info.n_ctx_train;
     if (generator_) {
+        info.n_ctx_total = generator_->n_ctx_total();
+        info.n_parallel = generator_->params().n_parallel;
         info.supports_tools = generator_->supports_tools();
         info.supports_thinking = generator_->supports_thinking();
         info.reads_images = generator_->reads_media("image");

@@ -25,7 +25,9 @@ struct LoadedModelInfo {
     uint64_t n_params = 0;
     uint64_t size_bytes = 0;
     int32_t n_ctx_train = 0;
-    int32_t n_ctx = 0; // that one request may fill
+    int32_t n_ctx = 0;       // that one request may fill
+    int32_t n_ctx_total = 0; // of all slots; 0 without any
+    int32_t n_parallel = 0;
     int32_t n_embd = 0;
     int32_t n_vocab = 0;
     bool supports_tools = false;

@@ -48,6 +48,8 @@ const std::set<std::string> refused_flags = {
     "--verbosity",
 };
 
+constexpr int32_t n_ctx_step = 256; // llama.cpp rounds the context up to a multiple of this
+
 ggml_type cache_type(const std::string& name) {
     for (int i = 0; i < GGML_TYPE_COUNT; i++) {
         const auto type = static_cast<ggml_type>(i);
@@ -145,12 +147,26 @@ void apply_llama_args(common_params& params, const std::vector<std::string>& arg
     }
 }
 
+// llama_args may have changed the total or the number of slots.
+void check_n_ctx(const common_params& params, int32_t n_ctx) {
+    const int32_t per_slot = params.kv_unified ? params.n_ctx : params.n_ctx / params.n_parallel;
+    if (params.n_ctx > 0 && GGML_PAD(per_slot, n_ctx_step) < n_ctx) {
+        throw Error(
+            ErrorKind::invalid_request,
+            "llama_args: a context of " + std::to_string(params.n_ctx) + " tokens in all gives each of " +
+                std::to_string(params.n_parallel) + " slots " + std::to_string(per_slot) +
+                ", and n_ctx=" + std::to_string(n_ctx) +
+                " is wanted; leave --ctx-size and --parallel out of llama_args, or n_ctx");
+    }
+}
+
 } // namespace
 
 common_params to_common_params(const EngineParams& params) {
     common_params out;
     out.model.path = params.model_path;
-    out.n_ctx = params.n_ctx;
+    out.n_ctx = params.n_ctx_total;
+    out.kv_unified_per_slot = GGML_PAD(params.n_ctx, n_ctx_step);
     out.n_parallel = params.n_parallel;
     out.n_batch = params.n_batch;
     out.n_ubatch = std::min(params.n_ubatch, params.n_batch);
@@ -184,11 +200,11 @@ common_params to_common_params(const EngineParams& params) {
     out.cache_ram_mib = params.cache_ram_mib;
     out.ctx_shift = params.context_shift;
     out.mmproj.path = params.mmproj;
-    for (const AdapterFile& file : params.lora) {
+    for (const ScaledFile& file : params.lora) {
         out.lora_adapters.push_back({file.path, file.scale, "", "", nullptr});
-        out.cache_ram_mib = 0; // it does not know which adapters a prompt was read with
+        out.cache_ram_mib = 0; // it does not know which LoRA files a prompt was read with
     }
-    for (const AdapterFile& file : params.control_vectors) {
+    for (const ScaledFile& file : params.control_vectors) {
         out.control_vectors.push_back({file.scale, file.path});
     }
     out.control_vector_layer_start = params.control_vector_first_layer;
@@ -217,6 +233,7 @@ common_params to_common_params(const EngineParams& params) {
         throw Error(
             ErrorKind::invalid_request, "llama_args: the number of parallel slots must be at least 1");
     }
+    check_n_ctx(out, params.n_ctx);
     return out;
 }
 

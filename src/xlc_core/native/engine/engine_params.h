@@ -9,15 +9,17 @@ struct common_params;
 
 namespace xlc {
 
-struct AdapterFile {
+// A LoRA or a control vector, and how much of it.
+struct ScaledFile {
     std::string path;
     float scale = 1;
 };
 
 struct EngineParams {
     std::string model_path;
-    std::string model_name; // as the user gave it, for messages
-    int32_t n_ctx = 0;
+    std::string model_name;  // as the user gave it, for messages
+    int32_t n_ctx = 0;       // tokens that each request must be able to hold; 0: whatever n_ctx_total gives
+    int32_t n_ctx_total = 0; // tokens of KV cache for all slots
     int32_t n_ctx_retrieval = 0; // tokens of the longest text to embed or rerank; 0: as the model was trained
     int32_t n_batch_retrieval = 0; // tokens of texts that go through together; 0: what is fastest
     int32_t n_parallel = 4;
@@ -45,8 +47,8 @@ struct EngineParams {
     int32_t cache_ram_mib = 1024;
     bool context_shift = false;
     std::string mmproj; // the projector's file; empty: text only
-    std::vector<AdapterFile> lora;
-    std::vector<AdapterFile> control_vectors;
+    std::vector<ScaledFile> lora;
+    std::vector<ScaledFile> control_vectors;
     int32_t control_vector_first_layer = -1; // -1: all layers
     int32_t control_vector_last_layer = -1;
     bool warmup = true;

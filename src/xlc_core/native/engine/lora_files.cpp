@@ -156,7 +156,7 @@ void check_control_vector(const Head& head, const ModelFile& model) {
 
 } // namespace
 
-void check_adapter_files(const EngineParams& params, const ModelFile& model) {
+void check_lora_files(const EngineParams& params, const ModelFile& model) {
     if (params.lora.empty() && params.control_vectors.empty() && params.mmproj.empty()) {
         return;
     }
@@ -166,12 +166,12 @@ void check_adapter_files(const EngineParams& params, const ModelFile& model) {
             "'" + params.model_name + "' is an encoder (" + model.architecture +
                 "): LoRA adapters, control vectors and projectors work for models that generate");
     }
-    for (const AdapterFile& file : params.lora) {
+    for (const ScaledFile& file : params.lora) {
         const Head head("LoRA adapter", file.path);
         check_lora_kind(head, model);
         check_lora_pairs(head);
     }
-    for (const AdapterFile& file : params.control_vectors) {
+    for (const ScaledFile& file : params.control_vectors) {
         check_control_vector(Head("control vector", file.path), model);
     }
 }

@@ -9,6 +9,6 @@ namespace xlc {
 
 // Throws Error(model_not_found, model_load, unsupported_feature) that names the file and what is wrong with
 // it.
-void check_adapter_files(const EngineParams& params, const ModelFile& model);
+void check_lora_files(const EngineParams& params, const ModelFile& model);
 
 } // namespace xlc

@@ -144,7 +144,7 @@ MemoryEstimate estimate_retrieval(const EngineParams& params, bool own_kernels) 
         }
         report.add_host(packed, 0, 0);
     }
-    return {report.devices(), 0};
+    return {report.devices()};
 }
 
 MemoryEstimate estimate_generation(const EngineParams& params) {
@@ -188,7 +188,11 @@ MemoryEstimate estimate_generation(const EngineParams& params) {
             report.add(drafting.get(), false);
         }
     }
-    return {report.devices(), static_cast<int32_t>(llama_n_ctx(opened.context.get()))};
+    auto n_ctx = static_cast<int32_t>(llama_n_ctx_seq(opened.context.get()));
+    n_ctx = common.kv_unified_per_slot > 0 ? std::min(n_ctx, common.kv_unified_per_slot) : n_ctx;
+    n_ctx = std::min(n_ctx, llama_model_n_ctx_train(opened.model.get())); // as the server does
+    const auto n_ctx_total = static_cast<int32_t>(llama_n_ctx(opened.context.get()));
+    return {report.devices(), n_ctx, n_ctx_total, common.n_parallel};
 }
 
 } // namespace xlc

@@ -44,7 +44,9 @@ private:
 
 struct MemoryEstimate {
     std::vector<DeviceMemory> devices;
-    int32_t n_ctx = 0; // of all slots
+    int32_t n_ctx = 0;       // that one request may fill
+    int32_t n_ctx_total = 0; // of all slots
+    int32_t n_parallel = 0;
 };
 
 // What opening an engine would take, found by llama.cpp's own loading without the weights, in a fraction of a

@@ -200,11 +200,13 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
     if (request.embed) {
         check_embedding();
     }
-    if (request.sampling.n > base.n_parallel) {
+    const int32_t n_answers = request.sampling.n.value_or(1);
+    if (n_answers > base.n_parallel) {
         throw Error(
             ErrorKind::invalid_request,
-            "n=" + std::to_string(request.sampling.n) +
-                " answers need as many slots, the engine has n_parallel=" + std::to_string(base.n_parallel));
+            "n=" + std::to_string(n_answers) +
+                " answers need as many slots, the engine has n_parallel=" + std::to_string(base.n_parallel) +
+                "; ask for fewer, or open the engine with a larger n_parallel");
     }
     std::optional<common_chat_params> rendered;
     if (request.chat) {
@@ -370,6 +372,10 @@ llama_model* Generator::model() const {
 
 int32_t Generator::n_ctx_per_request() const {
     return impl_->meta->slot_n_ctx;
+}
+
+int32_t Generator::n_ctx_total() const {
+    return static_cast<int32_t>(llama_n_ctx(impl_->context.get_llama_context()));
 }
 
 bool Generator::supports_tools() const {

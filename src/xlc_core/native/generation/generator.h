@@ -83,6 +83,7 @@ public:
 
     llama_model* model() const;
     int32_t n_ctx_per_request() const;
+    int32_t n_ctx_total() const;
     bool supports_tools() const;
     bool supports_thinking() const;
     bool reads_media(const std::string& kind) const; // image, audio, video

@@ -10,15 +10,24 @@
 
 namespace xlc {
 
+namespace {
+
+std::string gpu_layers(int32_t n) {
+    return n == -1 ? "'auto'" : n == -2 ? "'all'" : std::to_string(n);
+}
+
+} // namespace
+
 void throw_load_error(const EngineParams& params, const std::string& reason) {
     const auto contains = [&](const char* text) { return reason.find(text) != std::string::npos; };
     const std::string said = reason.empty() ? "llama.cpp gave no reason" : reason;
     if (contains("alloc") || contains("out of memory") || contains("failed to fit")) {
         throw Error(
             ErrorKind::insufficient_memory,
-            "'" + params.model_name + "' does not fit into memory with n_ctx=" +
-                std::to_string(params.n_ctx) + " and n_gpu_layers=" + std::to_string(params.n_gpu_layers) +
-                " (" + said + "); use a smaller n_ctx, a smaller quantisation or fewer GPU layers");
+            "'" + params.model_name + "' does not fit into memory with n_parallel=" +
+                std::to_string(params.n_parallel) + ", a KV cache of " + std::to_string(params.n_ctx_total) +
+                " tokens in all and n_gpu_layers=" + gpu_layers(params.n_gpu_layers) + " (" + said +
+                "); use a smaller n_ctx or n_parallel, a smaller quantisation or fewer GPU layers");
     }
     if (!params.mmproj.empty() && (contains("mmproj") || contains("multimodal"))) {
         throw Error(

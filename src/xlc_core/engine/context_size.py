@@ -1,0 +1,73 @@
+"""How large the context becomes: for each request, for all slots together, and how many slots there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xlc_core import _native
+from xlc_core.options.engine import EngineOptions
+
+__all__ = ["ContextSize", "context_size"]
+
+_N_SLOTS = 4
+_KV_SHARE = 4  # by default the cache takes at most one part in four of the free memory
+_USEFUL_N_CTX = 4096  # rather fewer slots than less context than this
+_MIN_N_CTX = 512
+_STEP = 256  # llama.cpp rounds the context up to a multiple of this
+_UNKNOWN_N_CTX_TRAIN = 4096
+_UNLIMITED = 2**62
+
+
+@dataclass(frozen=True)
+class ContextSize:
+    """What an engine is opened with.
+
+    Attributes:
+        n_ctx: tokens that one request may hold, prompt and answer together.
+        n_ctx_total: tokens of KV cache for all slots together.
+        n_parallel: slots.
+    """
+
+    n_ctx: int
+    n_ctx_total: int
+    n_parallel: int
+
+    def usable_n_ctx(self, file: _native.ModelFile) -> int:
+        """Return what llama.cpp makes of ``n_ctx``: rounded up, but no more than the model was trained with."""
+        return min(_rounded_up(self.n_ctx), file.n_ctx_train or _UNKNOWN_N_CTX_TRAIN)
+
+
+def context_size(options: EngineOptions, file: _native.ModelFile, free_memory: int | None) -> ContextSize:
+    """Decide what the user left open. What the user gave stands.
+
+    Without numbers from the user the cache takes at most a quarter of the free memory. To fit in there, the number of
+    slots gives way first, down to 1, until a request may hold ``n_ctx``, or 4096 tokens where that is open too; then
+    ``n_ctx`` gives way, down to 512. With ``kv_unified`` the slots share the cache, and the total gives way first.
+
+    Args:
+        options: what the user gave.
+        file: the model file.
+        free_memory: bytes that may be allocated; None when unknown.
+    """
+    trained = file.n_ctx_train or _UNKNOWN_N_CTX_TRAIN
+    wanted = options.n_ctx or min(trained, _USEFUL_N_CTX)
+    if options.n_ctx_total is not None:
+        budget, least, step = options.n_ctx_total, 1, 1
+    else:
+        budget, least, step = _affordable_tokens(file, free_memory), _MIN_N_CTX, _STEP
+    fitting_slots = _N_SLOTS if options.kv_unified else max(1, min(_N_SLOTS, budget // wanted))
+    n_parallel = options.n_parallel or fitting_slots
+    share = budget if options.kv_unified else budget // n_parallel
+    n_ctx = options.n_ctx or min(trained, max(least, share // step * step))
+    total = n_ctx * n_parallel
+    return ContextSize(n_ctx, min(total, max(n_ctx, budget)) if options.kv_unified else total, n_parallel)
+
+
+def _affordable_tokens(file: _native.ModelFile, free_memory: int | None) -> int:
+    if free_memory is None or file.kv_bytes_per_token <= 0:
+        return _UNLIMITED
+    return free_memory // _KV_SHARE // file.kv_bytes_per_token
+
+
+def _rounded_up(n_ctx: int) -> int:
+    return -(-n_ctx // _STEP) * _STEP

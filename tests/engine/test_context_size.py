@@ -1,0 +1,157 @@
+"""How large the context becomes, for a request and for all slots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import xlc_core as xlc
+from helpers.tiny_models import write_byte_llama
+from xlc_core.engine.context_size import ContextSize, context_size
+from xlc_core.options.engine import EngineOptions
+
+GIB = 1 << 30
+
+
+def model_file(n_ctx_train: int = 8192, kv_bytes_per_token: int = 1 << 20) -> Any:
+    return SimpleNamespace(n_ctx_train=n_ctx_train, kv_bytes_per_token=kv_bytes_per_token)
+
+
+def size_of(file: Any, free: int | None, **options: Any) -> tuple[int, int, int]:
+    size = context_size(EngineOptions(model="m", **options), file, free)
+    return size.n_ctx, size.n_ctx_total, size.n_parallel
+
+
+@pytest.mark.parametrize(
+    ("file", "n_parallel", "free", "n_ctx"),
+    [
+        (model_file(), 1, None, 8192),
+        (model_file(), 4, None, 8192),
+        (model_file(), 1, 64 * GIB, 8192),
+        (model_file(), 1, 8 * GIB, 2048),  # a quarter of 8 GiB at 1 MiB per token
+        (model_file(), 2, 8 * GIB, 1024),
+        (model_file(), 1, 8 * GIB + 300 * (1 << 20), 2048),  # in steps of 256
+        (model_file(), 1, 1, 512),
+        (model_file(), 4, 0, 512),
+        (model_file(n_ctx_train=256), 1, 0, 256),
+        (model_file(n_ctx_train=0), 1, None, 4096),
+        (model_file(kv_bytes_per_token=0), 2, 0, 8192),
+    ],
+)
+def test_each_slot_gets_what_the_model_knows_and_memory_allows(
+    file: Any, n_parallel: int, free: int | None, n_ctx: int
+) -> None:
+    assert size_of(file, free, n_parallel=n_parallel) == (n_ctx, n_ctx * n_parallel, n_parallel)
+
+
+@pytest.mark.parametrize(
+    ("free", "options", "expected"),
+    [
+        (None, {}, (8192, 4 * 8192, 4)),
+        (64 * GIB, {}, (4096, 4 * 4096, 4)),
+        (40 * GIB, {}, (5120, 2 * 5120, 2)),  # slots give way before a request holds less than 4096
+        (8 * GIB, {}, (2048, 2048, 1)),
+        (0, {}, (512, 512, 1)),
+        (64 * GIB, {"n_ctx": 8192}, (8192, 2 * 8192, 2)),  # slots give way to what the user gave
+        (1, {"n_ctx": 8192}, (8192, 8192, 1)),
+        (1, {"n_ctx": 8192, "n_parallel": 4}, (8192, 4 * 8192, 4)),
+        (1, {"n_ctx": 100}, (100, 100, 1)),
+    ],
+)
+def test_slots_give_way_before_the_context(
+    free: int | None, options: dict[str, Any], expected: tuple[int, int, int]
+) -> None:
+    assert size_of(model_file(), free, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"n_ctx_total": 8192}, (4096, 8192, 2)),
+        ({"n_ctx_total": 8192, "n_parallel": 4}, (2048, 8192, 4)),
+        ({"n_ctx_total": 300, "n_parallel": 1}, (300, 300, 1)),
+        ({"n_ctx_total": 2**20, "n_parallel": 2}, (8192, 2 * 8192, 2)),  # no request could use the rest
+        ({"n_ctx_total": 8192, "n_ctx": 2048}, (2048, 8192, 4)),
+        ({"n_ctx_total": 8192, "n_ctx": 8192}, (8192, 8192, 1)),
+        ({"n_ctx_total": 9000, "n_ctx": 2048, "n_parallel": 4}, (2048, 8192, 4)),
+    ],
+)
+def test_a_total_is_shared_out_whatever_the_memory(options: dict[str, Any], expected: tuple[int, int, int]) -> None:
+    assert size_of(model_file(), 1, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("free", "options", "expected"),
+    [
+        (None, {}, (8192, 4 * 8192, 4)),
+        (40 * GIB, {}, (8192, 10240, 4)),  # the pool gives way, and then what a request may hold
+        (8 * GIB, {}, (2048, 2048, 4)),
+        (8 * GIB, {"n_ctx": 4096}, (4096, 4096, 4)),
+        (8 * GIB, {"n_ctx": 4096, "n_ctx_total": 6000}, (4096, 6000, 4)),
+        (8 * GIB, {"n_ctx_total": 300}, (300, 300, 4)),
+        (8 * GIB, {"n_ctx": 100, "n_ctx_total": 2**20, "n_parallel": 2}, (100, 200, 2)),
+    ],
+)
+def test_a_unified_cache_gives_way_itself(
+    free: int | None, options: dict[str, Any], expected: tuple[int, int, int]
+) -> None:
+    assert size_of(model_file(), free, kv_unified=True, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"n_ctx": 2048, "n_ctx_total": 4096, "n_parallel": 4},
+            "gives each of 4 slots 1024 tokens instead of n_ctx=2048; raise n_ctx_total to 8192, .*kv_unified=True",
+        ),
+        ({"n_ctx": 2048, "n_ctx_total": 1024}, "n_ctx_total=1024 is less than one request may hold"),
+        ({"n_ctx": 2048, "n_ctx_total": 1024, "n_parallel": 4, "kv_unified": True}, "raise it to n_ctx=2048"),
+        ({"n_ctx": 2**24, "n_parallel": 256}, "more than llama.cpp takes"),
+    ],
+)
+def test_sizes_that_contradict_each_other_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match=message):
+        EngineOptions.checked(model="m", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"n_ctx": 512, "n_parallel": 3}, (512, 1536, 3)),
+        ({"n_ctx": 300, "n_parallel": 2}, (512, 1024, 2)),  # llama.cpp's steps of 256
+        ({"n_ctx": 512, "n_parallel": 3, "n_ctx_total": 1024, "kv_unified": True}, (512, 1024, 3)),
+        ({"n_ctx_total": 1024, "n_parallel": 2}, (512, 1024, 2)),
+        ({"n_ctx_total": 1024, "n_parallel": 2, "kv_unified": True}, (1024, 1024, 2)),
+        ({"n_ctx": 512, "n_parallel": 2, "llama_args": ["--ctx-size", "2048"]}, (512, 2048, 2)),
+        ({"n_parallel": 2, "llama_args": ["--ctx-size", "2048"]}, (1024, 2048, 2)),
+    ],
+)
+def test_the_engine_has_these_sizes(tiny_path: Path, options: dict[str, Any], expected: tuple[int, int, int]) -> None:
+    with xlc.Engine(tiny_path, n_threads=1, warmup=False, **options) as engine:
+        info = engine.info
+        assert (info.n_ctx, info.n_ctx_total, info.n_parallel) == expected
+        assert f"{info.n_parallel} slots of {info.n_ctx} tokens" in repr(engine)
+        with pytest.raises(xlc.ContextOverflowError) as caught:
+            engine.complete("a" * info.n_ctx, max_tokens=1)
+        assert caught.value.n_ctx == info.n_ctx
+        assert engine.complete("a" * (info.n_ctx - 10), max_tokens=1).usage.completion_tokens == 1
+
+
+@pytest.mark.parametrize("args", [["--ctx-size", "512"], ["--parallel", "8"]])
+def test_llama_args_do_not_take_a_request_what_n_ctx_gives_it(tiny_path: Path, args: list[str]) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match=r"llama_args: .* n_ctx=512 is wanted"):
+        xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1, llama_args=args)
+
+
+def test_what_is_usable_is_rounded_and_capped() -> None:
+    assert ContextSize(300, 600, 2).usable_n_ctx(model_file()) == 512
+    assert ContextSize(9000, 9000, 1).usable_n_ctx(model_file()) == 8192
+
+
+@pytest.fixture(scope="module")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_byte_llama(tmp_path_factory.mktemp("models") / "tiny.gguf")
