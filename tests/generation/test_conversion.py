@@ -161,7 +161,7 @@ def test_a_developer_is_a_system_message() -> None:
 def test_fields_left_alone_stay_at_llama_cpps_defaults() -> None:
     native = sampling_of()
     assert native.temperature is native.max_tokens is native.seed is None
-    assert (native.n, native.stop, native.logit_bias, native.cache_prompt) == (1, [], [], True)
+    assert (native.n, native.stop, native.logit_bias, native.cache_prompt) == (None, [], [], True)
     assert sampling_of(temperature=None).temperature is None
 
 

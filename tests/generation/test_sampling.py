@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 import xlc_core as xlc
 from xlc_core import _native
-from xlc_core.options.options import SamplingOptions
+from xlc_core.generation.conversion import to_generation_request
+from xlc_core.options.sampling import CompletionOptions, SamplingOptions
 
 PROMPT = "The cat sat on the mat. The cat sat on the"
 GREEDY: dict[str, Any] = {"temperature": 0, "seed": 1, "max_tokens": 10}
@@ -91,6 +93,27 @@ def test_a_field_is_accepted(engine: xlc.Engine, name: str) -> None:
     options = {"max_tokens": 2, name: NOT_DEFAULT[name]}
     answer = engine.complete(PROMPT, **options)
     assert 1 <= answer.usage.completion_tokens <= 2 * options.get("n", 1)
+
+
+# llama.cpp's names in its server's report of a task, where they are others.
+REPORTED_AS = {"n": "n_cmpl", "logprobs": "n_probs", "max_generation_ms": "t_max_predict_ms"}
+CHANGED_TOO = {"max_tokens": {"n_predict"}, "ignore_eos": {"logit_bias"}, "seed": {"cache_prompt"}}
+
+
+def task_settings(engine: xlc.Engine, **options: Any) -> dict[str, Any]:
+    request = to_generation_request(CompletionOptions.checked(**options), stream=False, prompt="Hi")
+    settings: dict[str, Any] = json.loads(engine._native.task_settings(request))
+    return settings
+
+
+@pytest.mark.parametrize("name", NOT_DEFAULT)
+def test_a_field_reaches_llama_cpp(engine: xlc.Engine, name: str) -> None:
+    wanted = NOT_DEFAULT[name]
+    plain, changed = task_settings(engine), task_settings(engine, **{name: wanted})
+    key = REPORTED_AS.get(name, name)
+    assert {one for one in plain if plain[one] != changed[one]} - CHANGED_TOO.get(name, set()) == {key}
+    found = {bias["token"]: bias["bias"] for bias in changed[key]} if name == "logit_bias" else changed[key]
+    assert found == (pytest.approx(wanted, rel=1e-6) if isinstance(wanted, float) else wanted)
 
 
 @pytest.mark.parametrize("what", CHANGES)

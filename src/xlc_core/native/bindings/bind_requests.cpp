@@ -57,48 +57,10 @@ void bind_sampling(nb::module_& m) {
 
     // The names are those of SamplingOptions: Python copies the fields that are set by name.
     nb::class_<SamplingParams> cls(m, "SamplingParams");
-    cls.def(nb::init<>())
-        .def_rw("n", &SamplingParams::n)
-        .def_rw("dry_sequence_breakers", &SamplingParams::dry_sequence_breakers)
-        .def_rw("samplers", &SamplingParams::samplers)
-        .def_rw("stop", &SamplingParams::stop)
-        .def_rw("logit_bias", &SamplingParams::logit_bias)
-        .def_rw("ignore_eos", &SamplingParams::ignore_eos)
-        .def_rw("post_sampling_probs", &SamplingParams::post_sampling_probs)
-        .def_rw("cache_prompt", &SamplingParams::cache_prompt);
-    const auto optional = [&](const char* name, auto member) { cls.def_rw(name, member, nb::arg().none()); };
-    optional("max_tokens", &SamplingParams::max_tokens);
-    optional("temperature", &SamplingParams::temperature);
-    optional("top_k", &SamplingParams::top_k);
-    optional("top_p", &SamplingParams::top_p);
-    optional("min_p", &SamplingParams::min_p);
-    optional("typical_p", &SamplingParams::typical_p);
-    optional("top_n_sigma", &SamplingParams::top_n_sigma);
-    optional("xtc_probability", &SamplingParams::xtc_probability);
-    optional("xtc_threshold", &SamplingParams::xtc_threshold);
-    optional("dynatemp_range", &SamplingParams::dynatemp_range);
-    optional("dynatemp_exponent", &SamplingParams::dynatemp_exponent);
-    optional("repeat_last_n", &SamplingParams::repeat_last_n);
-    optional("repeat_penalty", &SamplingParams::repeat_penalty);
-    optional("frequency_penalty", &SamplingParams::frequency_penalty);
-    optional("presence_penalty", &SamplingParams::presence_penalty);
-    optional("dry_multiplier", &SamplingParams::dry_multiplier);
-    optional("dry_base", &SamplingParams::dry_base);
-    optional("dry_allowed_length", &SamplingParams::dry_allowed_length);
-    optional("dry_penalty_last_n", &SamplingParams::dry_penalty_last_n);
-    optional("mirostat", &SamplingParams::mirostat);
-    optional("mirostat_tau", &SamplingParams::mirostat_tau);
-    optional("mirostat_eta", &SamplingParams::mirostat_eta);
-    optional("adaptive_target", &SamplingParams::adaptive_target);
-    optional("adaptive_decay", &SamplingParams::adaptive_decay);
-    optional("min_keep", &SamplingParams::min_keep);
-    optional("seed", &SamplingParams::seed);
-    optional("logprobs", &SamplingParams::logprobs);
-    optional("n_keep", &SamplingParams::n_keep);
-    optional("n_discard", &SamplingParams::n_discard);
-    optional("n_indent", &SamplingParams::n_indent);
-    optional("n_cache_reuse", &SamplingParams::n_cache_reuse);
-    optional("max_generation_ms", &SamplingParams::max_generation_ms);
+    cls.def(nb::init<>());
+#define XLC_BIND(type, name, target) cls.def_rw(#name, &SamplingParams::name, nb::arg().none());
+    XLC_SAMPLING_OPTIONS(XLC_BIND)
+#undef XLC_BIND
 }
 
 void bind_media(nb::module_& m) {

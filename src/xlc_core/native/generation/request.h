@@ -1,6 +1,8 @@
 // What a generation is asked for. Plain data: Python fills it, generation/ reads it.
 #pragma once
 
+#include "generation/sampling_options.h"
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -64,33 +66,6 @@ struct InfillPrompt {
     std::vector<InfillFile> extra; // other files, the most important one last
 };
 
-// A bias on one token by number, or on every token of a text.
-struct TokenBias {
-    std::optional<int32_t> token;
-    std::string text;
-    float bias = 0;
-};
-
-// Unset fields stay at llama.cpp's defaults.
-struct SamplingParams {
-    std::optional<int32_t> max_tokens;
-    int32_t n = 1;
-    std::optional<float> temperature, top_p, min_p, typical_p, top_n_sigma, xtc_probability, xtc_threshold;
-    std::optional<float> dynatemp_range, dynatemp_exponent, repeat_penalty, frequency_penalty,
-        presence_penalty;
-    std::optional<float> dry_multiplier, dry_base, mirostat_tau, mirostat_eta, adaptive_target,
-        adaptive_decay;
-    std::optional<int32_t> top_k, repeat_last_n, dry_allowed_length, dry_penalty_last_n, mirostat, min_keep;
-    std::optional<int32_t> n_keep, n_discard, n_indent, n_cache_reuse, logprobs;
-    std::optional<int64_t> max_generation_ms;
-    std::optional<uint32_t> seed;
-    std::vector<std::string> dry_sequence_breakers, samplers, stop;
-    std::vector<TokenBias> logit_bias;
-    bool ignore_eos = false;
-    bool post_sampling_probs = false;
-    bool cache_prompt = true;
-};
-
 struct GenerationRequest {
     SamplingParams sampling;
     std::optional<ChatRequest> chat;    // else `infill`,
@@ -98,7 +73,7 @@ struct GenerationRequest {
     std::string prompt;
     std::vector<MediaFile> media;   // of the chat, in order
     std::string grammar;            // empty, GBNF, or "%llguidance {}" and Lark
-    std::vector<float> lora_scales; // of the engine's adapters, in their order
+    std::vector<float> lora_scales; // of the engine's LoRA files, in their order
     bool speculative = true;        // draft tokens
     bool close_grammar = true;      // as the tokens run out, end the answer as the grammar allows
     bool embed = false;             // the vector of the prompt's last token is wanted instead of an answer

@@ -13,12 +13,6 @@ namespace xlc {
 
 namespace {
 
-template<typename Target, typename Value> void assign(Target& target, const std::optional<Value>& value) {
-    if (value) {
-        target = static_cast<Target>(*value);
-    }
-}
-
 void add_bias(std::vector<llama_logit_bias>& biases, const TokenBias& bias, const llama_vocab* vocab) {
     if (!bias.token) {
         for (const llama_token token : common_tokenize(vocab, bias.text, false)) {
@@ -36,63 +30,39 @@ void add_bias(std::vector<llama_logit_bias>& biases, const TokenBias& bias, cons
     biases.push_back({*bias.token, bias.bias});
 }
 
-void set_sampling(common_params_sampling& out, const SamplingParams& in, const llama_vocab* vocab) {
-    assign(out.temp, in.temperature);
-    assign(out.top_k, in.top_k);
-    assign(out.top_p, in.top_p);
-    assign(out.min_p, in.min_p);
-    assign(out.typ_p, in.typical_p);
-    assign(out.top_n_sigma, in.top_n_sigma);
-    assign(out.xtc_probability, in.xtc_probability);
-    assign(out.xtc_threshold, in.xtc_threshold);
-    assign(out.dynatemp_range, in.dynatemp_range);
-    assign(out.dynatemp_exponent, in.dynatemp_exponent);
-    assign(out.penalty_last_n, in.repeat_last_n);
-    assign(out.penalty_repeat, in.repeat_penalty);
-    assign(out.penalty_freq, in.frequency_penalty);
-    assign(out.penalty_present, in.presence_penalty);
-    assign(out.dry_multiplier, in.dry_multiplier);
-    assign(out.dry_base, in.dry_base);
-    assign(out.dry_allowed_length, in.dry_allowed_length);
-    assign(out.dry_penalty_last_n, in.dry_penalty_last_n);
-    if (!in.dry_sequence_breakers.empty()) {
-        out.dry_sequence_breakers = in.dry_sequence_breakers;
-    }
-    assign(out.mirostat, in.mirostat);
-    assign(out.mirostat_tau, in.mirostat_tau);
-    assign(out.mirostat_eta, in.mirostat_eta);
-    assign(out.adaptive_target, in.adaptive_target);
-    assign(out.adaptive_decay, in.adaptive_decay);
-    assign(out.min_keep, in.min_keep);
-    assign(out.n_probs, in.logprobs);
-    assign(out.seed, in.seed);
-    if (!in.samplers.empty()) {
-        out.samplers = common_sampler_types_from_names(in.samplers);
-    }
-    for (const TokenBias& bias : in.logit_bias) {
-        add_bias(out.logit_bias, bias, vocab);
-    }
-    if (in.ignore_eos) {
-        out.ignore_eos = true;
-        for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); token++) {
-            if (llama_vocab_is_eog(vocab, token)) {
-                out.logit_bias.push_back({token, -INFINITY});
-            }
-        }
+template<typename Target, typename Value>
+void assign(Target& target, const Value& value, const llama_vocab* /* vocab */) {
+    target = static_cast<Target>(value);
+}
+
+void assign(
+    std::vector<common_sampler_type>& target,
+    const std::vector<std::string>& names,
+    const llama_vocab* /* vocab */) {
+    target = common_sampler_types_from_names(names);
+}
+
+void assign(
+    std::vector<llama_logit_bias>& target, const std::vector<TokenBias>& biases, const llama_vocab* vocab) {
+    for (const TokenBias& bias : biases) {
+        add_bias(target, bias, vocab);
     }
 }
 
-void set_limits(task_params& out, const SamplingParams& in) {
-    assign(out.n_predict, in.max_tokens);
-    assign(out.n_keep, in.n_keep);
-    assign(out.n_discard, in.n_discard);
-    assign(out.n_indent, in.n_indent);
-    assign(out.n_cache_reuse, in.n_cache_reuse);
-    assign(out.t_max_predict_ms, in.max_generation_ms);
-    out.n_cmpl = in.n;
-    out.cache_prompt = in.cache_prompt;
-    out.post_sampling_probs = in.post_sampling_probs;
-    out.antiprompt = in.stop;
+void set_sampling(task_params& out, const SamplingParams& in, const llama_vocab* vocab) {
+#define XLC_ASSIGN(type, name, target)                                                                       \
+    if (in.name) {                                                                                           \
+        assign(out.target, *in.name, vocab);                                                                 \
+    }
+    XLC_SAMPLING_OPTIONS(XLC_ASSIGN)
+#undef XLC_ASSIGN
+    if (in.ignore_eos.value_or(false)) { // llama.cpp's server bans the tokens where it reads the option
+        for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); token++) {
+            if (llama_vocab_is_eog(vocab, token)) {
+                out.sampling.logit_bias.push_back({token, -INFINITY});
+            }
+        }
+    }
 }
 
 // A trigger word that is one token is watched as that token, which is cheaper and exact.
@@ -165,8 +135,7 @@ task_params to_task_params(
     out.stream = request.stream;
     out.return_progress = request.prompt_progress;
 
-    set_sampling(out.sampling, request.sampling, vocab);
-    set_limits(out, request.sampling);
+    set_sampling(out, request.sampling, vocab);
     if (!request.grammar.empty()) {
         out.sampling.grammar = {COMMON_GRAMMAR_TYPE_USER, request.grammar};
     }
@@ -174,6 +143,17 @@ task_params to_task_params(
         set_chat(out, *request.chat, *rendered, vocab);
     }
     return out;
+}
+
+std::string task_settings(const task_params& params) {
+    json settings = params.to_json();
+    // Those that the server does not report.
+    settings["n_cmpl"] = params.n_cmpl;
+    settings["n_indent"] = params.n_indent;
+    settings["n_cache_reuse"] = params.n_cache_reuse;
+    settings["t_max_predict_ms"] = params.t_max_predict_ms;
+    settings["cache_prompt"] = params.cache_prompt;
+    return settings.dump();
 }
 
 std::optional<ClosingParams>

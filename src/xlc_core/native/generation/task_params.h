@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <string>
 
 namespace xlc {
 
@@ -20,6 +21,9 @@ task_params to_task_params(
     const common_chat_params* rendered,
     const common_params& base,
     const llama_vocab* vocab);
+
+// The settings as llama.cpp's server reports them, JSON text: what has come of a request's options.
+std::string task_settings(const task_params& params);
 
 constexpr int32_t no_limit = std::numeric_limits<int32_t>::max();
 
