@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+import xlc_core
 
 PACKAGES = ["xlc_core", "xlc_langchain", "xlc_llamaindex"]
 
@@ -24,7 +29,7 @@ EVERY_NAME = [name for package in PACKAGES for name in names_of(package)]
 @pytest.mark.parametrize(("package", "name"), EVERY_NAME)
 def test_a_public_name_is_documented(package: str, name: str) -> None:
     value = getattr(importlib.import_module(package), name)
-    if isinstance(value, types.UnionType):  # such as Event: its members are documented
+    if not (inspect.isclass(value) or inspect.isfunction(value)):  # a type's other name, documented where it is
         return
     own = vars(value).get("__doc__") if inspect.isclass(value) else inspect.getdoc(value)
     assert own, f"{package}.{name} has no docstring"
@@ -48,6 +53,54 @@ def test_nothing_else_public_leaks(package: str) -> None:
     assert leaked <= {"annotations"}
     assert len(module.__all__) == len(set(module.__all__))
     assert module.__doc__
+
+
+# What users get from the engine and never construct.
+MADE_BY_THE_ENGINE = {"AsyncEmbeddingStream", "AsyncEventStream", "EmbeddingStream", "EngineLease", "EventStream"}
+
+
+def signatures(name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the functions of a public name: itself, or a class's own ones and its fields."""
+    value = getattr(xlc_core, name)
+    if inspect.isfunction(value):
+        yield name, value
+    if not inspect.isclass(value):
+        return
+    for cls in value.__mro__:
+        if not cls.__module__.startswith("xlc_core"):
+            continue
+        yield f"{name} ({cls.__name__})", cls
+        for key, member in vars(cls).items():
+            function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            is_public = not key.startswith("_") or (key == "__init__" and name not in MADE_BY_THE_ENGINE)
+            if is_public and inspect.isfunction(function):
+                yield f"{name}.{key}", function
+
+
+def names_in(annotations: dict[str, Any]) -> Iterator[str]:
+    """Yield the names that annotations consist of, as the source has them."""
+    for name, annotation in annotations.items():
+        if isinstance(annotation, str) and not name.startswith("_") and not annotation.startswith("ClassVar"):
+            nodes = list(ast.walk(ast.parse(annotation, mode="eval")))
+            metadata = {node.func for node in nodes if isinstance(node, ast.Call)}  # what Annotated carries
+            yield from (node.id for node in nodes if isinstance(node, ast.Name) and node not in metadata)
+
+
+def own_types() -> set[str]:
+    """Return what the modules of the core define and name in their annotations."""
+    modules = [importlib.import_module(module.name) for module in pkgutil.walk_packages(xlc_core.__path__, "xlc_core.")]
+    return {name for module in modules for name in getattr(module, "__all__", ())} | {"_native", "Explanation"}
+
+
+def test_types_in_public_signatures_can_be_imported() -> None:
+    ours = own_types()
+    found: set[str] = set()
+    for name in xlc_core.__all__:
+        for place, thing in signatures(name):
+            used = set(names_in(inspect.get_annotations(thing))) & ours
+            found |= used
+            assert used <= set(xlc_core.__all__), place
+    assert {"MessageLike", "ToolLike", "ChatKwargs", "InfillFiles", "LoadProgress", "Explanation", "Pooling"} <= found
 
 
 def test_importing_the_core_loads_llama_cpp_with_its_first_name_only() -> None:

@@ -12,9 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xlc_core._native import Explanation
     from xlc_core.constraints.constraint import Choice, Constraint, Gbnf, JsonObject, JsonSchema, Lark, Regex
     from xlc_core.engine.engine import Engine
+    from xlc_core.engine.infill import InfillFiles
     from xlc_core.engine.memory import DeviceMemory, EngineMemory, MemoryEstimate
+    from xlc_core.engine.opening import LoadProgress
     from xlc_core.engine.sessions import SessionInfo
     from xlc_core.engine.shared import EngineLease, acquire_engine
     from xlc_core.errors import (
@@ -33,21 +36,56 @@ if TYPE_CHECKING:
         XllamaError,
     )
     from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, TextDelta, ToolCallDelta
+    from xlc_core.generation.conversion import MessageLike, ToolLike
     from xlc_core.generation.partial_objects import apartial_objects, partial_objects
     from xlc_core.generation.streams import AsyncEventStream, EventStream
-    from xlc_core.messages import AudioPart, ImagePart, Message, TextPart, Tool, ToolCall, VideoPart
+    from xlc_core.messages import (
+        AudioPart,
+        ImagePart,
+        MediaPart,
+        Message,
+        Part,
+        Role,
+        TextPart,
+        Tool,
+        ToolCall,
+        VideoPart,
+    )
     from xlc_core.models.convert import convert_model
     from xlc_core.models.quantize import quantize_model
-    from xlc_core.options.embedding_types import hamming_distances, quantize_embeddings
+    from xlc_core.options.base import GpuLayers, Seconds
+    from xlc_core.options.embedding_types import EmbeddingType, hamming_distances, quantize_embeddings
+    from xlc_core.options.engine import CacheType, EngineOptions, Pooling
+    from xlc_core.options.kwargs import (
+        ChatKwargs,
+        CompletionKwargs,
+        EmbedKwargs,
+        EmbedStreamKwargs,
+        EngineKwargs,
+        RerankKwargs,
+        SamplingKwargs,
+        TokenEmbedKwargs,
+    )
     from xlc_core.options.lora import ControlVector, Lora
-    from xlc_core.options.options import ChatOptions, CompletionOptions, EngineOptions, SamplingOptions
-    from xlc_core.options.retrieval import EmbedOptions, EmbedStreamOptions, RerankOptions, TokenEmbedOptions
+    from xlc_core.options.retrieval import (
+        EmbedOptions,
+        EmbedStreamOptions,
+        Progress,
+        RerankOptions,
+        RerankScale,
+        RerankTruncate,
+        TokenEmbedOptions,
+        Truncate,
+    )
+    from xlc_core.options.sampling import ChatOptions, CompletionOptions, SamplerName, SamplingOptions
     from xlc_core.options.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
-    from xlc_core.options.thinking_switch import ThinkingSwitch
+    from xlc_core.options.thinking_switch import ReasoningFormat, ThinkingSwitch
+    from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
     from xlc_core.results import (
         Completion,
         CompletionChoice,
         EngineMetrics,
+        FinishReason,
         ModelInfo,
         RerankScore,
         Timings,
@@ -62,10 +100,13 @@ __all__ = [
     "AsyncEmbeddingStream",
     "AsyncEventStream",
     "AudioPart",
+    "CacheType",
+    "ChatKwargs",
     "ChatOptions",
     "Choice",
     "Completion",
     "CompletionChoice",
+    "CompletionKwargs",
     "CompletionOptions",
     "Constraint",
     "ConstraintError",
@@ -76,72 +117,103 @@ __all__ = [
     "DeviceMemory",
     "DraftModel",
     "Eagle3",
+    "EmbedKwargs",
     "EmbedOptions",
+    "EmbedStreamKwargs",
     "EmbedStreamOptions",
     "EmbeddingStream",
+    "EmbeddingType",
     "Engine",
     "EngineClosedError",
     "EngineFailedError",
+    "EngineKwargs",
     "EngineLease",
     "EngineMemory",
     "EngineMetrics",
     "EngineOptions",
     "Event",
     "EventStream",
+    "Explanation",
+    "FinishReason",
     "Finished",
     "Gbnf",
+    "GpuLayers",
     "ImagePart",
+    "InfillFiles",
     "InputTooLongError",
     "InsufficientMemoryError",
     "InvalidRequestError",
     "JsonObject",
     "JsonSchema",
     "Lark",
+    "LoadProgress",
     "Lora",
+    "MediaPart",
     "MemoryEstimate",
     "Message",
+    "MessageLike",
     "ModelInfo",
     "ModelLoadError",
     "ModelNotFoundError",
     "Mtp",
     "Ngram",
+    "Part",
+    "Pooling",
+    "Progress",
     "PromptProgress",
     "ReasoningDelta",
+    "ReasoningFormat",
     "Regex",
     "RequestCancelledError",
     "RequestTimeoutError",
+    "RerankKwargs",
+    "RerankMethod",
     "RerankOptions",
+    "RerankScale",
     "RerankScore",
+    "RerankTruncate",
+    "Role",
+    "SamplerName",
+    "SamplingKwargs",
     "SamplingOptions",
+    "Seconds",
     "SessionInfo",
     "Speculation",
     "TextDelta",
     "TextPart",
     "ThinkingSwitch",
     "Timings",
+    "TokenEmbedKwargs",
     "TokenEmbedOptions",
     "TokenLogprob",
     "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolLike",
+    "Truncate",
     "UnsupportedFeatureError",
     "Usage",
     "VideoPart",
     "XllamaError",
     "acquire_engine",
     "apartial_objects",
+    "arerank_documents",
     "convert_model",
     "hamming_distances",
     "partial_objects",
     "quantize_embeddings",
     "quantize_model",
+    "rerank_documents",
 ]
 
 # Each name is imported when it is first used, so that ``import xlc_core`` and ``xllama --help`` do not load llama.cpp.
 _NAMES_BY_MODULE = {
+    "_native": "Explanation",
     "constraints.constraint": "Choice Constraint Gbnf JsonObject JsonSchema Lark Regex",
     "engine.engine": "Engine",
+    "engine.infill": "InfillFiles",
     "engine.memory": "DeviceMemory EngineMemory MemoryEstimate",
+    "engine.opening": "LoadProgress",
     "engine.sessions": "SessionInfo",
     "engine.shared": "EngineLease acquire_engine",
     "errors": (
@@ -150,18 +222,30 @@ _NAMES_BY_MODULE = {
         "RequestTimeoutError UnsupportedFeatureError XllamaError"
     ),
     "events": "Event Finished PromptProgress ReasoningDelta TextDelta ToolCallDelta",
+    "generation.conversion": "MessageLike ToolLike",
     "generation.partial_objects": "apartial_objects partial_objects",
     "generation.streams": "AsyncEventStream EventStream",
-    "messages": "AudioPart ImagePart Message TextPart Tool ToolCall VideoPart",
+    "messages": "AudioPart ImagePart MediaPart Message Part Role TextPart Tool ToolCall VideoPart",
     "models.convert": "convert_model",
     "models.quantize": "quantize_model",
-    "options.embedding_types": "hamming_distances quantize_embeddings",
+    "options.base": "GpuLayers Seconds",
+    "options.embedding_types": "EmbeddingType hamming_distances quantize_embeddings",
+    "options.engine": "CacheType EngineOptions Pooling",
+    "options.kwargs": (
+        "ChatKwargs CompletionKwargs EmbedKwargs EmbedStreamKwargs EngineKwargs RerankKwargs SamplingKwargs "
+        "TokenEmbedKwargs"
+    ),
     "options.lora": "ControlVector Lora",
-    "options.options": "ChatOptions CompletionOptions EngineOptions SamplingOptions",
-    "options.retrieval": "EmbedOptions EmbedStreamOptions RerankOptions TokenEmbedOptions",
+    "options.retrieval": (
+        "EmbedOptions EmbedStreamOptions Progress RerankOptions RerankScale RerankTruncate TokenEmbedOptions Truncate"
+    ),
+    "options.sampling": "ChatOptions CompletionOptions SamplerName SamplingOptions",
     "options.speculation": "DFlash DraftModel DSpark Eagle3 Mtp Ngram Speculation",
-    "options.thinking_switch": "ThinkingSwitch",
-    "results": "Completion CompletionChoice EngineMetrics ModelInfo RerankScore Timings TokenLogprob Usage",
+    "options.thinking_switch": "ReasoningFormat ThinkingSwitch",
+    "reranking.rerank": "RerankMethod arerank_documents rerank_documents",
+    "results": (
+        "Completion CompletionChoice EngineMetrics FinishReason ModelInfo RerankScore Timings TokenLogprob Usage"
+    ),
     "retrieval.streams": "AsyncEmbeddingStream EmbeddingStream",
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

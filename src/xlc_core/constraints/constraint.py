@@ -35,7 +35,7 @@ from xlc_core.errors import ConstraintError, UnsupportedFeatureError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-    from xlc_core import _native
+    from xlc_core._native import Explanation
 
 __all__ = [
     "Choice",
@@ -96,9 +96,9 @@ class Constraint(abc.ABC):
         accepted: bool = _native_module().accepts(*self.checking_grammar(), text)
         return accepted
 
-    def explain(self, text: str) -> _native.Explanation:
+    def explain(self, text: str) -> Explanation:
         """Return how far a text satisfies the constraint; raises the errors of ``check``."""
-        found: _native.Explanation = _native_module().explain(*self.checking_grammar(), text)
+        found: Explanation = _native_module().explain(*self.checking_grammar(), text)
         return found
 
 
