@@ -112,6 +112,21 @@ def test_names_are_checked(adapter: type[Any]) -> None:
     adapter(model="a.gguf", api_key="x", max_retries=2, base_url="y")
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("num_predict", 64, "use max_tokens=64"),
+        ("num_ctx", 4096, "use n_ctx=4096"),
+        ("num_gpu", -1, "use engine_options={'n_gpu_layers': 'all'}"),
+        ("n_gpu_layers", 9, "use engine_options={'n_gpu_layers': 9}"),
+    ],
+)
+def test_names_of_other_adapters_are_translated(name: str, value: Any, hint: str) -> None:
+    with pytest.warns(UserWarning) as caught:
+        ChatXLlama(model="a.gguf", **{name: value})
+    assert str(caught[0].message) == f"ChatXLlama ignores the unknown argument {name!r}; {hint}"
+
+
 def test_a_path_is_a_model_too(tmp_path: Path) -> None:
     assert ChatXLlama(model=tmp_path / "a.gguf").model == str(tmp_path / "a.gguf")
 

@@ -291,5 +291,10 @@ RETRIEVAL_NAMES: Mapping[str, ForeignName] = {
     "batch_size": ForeignName("n_batch_retrieval", note="in tokens; the first texts tell which size is fastest"),
     "convert_to_numpy": ForeignName(note="the result is a NumPy array; leave it out"),
     "convert_to_tensor": ForeignName(note="the result is a NumPy array; torch.from_numpy() takes it"),
+    **dict.fromkeys(
+        ("prompt_name", "input_type", "task_type", "task", "text_type"),
+        ForeignName("prompt", note="'query' or 'document'"),
+    ),
+    **dict.fromkeys(("query_instruction", "text_instruction", "embed_instruction"), ForeignName("prefix", _same)),
     **dict.fromkeys(("request_timeout", "timeout_s"), ForeignName("timeout", _same)),
 }
