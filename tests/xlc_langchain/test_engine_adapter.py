@@ -122,7 +122,7 @@ def test_names_are_checked(adapter: type[Any]) -> None:
     ],
 )
 def test_names_of_other_adapters_are_translated(name: str, value: Any, hint: str) -> None:
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="ignores the unknown argument") as caught:
         ChatXLlama(model="a.gguf", **{name: value})
     assert str(caught[0].message) == f"ChatXLlama ignores the unknown argument {name!r}; {hint}"
 
