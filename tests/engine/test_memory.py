@@ -1,4 +1,4 @@
-"""What engines take of memory, and what was foretold of it."""
+"""The memory that engines take, and the estimate of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a model before it is loaded agrees with what the engine says of it."""
+"""Facts about a model before it is loaded agree with the engine's own."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ __all__ = ["ContextSize", "context_size"]
 
 _N_SLOTS = 4
 _KV_SHARE = 4  # by default the cache takes at most one part in four of the free memory
-_USEFUL_N_CTX = 4096  # rather fewer slots than less context than this
+_USEFUL_N_CTX = 4096  # the number of slots gives way until a request may hold this much
 _MIN_N_CTX = 512
 _STEP = 256  # llama.cpp rounds the context up to a multiple of this
 _UNKNOWN_N_CTX_TRAIN = 4096
@@ -20,7 +20,7 @@ _UNLIMITED = 2**62
 
 @dataclass(frozen=True)
 class ContextSize:
-    """What an engine is opened with.
+    """The sizes that an engine is opened with.
 
     Attributes:
         n_ctx: tokens that one request may hold, prompt and answer together.

@@ -1,4 +1,4 @@
-"""What an engine takes of memory, and what it would take; and its sleep, in which it takes none."""
+"""The memory of an engine, now or if it were opened; and its sleep, during which it does not need any."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class _Memory:
 
 @dataclass(frozen=True)
 class EngineMemory(_Memory):
-    """What an engine takes of memory now: that of generation, of its draft model, and of retrieval.
+    """The memory that an engine takes now: that of generation, of its draft model, and of retrieval.
 
     Attributes:
         devices: one entry for each device that is used; none while it sleeps.
@@ -96,7 +96,7 @@ class EngineMemory(_Memory):
 
 @dataclass(frozen=True)
 class MemoryEstimate(_Memory):
-    """What opening an engine would take.
+    """The memory that opening an engine would take.
 
     Attributes:
         devices: one entry for each device that would be used.
@@ -130,7 +130,7 @@ def _read(devices: list[_native.DeviceMemory]) -> tuple[DeviceMemory, ...]:
 
 
 class MemoryMethods:
-    """What Engine says of its memory, and how it is woken without holding up an event loop."""
+    """Engine's methods about its memory, and how it is woken without holding up an event loop."""
 
     _native: NativeEngine
 
@@ -138,7 +138,7 @@ class MemoryMethods:
     def estimate(
         cls, model: str | Path | EngineOptions | None = None, **options: Unpack[EngineKwargs]
     ) -> MemoryEstimate:
-        """Say what opening an engine would take, without reading its weights.
+        """Return the memory that opening an engine would take, without reading its weights.
 
         llama.cpp lays the model and its context out as it would for real, so that the figures are those that
         ``memory()`` of the open engine has, but for buffers that grow later. Takes a fraction of a second, once
@@ -158,7 +158,7 @@ class MemoryMethods:
         return MemoryEstimate(_read(found.devices), found.n_ctx, found.n_ctx_total, found.n_parallel)
 
     def memory(self) -> EngineMemory:
-        """Say what the engine takes of each device's memory; waits for the step under way.
+        """Return what the engine takes of each device's memory; waits for the step under way.
 
         Not counted is what llama.cpp, Python and the requests take beside their tensors.
 
@@ -169,7 +169,7 @@ class MemoryMethods:
         return EngineMemory(_read(found.devices), found.prompt_cache, found.asleep)
 
     async def amemory(self) -> EngineMemory:
-        """Say what the engine takes of each device's memory; as memory, waiting on a helper thread."""
+        """Return what the engine takes of each device's memory; as memory, waiting on a helper thread."""
         return await asyncio.to_thread(self.memory)
 
     @property

@@ -1,4 +1,4 @@
-"""What is known of a model before it is loaded, from the head of its file: frameworks ask when they build a model."""
+"""Facts about a model that is not loaded yet, from the head of its file: frameworks ask when they build a model."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["ModelFacts", "read_facts"]
 _TEMPLATE_KEY = b"tokenizer.chat_template"
 _STRING = 8  # GGUF's number of the type
 _THINKING = ("enable_thinking", "<think>", "[THINK]", "<|channel|>analysis")
-"""What the templates of models that think have in them."""
+"""Texts in the templates of models that think."""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model's file says of it.
+    """Facts from a model's file.
 
     Attributes:
         n_ctx: tokens that one request may hold, prompt and answer together, if the model is loaded now.
@@ -53,7 +53,7 @@ def read_facts(options: EngineOptions) -> ModelFacts | None:
         the facts; None when the file is not on this disk yet.
 
     Raises:
-        ModelLoadError: the file is no GGUF file.
+        ModelLoadError: the file is not a GGUF file.
         InvalidRequestError: a catalog file of the user's cannot be read.
     """
     path = catalog.find_local(options.model)

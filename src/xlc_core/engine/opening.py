@@ -50,7 +50,7 @@ def find_projector(options: EngineOptions, model: Path, *, fetch: bool = True) -
         fetch: whether the hub may be asked.
 
     Raises:
-        ModelNotFoundError: it is not there; or there is none, or more than one, beside the model and in its
+        ModelNotFoundError: it is not there; or not exactly one is beside the model and in its
             repository on the hub.
     """
     if options.mmproj is None:
@@ -111,7 +111,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
 
 
 def progress_reporter(progress: bool | LoadProgress | None, name: str) -> LoadProgress | None:
-    """What loading reports to: the given function, a bar on stderr, or nothing.
+    """Return what loading reports to: the given function, a bar on stderr, or nothing.
 
     Args:
         progress: a function of 0 … 1; True or False for a bar or none; None for a bar on a terminal.

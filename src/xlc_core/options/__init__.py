@@ -1,4 +1,4 @@
-"""What can be set: an option model for each kind of call, all frozen and checked."""
+"""Options: a frozen, checked model for each kind of call."""
 
 from xlc_core.options.engine import EngineOptions
 from xlc_core.options.lora import ControlVector, Lora

@@ -1,4 +1,4 @@
-"""What all options have in common: they are frozen and checked, and say which name was meant by an unknown one."""
+"""The base of all options: frozen, checked, and an unknown name is refused with the name that was meant."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LARGEST_INT = 0x7FFF_FFFF  # C++'s int32_t
 _LARGEST_FLOAT = 3.4e38  # C++'s float
 _LONGEST_VALUE = 200  # characters of a wrong value that a message repeats; it may be a picture
 
-# What a value should have been, by the kind of pydantic's error. Errors of other kinds say more than that.
+# The expected values, by the kind of pydantic's error. Errors of other kinds say more than that.
 _NOUNS = {
     "bool": "True or False",
     "callable": "a function",
@@ -51,7 +51,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
     forms: ClassVar[Mapping[str, str]] = {}
-    """What fields take, for messages, where the type does not say it."""
+    """Descriptions of the values that fields take, for messages, where the type does not say it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -77,16 +77,16 @@ class Options(BaseModel):
 
 
 class NativeOptions(Options):
-    """Base of the options whose values go to llama.cpp: each of them fits into the type that it has there.
+    """Base of the options whose values go to llama.cpp: each value fits into its C++ type.
 
-    None is the default of every field that has one and does not take None.
+    None stands for the default of every field that does not take None itself.
     """
 
     scope: ClassVar[Literal["engine", "request", "retrieval", ""]] = ""
     """Whose options these are: of an engine, a request, or a request to embed or rank; empty for parts of those."""
 
     used_by: ClassVar[str] = ""
-    """What takes them as keyword arguments, for messages."""
+    """The functions that take them as keyword arguments, for messages."""
 
     with_scope: ClassVar[list[type[NativeOptions]]] = []
     """All classes with a scope, the general ones first."""
@@ -122,7 +122,7 @@ class NativeOptions(Options):
 
 @dataclass(frozen=True)
 class Takes:
-    """What a field's keyword argument may be, where validators take more than the field's type says.
+    """The type of a field's keyword argument, where validators take more than the field's type says.
 
     Attributes:
         text: the type as it is written in options/kwargs.py.
@@ -163,11 +163,11 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def describe(error: ValidationError, forms: Mapping[str, str] | None = None) -> str:
-    """Say in one line per fault which value was wrong and why.
+    """Return one line for each wrong value, with the reason.
 
     Args:
         error: pydantic's report, which has an entry for each type that a union could have been.
-        forms: what fields take, by name, where their types do not say it.
+        forms: descriptions of the values that fields take, by name, where their types do not say it.
     """
     faults: dict[Any, list[Any]] = {}
     for fault in error.errors(include_url=False):
@@ -192,7 +192,7 @@ def _line(faults: list[Any], forms: Mapping[str, str]) -> str:
 
 
 def _expected(fault: Any) -> list[str]:
-    """What a value should have been; nothing when it has the right type."""
+    """Return descriptions of the expected values; none when the type is right."""
     kind, context = fault["type"], fault.get("ctx", {})
     if kind == "literal_error":
         return str(context["expected"]).replace(" or ", ", ").split(", ")

@@ -112,7 +112,7 @@ def as_ranges(ranges: Any) -> npt.NDArray[np.float32]:
     """Check ranges and give them as (2, 1) or (2, dimensions).
 
     Raises:
-        InvalidRequestError: they are no such thing, or a least number is not below its greatest.
+        InvalidRequestError: they do not have this form, or a least number is not below its greatest.
     """
     try:
         limits = np.asarray(ranges, dtype=np.float32)

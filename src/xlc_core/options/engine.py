@@ -63,7 +63,7 @@ class EngineOptions(NativeOptions):
         chat_template: Jinja text of a chat template, instead of the file's.
         thinking: whether the model may think before it answers; None: as the template does by default.
         thinking_budget: tokens that the model may think, after which it must answer; None: without limit.
-        thinking_budget_message: what is put into the model's mouth when the budget ends its thinking.
+        thinking_budget_message: text that ends the thinking when the budget is used up.
         reasoning_format: where thinking goes: ``deepseek`` keeps it apart, ``none`` leaves it in the text.
         cache_ram_mib: memory for prompts that have lost their slot, in MiB; 0 turns it off, -1 is without limit.
         on_overflow: what happens when an answer fills the context: end it with ``finish_reason="length"``

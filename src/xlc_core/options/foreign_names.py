@@ -1,4 +1,4 @@
-"""Names that users of other libraries type out of habit, and what they are here. Data only: hints.py reads it.
+"""Names that users of other libraries type out of habit, and their counterparts here. Data only: hints.py reads it.
 
 The names are those of OpenAI's client, Ollama, llama-cpp-python, llama.cpp's server, Hugging Face transformers,
 sentence-transformers, vLLM, and the LangChain and LlamaIndex classes on top of them.
@@ -15,12 +15,12 @@ __all__ = ["ENGINE_NAMES", "REQUEST_NAMES", "RETRIEVAL_NAMES", "ForeignName"]
 
 @dataclass(frozen=True)
 class ForeignName:
-    """What a name of another library is here.
+    """The counterpart of another library's name.
 
     Attributes:
         ours: the option or ``Engine``'s method to use instead; empty when there is nothing to set.
         value: turns the value that was given into the text of ours, or None when it cannot be said.
-        note: what else there is to know.
+        note: further advice.
     """
 
     ours: str = ""
@@ -146,7 +146,7 @@ REQUEST_NAMES: Mapping[str, ForeignName] = {
     "top_logprobs": ForeignName("logprobs", _same),
     "n_probs": ForeignName("logprobs", _same),
     "output_scores": ForeignName("logprobs"),
-    # What it must look like
+    # Format of the answer
     **dict.fromkeys(("response_format", "format"), _CONSTRAINT),
     **dict.fromkeys(
         (
@@ -167,7 +167,7 @@ REQUEST_NAMES: Mapping[str, ForeignName] = {
         ForeignName("thinking_budget", note="tokens that the model may think"),
     ),
     **dict.fromkeys(("chat_template_kwargs", "chat_template_args"), ForeignName("template_kwargs")),
-    # How it comes
+    # Streams, prompts and the rest
     "stream": _STREAM,
     **dict.fromkeys(("streaming", "streamer", "on_token", "callback"), _STREAM),
     "stream_options": ForeignName(note="the last event of a stream always has the usage; leave it out"),
@@ -240,7 +240,7 @@ ENGINE_NAMES: Mapping[str, ForeignName] = {
     **dict.fromkeys(("mlock", "lock_memory"), ForeignName("use_mlock", _same)),
     "kv_unified_cache": ForeignName("kv_unified", _same),
     "keep_alive": ForeignName("sleep_after", _seconds, "in seconds"),
-    # What goes with it
+    # Abilities and additions
     "embedding": ForeignName(note="every engine embeds; leave it out"),
     "embeddings": ForeignName(note="every engine embeds; leave it out"),
     "pooling_type": ForeignName("pooling", note="by its name, such as 'mean'"),

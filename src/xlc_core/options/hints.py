@@ -1,4 +1,4 @@
-"""What to say of an option's name that is not known here: which one is meant."""
+"""Advice for an unknown option's name: the name that is meant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["hint_for", "hint_for_field", "known_to"]
 
-_NEAR = 0.75  # of 1: what is less alike is likelier another thing than a slip
+_NEAR = 0.75  # of 1; names less alike than this are probably not a slip of the finger
 _TABLES: Mapping[str, tuple[Mapping[str, ForeignName], ...]] = {
     "request": (REQUEST_NAMES, ENGINE_NAMES, RETRIEVAL_NAMES),
     "engine": (ENGINE_NAMES, REQUEST_NAMES, RETRIEVAL_NAMES),
@@ -22,11 +22,11 @@ _TABLES: Mapping[str, tuple[Mapping[str, ForeignName], ...]] = {
 
 
 def hint_for(name: str, value: Any, options: type[Options]) -> str:
-    """Return what to write instead of an unknown name, or an empty text.
+    """Return the advice for an unknown name, or an empty text.
 
     Args:
         name: the unknown name.
-        value: what it was set to, which is translated where that is simple.
+        value: its value, which is translated where that is simple.
         options: the options that do not have it.
     """
     own, *others = _TABLES.get(getattr(options, "scope", ""), ({},))
@@ -42,11 +42,11 @@ def hint_for(name: str, value: Any, options: type[Options]) -> str:
 
 
 def hint_for_field(name: str, value: Any, fields: Collection[str]) -> str:
-    """Return what to write instead of an unknown name of a framework's model, or an empty text.
+    """Return the advice for an unknown name of a framework's model, or an empty text.
 
     Args:
         name: the unknown name.
-        value: what it was set to.
+        value: its value.
         fields: the model's own fields. Other options of the engine go into its ``engine_options``.
     """
     tables = (REQUEST_NAMES, ENGINE_NAMES, RETRIEVAL_NAMES)

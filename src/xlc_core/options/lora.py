@@ -1,4 +1,4 @@
-"""What changes a model's weights or activations without being part of it: LoRA adapters and control vectors.
+"""LoRA adapters and control vectors: files that change a model's weights or activations.
 
     Engine("model", lora={"style.gguf": 0.8}, control_vectors={"calm.gguf": -0.5})
 
@@ -21,7 +21,7 @@ class ControlVector(NativeOptions):
 
     Attributes:
         path: the GGUF file, or ``hf:owner/repo:file``.
-        scale: how much of it; 0 is none, and a negative one pushes the other way.
+        scale: strength; 0 turns it off, and a negative one pushes the other way.
     """
 
     path: str | Path
@@ -33,8 +33,8 @@ class Lora(NativeOptions):
 
     Attributes:
         path: the GGUF file, or ``hf:owner/repo:file``.
-        scale: how much of it; 0 is none. Requests may have scales of their own.
-        name: what requests call it; by default the file's name without ``.gguf``.
+        scale: strength; 0 turns it off. Requests may have their own scales.
+        name: its name in requests; by default the file's name without ``.gguf``.
     """
 
     path: str | Path
@@ -43,7 +43,7 @@ class Lora(NativeOptions):
 
     @property
     def key(self) -> str:
-        """What requests call it."""
+        """Its name in requests."""
         return self.name or Path(str(self.path).rsplit(":", 1)[-1]).name.removesuffix(".gguf")
 
 

@@ -1,4 +1,4 @@
-"""What can be set on a request to embed or rerank."""
+"""Options of requests to embed or rerank."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ where nobody knows) about ten times a second and at the end, on the thread that 
 
 
 Truncate = Literal["error", "end", "start"]
-"""What to do with a text that is too long: refuse it, or drop tokens at its end or its start."""
+"""Treatment of a text that is too long: refuse it, or drop tokens at its end or its start."""
 
 RerankTruncate = Literal["error", "end", "start", "split"]
-"""What to do with a document that is too long: refuse it, drop tokens at its end or its start, or take the score of its
+"""Treatment of a document that is too long: refuse it, drop tokens at its end or its start, or take the score of its
 best piece."""
 
 RerankScale = Literal["raw", "sigmoid"]

@@ -1,4 +1,4 @@
-"""What can be set on a request for text: how tokens are chosen, when to stop, tools, thinking."""
+"""Options of requests for text: how tokens are chosen, when to stop, tools, thinking."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SamplingOptions(NativeOptions):
             text. ``cache_prompt=True`` takes that back.
         stop: texts that end the answer; they are left out of it.
         ignore_eos: go on after the model's end token.
-        logprobs: give the log-probability of each token and of this many likeliest others; 0 gives none.
+        logprobs: return the log-probability of each token and of this many likeliest others.
         post_sampling_probs: log-probabilities after the samplers instead of before them.
         cache_prompt: take the start of the prompt from the cache; None: unless ``seed`` is set.
         n_keep: tokens at the start of the prompt to keep when the context shifts; -1 keeps all of it [0].
@@ -168,8 +168,8 @@ class ChatOptions(CompletionOptions):
         thinking: whether the model may think first; None: as the engine was opened.
         thinking_budget: tokens that the model may think, after which it must answer; None: as the engine was opened. No
             effect where the template has no thinking.
-        thinking_budget_message: what is put into the model's mouth when the budget, or ``stop_thinking`` of a stream,
-            ends its thinking; None: as the engine was opened.
+        thinking_budget_message: text that ends the thinking when the budget, or ``stop_thinking`` of a stream, ends
+            it; None: as the engine was opened.
         thinking_switch: ends the thinking from outside.
         reasoning_format: where thinking goes, as in EngineOptions; None: as the engine was opened.
         template_kwargs: variables for the chat template.

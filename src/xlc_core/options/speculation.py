@@ -138,7 +138,7 @@ class Mtp(_Kind):
     """The model's own multi-token prediction layers draft; only some model files have them.
 
     Attributes:
-        model: path, catalog name or ``hf:`` name of the file with these layers, where the model's own has them not.
+        model: path, catalog name or ``hf:`` name of the file with these layers, if the model file lacks these layers.
         n_max: tokens to draft at most.
         p_min: drafting ends at a token less likely than this.
     """

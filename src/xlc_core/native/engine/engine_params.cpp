@@ -218,7 +218,7 @@ common_params to_common_params(const EngineParams& params) {
         apply_llama_args(out, params.llama_args);
     }
 
-    // What common_params_parse does after its options, as far as it matters here.
+    // The steps of common_params_parse after its options, as far as they matter here.
     if (!out.kv_overrides.empty()) {
         out.kv_overrides.emplace_back();
         out.kv_overrides.back().key[0] = 0;

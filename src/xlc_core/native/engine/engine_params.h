@@ -1,4 +1,4 @@
-// What an engine is opened with, every default already decided.
+// The parameters of an engine, with every default decided.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What a generation is asked for. Plain data: Python fills it, generation/ reads it.
+// A request for text. Plain data: Python fills it, generation/ reads it.
 #pragma once
 
 #include "generation/sampling_options.h"
@@ -39,7 +39,7 @@ struct MediaFile {
     std::string data;
 };
 
-// What stands in a message where its media belong, one for each. No text of a user's happens to hold it.
+// Marks the place of an image, sound or video in a message's text. No text of a user's happens to hold it.
 const std::string& media_marker();
 
 // A chat to be rendered by the model's template.
