@@ -1,4 +1,4 @@
-"""What a stream yields: small frozen objects, one kind per thing that can happen."""
+"""Events of a stream: small frozen objects, one class for each kind of event."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Event", "Finished", "PromptProgress", "ReasoningDelta", "TextDelta",
 
 @dataclass(frozen=True)
 class TextDelta:
-    """Text that follows what came before.
+    """The next piece of text.
 
     Attributes:
         text: the new text; never half a character.
         index: which of the ``n`` answers it belongs to.
-        logprobs: one entry per token of this delta, when ``logprobs`` was asked for.
+        logprobs: one entry per token of this delta, if ``logprobs`` was requested.
     """
 
     text: str
@@ -27,7 +27,7 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class ReasoningDelta:
-    """Thinking that follows what came before, kept apart from the answer."""
+    """The next piece of thinking, separate from the answer."""
 
     text: str
     index: int = 0
@@ -41,7 +41,7 @@ class ToolCallDelta:
         call_index: which call of this answer, from 0.
         id: the call's id; only in the first piece.
         name: the tool's name; only in the first piece.
-        arguments: JSON text that follows what came before.
+        arguments: the next piece of JSON text.
         index: which of the ``n`` answers it belongs to.
     """
 
@@ -54,12 +54,12 @@ class ToolCallDelta:
 
 @dataclass(frozen=True)
 class PromptProgress:
-    """How far the prompt has been read; sent only when asked for with ``prompt_progress=True``.
+    """How far the prompt has been read; sent only with ``prompt_progress=True``.
 
     Attributes:
         n_tokens: tokens in the prompt.
-        n_cached: of these, how many were taken from the cache.
-        n_processed: tokens behind us, cached ones included.
+        n_cached: number of these that came from the cache.
+        n_processed: tokens read so far, with the cached ones.
         seconds: time since the request got its slot.
     """
 
@@ -74,14 +74,14 @@ class Finished:
     """The last event of every stream that ends by itself: the whole result.
 
     Attributes:
-        completion: what ``chat`` or ``complete`` would have returned.
+        completion: the result that ``chat`` or ``complete`` would have returned.
     """
 
     completion: Completion
 
     @property
     def parsed(self) -> Any:
-        """What the constraint makes of the text; as CompletionChoice.parsed."""
+        """The text parsed by the constraint; see CompletionChoice.parsed."""
         return self.completion.parsed
 
 

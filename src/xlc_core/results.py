@@ -1,4 +1,4 @@
-"""What the engine gives back: frozen objects, no dictionaries."""
+"""Results of the engine: frozen objects instead of dictionaries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ tool calls; by ``cancel()``."""
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """A token and how likely the model held it.
+    """A token and its probability.
 
     Attributes:
         token: the token's text; may be half a character, replaced by U+FFFD.
@@ -52,7 +52,7 @@ class Usage:
         prompt_tokens: tokens in the prompt, cached ones included.
         completion_tokens: tokens generated, over all ``n`` answers.
         cached_tokens: prompt tokens that were not computed again.
-        reasoning_tokens: of the completion, those of the thinking, over all ``n`` answers, as the tokenizer splits it.
+        reasoning_tokens: completion tokens of the thinking, over all ``n`` answers, as the tokenizer splits it.
     """
 
     prompt_tokens: int = 0
@@ -74,9 +74,9 @@ class Timings:
         prompt_seconds: reading the part of the prompt that was not cached.
         prompt_tokens: tokens in that part.
         generation_seconds: from the first generated token to the last.
-        generation_tokens: tokens generated. The first is free: it comes with the prompt.
+        generation_tokens: tokens generated. The first comes with the prompt and takes no extra time.
         draft_tokens: tokens that speculation proposed.
-        draft_accepted: of these, how many were right.
+        draft_accepted: number of these that were right.
         draft_steps: steps that verified a draft.
     """
 
@@ -90,7 +90,7 @@ class Timings:
 
     @property
     def draft_acceptance(self) -> float:
-        """Share of the drafted tokens that were right; 0 when none was drafted."""
+        """Share of the drafted tokens that were right; 0 without drafts."""
         return self.draft_accepted / self.draft_tokens if self.draft_tokens else 0.0
 
     @property
@@ -100,7 +100,7 @@ class Timings:
 
     @property
     def generation_tokens_per_second(self) -> float:
-        """Decode steps per second, the free first token left out; 0 for answers of one token."""
+        """Decode steps per second, without the first token; 0 for answers of one token."""
         steps = self.generation_tokens - 1
         return steps / self.generation_seconds if steps > 0 and self.generation_seconds > 0 else 0.0
 
@@ -110,14 +110,14 @@ class CompletionChoice:
     """One of the ``n`` answers to a request.
 
     Attributes:
-        text: the answer, thinking left out.
-        reasoning: the thinking, empty for models without.
+        text: the answer, without thinking.
+        reasoning: the thinking; empty if the model does not think.
         tool_calls: parsed calls, in order.
-        finish_reason: why it ended; ``length`` also where a constraint was closed because the tokens ran out.
+        finish_reason: why it ended; ``length`` also if a constraint was closed because the tokens ran out.
         stop_sequence: the stop sequence that was hit, else empty; it is not part of ``text``.
-        logprobs: one entry per generated token when asked for, else empty.
+        logprobs: one entry per generated token if requested, else empty.
         timings: where the time went.
-        constraint: what the answer was held to, if anything.
+        constraint: the answer's constraint, if any.
     """
 
     text: str = ""
@@ -131,11 +131,11 @@ class CompletionChoice:
 
     @property
     def parsed(self) -> Any:
-        """What the constraint makes of the text, such as an instance of a pydantic model; None without constraint.
+        """The text parsed by the constraint, such as an instance of a pydantic model; None without a constraint.
 
         Raises:
-            ValueError: the answer was cut off (``finish_reason`` says so), or a validator of the model's own refuses
-                it (pydantic's ValidationError); ``text`` holds what there is.
+            ValueError: the answer was cut off (``finish_reason`` says so), or one of the type's validators refuses it
+                (pydantic's ValidationError); ``text`` holds the incomplete answer.
         """
         if self.constraint is None:
             return None
@@ -169,12 +169,12 @@ class Completion:
 
     @property
     def text(self) -> str:
-        """The answer, thinking left out."""
+        """The answer, without thinking."""
         return self.choices[0].text
 
     @property
     def reasoning(self) -> str:
-        """The thinking, empty for models without."""
+        """The thinking; empty if the model does not think."""
         return self.choices[0].reasoning
 
     @property
@@ -194,7 +194,7 @@ class Completion:
 
     @property
     def logprobs(self) -> tuple[TokenLogprob, ...]:
-        """One entry per generated token when asked for, else empty."""
+        """One entry per generated token if requested, else empty."""
         return self.choices[0].logprobs
 
     @property
@@ -204,7 +204,7 @@ class Completion:
 
     @property
     def parsed(self) -> Any:
-        """What the constraint makes of the text; as CompletionChoice.parsed."""
+        """The text parsed by the constraint; see CompletionChoice.parsed."""
         return self.choices[0].parsed
 
     @property
@@ -218,7 +218,7 @@ class RerankScore:
     """How well one document answers the query.
 
     Attributes:
-        index: the document's place in the list that was given.
+        index: the document's place in the caller's list.
         score: the model's score; higher is better.
     """
 
@@ -228,12 +228,12 @@ class RerankScore:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What the model file says of itself, and the sizes that the engine settled on.
+    """Metadata of the model file, and the sizes that the engine has chosen.
 
     Attributes:
-        name: the model's name as it was given.
+        name: the name by which the caller named the model.
         path: the file.
-        architecture: llama.cpp's name of it, such as ``llama`` or ``bert``.
+        architecture: llama.cpp's name, such as ``llama`` or ``bert``.
         description: llama.cpp's one-line description, such as ``llama 135M Q8_0``.
         n_params: parameters.
         size_bytes: bytes of weights.
@@ -243,15 +243,15 @@ class ModelInfo:
         n_parallel: slots: requests that are generated at once; 0 for a model that is made for retrieval.
         n_embd: dimensions of an embedding.
         n_vocab: tokens in the vocabulary.
-        pooling: how token vectors become one, for embedding models; else ``none``.
+        pooling: how token vectors are combined into one, for embedding models; else ``none``.
         can_generate: whether chat and complete work.
         can_rerank: whether the file has a ranking head.
         has_chat_template: whether the file brings a chat template.
         supports_tools: whether that template has its own format for tool calls.
         supports_thinking: whether that template can switch thinking on and off.
         reads: kinds of media that messages may hold: of ``image``, ``audio`` and ``video``.
-        query_prompt: what an embedding model wants before a query: by the catalog, its file, or its name.
-        document_prompt: what it wants before a document.
+        query_prompt: text that an embedding model needs before a query: from the catalog, its file, or its name.
+        document_prompt: text that it needs before a document.
     """
 
     name: str
@@ -284,13 +284,13 @@ class EngineMetrics:
     Attributes:
         requests_running: requests that hold a slot.
         requests_waiting: requests that wait for one.
-        prompt_tokens: prompt tokens processed, cached ones left out.
+        prompt_tokens: prompt tokens processed, without cached ones.
         prompt_seconds: time spent on them.
         cached_tokens: prompt tokens taken from the cache.
         generation_tokens: tokens generated.
         generation_seconds: time spent on them, summed over slots.
         draft_tokens: tokens that speculation proposed.
-        draft_accepted: of these, how many were right.
+        draft_accepted: number of these that were right.
     """
 
     requests_running: int = 0

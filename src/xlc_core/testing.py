@@ -1,9 +1,9 @@
-"""A fake engine for tests of what is built on one: it plays a script and needs no model.
+"""A fake engine for tests of code that uses an engine: it plays a script and does not need a model.
 
 engine = ScriptedEngine(["Hello!", RequestTimeoutError("too slow")])
 engine.chat("Hi").text          # "Hello!"
 engine.chat("Hi")               # raises RequestTimeoutError
-engine.requests[0].messages     # what was asked
+engine.requests[0].messages     # the request's messages
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
 __all__ = ["Reply", "ScriptedEngine", "ScriptedRequest"]
 
 Reply = str | Completion | Sequence[Event] | BaseException
-"""What one request gets: a text, a whole result, the events of a stream, or an error to raise."""
+"""The reply to one request: a text, a whole result, the events of a stream, or an error to raise."""
 
 
 @dataclass(frozen=True)
 class ScriptedRequest:
-    """What was asked: a chat's messages or a completion's prompt, and the checked options."""
+    """A request: a chat's messages or a completion's prompt, and the checked options."""
 
     messages: tuple[Message, ...]
     prompt: str
@@ -72,7 +72,7 @@ class _ScriptedStream(AbstractContextManager["_ScriptedStream"]):
     cancel = close
 
     def stop_thinking(self) -> None:
-        """Change nothing: the script says what is thought."""
+        """Change nothing: the script contains the thinking."""
 
     def result(self) -> Completion:
         """Skip to the end."""
@@ -103,7 +103,7 @@ class _AsyncScriptedStream(AbstractAsyncContextManager["_AsyncScriptedStream"]):
         raise StopAsyncIteration
 
     def stop_thinking(self) -> None:
-        """Change nothing: the script says what is thought."""
+        """Change nothing: the script contains the thinking."""
 
     async def aclose(self) -> None:
         """End the stream."""
@@ -123,7 +123,7 @@ class _AsyncScriptedStream(AbstractAsyncContextManager["_AsyncScriptedStream"]):
 
 
 class _ScriptedJob:
-    """A job of the retrieval worker's that is over when it begins."""
+    """A job of the retrieval worker that is over at once."""
 
     def __init__(self, vectors: npt.NDArray[np.float32]) -> None:
         self._vectors = vectors
@@ -146,14 +146,14 @@ class _ScriptedJob:
 
 
 class ScriptedEngine:
-    """Has Engine's face. Each request takes the next reply; when they are used up, the last one again.
+    """Has Engine's methods. Each request gets the next reply; when they are used up, the last one again.
 
     Args:
-        replies: what requests get, in order.
+        replies: the replies to requests, in order.
         embeddings: called with the texts, returns their vectors; None: vectors that depend on the text's words.
         scores: called with query and documents, returns their scores; None: the share of the query's words that the
             document holds.
-        info: what the engine says of its model.
+        info: the engine's ``info``.
 
     Attributes:
         requests: every request, in order.

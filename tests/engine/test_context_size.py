@@ -110,7 +110,7 @@ def test_a_unified_cache_gives_way_itself(
         ),
         ({"n_ctx": 2048, "n_ctx_total": 1024}, "n_ctx_total=1024 is less than one request may hold"),
         ({"n_ctx": 2048, "n_ctx_total": 1024, "n_parallel": 4, "kv_unified": True}, "raise it to n_ctx=2048"),
-        ({"n_ctx": 2**24, "n_parallel": 256}, "more than llama.cpp takes"),
+        ({"n_ctx": 2**24, "n_parallel": 256}, "exceed llama.cpp's limit"),
     ],
 )
 def test_sizes_that_contradict_each_other_are_refused(options: dict[str, Any], message: str) -> None:

@@ -28,7 +28,7 @@ __all__ = ["GpuLayers", "NativeOptions", "Options", "Seconds", "Takes", "describ
 
 _LARGEST_INT = 0x7FFF_FFFF  # C++'s int32_t
 _LARGEST_FLOAT = 3.4e38  # C++'s float
-_LONGEST_VALUE = 200  # characters of a wrong value that a message repeats; it may be a picture
+_LONGEST_VALUE = 200  # most characters of a wrong value in a message, because it may be a picture
 
 # The expected values, by the kind of pydantic's error. Errors of other kinds say more than that.
 _NOUNS = {
@@ -65,7 +65,7 @@ class Options(BaseModel):
 
     @classmethod
     def checked(cls, **values: Any) -> Self:
-        """Build the options, turning pydantic's report into one InvalidRequestError.
+        """Build the options. Pydantic's report becomes one InvalidRequestError.
 
         Raises:
             InvalidRequestError: a name is unknown or a value is out of range; the message lists all of them.

@@ -1,4 +1,4 @@
-"""Embeddings in fewer bytes: half precision, eight bits or one bit a number."""
+"""Embeddings in fewer bytes: half precision, eight bits or one bit per number."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from xlc_core.errors import InvalidRequestError
 __all__ = ["EmbeddingType", "as_ranges", "hamming_distances", "quantize_embeddings"]
 
 EmbeddingType = Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"]
-"""Type of an embedding's numbers; quantize_embeddings says what each is."""
+"""Type of an embedding's numbers; quantize_embeddings describes each."""
 
 _ROWS_AT_ONCE = 4096
-"""Rows that are converted together: intermediate results stay small."""
+"""Rows that are converted together, so that intermediate results stay small."""
 
 _NUMPY_TYPES = {
     "float16": np.float16,
@@ -31,7 +31,7 @@ _BITS_SET = np.array([number.bit_count() for number in range(256)], dtype=np.uin
 def quantize_embeddings(
     vectors: npt.NDArray[np.float32], dtype: EmbeddingType, *, ranges: Any = None
 ) -> npt.NDArray[Any]:
-    """Write embeddings in another type, as sentence-transformers' function of this name does.
+    """Convert embeddings to another type, like sentence-transformers' function with this name.
 
     ============ ======================================================== ==================
     dtype        number x becomes                                         bytes a dimension
@@ -41,23 +41,23 @@ def quantize_embeddings(
     ``int8``     round(127 x); with ranges the whole part of s - 128      1
     ``uint8``    the whole part of s = 255 (x - low) / (high - low)       1
     ``ubinary``  the bit x > 0; eight to a byte, the first one highest    1/8
-    ``binary``   the same byte less 128, as a signed number               1/8
+    ``binary``   the same byte minus 128, as a signed number              1/8
     ============ ======================================================== ==================
 
-    Without ranges, numbers are taken to lie between -1 and 1, as those of vectors of length 1 do: then
-    ``a.astype(int) @ b / 127**2`` is close to the cosine. Ranges of a sample of one's own vectors use the eight bits
-    better, and the vectors that are compared must then have the same ranges. A number outside is moved to the nearest
-    end.
+    Without ranges, numbers are assumed to be between -1 and 1, as in vectors of length 1. Then
+    ``a.astype(int) @ b / 127**2`` is close to the cosine. Ranges of a sample of your own vectors use the eight bits
+    better, but vectors can only be compared if they have the same ranges. A number outside a range is moved to its
+    nearest end.
 
     Args:
         vectors: (n, dimensions), or one vector.
-        dtype: the type wanted.
+        dtype: the new type.
         ranges: for ``int8`` and ``uint8``: the least and greatest number, as a pair or as (2, dimensions); None: −1
             and 1.
 
     Returns:
-        an array of the same shape; of ``binary`` and ``ubinary`` the last axis is ceil(dimensions / 8). The vectors
-        themselves for ``float32``.
+        an array of the same shape; for ``binary`` and ``ubinary`` the last axis is ceil(dimensions / 8). For
+        ``float32`` the vectors themselves.
 
     Raises:
         InvalidRequestError: the type is unknown, or the ranges do not fit the vectors.
@@ -71,7 +71,7 @@ def quantize_embeddings(
     if limits is not None and limits.shape[1] not in {1, n_dims}:
         raise InvalidRequestError(
             f"ranges of {limits.shape[1]} dimensions do not fit vectors of {n_dims}; "
-            f"give a pair or an array (2, {n_dims})"
+            f"pass a pair or an array (2, {n_dims})"
         )
     rows = vectors.reshape(-1, n_dims)
     n_out = (n_dims + 7) // 8 if dtype in {"binary", "ubinary"} else n_dims
@@ -83,7 +83,9 @@ def quantize_embeddings(
 
 
 def hamming_distances(queries: npt.NDArray[Any], documents: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Count the bits in which binary embeddings differ; ``1 - 2 * distance / dimensions`` estimates the cosine.
+    """Return the number of bits in which binary embeddings differ.
+
+    ``1 - 2 * distance / dimensions`` estimates the cosine.
 
     Args:
         queries: (n_queries, bytes), ``binary`` or ``ubinary``.
@@ -97,10 +99,10 @@ def hamming_distances(queries: npt.NDArray[Any], documents: npt.NDArray[Any]) ->
     """
     if queries.dtype != documents.dtype or queries.shape[1] != documents.shape[1] or queries.dtype.itemsize != 1:
         raise InvalidRequestError(
-            f"binary embeddings of one type and width are wanted, not {queries.dtype} of {queries.shape[1]} bytes "
+            f"expected binary embeddings of one type and width, not {queries.dtype} of {queries.shape[1]} bytes "
             f"and {documents.dtype} of {documents.shape[1]}"
         )
-    # A signed byte is the unsigned one less 128: only its first bit is turned, in both.
+    # A signed byte is the unsigned one minus 128: only its first bit is flipped, in both arrays.
     left, right = queries.view(np.uint8), documents.view(np.uint8)
     distances = np.empty((len(left), len(right)), dtype=np.int32)
     for row, query in zip(distances, left, strict=True):

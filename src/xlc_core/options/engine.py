@@ -17,10 +17,10 @@ from xlc_core.options.thinking_switch import ReasoningFormat
 __all__ = ["CacheType", "EngineOptions", "Pooling"]
 
 Pooling = Literal["mean", "cls", "last", "rank", "none"]
-"""How the vectors of a text's tokens become one: ``rank`` is a ranking head, ``none`` keeps them all."""
+"""How the vectors of a text's tokens are combined into one: ``rank`` is a ranking head, ``none`` keeps them all."""
 
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
-"""Types that llama.cpp can keep the KV cache in."""
+"""Types that llama.cpp supports for the KV cache."""
 
 _LARGEST_TOTAL = 2**30  # tokens
 
@@ -33,55 +33,55 @@ class EngineOptions(NativeOptions):
             environment variable ``XLLAMA_MODEL``.
         n_ctx: tokens that one request may hold, prompt and answer together, at most 2²⁴. llama.cpp rounds it up to a
             multiple of 256 and caps it at what the model was trained with. None: as many as the model was trained
-            with, fewer where memory is short (docs/engine.md).
-        n_ctx_total: tokens of KV cache for all slots together. Where ``n_ctx`` is None the slots get equal shares;
-            with ``kv_unified`` it may be as small as ``n_ctx``. What no request could use is not allocated. None:
-            ``n_ctx × n_parallel``; where one of these is None too, at most a quarter of the free memory.
-        n_parallel: slots: requests that are generated at once; the others wait their turn. None: 4, fewer where memory
-            is short (docs/engine.md).
+            with, fewer if memory is short (docs/engine.md).
+        n_ctx_total: tokens of KV cache for all slots together. If ``n_ctx`` is None the slots get equal shares; with
+            ``kv_unified`` it may be as small as ``n_ctx``. Tokens that no request could use are not allocated. None:
+            ``n_ctx × n_parallel``; if one of these is None too, at most a quarter of the free memory.
+        n_parallel: number of slots, that is, of requests that are generated at once; other requests wait. None: 4,
+            fewer if memory is short (docs/engine.md).
         n_batch: prompt tokens that are read in one step; between two steps other requests get their next token and
-            cancelled ones go.
+            cancelled ones end.
         n_ubatch: tokens that are computed at once.
-        n_batch_retrieval: tokens of texts that are embedded or ranked together; None: the first texts tell which size
-            is fastest.
+        n_batch_retrieval: tokens of texts that are embedded or ranked together; None: the fastest size, measured on the
+            first texts.
         n_threads: threads that generate; None: the physical cores that this process may use.
-        n_threads_batch: threads that read prompts; None: as ``n_threads``.
+        n_threads_batch: threads that read prompts; None: the value of ``n_threads``.
         n_gpu_layers: layers on the GPU, ``"auto"`` for as many as fit, ``"all"``, or a number.
-        main_gpu: the GPU for what cannot be split.
-        split_mode: how a model is spread over several GPUs.
+        main_gpu: the GPU for tensors that cannot be split.
+        split_mode: how a model is distributed over several GPUs.
         tensor_split: share of each GPU, in any unit.
-        flash_attn: flash attention; ``"auto"`` where the backend has it.
-        encoder: what runs an embedding model or reranker of BERT's kind on a CPU: ``"auto"`` takes xllama's own kernels
-            where the processor has AVX2 or AVX-512 (docs/encoders.md), ``"llama.cpp"`` its graph.
+        flash_attn: flash attention; ``"auto"``: if the backend supports it.
+        encoder: how an embedding model or reranker like BERT runs on a CPU: ``"auto"`` uses xllama's own kernels if
+            the processor has AVX2 or AVX-512 (docs/encoders.md), ``"llama.cpp"`` llama.cpp's graph.
         cache_type_k: type of the keys in the KV cache.
         cache_type_v: type of the values in the KV cache; other than f16 needs flash attention.
         kv_unified: one cache that all slots share, so that ``n_ctx_total`` may be less than ``n_ctx × n_parallel``.
-            When the requests under way together exceed it, llama.cpp ends all of them with an error; so it is off.
+            If running requests together exceed it, llama.cpp ends all of them with an error, so it is off by default.
         use_mmap: map the file into memory instead of reading it.
         use_mlock: keep the weights from being swapped out.
-        pooling: how token vectors become one; None: what the model file says.
+        pooling: how token vectors are combined into one; None: from the model file.
         chat_template: Jinja text of a chat template, instead of the file's.
-        thinking: whether the model may think before it answers; None: as the template does by default.
+        thinking: whether the model may think before it answers; None: the template's default.
         thinking_budget: tokens that the model may think, after which it must answer; None: without limit.
         thinking_budget_message: text that ends the thinking when the budget is used up.
-        reasoning_format: where thinking goes: ``deepseek`` keeps it apart, ``none`` leaves it in the text.
+        reasoning_format: place of the thinking: ``deepseek`` keeps it apart, ``none`` leaves it in the text.
         cache_ram_mib: memory for prompts that have lost their slot, in MiB; 0 turns it off, -1 is without limit.
         on_overflow: what happens when an answer fills the context: end it with ``finish_reason="length"``
             (``"error"`` refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``).
-        speculation: what drafts tokens for the model to verify (docs/speculation.md); one, or several in llama.cpp's
-            order of preference.
+        speculation: source of drafted tokens, which the model verifies (docs/speculation.md); one, or several in
+            llama.cpp's order of preference.
         mmproj: the multimodal projector that reads images and sound for the model (docs/media.md): path of its GGUF
-            file, or ``hf:owner/repo:file``; ``"auto"`` takes the one beside the model's file, or in its repository.
+            file, or ``hf:owner/repo:file``; ``"auto"`` uses the file beside the model's file, or in its repository.
         allow_remote_media: whether messages may hold links to images, sound and video, which are then fetched.
         lora: LoRA adapters (docs/lora.md): a path, several, a mapping of paths to scales, or Lora objects. With
             them ``cache_ram_mib`` is 0, as llama.cpp's cache does not know which of them a prompt was read with.
-        control_vectors: directions added to the activations: as for ``lora``, of ControlVector objects.
-        control_vector_layers: first and last layer that they are added to, from 1; None: all.
+        control_vectors: directions added to the activations, in the forms of ``lora``, with ControlVector objects.
+        control_vector_layers: first and last layer to which they are added, from 1; None: all.
         sleep_after: seconds without a request after which the engine frees the model's memory; the next request loads
-            it again, in its own time, and the prompt cache is lost. None: never.
+            the model again and takes longer, and the prompt cache is lost. None: never.
         warmup: run one empty batch when opening, so that the first request is not slower.
-        llama_args: anything else, as llama-server's command line takes it, such as
-            ``("--rope-scaling", "yarn")``. Overrides the fields above.
+        llama_args: all other options, as arguments of llama-server's command line, such as
+            ``("--rope-scaling", "yarn")``. They override the fields above.
     """
 
     scope = "engine"
@@ -149,7 +149,7 @@ class EngineOptions(NativeOptions):
         n_slots = self.n_parallel or 1
         if self.n_ctx * n_slots > _LARGEST_TOTAL:
             raise ValueError(
-                f"{n_slots} slots of n_ctx={self.n_ctx} tokens are more than llama.cpp takes; lower n_ctx or n_parallel"
+                f"{n_slots} slots of n_ctx={self.n_ctx} tokens exceed llama.cpp's limit; lower n_ctx or n_parallel"
             )
         least = self.n_ctx if self.kv_unified else self.n_ctx * n_slots
         if self.n_ctx_total is not None and self.n_ctx_total < least:
@@ -185,7 +185,7 @@ class EngineOptions(NativeOptions):
     @classmethod
     def _check_layer_range(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
         if value is not None and not 1 <= value[0] <= value[1]:
-            raise ValueError("give the first and the last layer, counted from 1")
+            raise ValueError("must be the first and the last layer, counted from 1")
         return value
 
     @field_validator("speculation", mode="before")
@@ -201,5 +201,5 @@ class EngineOptions(NativeOptions):
     def _require_one_draft_model(cls, value: tuple[Speculation, ...]) -> tuple[Speculation, ...]:
         drafting = [kind.type_name for kind in value if not isinstance(kind, Ngram)]
         if len(drafting) > 1:
-            raise ValueError(f"llama.cpp holds one draft model at a time, not {' and '.join(drafting)}")
+            raise ValueError(f"llama.cpp supports one draft model at a time, not {' and '.join(drafting)}")
         return value

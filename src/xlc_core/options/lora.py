@@ -2,7 +2,7 @@
 
     Engine("model", lora={"style.gguf": 0.8}, control_vectors={"calm.gguf": -0.5})
 
-Files are those that llama.cpp's converters and tools write (``convert_lora_to_gguf.py``, ``llama-cvector-generator``).
+llama.cpp's converters and tools write the files (``convert_lora_to_gguf.py``, ``llama-cvector-generator``).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Lora(NativeOptions):
 
 
 def listed(value: Any) -> Any:
-    """Read one file, several, or a mapping of files to scales as a tuple of what the options take."""
+    """Return one file, several, or a mapping of files to scales as a tuple for the options."""
     if isinstance(value, Mapping) and "path" not in value:
         return tuple({"path": path, "scale": scale} for path, scale in value.items())
     several = value if isinstance(value, (list, tuple)) else (value,)

@@ -22,8 +22,8 @@ __all__ = [
 ]
 
 Progress = bool | Callable[[int, int | None], None]
-"""Whether to show a bar on stderr, or a function that is called with how many are done and how many there are (None
-where nobody knows) about ten times a second and at the end, on the thread that waits."""
+"""Whether to show a bar on stderr, or a function that is called with the number of finished items and the total (None
+if it is unknown), about ten times a second and at the end, on the waiting thread."""
 
 
 Truncate = Literal["error", "end", "start"]
@@ -34,22 +34,22 @@ RerankTruncate = Literal["error", "end", "start", "split"]
 best piece."""
 
 RerankScale = Literal["raw", "sigmoid"]
-"""Scores as the model gives them, or between 0 and 1."""
+"""The model's scores, or numbers between 0 and 1."""
 
 
 class TokenEmbedOptions(NativeOptions):
-    """How texts are turned into one vector for each token.
+    """Options for one vector per token.
 
     Attributes:
-        truncate: what to do with a text that is longer than the model takes; the prefix is never cut.
+        truncate: how to treat a text that is too long for the model; the prefix is never truncated.
         normalize: scale each vector to length 1.
-        prefix: put before every text, instead of a prompt.
-        prompt: what the texts are, for a model that wants to be told: the prompt that goes before each is
-            ``engine.info.query_prompt`` or ``document_prompt``. None puts nothing there.
-        dimensions: keep this many leading numbers, for models trained so (Matryoshka), and scale what is kept to length
-            1 where ``normalize``; None keeps all.
-        progress: show a bar on stderr, or call a function of how many texts are done and how many there are.
-        timeout: seconds after which the request is given up.
+        prefix: text before every text, instead of a prompt.
+        prompt: the kind of the texts, for models that need a prompt: ``engine.info.query_prompt`` or
+            ``document_prompt`` is put before each text. None: no prompt.
+        dimensions: keep this many leading numbers, for models that were trained for it (Matryoshka), and scale them to
+            length 1 if ``normalize`` is set; None keeps all.
+        progress: show a bar on stderr, or call a function with the number of finished texts and the total.
+        timeout: seconds after which the request ends with an error.
     """
 
     scope = "retrieval"
@@ -65,10 +65,10 @@ class TokenEmbedOptions(NativeOptions):
 
 
 class EmbedOptions(TokenEmbedOptions):
-    """How texts are turned into one vector each.
+    """Options for one vector per text.
 
     Attributes:
-        dtype: type of the numbers; quantize_embeddings says what each is.
+        dtype: type of the numbers; quantize_embeddings describes each.
         int8_ranges: for ``int8`` and ``uint8``, the least and greatest number: a pair, or an array (2, dimensions) such
             as ``np.stack([vectors.min(axis=0), vectors.max(axis=0)])``; None: −1 and 1.
     """
@@ -85,12 +85,12 @@ class EmbedOptions(TokenEmbedOptions):
 
 
 class EmbedStreamOptions(EmbedOptions):
-    """How an iterable of texts is turned into vectors, a chunk at a time.
+    """Options to embed an iterable of texts, a chunk at a time.
 
     Attributes:
-        chunk_size: texts that go to the worker together; a chunk of long texts is smaller, and so are the first ones,
+        chunk_size: texts that go to the worker together; chunks of long texts are smaller, and so are the first ones,
             so that the first vectors come soon.
-        timeout: seconds that a chunk may take from when it is waited for.
+        timeout: seconds that the caller may wait for a chunk.
     """
 
     used_by = "embed_stream"
@@ -99,23 +99,23 @@ class EmbedStreamOptions(EmbedOptions):
 
 
 class RerankOptions(NativeOptions):
-    """How documents are scored against a query.
+    """Options to score documents against a query.
 
     Attributes:
-        top_n: return only the best so many; None returns all.
-        truncate: what to do with a document that does not fit beside the query, which is never cut: refuse it, drop
-            tokens at its end or start, or ``"split"`` it into pieces and take the best one's score.
+        top_n: return only this many of the best documents; None returns all.
+        truncate: how to treat a document that does not fit beside the query: refuse it, remove tokens at its end or
+            start, or ``"split"`` it into pieces and use the best one's score. The query is never truncated.
         overlap: tokens that the end of a piece and the start of the next one share.
-        instruction: what makes a document a good one, such as "Given a bug report, find its duplicates", for models
-            that take one; None: what the model's template says.
-        scores: ``"raw"`` as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1.
-        order_weight: how much the order counts in which the documents are given, best first, as a retriever found
-            them: they are ranked by the score plus this times −log(place), both standardised over the documents
-            (CombSUM of z-scores: Fox and Shaw 1994, Renda and Straccia 2003). 0: not at all; 1: as much as the score,
-            which makes a weak reranker and an embedder better than either. The scores that come back are the model's.
-        progress: show a bar on stderr, or call a function of how many documents are done and how many there are; of
-            split documents the pieces are counted.
-        timeout: seconds after which the request is given up.
+        instruction: says which documents are good ones, such as "Given a bug report, find its duplicates", for models
+            that take one; None: the instruction in the model's template.
+        scores: ``"raw"``: the model's scores; ``"sigmoid"``: numbers from 0 to 1.
+        order_weight: how much the original order of the documents counts, best first, as a retriever found them. They
+            are ranked by the score plus this times −log(place), both standardised over the documents (CombSUM of
+            z-scores: Fox and Shaw 1994, Renda and Straccia 2003). 0: not at all; 1: as much as the score, which makes a
+            weak reranker and an embedder better than either alone. The returned scores do not change.
+        progress: show a bar on stderr, or call a function with the number of finished documents and the total; for
+            split documents it counts pieces.
+        timeout: seconds after which the request ends with an error.
     """
 
     scope = "retrieval"

@@ -52,16 +52,16 @@ class SamplingOptions(NativeOptions):
         adaptive_decay: memory of the adaptive sampler, 0 to 0.99 [0.9].
         min_keep: tokens that samplers must leave at least [0].
         samplers: which samplers run, in order.
-        logit_bias: added to a token's logit; a key is a token's number or a text whose tokens are meant. False or
-            minus infinity bans.
-        seed: makes sampling repeatable; None draws one. Costs time: a seeded request reads its whole prompt again
-            instead of taking its start from the cache, so that the same request alone on the engine gives the same
-            text. ``cache_prompt=True`` takes that back.
-        stop: texts that end the answer; they are left out of it.
-        ignore_eos: go on after the model's end token.
+        logit_bias: added to the logits of tokens; a key is a token's number or a text. False or minus infinity bans
+            the tokens.
+        seed: makes sampling repeatable; None chooses a random seed. Takes time: a seeded request reads its whole prompt
+            again instead of reading its start from the cache, so that the same request alone on the engine gives the
+            same text. ``cache_prompt=True`` changes that.
+        stop: texts that end the answer; they are not part of it.
+        ignore_eos: continue after the model's end token.
         logprobs: return the log-probability of each token and of this many likeliest others.
         post_sampling_probs: log-probabilities after the samplers instead of before them.
-        cache_prompt: take the start of the prompt from the cache; None: unless ``seed`` is set.
+        cache_prompt: read the start of the prompt from the cache; None: unless ``seed`` is set.
         n_keep: tokens at the start of the prompt to keep when the context shifts; -1 keeps all of it [0].
         n_discard: tokens to drop when the context shifts; 0 drops half [0].
         n_indent: least indentation of new lines, for code [0].
@@ -141,13 +141,13 @@ class CompletionOptions(SamplingOptions):
     """Everything that a completion takes beside its prompt.
 
     Attributes:
-        constraint: what the answer must match: a Constraint, or what JsonSchema takes, such as a pydantic model.
-        timeout: seconds after which the request is given up with RequestTimeoutError.
+        constraint: constrains the answer: a Constraint, or an argument of JsonSchema, such as a pydantic model.
+        timeout: seconds after which the request ends with RequestTimeoutError.
         prompt_progress: whether a stream reports how far the prompt has been read.
         speculative: whether tokens may be drafted, by ``speculation`` or because a constraint forces them.
         lora: scales of LoRA adapters by name, for this request; the others keep the engine's.
-        close_constraint: as ``max_tokens`` or the context run out, end the answer as its constraint (or its tool call)
-            allows instead of cutting it off. It then has ``finish_reason="length"`` all the same, and parses.
+        close_constraint: near the end of ``max_tokens`` or the context, complete the answer within its constraint (or
+            its tool call) instead of cutting it off. It still has ``finish_reason="length"``, and can be parsed.
     """
 
     constraint: Any = None
@@ -164,14 +164,14 @@ class ChatOptions(CompletionOptions):
     Attributes:
         tools: functions that the model may call: Tool objects or dictionaries in OpenAI's form.
         tool_choice: ``auto``, ``none``, ``required``, or the name of the tool that must be called.
-        parallel_tool_calls: whether several calls may be made at once; None: as the template can.
-        thinking: whether the model may think first; None: as the engine was opened.
-        thinking_budget: tokens that the model may think, after which it must answer; None: as the engine was opened. No
-            effect where the template has no thinking.
-        thinking_budget_message: text that ends the thinking when the budget, or ``stop_thinking`` of a stream, ends
-            it; None: as the engine was opened.
+        parallel_tool_calls: whether several calls may be made at once; None: if the template supports it.
+        thinking: whether the model may think first; None: the engine's setting.
+        thinking_budget: tokens that the model may think, after which it must answer; None: the engine's setting. No
+            effect if the template does not support thinking.
+        thinking_budget_message: text that is inserted when the budget, or ``stop_thinking`` of a stream, ends the
+            thinking; None: the engine's setting.
         thinking_switch: ends the thinking from outside.
-        reasoning_format: where thinking goes, as in EngineOptions; None: as the engine was opened.
+        reasoning_format: place of the thinking, as in EngineOptions; None: the engine's setting.
         template_kwargs: variables for the chat template.
     """
 

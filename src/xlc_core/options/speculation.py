@@ -1,9 +1,9 @@
-"""Speculative decoding: something cheap drafts tokens, the model verifies several of them in one step.
+"""Speculative decoding: a cheap method drafts tokens, and the model verifies several of them in one step.
 
     Engine("model", speculation=DraftModel("small-model"))
     Engine("model", speculation=[Ngram("simple"), DraftModel("small-model")])
 
-What is drawn is the model's own: a draft only saves steps where it guessed right. Names and defaults are those of
+The model still decides every token; a draft only saves steps where it guessed right. Names and defaults come from
 llama.cpp (``common/arg.cpp``, ``common_params_speculative``).
 """
 
@@ -25,7 +25,7 @@ class _Kind(NativeOptions):
 
     @property
     def type_name(self) -> str:
-        """llama.cpp's name for it."""
+        """llama.cpp's name of this type."""
         raise NotImplementedError
 
     @model_serializer(mode="wrap")
@@ -34,15 +34,15 @@ class _Kind(NativeOptions):
 
 
 class Ngram(_Kind):
-    """Drafts what followed the last tokens when they came before: for answers that copy from their prompt.
+    """Drafts the tokens that followed the last tokens when they occurred before: for answers that copy the prompt.
 
     Attributes:
-        kind: ``simple`` looks for the last ``n_match`` tokens in the request's own text; ``map-k`` and ``map-k4v`` keep
-            a table of what followed, ``map-k4v`` of four continuations each; ``mod`` one hash table for all requests;
-            ``cache`` statistics of short n-grams.
-        n_match: tokens that must match [12, of ``mod`` 24].
-        n_max: tokens to draft at most [48, of ``mod`` 64].
-        n_min: least draft of ``mod`` [48].
+        kind: ``simple`` searches the last ``n_match`` tokens in the request's text; ``map-k`` and ``map-k4v`` keep a
+            table of continuations, ``map-k4v`` four for each entry; ``mod`` keeps one hash table for all requests;
+            ``cache`` keeps statistics of short n-grams.
+        n_match: tokens that must match [12; 24 for ``mod``].
+        n_max: tokens to draft at most [48; 64 for ``mod``].
+        n_min: shortest draft of ``mod`` [48].
         min_hits: how often tokens must have been seen, except for ``mod`` and ``cache`` [1].
     """
 
@@ -60,7 +60,7 @@ class Ngram(_Kind):
         return f"ngram-{self.kind}"
 
     def arguments(self) -> list[str]:
-        """Return the options as llama.cpp's command line takes them."""
+        """Return the options as arguments of llama.cpp's command line."""
         names = {
             "simple": {"n_match": "size-n", "n_max": "size-m", "min_hits": "min-hits"},
             "mod": {"n_match": "n-match", "n_max": "n-max", "n_min": "n-min"},
@@ -76,14 +76,14 @@ class Ngram(_Kind):
 
 
 class DraftModel(_Kind):
-    """A smaller model of the same vocabulary drafts.
+    """A smaller model with the same vocabulary drafts.
 
     Attributes:
         model: path, catalog name or ``hf:`` name of the smaller model.
         n_max: tokens to draft at most.
         n_min: drafts shorter than this are not verified.
         p_min: drafting ends at a token less likely than this.
-        n_gpu_layers: as for the engine.
+        n_gpu_layers: layers on the GPU, as for the engine.
     """
 
     model: str | Path
@@ -100,8 +100,8 @@ class DraftModel(_Kind):
         return "draft-simple"
 
     def arguments(self) -> list[str]:
-        """Return the options, except the model's file, as llama.cpp's command line takes them."""
-        # llama.cpp's parser prints to stderr where there is no GPU, so its default stays unsaid.
+        """Return the options, except the model's file, as arguments of llama.cpp's command line."""
+        # Without a GPU llama.cpp's parser prints to stderr when it reads this option, so the default is left out.
         layers = [] if self.n_gpu_layers == "auto" else ["--spec-draft-ngl", str(self.n_gpu_layers)]
         return [
             *("--spec-draft-n-max", str(self.n_max), "--spec-draft-n-min", str(self.n_min)),
@@ -111,7 +111,7 @@ class DraftModel(_Kind):
 
 
 class Eagle3(DraftModel):
-    """An EAGLE-3 head, trained for this very model, drafts."""
+    """An EAGLE-3 head that was trained for this model drafts."""
 
     @property
     def type_name(self) -> str:  # noqa: D102
@@ -119,7 +119,7 @@ class Eagle3(DraftModel):
 
 
 class DFlash(DraftModel):
-    """A DFlash block-diffusion head, trained for this very model, drafts."""
+    """A DFlash block-diffusion head that was trained for this model drafts."""
 
     @property
     def type_name(self) -> str:  # noqa: D102
@@ -127,7 +127,7 @@ class DFlash(DraftModel):
 
 
 class DSpark(DraftModel):
-    """A DSpark head, trained for this very model, drafts."""
+    """A DSpark head that was trained for this model drafts."""
 
     @property
     def type_name(self) -> str:  # noqa: D102
@@ -155,7 +155,7 @@ class Mtp(_Kind):
         return "draft-mtp"
 
     def arguments(self) -> list[str]:
-        """Return the options, except the file, as llama.cpp's command line takes them."""
+        """Return the options, except the file, as arguments of llama.cpp's command line."""
         return ["--spec-draft-n-max", str(self.n_max), "--spec-draft-p-min", str(self.p_min)]
 
 

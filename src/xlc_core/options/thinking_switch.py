@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 __all__ = ["ReasoningFormat", "ThinkingSwitch"]
 
 ReasoningFormat = Literal["deepseek", "none"]
-"""Where thinking goes, by llama.cpp's names: into ``reasoning`` and ReasoningDelta, or it stays in the text."""
+"""Place of the thinking, by llama.cpp's names: in ``reasoning`` and ReasoningDelta, or in the text."""
 
 
 class _Thinking(Protocol):
@@ -17,10 +17,11 @@ class _Thinking(Protocol):
 
 
 class ThinkingSwitch:
-    """Has the model stop thinking and answer, in every request that was given this switch.
+    """Ends the model's thinking, so that it answers, in every request that has this switch.
 
-    For whoever has no stream at hand to call ``stop_thinking`` of: a chain's user, or somebody beside a blocking call.
-    Once it is turned, requests that get it later do not think either, so take a new one for each question.
+    For callers without a stream whose ``stop_thinking`` they could call: users of a chain, or another thread beside a
+    blocking call. After ``stop``, later requests with the same switch do not think either, so use a new one for each
+    question.
 
     Example:
         >>> switch = xlc.ThinkingSwitch()
@@ -35,11 +36,11 @@ class ThinkingSwitch:
 
     @property
     def stopped(self) -> bool:
-        """Whether stop was called."""
+        """Whether ``stop`` was called."""
         return self._stopped
 
     def stop(self) -> None:
-        """Have the model answer with its next token. Idempotent, from any thread; nothing where it does not think."""
+        """End the thinking with the next token. Idempotent, from any thread. No effect if the model does not think."""
         with self._lock:
             self._stopped = True
             requests = list(self._requests)
@@ -47,7 +48,7 @@ class ThinkingSwitch:
             request.stop_thinking()
 
     def control(self, request: _Thinking) -> None:
-        """Take a request on, for those who make requests."""
+        """Add a request; called by the code that makes requests."""
         with self._lock:
             self._requests.add(request)
             stopped = self._stopped
