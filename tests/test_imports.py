@@ -1,4 +1,4 @@
-"""What an import loads: modules are counted, as seconds depend on the machine."""
+"""Imports load few modules. Modules are counted, as seconds depend on the machine."""
 
 from __future__ import annotations
 
