@@ -141,6 +141,19 @@ def test_the_engine_has_these_sizes(tiny_path: Path, options: dict[str, Any], ex
         assert engine.complete("a" * (info.n_ctx - 10), max_tokens=1).usage.completion_tokens == 1
 
 
+def test_more_than_the_model_was_trained_with_is_a_warning(tiny_path: Path) -> None:
+    options: dict[str, Any] = {"n_ctx": 4096, "n_parallel": 2, "n_threads": 1, "warmup": False}
+    with (
+        pytest.warns(UserWarning, match="n_ctx=4096 is more than the 2048 tokens that 'tiny' was trained with") as seen,
+        xlc.Engine(tiny_path, **options) as engine,
+    ):
+        assert (engine.info.n_ctx, engine.info.n_ctx_total) == (2048, 4096)
+    assert seen[0].filename == __file__
+    longer = ["--override-kv", "llama.context_length=int:8192"]
+    with xlc.Engine(tiny_path, **options, llama_args=longer) as engine:
+        assert (engine.info.n_ctx, engine.info.n_ctx_total) == (4096, 8192)
+
+
 @pytest.mark.parametrize("args", [["--ctx-size", "512"], ["--parallel", "8"]])
 def test_llama_args_do_not_take_a_request_what_n_ctx_gives_it(tiny_path: Path, args: list[str]) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=r"llama_args: .* n_ctx=512 is wanted"):
@@ -149,6 +162,7 @@ def test_llama_args_do_not_take_a_request_what_n_ctx_gives_it(tiny_path: Path, a
 
 def test_what_is_usable_is_rounded_and_capped() -> None:
     assert ContextSize(300, 600, 2).usable_n_ctx(model_file()) == 512
+    assert size_of(model_file(), None, n_ctx=9000, n_parallel=2) == (8192, 2 * 8192, 2)
     assert ContextSize(9000, 9000, 1).usable_n_ctx(model_file()) == 8192
 
 

@@ -85,7 +85,7 @@ def test_a_chat_goes_on_from_what_was_read_before(opened: tuple[xlc.Engine, Refe
             xlc.Message(role="assistant", content=answer.text),
             xlc.Message(role="user", content=f"And {turn}?"),
         ]
-    with xlc.Engine(engine.info.path, n_ctx=1024, n_parallel=1, n_threads=1, warmup=False) as fresh:
+    with xlc.Engine(engine.info.path, n_ctx=512, n_parallel=1, n_threads=1, warmup=False) as fresh:
         for turn in reversed(range(3)):  # none is the beginning of the next
             assert ids(fresh.chat(messages[: 2 * turn + 1], **ask)) == answers[turn]
 

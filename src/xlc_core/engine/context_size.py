@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xlc_core import _native
 from xlc_core.options.engine import EngineOptions
 
-__all__ = ["ContextSize", "context_size"]
+__all__ = ["ContextSize", "context_size", "exceeds_training"]
 
 _N_SLOTS = 4
 _KV_SHARE = 4  # by default the cache takes at most one part in four of the free memory
@@ -50,7 +50,10 @@ def context_size(options: EngineOptions, file: _native.ModelFile, free_memory: i
         free_memory: bytes that may be allocated; None when unknown.
     """
     trained = file.n_ctx_train or _UNKNOWN_N_CTX_TRAIN
-    wanted = options.n_ctx or min(trained, _USEFUL_N_CTX)
+    given = options.n_ctx
+    if given is not None and exceeds_training(options, file):
+        given = file.n_ctx_train
+    wanted = given or min(trained, _USEFUL_N_CTX)
     if options.n_ctx_total is not None:
         budget, least, step = options.n_ctx_total, 1, 1
     else:
@@ -58,9 +61,20 @@ def context_size(options: EngineOptions, file: _native.ModelFile, free_memory: i
     fitting_slots = _N_SLOTS if options.kv_unified else max(1, min(_N_SLOTS, budget // wanted))
     n_parallel = options.n_parallel or fitting_slots
     share = budget if options.kv_unified else budget // n_parallel
-    n_ctx = options.n_ctx or min(trained, max(least, share // step * step))
+    n_ctx = given or min(trained, max(least, share // step * step))
     total = n_ctx * n_parallel
     return ContextSize(n_ctx, min(total, max(n_ctx, budget)) if options.kv_unified else total, n_parallel)
+
+
+def exceeds_training(options: EngineOptions, file: _native.ModelFile) -> bool:
+    """Return whether ``n_ctx`` is more than llama.cpp gives a request: as many tokens as the model was trained with.
+
+    Args:
+        options: how the engine is opened; ``llama_args`` may change that number.
+        file: the model file.
+    """
+    changed = any("context_length" in argument for argument in options.llama_args)
+    return options.n_ctx is not None and not changed and 0 < file.n_ctx_train < options.n_ctx
 
 
 def _affordable_tokens(file: _native.ModelFile, free_memory: int | None) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from xlc_core import _native, hardware
-from xlc_core.engine.context_size import context_size
+from xlc_core.engine.context_size import context_size, exceeds_training
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.models import catalog
 from xlc_core.models.companions import find_file
@@ -89,7 +90,13 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.model_path = file.path
     native.model_name = name
     size = context_size(options, file, hardware.available_memory())
-    native.n_ctx = options.n_ctx or 0
+    if file.causal and exceeds_training(options, file):
+        warnings.warn(
+            f"n_ctx={options.n_ctx} is more than the {file.n_ctx_train} tokens that '{name}' was trained with, so a "
+            f"request may hold {size.n_ctx}; 'Longer contexts' in docs/engine.md says how some models are extended",
+            stacklevel=3,
+        )
+    native.n_ctx = size.n_ctx if options.n_ctx else 0
     native.n_ctx_total = size.n_ctx_total
     native.n_parallel = size.n_parallel
     native.n_ctx_retrieval = options.n_ctx or 0
