@@ -243,7 +243,7 @@ def test_the_engine_describes_its_model(engine: xlc.Engine, embedder: xlc.Engine
     assert (info.can_generate, info.can_rerank, info.has_chat_template) == (True, False, True)
     assert 134e6 < info.n_params < 135e6
     assert "Q8_0" in info.description
-    assert repr(engine) == f"<Engine 'smollm2-135m-instruct' ({info.description}), 4 slots>"
+    assert repr(engine) == f"<Engine 'smollm2-135m-instruct' ({info.description}), 4 slots of 2048 tokens>"
     assert (embedder.info.architecture, embedder.info.pooling, embedder.info.can_generate) == ("bert", "mean", False)
     assert (reranker.info.can_rerank, reranker.info.pooling) == (True, "rank")
 
