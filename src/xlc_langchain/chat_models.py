@@ -12,11 +12,10 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import get_config_list
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import PrivateAttr
 
-from xlc_core import Engine, EngineOptions, InvalidRequestError, Message
-from xlc_core.frameworks import ChatFields, read_facts, require_single_answer
+from xlc_core import Engine, EngineOptions, InvalidRequestError, JsonObject, Message
+from xlc_core.frameworks import ChatFields, read_facts, require_single_answer, to_tool_choice
 from xlc_langchain.errors import langchain_errors
 from xlc_langchain.generation import GeneratorMethods
 from xlc_langchain.messages import to_engine_messages
@@ -24,7 +23,7 @@ from xlc_langchain.profile import to_profile
 from xlc_langchain.results import PROVIDER, to_chat_result, to_chunk
 from xlc_langchain.stream_events import EventWriter, message_id
 from xlc_langchain.structured import described, json_parser, show_schema, tool_parser, with_parser
-from xlc_langchain.tools import response_format, to_constraint, to_engine_tools, to_tool_choice
+from xlc_langchain.tools import response_constraint, schema_constraint, to_engine_tools, to_openai_tool
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -102,7 +101,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         if choice is not None:
             request["tool_choice"] = choice
         if (wanted := request.pop("response_format", None)) is not None:
-            request["constraint"] = to_constraint(response_format(wanted))
+            request["constraint"] = response_constraint(wanted)
         converted = to_engine_messages(messages)
         if request.pop("show_schema", False):
             converted = show_schema(converted, request.get("constraint"))
@@ -255,7 +254,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         Raises:
             InvalidRequestError: ``tool_choice`` names a tool that is not there.
         """
-        bound = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        bound = [to_openai_tool(tool, strict=strict) for tool in tools]
         names = [tool["function"]["name"] for tool in bound if "function" in tool]
         with langchain_errors():
             choice = to_tool_choice(tool_choice, names)
@@ -280,22 +279,22 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         The schema is enforced while tokens are sampled, so a whole answer always matches it.
 
         Args:
-            schema: a pydantic class, a TypedDict, a JSON schema, or OpenAI's form of one. Only
-                ``json_mode`` goes without.
+            schema: a pydantic class, a dataclass, a TypedDict, a JSON schema, or OpenAI's form of one. Only
+                ``json_mode`` may go without.
             method: ``"json_schema"`` constrains the answer; ``"function_calling"`` makes the model
                 call a tool that has the schema; ``"json_mode"`` without a schema demands a JSON
                 object and leaves its shape to the prompt, and is as ``"json_schema"`` with one.
             include_raw: answer with ``{"raw": …, "parsed": …, "parsing_error": …}`` instead of
                 raising.
             strict: True makes every property required and allows no others.
-            show_schema: put the schema's properties and their descriptions into the prompt too. Models of some
-                billions of parameters answer better for it; the smallest ones copy it.
+            show_schema: put the schema into the system message too. Models of some billions of parameters answer
+                better with it; the smallest ones copy it.
             **kwargs: further arguments of a call, such as ``tools``: the model then calls one of them, or answers
                 with the object.
 
         Returns:
-            A runnable that answers with the pydantic object, or with a dictionary for the other
-            schemas.
+            A runnable that answers with an instance of the pydantic class or dataclass, or with a dictionary for
+            the other schemas.
 
         Raises:
             InvalidRequestError: the method is unknown, or the schema is missing.
@@ -316,7 +315,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
                 return with_parser(llm, tool_parser(schema), include_raw=include_raw)
             if method not in {"json_schema", "json_mode"}:
                 raise InvalidRequestError(f"method must be json_schema, function_calling or json_mode, got {method!r}")
-            wanted = {"type": "json_object"} if schema is None else response_format(schema, strict=strict)
+            wanted = JsonObject() if schema is None else schema_constraint(schema, strict=strict)
         if show_schema:
             kwargs["show_schema"] = True
         llm = self.bind(response_format=wanted, ls_structured_output_format=traced, **kwargs)
@@ -333,9 +332,8 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         tools: _Tools | None = None,
     ) -> int:
         """Return how many tokens the model reads for a chat, template and tools included."""
-        bound = [convert_to_openai_tool(tool) for tool in tools or ()]
         with langchain_errors():
-            return self._get_engine().count_tokens(to_engine_messages(messages), tools=to_engine_tools(bound))
+            return self._get_engine().count_tokens(to_engine_messages(messages), tools=to_engine_tools(tools or ()))
 
 
 def _profile_of(name: str, engine: Engine) -> ModelProfile:

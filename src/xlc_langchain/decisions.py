@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -27,7 +26,7 @@ from langchain_core.decisions import (
 from langchain_core.messages import BaseMessage
 
 import xlc_core as xlc
-from xlc_core.frameworks import EngineAdapter
+from xlc_core.frameworks import EngineAdapter, label_probabilities
 from xlc_langchain.errors import LangChainErrors, langchain_errors
 from xlc_langchain.messages import to_engine_messages
 from xlc_langchain.results import PROVIDER
@@ -136,7 +135,7 @@ def _response(questions: Mapping[str, Question], completions: Mapping[str, xlc.C
 def _answer(name: str, question: Question, completion: xlc.Completion) -> NoulAnswer | ChoiceAnswer | ScoreAnswer:
     options = _options(name, question)
     labels = [label for label, _ in options]
-    shares = _probabilities(completion, len(labels))
+    shares = label_probabilities(completion.logprobs[0], _LETTERS[: len(labels)])
     if isinstance(question, Noul):
         return NoulAnswer(type="noul", noul=shares[0])
     if isinstance(question, Choice):
@@ -150,19 +149,6 @@ def _answer(name: str, question: Question, completion: xlc.Completion) -> NoulAn
         probabilities=dict(enumerate(shares)),
         confidence=max(shares),
     )
-
-
-def _probabilities(completion: xlc.Completion, n_options: int) -> list[float]:
-    """Return the options' probabilities; an option that is not among the likeliest tokens has none."""
-    weights = dict.fromkeys(_LETTERS[:n_options], 0.0)
-    first = completion.logprobs[0]
-    for candidate in first.top:
-        if (letter := candidate.token.strip()) in weights:
-            weights[letter] += math.exp(candidate.logprob)
-    total = sum(weights.values())
-    if total == 0:  # the constraint alone decided
-        weights[completion.text.strip()] = total = 1.0
-    return [weight / total for weight in weights.values()]
 
 
 def _text(state: State) -> str:

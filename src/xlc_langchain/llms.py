@@ -15,7 +15,7 @@ from xlc_core.frameworks import require_single_answer
 from xlc_langchain.errors import langchain_errors
 from xlc_langchain.generation import GeneratorMethods
 from xlc_langchain.results import PROVIDER, logprobs_of, response_metadata_of, usage_of
-from xlc_langchain.tools import response_format, to_constraint
+from xlc_langchain.tools import response_constraint
 
 __all__ = ["XLlama"]
 
@@ -50,7 +50,7 @@ class XLlama(GeneratorMethods, BaseLLM):
     def _request(self, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
         request = self._join_options(stop, kwargs)
         if (wanted := request.pop("response_format", None)) is not None:
-            request["constraint"] = to_constraint(response_format(wanted))
+            request["constraint"] = response_constraint(wanted)
         return request
 
     def _generate(

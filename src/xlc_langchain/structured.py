@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import is_dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,12 @@ from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import TBaseModel, is_basemodel_subclass
+from pydantic import SkipValidation, TypeAdapter, ValidationError
 
-from xlc_core import JsonSchema, Message
+from xlc_core import Message
+from xlc_core.frameworks import describe_schema
+from xlc_langchain.tools import convertible, to_openai_tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +33,14 @@ __all__ = ["described", "json_parser", "show_schema", "tool_parser", "with_parse
 class _WholeJsonParser(JsonOutputParser):
     """Parses JSON, and unlike its base does not complete an answer that was cut off."""
 
+    adapter: SkipValidation[Any] = None
+    """Makes an instance of the type; None: the answer stays a dictionary."""
+
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        if not partial:
-            _refuse_cut_answer(result[0].text)
-        return super().parse_result(result, partial=partial)
+        if partial:
+            return super().parse_result(result, partial=True)
+        _refuse_cut_answer(result[0].text)
+        return _instance(self.adapter, super().parse_result(result), result)
 
 
 class _WholePydanticParser(PydanticOutputParser[TBaseModel]):
@@ -48,18 +55,22 @@ class _WholePydanticParser(PydanticOutputParser[TBaseModel]):
 class _CalledJsonParser(JsonOutputKeyToolsParser):
     """Parses a call's arguments, and unlike its base does not answer with None when there is no whole call."""
 
+    adapter: SkipValidation[Any] = None
+    """Makes an instance of the type; None: the arguments stay a dictionary."""
+
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        return _called(super().parse_result(result, partial=partial), result, partial=partial)
+        called = _require_call(super().parse_result(result, partial=partial), result, partial=partial)
+        return called if partial else _instance(self.adapter, called, result)
 
 
 class _CalledPydanticParser(PydanticToolsParser):
     """Parses a call's arguments into a pydantic object; see ``_CalledJsonParser``."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        return _called(super().parse_result(result, partial=partial), result, partial=partial)
+        return _require_call(super().parse_result(result, partial=partial), result, partial=partial)
 
 
-def _called(parsed: Any, result: list[Generation], *, partial: bool) -> Any:
+def _require_call(parsed: Any, result: list[Generation], *, partial: bool) -> Any:
     if parsed is None and not partial:
         message = result[0].message if isinstance(result[0], ChatGeneration) else None
         broken = message.invalid_tool_calls if isinstance(message, AIMessage) else []
@@ -68,6 +79,15 @@ def _called(parsed: Any, result: list[Generation], *, partial: bool) -> Any:
             "the answer holds no whole tool call; if it was cut off, raise max_tokens", llm_output=written
         )
     return parsed
+
+
+def _instance(adapter: TypeAdapter[Any] | None, parsed: Any, result: list[Generation]) -> Any:
+    if adapter is None:
+        return parsed
+    try:
+        return adapter.validate_python(parsed)
+    except ValidationError as error:
+        raise OutputParserException(f"the answer does not fit the type: {error}", llm_output=result[0].text) from error
 
 
 def _refuse_cut_answer(text: str) -> None:
@@ -81,52 +101,43 @@ def _refuse_cut_answer(text: str) -> None:
 
 
 def described(schema: Any, *, method: str, strict: bool | None) -> dict[str, Any]:
-    """Say for traces what a structured answer is to look like."""
-    return {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+    """Return what traces show of a structured answer's schema."""
+    return {"kwargs": {"method": method, "strict": strict}, "schema": convertible(schema)}
 
 
 def show_schema(messages: Sequence[Message], constraint: Any) -> list[Message]:
-    """Put what a schema asks for into the system message.
+    """Return a chat whose system message shows the model the schema of its answer; unchanged without a schema.
 
     Args:
         messages: the chat.
-        constraint: what the answer is held to; anything but a schema of an object is left unsaid.
-
-    Returns:
-        The chat, its system message extended, or with one.
+        constraint: what the answer must match.
     """
-    properties = constraint.schema.get("properties") if isinstance(constraint, JsonSchema) else None
-    if not properties:
+    wanted = describe_schema(constraint)
+    if wanted is None:
         return list(messages)
-    lines = [f"- {name}: {_property_text(schema)}" for name, schema in properties.items()]
-    wanted = "\n".join(["Answer with a JSON object that has these properties:", *lines])
     first = messages[0] if messages else None
     if first is not None and first.role == "system" and isinstance(first.content, str):
         return [first.model_copy(update={"content": f"{first.content}\n\n{wanted}"}), *messages[1:]]
     return [Message(role="system", content=wanted), *messages]
 
 
-def _property_text(schema: Any) -> str:
-    if not isinstance(schema, dict):
-        return "any value"
-    kind = schema.get("enum") or schema.get("const") or schema.get("type") or "a value"
-    described = schema.get("description")
-    return f"{described} ({json.dumps(kind)})" if described else json.dumps(kind)
-
-
 def json_parser(schema: Any) -> BaseOutputParser[Any]:
-    """Return the parser of a JSON answer: into the pydantic class, else into a dictionary."""
+    """Return the parser of a JSON answer: into an instance of the class, else into a dictionary."""
     if _is_pydantic(schema):
         return _WholePydanticParser(pydantic_object=schema)
-    return _WholeJsonParser()
+    return _WholeJsonParser(adapter=_dataclass_adapter(schema))
 
 
 def tool_parser(schema: Any) -> BaseOutputParser[Any]:
     """Return the parser for an answer that is a call of the tool that stands for the schema."""
     if _is_pydantic(schema):
         return _CalledPydanticParser(tools=[schema], first_tool_only=True)
-    name = convert_to_openai_tool(schema)["function"]["name"]
-    return _CalledJsonParser(key_name=name, first_tool_only=True)
+    name = to_openai_tool(schema)["function"]["name"]
+    return _CalledJsonParser(key_name=name, first_tool_only=True, adapter=_dataclass_adapter(schema))
+
+
+def _dataclass_adapter(schema: Any) -> TypeAdapter[Any] | None:
+    return TypeAdapter(schema) if is_dataclass(schema) else None
 
 
 def with_parser(
@@ -153,5 +164,5 @@ def with_parser(
 
 
 def _is_pydantic(schema: Any) -> bool:
-    """Tell whether a schema is a pydantic class, of either version."""
+    """Return whether a schema is a pydantic class, of either version."""
     return isinstance(schema, type) and is_basemodel_subclass(schema)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, ValidationError
 
 from xlc_core import JsonSchema, TextDelta, apartial_objects, partial_objects
+from xlc_core.frameworks import describe_schema
 
 if TYPE_CHECKING:
     from llama_index.core.prompts import BasePromptTemplate
@@ -146,7 +146,7 @@ class StructuredPrediction(FunctionCallingLLM):
         constraint = JsonSchema(output_cls)
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
         options = {name: value for name, value in (llm_kwargs or {}).items() if name not in _OF_PROGRAMS}
-        return _with_schema(messages, constraint.schema), {**options, "constraint": constraint}
+        return _with_schema(messages, constraint), {**options, "constraint": constraint}
 
 
 class _Watched:
@@ -195,10 +195,10 @@ def _parsed(output_cls: type[Model], response: ChatResponse) -> Model:
         raise
 
 
-def _with_schema(messages: Sequence[ChatMessage], schema: dict[str, Any]) -> list[ChatMessage]:
-    """Tell the model in its system message what the object is; the messages that were given stay as they are."""
-    text = f"Answer with a JSON object that matches this JSON schema:\n{json.dumps(schema, ensure_ascii=False)}"
+def _with_schema(messages: Sequence[ChatMessage], constraint: JsonSchema) -> list[ChatMessage]:
+    """Return messages whose system message shows the model the object's schema; the given ones stay as they are."""
+    text = describe_schema(constraint)
     if messages and messages[0].role in (MessageRole.SYSTEM, MessageRole.DEVELOPER):
-        first = messages[0].model_copy(update={"blocks": [*messages[0].blocks, TextBlock(text=f"\n{text}")]})
+        first = messages[0].model_copy(update={"blocks": [*messages[0].blocks, TextBlock(text=f"\n\n{text}")]})
         return [first, *messages[1:]]
     return [ChatMessage(role=MessageRole.SYSTEM, content=text), *messages]

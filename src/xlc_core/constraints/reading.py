@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PydanticUserError, TypeAdapter
 
 from xlc_core.constraints import lark_text
+from xlc_core.constraints.schema_formats import TYPE_PATTERNS
 from xlc_core.errors import ConstraintError
 from xlc_core.texts import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["adapter_of", "check_depth", "check_source", "dump_json", "load_json", "plain_json", "schema_of"]
+__all__ = [
+    "adapter_of",
+    "check_depth",
+    "check_source",
+    "close_schema",
+    "dump_json",
+    "load_json",
+    "plain_json",
+    "schema_of",
+]
 
 MAX_DEPTH = 64
 MAX_SIZE = 1 << 20  # characters
@@ -23,6 +33,7 @@ MAX_SIZE = 1 << 20  # characters
 # The formats that llguidance enforces.
 _FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
 _DATA_KEYWORDS = frozenset({"const", "default", "enum", "examples"})  # they hold values, not schemas
+_NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 
 
 def check_source(text: str, what: str) -> None:
@@ -96,26 +107,37 @@ def adapter_of(schema: Any) -> TypeAdapter[Any]:
 def schema_of(adapter: TypeAdapter[Any]) -> Any:
     """Return a type's JSON schema, adapted to generation."""
     try:
-        return _closed(adapter.json_schema())
+        return close_schema(adapter.json_schema())
     except PydanticUserError as error:
         raise ConstraintError(f"the type does not have a JSON schema: {error}") from None
 
 
-def _closed(schema: Any) -> Any:
-    """Fit a type's schema to generation, without a loss since ``parse`` checks the rest.
+def close_schema(schema: Any) -> Any:
+    """Return a type's JSON schema as generation needs it. Nothing is lost, since the type checks the rest.
 
-    Formats that are only hints are dropped, and objects get no properties beyond their own, which
-    the type would ignore anyway and a weak model would go on inventing.
+    Objects get no properties beyond their own: the type would ignore more, and a weak model would go on inventing them.
+    Formats that no grammar enforces become patterns where that is possible, and are dropped as hints elsewhere.
+
+    Args:
+        schema: the schema that pydantic or a framework makes of a type; it is not changed.
     """
     if isinstance(schema, list):
-        return [_closed(item) for item in schema]
+        return [close_schema(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {
-        name: value if name in _DATA_KEYWORDS else _closed(value)
-        for name, value in schema.items()
-        if not (name == "format" and isinstance(value, str) and value not in _FORMATS)
-    }
+    closed = {name: _closed_keyword(name, value) for name, value in schema.items()}
+    if isinstance(name := closed.get("format"), str) and name not in _FORMATS:
+        del closed["format"]
+        if name in TYPE_PATTERNS and closed.get("type") == "string":
+            closed.setdefault("pattern", TYPE_PATTERNS[name])
     if closed.get("type") == "object" and "properties" in closed:
         closed.setdefault("additionalProperties", False)
     return closed
+
+
+def _closed_keyword(name: str, value: Any) -> Any:
+    if name in _DATA_KEYWORDS:
+        return value
+    if name in _NAMED_SCHEMAS and isinstance(value, dict):
+        return {key: close_schema(part) for key, part in value.items()}
+    return close_schema(value)

@@ -6,7 +6,7 @@ that only look like IDNA. It refuses IPv6 addresses that end with an IPv4 addres
 
 from __future__ import annotations
 
-__all__ = ["MAX_LENGTHS", "PATTERNS"]
+__all__ = ["MAX_LENGTHS", "PATTERNS", "TYPE_PATTERNS"]
 
 # Years from 0001: RFC 3339 allows the year 0000, but Python's datetime and pydantic do not.
 _YEAR = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
@@ -31,11 +31,13 @@ _HOUR = "(?:[01][0-9]|2[0-3])"
 _TIME = f"(?:{_HOUR}:[0-5][0-9]:[0-5][0-9](?:[.][0-9]+)?(?:[Zz]|[+-]{_HOUR}:[0-5][0-9])|{_leap_seconds()})"
 
 
+_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+
+
 def _ipv6() -> str:
     """Match IPv6address of RFC 3986: the more groups stand before "::", the fewer may follow."""
-    byte = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
     group = "[0-9a-fA-F]{1,4}"
-    last = f"(?:{group}:{group}|{byte}(?:[.]{byte}){{3}})"  # the last 32 bits, as groups or as IPv4
+    last = f"(?:{group}:{group}|{_BYTE}(?:[.]{_BYTE}){{3}})"  # the last 32 bits, as groups or as IPv4
     ways = [f"(?:{group}:){{6}}{last}"]
     behind = [*(f"(?:{group}:){{{n}}}{last}" for n in range(5, 0, -1)), last, group, ""]
     for n, rest in enumerate(behind):
@@ -60,3 +62,13 @@ PATTERNS = {
     "ipv6": f"^{_ipv6()}$",
 }
 MAX_LENGTHS = {"hostname": 253}
+
+_HEX, _BASE64, _BASE64_URL = "[0-9a-fA-F]", "[0-9A-Za-z+/]", "[0-9A-Za-z_-]"
+TYPE_PATTERNS = {
+    f"uuid{n}": f"^{_HEX}{{8}}-{_HEX}{{4}}-{n}{_HEX}{{3}}-[89abAB]{_HEX}{{3}}-{_HEX}{{12}}$" for n in range(1, 9)
+} | {
+    name: f"^(?:{char}{{4}})*(?:{char}{{2}}==|{char}{{3}}=)?$"
+    for name, char in (("base64", _BASE64), ("base64url", _BASE64_URL))
+}
+TYPE_PATTERNS["ipvanyaddress"] = f"^(?:{_BYTE}(?:[.]{_BYTE}){{3}}|{_ipv6()})$"
+"""Formats of pydantic's own that its types insist on."""

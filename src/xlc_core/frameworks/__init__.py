@@ -10,18 +10,24 @@ test checks that. An adapter for another framework can be built the same way (do
   default_model.
 * Readers of what frameworks pass: to_tool_choice, data_of_base64, model_as_text; require_single_answer refuses ``n``
   above 1.
+* Schemas: read_response_format returns the constraint that a response format means, close_schema fits a type's schema
+  to generation, describe_schema shows a schema to the model.
+* Probabilities of labels as the first token of an answer: label_probabilities.
 * Reranking with any model: rerank_documents and arerank_documents.
 * Types of arguments: Part, MediaPart and Role of messages, InfillFiles, RerankMethod, RerankScale, RerankTruncate,
   TextKind and Truncate; and the options as keyword arguments: ChatKwargs, CompletionKwargs, EmbedKwargs, EngineKwargs,
   RerankKwargs and SamplingKwargs.
 """
 
+from xlc_core.constraints.reading import close_schema
 from xlc_core.engine.infill import InfillFiles
 from xlc_core.engine.model_facts import ModelFacts, read_facts
 from xlc_core.frameworks.embedder_adapter import EmbedderAdapter, TextKind
 from xlc_core.frameworks.engine_adapter import EngineAdapter, default_model, model_as_text
 from xlc_core.frameworks.generator_adapter import ChatFields, GeneratorAdapter, require_single_answer
 from xlc_core.frameworks.reranker_adapter import RerankerAdapter, ScorerAdapter
+from xlc_core.frameworks.schemas import describe_schema, read_response_format
+from xlc_core.generation.label_probabilities import label_probabilities
 from xlc_core.generation.media import data_of_base64
 from xlc_core.generation.tool_choice import to_tool_choice
 from xlc_core.messages import MediaPart, Part, Role
@@ -62,11 +68,15 @@ __all__ = [
     "TextKind",
     "Truncate",
     "arerank_documents",
+    "close_schema",
     "data_of_base64",
     "default_model",
+    "describe_schema",
+    "label_probabilities",
     "model_as_text",
     "model_identity",
     "read_facts",
+    "read_response_format",
     "require_single_answer",
     "rerank_documents",
     "retrieval_prompt",

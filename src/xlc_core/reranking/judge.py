@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from xlc_core.engine.engine import Engine
 from xlc_core.errors import InputTooLongError
+from xlc_core.generation.label_probabilities import label_logprobs
 from xlc_core.messages import Message
 from xlc_core.options.kwargs import ChatKwargs
 from xlc_core.options.retrieval import RerankOptions
@@ -104,11 +104,8 @@ def _logit(logprobs: Sequence[TokenLogprob]) -> float:
     """Return the logarithm of P(yes) / P(no). The answer's first token may be any spelling of these words."""
     if not logprobs:
         return 0.0
-    candidates = logprobs[0].top or logprobs[:1]
+    first = logprobs[0]
     # A word that is not among the candidates is at most as likely as the least likely candidate.
-    least = math.exp(min(candidate.logprob for candidate in candidates))
-    yes, no = (
-        sum(math.exp(one.logprob) for one in candidates if one.token.strip().lower() == word) or least
-        for word in ("yes", "no")
-    )
-    return math.log(yes) - math.log(no)
+    least = min(candidate.logprob for candidate in (first.top or (first,)))
+    yes, no = (max(logprob, least) for logprob in label_logprobs(first, ["yes", "no"], ignore_case=True))
+    return yes - no
