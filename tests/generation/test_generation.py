@@ -244,6 +244,7 @@ def test_the_engine_describes_its_model(engine: xlc.Engine, embedder: xlc.Engine
     assert 134e6 < info.n_params < 135e6
     assert "Q8_0" in info.description
     assert repr(engine) == f"<Engine 'smollm2-135m-instruct' ({info.description}), 4 slots of 2048 tokens>"
+    assert repr(embedder) == f"<Engine 'all-minilm-l6-v2' ({embedder.info.description})>"
     assert (embedder.info.architecture, embedder.info.pooling, embedder.info.can_generate) == ("bert", "mean", False)
     assert (reranker.info.can_rerank, reranker.info.pooling) == (True, "rank")
 

@@ -305,8 +305,8 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{self.info.n_parallel} slots of {self.info.n_ctx} tokens"
-        return f"<Engine {self.info.name!r} ({self.info.description}), {state}>"
+        slots = f", {self.info.n_parallel} slots of {self.info.n_ctx} tokens" if self.info.n_parallel else ""
+        return f"<Engine {self.info.name!r} ({self.info.description}){', closed' if self.closed else slots}>"
 
     # How requests are made
 
