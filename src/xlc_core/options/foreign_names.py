@@ -140,9 +140,26 @@ REQUEST_NAMES: Mapping[str, ForeignName] = {
         ForeignName("logit_bias", note="False bans a token or a text"),
     ),
     "random_seed": ForeignName("seed", _same),
+    "num_keep": ForeignName("n_keep", _same),
+    "no_repeat_ngram_size": ForeignName("dry_multiplier", note="DRY lowers the probability of repeated sequences"),
+    **dict.fromkeys(
+        ("epsilon_cutoff", "eta_cutoff", "penalty_alpha", "top_a"),
+        ForeignName(note="llama.cpp does not have this sampler; min_p drops unlikely tokens"),
+    ),
+    **dict.fromkeys(
+        ("penalize_newline", "penalize_nl"), ForeignName(note="llama.cpp does not treat new lines apart any more")
+    ),
+    **dict.fromkeys(
+        ("eos_token_id", "pad_token_id", "bos_token_id", "skip_special_tokens"),
+        ForeignName(note="the model's file decides it; leave it out"),
+    ),
     # How many
     **dict.fromkeys(("best_of", "num_return_sequences", "num_completions"), ForeignName("n", _same)),
-    "num_beams": ForeignName(note="llama.cpp has no beam search; n gives several answers"),
+    **dict.fromkeys(
+        ("num_beams", "num_beam_groups", "length_penalty", "early_stopping", "diversity_penalty"),
+        ForeignName(note="llama.cpp does not have beam search; n returns several answers"),
+    ),
+    "prompt_logprobs": ForeignName(note="only generated tokens have log-probabilities, with logprobs"),
     "top_logprobs": ForeignName("logprobs", _same),
     "n_probs": ForeignName("logprobs", _same),
     "output_scores": ForeignName("logprobs"),
@@ -151,7 +168,7 @@ REQUEST_NAMES: Mapping[str, ForeignName] = {
     **dict.fromkeys(
         (
             *("json_schema", "guided_json", "schema", "output_schema", "response_model", "response_schema"),
-            *("structured_outputs", "structured_output", "json_mode"),
+            *("structured_outputs", "structured_output", "guided_decoding", "json_mode", "constraints"),
         ),
         _CONSTRAINT,
     ),
@@ -181,7 +198,10 @@ REQUEST_NAMES: Mapping[str, ForeignName] = {
     "extra_body": ForeignName(note="pass what it holds as keyword arguments"),
     **dict.fromkeys(("use_cache", "prompt_cache", "cache"), ForeignName("cache_prompt", _same)),
     **dict.fromkeys(
-        ("user", "metadata", "store", "service_tier", "extra_headers"),
+        (
+            *("user", "metadata", "store", "service_tier", "extra_headers", "prompt_cache_key", "safety_identifier"),
+            *("modalities", "audio", "prediction", "verbosity", "web_search_options"),
+        ),
         ForeignName(note="it means nothing in this process; leave it out"),
     ),
     **dict.fromkeys(("assistant_model", "prompt_lookup_num_tokens", "draft_model"), _SPECULATION),
@@ -231,6 +251,7 @@ ENGINE_NAMES: Mapping[str, ForeignName] = {
         ("device", "device_map", "use_gpu", "gpu", "enforce_eager"),
         ForeignName("n_gpu_layers", note="'all', 'auto', or 0 for the processor alone"),
     ),
+    **dict.fromkeys(("cpu_offload_gb", "swap_space"), ForeignName("n_gpu_layers", note="the other layers stay in RAM")),
     "gpu_memory_utilization": ForeignName("n_gpu_layers", note="'auto' takes as many layers as fit"),
     **dict.fromkeys(("tensor_parallel_size", "tensor_parallel"), ForeignName("split_mode", note="with tensor_split")),
     **dict.fromkeys(("num_thread", "num_threads", "threads", "cpu_threads"), ForeignName("n_threads", _same)),
