@@ -1,6 +1,7 @@
-"""What a request costs before its first token can be computed, and after its last: this xllama, and an older one.
+"""Measures the time of a request before its first token is computed and after its last: this xllama and an older one.
 
-Plain chat, chat with a constraint of ten fields, and chat with twenty tools; benchmarks/README.md says how.
+The requests are a plain chat, a chat with a constraint of ten fields, and a chat with twenty tools; see
+benchmarks/README.md.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ PHRASES = {
 
 # A comment, docstring or document paragraph must not start like this.
 OPENINGS = {
-    r"(?:Give|Gives|Say|Says|Tell|Tells) (?!it\b|up\b)": "Return …",
-    r"What (?![^.]*\?)": "a noun as the subject",
+    r"(?:Give|Gives|Say|Says|Tell|Tells) (?!it\b|up\b|how the weather|how late|what time)": "Return …",
+    r"What (?!to wear)(?![^.]*\?)": "a noun as the subject",
     r"Of (?:a|an|the|what|each|those|its|these) ": "a possessive, or a verb",
 }
 

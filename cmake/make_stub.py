@@ -13,7 +13,7 @@ STUB = Path(__file__).parent.parent / "src" / "xlc_core" / "_native.pyi"
 
 
 def generate() -> str:
-    """Give the text of the stub of the installed module."""
+    """Return the text of the installed module's stub."""
     from xlc_core import _native
 
     generator = StubGen(_native, recursive=False, include_docstrings=True, include_private=False)

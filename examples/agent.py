@@ -41,7 +41,7 @@ def next_train(to: City) -> str:
 
 
 class Advice(BaseModel):
-    """What the traveller should know."""
+    """Advice for the traveller."""
 
     wear: Literal["a raincoat", "a shirt", "a warm coat"]
     advice: str = Field(max_length=160)

@@ -1,4 +1,4 @@
-"""What users may import, and that it is documented."""
+"""The public names, and their documentation."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_nothing_else_public_leaks(package: str) -> None:
     assert module.__doc__
 
 
-# What users get from the engine and never construct.
+# Classes that users get from the engine and never construct.
 MADE_BY_THE_ENGINE = {"AsyncEmbeddingStream", "AsyncEventStream", "EmbeddingStream", "EngineLease", "EventStream"}
 
 

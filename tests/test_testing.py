@@ -12,7 +12,7 @@ import pytest
 import xlc_core as xlc
 from xlc_core.testing import ScriptedEngine
 
-# What adapters have no use for.
+# Methods that adapters do not use.
 LEFT_OUT = {
     f"{prefix}{name}"
     for prefix in ("", "a")

@@ -1,4 +1,4 @@
-"""What one chat of this project's Engine costs beside computing it: cases that differ in what the request holds."""
+"""Measures the time of one chat with this project's Engine beside its computation, for several kinds of requests."""
 
 from __future__ import annotations
 

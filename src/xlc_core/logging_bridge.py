@@ -22,7 +22,7 @@ def _deliver(level: int, text: bytes) -> None:
 
 
 def sync_level() -> None:
-    """Tell C++ the logger's level; called whenever an engine opens."""
+    """Pass the logger's level to C++; called whenever an engine opens."""
     _native.set_log_level(logger.getEffectiveLevel())
 
 

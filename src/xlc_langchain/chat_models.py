@@ -72,7 +72,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        """Say what the model can do, from the head of its file; exactly, once it is loaded."""
+        """Return the model's abilities, from the header of its file; exact ones once it is loaded."""
         if self.engine is not None:
             return _profile_of(self.engine.info.name, self.engine)
         self._profile_is_guess = True
@@ -236,7 +236,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         parallel_tool_calls: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Give the model tools. What it calls exists, and the arguments match the tool's schema.
+        """Return the model with tools. It only calls existing tools, with arguments that match the tool's schema.
 
         Args:
             tools: functions, tools, pydantic classes, or dictionaries in OpenAI's form.

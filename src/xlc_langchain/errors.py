@@ -114,7 +114,7 @@ def langchain_errors() -> Iterator[None]:
         raise
     except core.XllamaError as error:
         kind = next(_COUNTERPARTS[base] for base in type(error).__mro__ if base in _COUNTERPARTS)
-        # What pickle would rebuild the error from, so that the fields of its class travel too.
+        # The arguments with which pickle would rebuild the error, so that the fields of its class are kept.
         arguments = error.__reduce__()[1]
         raise kind(*arguments).with_traceback(error.__traceback__) from error.__cause__
 

@@ -1,4 +1,4 @@
-"""What the chat model and the text model have in common: further options, one request from both, and infill."""
+"""The common base of the chat model and the text model: further options, requests, and infill."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

@@ -141,7 +141,7 @@ def _blocks(message: BaseMessage) -> list[dict[str, Any]]:
 
 
 def _is_tool_use(block: dict[str, Any]) -> bool:
-    """Tell whether a block repeats a call that ``tool_calls`` has."""
+    """Return whether a block repeats a call that is in ``tool_calls``."""
     if block["type"] == "non_standard":
         return bool(block["value"].get("type") == "tool_use")
     return block["type"] in {"tool_call", "invalid_tool_call"}

@@ -1,4 +1,4 @@
-"""What a model can do, in LangChain's terms: agents and their middleware read it."""
+"""A model's abilities as a LangChain profile, which agents and their middleware read."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def usage_of(usage: Usage) -> UsageMetadata:
 
 
 def response_metadata_of(choice: CompletionChoice, completion: Completion) -> dict[str, Any]:
-    """Say who answered, how the answer ended, and how long it took."""
+    """Return the model's name, how the answer ended, and how long it took."""
     timings = choice.timings
     metadata: dict[str, Any] = {
         "model_provider": PROVIDER,

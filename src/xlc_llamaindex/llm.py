@@ -43,7 +43,7 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
     A sampling field that is None stays at llama.cpp's default, which ``xlc_core.SamplingOptions`` names. Every field
     of ``xlc_core.ChatOptions`` may also be given to a single call.
 
-    Every method raises xllama's own errors (``xlc_core.XllamaError``); LlamaIndex has none for models.
+    Every method raises xllama's errors (``xlc_core.XllamaError``), since LlamaIndex does not define errors for models.
 
     Example:
         >>> llm = XLlama(model="smollm2-135m-instruct", temperature=0)
@@ -61,7 +61,7 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What the model is and how much it takes; loads the model if it is not loaded yet.
+        """The model's kind and its limits; loads the model if it is not loaded yet.
 
         ``context_window`` is what one request may hold, less what the chat template adds to a message, since
         LlamaIndex fills all of it with text. ``num_output`` is ``max_tokens``, but at most half of that, so that
@@ -269,8 +269,8 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
         """Read the tool calls of a response.
 
         Args:
-            response: what ``chat_with_tools`` or a stream of it gave.
-            error_on_no_tool_call: whether it is an error that there is none.
+            response: a response of ``chat_with_tools`` or of its stream.
+            error_on_no_tool_call: whether a response without calls is an error.
             **kwargs: not used.
 
         Raises:

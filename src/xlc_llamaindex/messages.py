@@ -177,6 +177,6 @@ def _document(block: DocumentBlock) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise InvalidRequestError(
-            f"the document {block.title!r} ({block.document_mimetype or 'of unknown type'}) is no text; "
+            f"the document {block.title!r} ({block.document_mimetype or 'of unknown type'}) is not a text; "
             "extract its text with a LlamaIndex reader"
         ) from None

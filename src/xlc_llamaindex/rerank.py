@@ -40,8 +40,8 @@ class XLlamaRerank(RerankerAdapter, BaseNodePostprocessor):
     """Which of a node's metadata the model reads."""
 
     truncate: RerankTruncate = "end"
-    """What happens to a node that is too long: it is cut at its ``"end"`` or ``"start"``, ``"split"`` into pieces of
-    which the best one counts, or refused (``"error"``). The query is never cut."""
+    """How a node that is too long is treated: cut at its ``"end"`` or ``"start"``, ``"split"`` into pieces of which the
+    best one counts, or refused (``"error"``). The query is never cut."""
 
     keep_retrieval_score: bool = True
     """Put the score that a node came with into ``metadata["retrieval_score"]``, which no model is shown."""

@@ -44,7 +44,7 @@ class _Call:
 
 @dataclass
 class Answer:
-    """What an answer has grown to, and what its last event added.
+    """The answer so far, and the addition of its last event.
 
     Attributes:
         text: the text so far.

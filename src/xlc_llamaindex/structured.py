@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StructuredPrediction"]
 
-_OF_PROGRAMS = {"tool_required", "tool_choice", "allow_parallel_tool_calls"}
-"""What callers pass for LlamaIndex's own programs, which make the model call a tool instead."""
+_PROGRAM_ONLY_KWARGS = {"tool_required", "tool_choice", "allow_parallel_tool_calls"}
+"""Arguments that callers pass for LlamaIndex's own programs, which make the model call a tool instead."""
 
 dispatcher = get_dispatcher(__name__)
 
@@ -41,8 +41,9 @@ dispatcher = get_dispatcher(__name__)
 class StructuredPrediction(FunctionCallingLLM):
     """The four methods that answer with an object, for an LLM whose ``chat`` takes a ``constraint``.
 
-    The answer is held to the class's JSON schema and the model is shown that schema; ``pydantic_program_mode`` has
-    no say in it. So an object always comes, unless the answer was cut off or a validator of the class refuses it.
+    The answer is constrained to the class's JSON schema, and the model is shown that schema; ``pydantic_program_mode``
+    has no effect. So the result is always an object, unless the answer was cut off or a validator of the class refuses
+    it.
     """
 
     def structured_predict(
@@ -145,7 +146,7 @@ class StructuredPrediction(FunctionCallingLLM):
         """Return the messages and options of the chat whose answer is the object."""
         constraint = JsonSchema(output_cls)
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        options = {name: value for name, value in (llm_kwargs or {}).items() if name not in _OF_PROGRAMS}
+        options = {name: value for name, value in (llm_kwargs or {}).items() if name not in _PROGRAM_ONLY_KWARGS}
         return _with_schema(messages, constraint), {**options, "constraint": constraint}
 
 

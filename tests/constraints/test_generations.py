@@ -19,7 +19,7 @@ MAX_TOKENS = 160
 
 @dataclass
 class Outcome:
-    """What became of all answers."""
+    """The results of all answers."""
 
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[tuple[int, str, str]] = field(default_factory=list)
@@ -56,7 +56,7 @@ def complaint(validator: jsonschema.Draft202012Validator, answer: Any) -> str:
     try:
         value = json.loads(answer.text)
     except ValueError as error:
-        return f"it is no JSON: {error}"
+        return f"it is not JSON: {error}"
     return "; ".join(error.message for error in validator.iter_errors(value))
 
 

@@ -1,4 +1,4 @@
-"""Conversations that outlive their process, and files that are none."""
+"""Conversations that outlive their process, and files that are not session files."""
 
 from __future__ import annotations
 

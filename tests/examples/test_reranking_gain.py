@@ -1,4 +1,4 @@
-"""What the examples rerank with finds the right passage earlier than embeddings alone, on their own corpus."""
+"""Reranking as in the examples finds the right passage earlier than embeddings alone, on their own corpus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users write is read as it is meant, or refused by name."""
+"""Messages, tools and options of users are converted correctly, or refused by name."""
 
 from __future__ import annotations
 

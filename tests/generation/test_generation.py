@@ -1,4 +1,4 @@
-"""What a chat or a completion answers, counts and refuses, on a real model."""
+"""Answers, counts and errors of chats and completions, on a real model."""
 
 from __future__ import annotations
 

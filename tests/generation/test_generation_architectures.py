@@ -1,4 +1,4 @@
-"""Models that are no plain transformer write what transformers writes with the same weights (tests/model_files/)."""
+"""Models with special architectures write the same text as transformers with the same weights (tests/model_files/)."""
 
 from __future__ import annotations
 

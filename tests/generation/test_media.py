@@ -72,7 +72,7 @@ def close(first: list[float], second: list[float]) -> bool:
     return len(first) == len(second) and np.allclose(first, second, atol=2e-3)
 
 
-# What media do
+# Using media
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_closing_while_media_are_read(folder: Path) -> None:
         stream.result()
 
 
-# What cannot be read
+# Unreadable media
 
 
 def test_a_model_without_a_projector_says_what_is_missing(engine: xlc.Engine, seeing: xlc.Engine) -> None:

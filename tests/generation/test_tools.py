@@ -198,8 +198,8 @@ def templates(vendored_llama_cpp: Path) -> Path:
     return vendored_llama_cpp / "models" / "templates"
 
 
-# Families whose format even a small model can be led into that has none of its special tokens. Where arguments are
-# tagged rather than JSON, llama.cpp leaves texts among them free, and such a model goes on with them.
+# Families whose format even a small model without their special tokens can follow. If arguments are tagged instead of
+# JSON, llama.cpp does not limit texts among them, and such a model never ends them.
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -100,7 +100,7 @@ class LLMConformance:
     def llm_with_system_prompt(self, llm: LLM) -> LLM:
         return llm.model_copy(update={"system_prompt": SECRET})
 
-    # What it is
+    # Kind and name
 
     def test_it_is_an_llm_of_its_own_name(self, llm: LLM) -> None:
         assert isinstance(llm, FunctionCallingLLM if self.calls_tools else LLM)

@@ -1,4 +1,4 @@
-"""What the LlamaIndex tests watch with: events, callbacks, and whether the event loop keeps turning."""
+"""Observers for the LlamaIndex tests: events, callbacks, and whether the event loop keeps running."""
 
 from __future__ import annotations
 

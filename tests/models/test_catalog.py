@@ -83,7 +83,7 @@ class TestEntries:
             assert entry.name == name
             assert entry.description
             assert entry.license
-            # What huggingface_hub does not check, the catalog must.
+            # The catalog must check all sources that huggingface_hub does not check.
             assert entry.source.startswith("hf:") or (entry.sha256 and entry.size_bytes)
 
     def test_an_entry_is_frozen_and_knows_retrieval(self) -> None:

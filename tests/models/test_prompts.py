@@ -1,4 +1,4 @@
-"""What embedding models want before queries and documents: from the catalog, their files and their names."""
+"""Prompts of embedding models for queries and documents: from the catalog, their files and their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fetches llama.cpp, run on archives of the tests' own."""
+"""The script that fetches llama.cpp, with the tests' own archives."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ TINY_EMBEDDER = str(Path(__file__).parents[1] / "model_files" / "bert-embedder.g
 RERANKER = str(MODELS / "xllama-rerank-mini-q8_0.gguf")
 WAIT_SECONDS = 120
 
-# What Q8_0 weights cost against float32. llama.cpp's graph is up to 0.2 off with them, as it rounds activations to
-# eight bits too.
+# The error of Q8_0 weights compared with float32. llama.cpp's graph is up to 0.2 off with them, because it also rounds
+# activations to eight bits.
 Q8_SCORE_TOLERANCE = 0.1 if _native.encoder_kernels() else 0.25
 
 

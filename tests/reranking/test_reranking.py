@@ -277,7 +277,7 @@ def test_real_judge_takes_long_documents(smollm2_path: Path) -> None:
             assert all(0 < score.score < 1 for score in ranking)
 
 
-# What is wrong
+# Errors
 
 
 @pytest.mark.parametrize("truncate", ["error", "split"])

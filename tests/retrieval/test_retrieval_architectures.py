@@ -15,7 +15,7 @@ MODELS = Path(__file__).parents[1] / "model_files"
 MIN_COSINE = 0.9999
 MAX_DIFFERENCE = 1e-3
 
-# What a file says of its pooling, and other poolings that its reference has.
+# The pooling in a file, and other poolings that its reference has.
 EMBEDDERS = {
     "bert-embedder": ("mean", "cls"),
     "xlm-roberta-embedder": ("cls", "mean"),
@@ -75,7 +75,7 @@ def test_scores_agree(name: str, encoder: str) -> None:
             assert scores == pytest.approx(by_document, abs=MAX_DIFFERENCE)
 
 
-# What llama.cpp's converter makes of them: of Jina's, the tensors that give the score have the pooler's name.
+# The files that llama.cpp's converter would write: for Jina, the tensors that give the score have the pooler's name.
 LOST: dict[str, dict[str, Any]] = {
     "bert-reranker": {"without": ("cls.weight", "cls.bias")},
     "jina-bert-v2-reranker": {

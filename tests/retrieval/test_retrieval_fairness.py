@@ -54,7 +54,7 @@ async def test_tasks_chat_and_embed_at_once(shared: xlc.Engine) -> None:
     done: list[str] = []
 
     async def chat() -> int:
-        # Tokens that end within a character come together with the next, so events are no count of tokens.
+        # Tokens that end within a character come together with the next, so the events do not count tokens.
         events = [event async for event in shared.astream_chat("Count.", max_tokens=48, ignore_eos=True)]
         done.append("chat")
         assert isinstance(events[-1], xlc.Finished)

@@ -1,4 +1,4 @@
-"""What a model cannot do is refused with what to do instead."""
+"""Requests that a model cannot serve are refused with an alternative."""
 
 from __future__ import annotations
 

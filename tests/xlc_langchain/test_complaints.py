@@ -1,4 +1,4 @@
-"""What users of the other llama.cpp integrations reported, one regression test per complaint, on real models."""
+"""Complaints of users of the other llama.cpp integrations, one regression test for each, on real models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What LangChain is told of a model before and after it is loaded."""
+"""A model's LangChain profile before and after it is loaded."""
 
 from __future__ import annotations
 

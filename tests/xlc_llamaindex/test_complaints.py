@@ -1,4 +1,4 @@
-"""What LlamaIndex's users reported of local models, each with its number in run-llama/llama_index."""
+"""Complaints of LlamaIndex's users about local models, each with its number in run-llama/llama_index."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_a_cache_point_is_ignored_with_a_warning() -> None:
     [
         (ImageBlock(url="file:///etc/passwd"), "not followed"),
         (DocumentBlock(url="https://example.org/a.txt"), "not followed"),
-        (DocumentBlock(data=b"%PDF-\xff\xfe", title="scan"), "'scan' .* is no text"),
+        (DocumentBlock(data=b"%PDF-\xff\xfe", title="scan"), "'scan' .* is not a text"),
         (ThinkingBlock(content="hm"), "only an assistant's message"),
         (ToolCallBlock(tool_name="weather"), "only an assistant's message"),
     ],

@@ -1,4 +1,4 @@
-"""What the frameworks' embedding models have in common: their fields, and what they pass to the engine."""
+"""The common base of the frameworks' embedding models: their fields, and their options for the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xlc_core.options.retrieval import Truncate
 __all__ = ["EmbedderAdapter", "TextKind"]
 
 TextKind = Literal["query", "document"]
-"""What a text is: some models want a different prompt before queries and documents."""
+"""The kind of a text: some models need different prompts before queries and documents."""
 
 
 class EmbedderAdapter(EngineAdapter):

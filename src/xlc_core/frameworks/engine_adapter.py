@@ -1,4 +1,4 @@
-"""How a framework's adapter comes by its engine: the one it was given, or a shared one leased on first use."""
+"""How a framework's adapter gets its engine: the caller's engine, or a shared one that is leased on first use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from xlc_core.options.hints import hint_for_field
 __all__ = ["EngineAdapter", "EngineLeases", "default_model", "model_as_text"]
 
 _MEANT_FOR_SERVERS = {"api_key", "base_url", "max_retries"}
-"""Names that frameworks' code passes to every model and that mean nothing in one's own process."""
+"""Names that frameworks' code passes to every model, but that have no meaning for a model in this process."""
 
 
 class EngineLeases:
@@ -45,7 +45,7 @@ class EngineLeases:
             return self._leases[key].engine
 
     def release(self) -> None:
-        """Give the leases back; an engine closes with its last one."""
+        """Release the leases. An engine closes with its last lease."""
         with self._lock:
             for lease in self._leases.values():
                 lease.release()
@@ -74,7 +74,7 @@ class EngineAdapter(BaseModel):
 
     Building an adapter loads nothing. The model is loaded on first use, or by ``load()``, and its
     weights are shared with every adapter of the process that has the same model and engine options.
-    ``close()`` gives it back; so does the end of a ``with`` block, and the garbage collector.
+    ``close()`` releases it; so does the end of a ``with`` block, and the garbage collector.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
@@ -156,7 +156,7 @@ class EngineAdapter(BaseModel):
             return await self._aget_engine()
 
     def close(self) -> None:
-        """Give the model back; it is unloaded when nobody else in the process uses it."""
+        """Release the model; it is unloaded when nobody else in the process uses it."""
         self._leases.release()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What the frameworks' language models have in common: how they sample, and how a call overrides that."""
+"""The common base of the frameworks' language models: their sampling fields, and how a call overrides them."""
 
 from __future__ import annotations
 

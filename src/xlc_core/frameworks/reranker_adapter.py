@@ -1,4 +1,4 @@
-"""What the frameworks' rerankers have in common: their fields, and how they ask the engine."""
+"""The common base of the frameworks' rerankers: their fields, and how they call the engine."""
 
 from __future__ import annotations
 
