@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 import xlc_core as xlc
@@ -50,9 +52,7 @@ def test_a_missing_package_is_named_with_the_extra(
 def test_rerankers_that_have_a_pooler_are_known(
     folder: Path, architecture: str, tensors: tuple[str, ...], keeps: bool
 ) -> None:
-    header = json.dumps({name: {} for name in tensors}).encode()
-    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    (folder / "damaged.safetensors").write_bytes(b"\xff" * 8)
+    save_file({name: np.zeros(1, np.float32) for name in tensors}, folder / "model.safetensors")
     assert convert_process._has_pooler(folder, architecture) == keeps
 
 

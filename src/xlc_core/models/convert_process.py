@@ -89,13 +89,13 @@ def _has_pooler(folder: Path, architecture: str) -> bool:
 
 
 def _tensor_names(folder: Path) -> set[str]:
-    """Return the names in the headers of a checkpoint's safetensors files."""
+    """Return the names of the tensors in a checkpoint's safetensors files."""
+    from safetensors import safe_open
+
     names: set[str] = set()
     for path in folder.glob("*.safetensors"):
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length <= path.stat().st_size:
-                names.update(json.loads(file.read(length)))
+        with safe_open(path, framework="numpy") as file:
+            names.update(file.keys())
     return names
 
 
