@@ -40,7 +40,7 @@ from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
-from xlc_core.texts import check_text
+from xlc_core.texts import check_text, check_tokens
 from xlc_core.waiting import Deadline
 
 __all__ = ["Engine"]
@@ -196,7 +196,7 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
             tokens: numbers of tokens.
             special: write control tokens out instead of leaving them away.
         """
-        return self._native.detokenize(list(tokens), special).decode("utf-8", "replace")
+        return self._native.detokenize(check_tokens(tokens), special).decode("utf-8", "replace")
 
     def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
         """Count the tokens of a text, or those that a chat's prompt will have, template, tools and media included.
