@@ -35,15 +35,15 @@ def check_text(text: str, name: str, error: type[InvalidRequestError] = InvalidR
 
 
 def check_tokens(tokens: Sequence[int]) -> list[int]:
-    """Return tokens as a list of integers if they can be in a vocabulary.
+    """Return tokens as a list of integers if C++ can hold them; the vocabulary is not asked.
 
     Args:
         tokens: numbers of tokens.
 
     Raises:
-        InvalidRequestError: one is not an integer, or out of range.
+        InvalidRequestError: one is not an integer, or too large.
     """
     for token in tokens:
-        if not hasattr(token, "__index__") or not 0 <= token <= _LARGEST_TOKEN:
+        if not hasattr(token, "__index__") or abs(token) > _LARGEST_TOKEN:
             raise InvalidRequestError(f"there is no token {token!r}; give numbers that tokenize returned")
     return [int(token) for token in tokens]
