@@ -1,5 +1,6 @@
 """ChatXLlama: a GGUF chat model inside this process, as a LangChain chat model."""
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -34,6 +35,9 @@ _N_SLOTS = 4  # of an engine that leaves n_parallel open and is not open yet
 _Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
 
+_profile_lock = threading.Lock()
+
+
 class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
     """A chat model that llama.cpp runs inside this process: no server, no port.
 
@@ -56,6 +60,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
     streaming: bool = False
     """Whether ``invoke`` streams inside, for the sake of callbacks that watch tokens."""
 
+    _guessed_profile: ModelProfile | None = PrivateAttr(None)
     _profile_is_guess: bool = PrivateAttr(False)
 
     @property
@@ -80,14 +85,22 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         facts = read_facts(options)
         if facts is None:
             return None
-        return to_profile(self._model_name(), facts, follows_links=options.allow_remote_media)
+        self._guessed_profile = to_profile(self._model_name(), facts, follows_links=options.allow_remote_media)
+        return self._guessed_profile
 
     def _get_engine(self, model: str | None = None) -> Engine:
         engine = super()._get_engine(model)
         if self._profile_is_guess and model in {None, self.model}:
-            self.profile = _profile_of(self._model_name(), engine)
-            self._profile_is_guess = False
+            self._replace_guess(engine)
         return engine
+
+    def _replace_guess(self, engine: Engine) -> None:
+        """Replace the guessed profile by the exact one: once, and not if the user has set another in the meantime."""
+        with _profile_lock:
+            if self._profile_is_guess:
+                if self.profile is self._guessed_profile:
+                    self.profile = _profile_of(self._model_name(), engine)
+                self._profile_is_guess = False
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +62,27 @@ def test_an_open_engine_is_asked(engine: Engine) -> None:
 
 def test_a_model_that_is_not_here_yet_has_none() -> None:
     assert ChatXLlama(model="hf:nobody/nothing-GGUF:Q8_0").profile is None
+
+
+def test_a_profile_that_is_set_later_stays(smollm2_path: Path) -> None:
+    llm = ChatXLlama(model=smollm2_path, n_ctx=256, engine_options={"warmup": False})
+    llm.profile = {"max_input_tokens": 7}
+    with llm:
+        assert llm.profile == {"max_input_tokens": 7}
+
+
+def test_threads_see_the_guess_and_then_one_exact_profile(smollm2_path: Path) -> None:
+    llm = ChatXLlama(model=smollm2_path, n_ctx=1000, engine_options={"n_parallel": 1, "warmup": False})
+    guess = llm.profile
+
+    def load(_: int) -> tuple[int, int]:
+        llm.load()
+        return id(llm.profile), id(llm.profile)
+
+    with llm, ThreadPoolExecutor(8) as pool:
+        seen = set(pool.map(load, range(32)))
+        assert seen == {(id(llm.profile), id(llm.profile))}
+        assert llm.profile is not guess
 
 
 def test_a_given_profile_stays(smollm2_path: Path) -> None:
