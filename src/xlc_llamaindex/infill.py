@@ -7,7 +7,7 @@ from typing import Any
 from llama_index.core.base.llms.types import CompletionResponse, CompletionResponseAsyncGen, CompletionResponseGen
 
 from xlc_core.frameworks import GeneratorAdapter, InfillFiles
-from xlc_llamaindex.responses import Answer, to_completion_response
+from xlc_llamaindex.responses import Answer, aresponses, responses, to_completion_response
 
 __all__ = ["InfillMethods"]
 
@@ -45,15 +45,7 @@ class InfillMethods(GeneratorAdapter):
     ) -> CompletionResponseGen:
         """Write what belongs between two texts, bit by bit; as infill and ``stream_complete``."""
         stream = self._get_engine().stream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs))
-
-        def responses() -> CompletionResponseGen:
-            answer = Answer()
-            with stream:
-                for event in stream:
-                    if answer.take(event):
-                        yield to_completion_response(answer, streamed=True)
-
-        return responses()
+        return responses(stream, to_completion_response)
 
     async def astream_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any
@@ -61,15 +53,7 @@ class InfillMethods(GeneratorAdapter):
         """Write what belongs between two texts, bit by bit; as stream_infill."""
         engine = await self._aget_engine()
         stream = engine.astream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs))
-
-        async def responses() -> CompletionResponseAsyncGen:
-            answer = Answer()
-            async with stream:
-                async for event in stream:
-                    if answer.take(event):
-                        yield to_completion_response(answer, streamed=True)
-
-        return responses()
+        return aresponses(stream, to_completion_response)
 
     def _infill_request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         return self._completion_options(self._request(kwargs), kwargs)

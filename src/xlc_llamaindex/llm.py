@@ -24,7 +24,7 @@ from xlc_core import AsyncEventStream, Engine, EventStream, Message
 from xlc_core.frameworks import ChatFields, require_single_answer
 from xlc_llamaindex.infill import InfillMethods
 from xlc_llamaindex.messages import to_engine_messages
-from xlc_llamaindex.responses import Answer, to_chat_response, to_completion_response
+from xlc_llamaindex.responses import Answer, aresponses, responses, to_chat_response, to_completion_response
 from xlc_llamaindex.structured import StructuredPrediction
 from xlc_llamaindex.tools import chat_with_tools_request, tool_selections
 
@@ -161,31 +161,13 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
             that is new is in ``additional_kwargs["thinking_delta"]``. The last one has what ``chat`` has in ``raw``.
         """
         engine = self._get_engine()
-        stream = _stream(engine, *self._chat_call(engine, messages, kwargs))
-
-        def responses() -> ChatResponseGen:
-            answer = Answer()
-            with stream:
-                for event in stream:
-                    if answer.take(event):
-                        yield to_chat_response(answer, streamed=True)
-
-        return responses()
+        return responses(_stream(engine, *self._chat_call(engine, messages, kwargs)), to_chat_response)
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a chat bit by bit without blocking the event loop; as stream_chat."""
         engine = await self._aget_engine()
-        stream = _astream(engine, *self._chat_call(engine, messages, kwargs))
-
-        async def responses() -> ChatResponseAsyncGen:
-            answer = Answer()
-            async with stream:
-                async for event in stream:
-                    if answer.take(event):
-                        yield to_chat_response(answer, streamed=True)
-
-        return responses()
+        return aresponses(_astream(engine, *self._chat_call(engine, messages, kwargs)), to_chat_response)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
@@ -214,31 +196,17 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Answer a prompt bit by bit; as complete and stream_chat."""
         engine = self._get_engine()
-        stream = _stream(engine, *self._completion_call(engine, prompt, formatted, kwargs))
-
-        def responses() -> CompletionResponseGen:
-            answer = Answer()
-            with stream:
-                for event in stream:
-                    if answer.take(event):
-                        yield to_completion_response(answer, streamed=True)
-
-        return responses()
+        return responses(
+            _stream(engine, *self._completion_call(engine, prompt, formatted, kwargs)), to_completion_response
+        )
 
     @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """Answer a prompt bit by bit without blocking the event loop; as stream_complete."""
         engine = await self._aget_engine()
-        stream = _astream(engine, *self._completion_call(engine, prompt, formatted, kwargs))
-
-        async def responses() -> CompletionResponseAsyncGen:
-            answer = Answer()
-            async with stream:
-                async for event in stream:
-                    if answer.take(event):
-                        yield to_completion_response(answer, streamed=True)
-
-        return responses()
+        return aresponses(
+            _astream(engine, *self._completion_call(engine, prompt, formatted, kwargs)), to_completion_response
+        )
 
     # Tools
 

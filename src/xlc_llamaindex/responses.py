@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -18,11 +18,14 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
+from pydantic import PrivateAttr
 from pydantic_core import from_json
 
 from xlc_core import (
+    AsyncEventStream,
     Completion,
     Event,
+    EventStream,
     Finished,
     PromptProgress,
     ReasoningDelta,
@@ -32,7 +35,20 @@ from xlc_core import (
     ToolCallDelta,
 )
 
-__all__ = ["Answer", "to_chat_response", "to_completion_response"]
+__all__ = [
+    "Answer",
+    "StreamedChatResponse",
+    "aresponses",
+    "responses",
+    "to_chat_response",
+    "to_completion_response",
+]
+
+_Response = TypeVar("_Response", covariant=True)
+
+
+class _Layout(Protocol[_Response]):
+    def __call__(self, answer: Answer, *, streamed: bool) -> _Response: ...
 
 
 @dataclass
@@ -40,6 +56,12 @@ class _Call:
     id: str
     name: str
     arguments: str = ""
+
+
+class StreamedChatResponse(ChatResponse):
+    """A response of a stream, which keeps the engine's event that it was made of."""
+
+    _event: Event | None = PrivateAttr(None)
 
 
 @dataclass
@@ -50,8 +72,10 @@ class Answer:
         text: the text so far.
         reasoning: the thinking so far.
         delta: the text that the last event added.
-        extras: what a streamed response says of the last event, such as ``thinking_delta``.
+        extras: further facts of the last event for a streamed response, such as ``thinking_delta``.
+        logprobs: log-probabilities of the tokens that the last event added.
         completion: the whole result, once it is there.
+        event: the last event.
     """
 
     text: str = ""
@@ -60,10 +84,12 @@ class Answer:
     extras: dict[str, Any] = field(default_factory=dict)
     logprobs: list[list[LogProb]] = field(default_factory=list)
     completion: Completion | None = None
+    event: Event | None = None
     _calls: list[_Call] = field(default_factory=list)
 
     def take(self, event: Event) -> bool:
-        """Take in an event of a stream; whether it said something of the answer."""
+        """Add an event of a stream, and return whether it is a part of the answer."""
+        self.event = event
         self.delta = ""
         self.extras = {}
         self.logprobs = []
@@ -114,6 +140,29 @@ class Answer:
         return None if self.completion is None else _raw(self.completion)
 
 
+def responses(stream: EventStream, layout: _Layout[_Response]) -> Generator[_Response, None, None]:
+    """Yield a response for each event of a stream that is a part of the answer.
+
+    Args:
+        stream: the engine's stream, which ends when the generator does.
+        layout: to_chat_response or to_completion_response.
+    """
+    answer = Answer()
+    with stream:
+        for event in stream:
+            if answer.take(event):
+                yield layout(answer, streamed=True)
+
+
+async def aresponses(stream: AsyncEventStream, layout: _Layout[_Response]) -> AsyncGenerator[_Response, None]:
+    """Yield a response for each event of a stream that is a part of the answer; as responses."""
+    answer = Answer()
+    async with stream:
+        async for event in stream:
+            if answer.take(event):
+                yield layout(answer, streamed=True)
+
+
 def _new_id() -> str:
     return f"call_{uuid.uuid4().hex}"
 
@@ -142,7 +191,8 @@ def to_chat_response(answer: Answer, *, streamed: bool = False) -> ChatResponse:
         for call in calls
     ]
     raw = answer.raw
-    return ChatResponse(
+    kind = StreamedChatResponse if streamed else ChatResponse
+    response = kind(
         message=ChatMessage(
             role=MessageRole.ASSISTANT,
             blocks=blocks,
@@ -153,6 +203,9 @@ def to_chat_response(answer: Answer, *, streamed: bool = False) -> ChatResponse:
         logprobs=answer.logprobs or None,
         additional_kwargs={**_counts(raw), **answer.extras},
     )
+    if isinstance(response, StreamedChatResponse):
+        response._event = answer.event
+    return response
 
 
 def to_completion_response(answer: Answer, *, streamed: bool = False) -> CompletionResponse:

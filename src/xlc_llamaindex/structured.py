@@ -24,8 +24,9 @@ from llama_index.core.types import Model
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel, ValidationError
 
-from xlc_core import JsonSchema, TextDelta, apartial_objects, partial_objects
+from xlc_core import Event, Finished, JsonSchema, apartial_objects, partial_objects
 from xlc_core.frameworks import describe_schema
+from xlc_llamaindex.responses import StreamedChatResponse
 
 if TYPE_CHECKING:
     from llama_index.core.prompts import BasePromptTemplate
@@ -108,8 +109,8 @@ class StructuredPrediction(FunctionCallingLLM):
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
         messages, options = self._structured_chat(output_cls, prompt, llm_kwargs, prompt_args)
-        stream = _Watched(output_cls)
-        for value in partial_objects(stream.deltas(self.stream_chat(messages, **options))):
+        stream = _ObjectStream(output_cls)
+        for value in partial_objects(stream.events(self.stream_chat(messages, **options))):
             if (partial := stream.partial(value)) is not None:
                 yield partial
         yield stream.result()
@@ -128,8 +129,8 @@ class StructuredPrediction(FunctionCallingLLM):
                 LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
             )
             messages, options = self._structured_chat(output_cls, prompt, llm_kwargs, prompt_args)
-            stream = _Watched(output_cls)
-            async for value in apartial_objects(stream.adeltas(await self.astream_chat(messages, **options))):
+            stream = _ObjectStream(output_cls)
+            async for value in apartial_objects(stream.aevents(await self.astream_chat(messages, **options))):
                 if (partial := stream.partial(value)) is not None:
                     yield partial
             yield stream.result()
@@ -150,23 +151,29 @@ class StructuredPrediction(FunctionCallingLLM):
         return _with_schema(messages, constraint), {**options, "constraint": constraint}
 
 
-class _Watched:
-    """Follows a streamed answer on behalf of its consumer: its deltas, the partial objects, and the end."""
+class _ObjectStream:
+    """Follows a streamed answer: the engine's events, the partial objects, and the result."""
 
     def __init__(self, output_cls: type[BaseModel]) -> None:
         self._output_cls = output_cls
         self._flexible = create_flexible_model(output_cls)
         self._last: ChatResponse | None = None
 
-    def deltas(self, responses: ChatResponseGen) -> Iterator[TextDelta]:
+    def events(self, responses: ChatResponseGen) -> Iterator[Event]:
         for response in responses:
-            self._last = response
-            yield TextDelta(response.delta or "")
+            if (event := self._growing_event(response)) is not None:
+                yield event
 
-    async def adeltas(self, responses: ChatResponseAsyncGen) -> AsyncIterator[TextDelta]:
+    async def aevents(self, responses: ChatResponseAsyncGen) -> AsyncIterator[Event]:
         async for response in responses:
-            self._last = response
-            yield TextDelta(response.delta or "")
+            if (event := self._growing_event(response)) is not None:
+                yield event
+
+    def _growing_event(self, response: ChatResponse) -> Event | None:
+        """Return the engine's event; None for the last one, whose result has errors of its own."""
+        self._last = response
+        event = response._event if isinstance(response, StreamedChatResponse) else None
+        return None if isinstance(event, Finished) else event
 
     def partial(self, value: Any) -> FlexibleModel | None:
         if not isinstance(value, dict):  # of a RootModel there is nothing to show before the end

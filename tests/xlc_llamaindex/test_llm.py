@@ -304,3 +304,11 @@ def test_without_llamaindex_the_extra_is_named() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "pip install 'xllama[llamaindex]'" in result.stderr
+
+
+def test_streamed_responses_carry_the_engine_s_events() -> None:
+    llm = XLlama(engine=ScriptedEngine(["A short answer."]))
+    responses = list(llm.stream_chat([ChatMessage(content="Hi")]))
+    events = [response._event for response in responses]  # type: ignore[attr-defined]
+    assert [event.text for event in events[:-1]] == [response.delta for response in responses[:-1]]
+    assert isinstance(events[-1], xlc.Finished)
