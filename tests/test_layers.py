@@ -18,7 +18,7 @@ LAYERS = (
     {"models", "messages"},
     {"results"},
     {"events", "retrieval"},
-    {"generation"},
+    {"generation", "scripted_streams"},
     {"engine"},
     {"reranking", "benchmarking", "testing"},
     {"frameworks", "cli", "__init__"},

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import xlc_core as xlc
+from xlc_core.scripted_streams import AsyncScriptedStream, ScriptedStream
 from xlc_core.testing import ScriptedEngine
 
 # Methods that adapters do not use.
@@ -101,6 +102,42 @@ def test_a_closed_stream_yields_no_more() -> None:
     with ScriptedEngine(["one two three"]).stream_chat("Hi") as stream:
         next(stream)
     assert list(stream) == []
+
+
+@pytest.mark.parametrize(
+    ("real", "fake"), [(xlc.EventStream, ScriptedStream), (xlc.AsyncEventStream, AsyncScriptedStream)]
+)
+def test_its_streams_have_the_methods_of_real_ones(real: type, fake: type) -> None:
+    assert public_methods(real).keys() == public_methods(fake).keys()
+    for name, method in public_methods(real).items():
+        assert inspect.signature(method).parameters.keys() == inspect.signature(getattr(fake, name)).parameters.keys()
+        assert inspect.iscoroutinefunction(method) == inspect.iscoroutinefunction(getattr(fake, name))
+
+
+async def test_a_cancelled_stream_ends_with_what_has_come() -> None:
+    engine = ScriptedEngine(["one two three"])
+    stream = engine.stream_chat("Hi")
+    first = next(stream)
+    stream.cancel()
+    cancelled = stream.result()
+    assert isinstance(first, xlc.TextDelta)
+    assert (cancelled.text, cancelled.finish_reason) == (first.text, "cancelled")
+    assert list(stream) == []
+    before_its_start = engine.astream_chat("Hi")
+    before_its_start.cancel()
+    assert (await before_its_start.result()).finish_reason == "cancelled"
+
+
+async def test_a_stream_that_was_closed_has_no_result() -> None:
+    engine = ScriptedEngine(["one two three"])
+    stream = engine.stream_chat("Hi")
+    stream.close()
+    with pytest.raises(xlc.RequestCancelledError):
+        stream.result()
+    async with engine.astream_chat("Hi") as closed:
+        pass
+    with pytest.raises(xlc.RequestCancelledError):
+        await closed.result()
 
 
 def test_a_closed_engine_answers_no_more() -> None:

@@ -8,10 +8,8 @@ engine.requests[0].messages     # the request's messages
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -36,6 +34,7 @@ from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
 from xlc_core.retrieval.scores import best_first, sigmoid
 from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
+from xlc_core.scripted_streams import AsyncScriptedStream, ScriptedStream
 
 __all__ = ["Reply", "ScriptedEngine", "ScriptedRequest"]
 
@@ -50,76 +49,6 @@ class ScriptedRequest:
     messages: tuple[Message, ...]
     prompt: str
     options: CompletionOptions
-
-
-class _ScriptedStream(AbstractContextManager["_ScriptedStream"]):
-    def __init__(self, events: list[Event]) -> None:
-        self._events = iter(events)
-        self.closed = False
-
-    def __iter__(self) -> Iterator[Event]:
-        return self
-
-    def __next__(self) -> Event:
-        if self.closed:
-            raise StopIteration
-        return next(self._events)
-
-    def close(self) -> None:
-        """End the stream."""
-        self.closed = True
-
-    cancel = close
-
-    def stop_thinking(self) -> None:
-        """Change nothing: the script contains the thinking."""
-
-    def result(self) -> Completion:
-        """Skip to the end."""
-        return next(event.completion for event in self if isinstance(event, Finished))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class _AsyncScriptedStream(AbstractAsyncContextManager["_AsyncScriptedStream"]):
-    def __init__(self, make_events: Callable[[], list[Event]]) -> None:
-        self._make_events = make_events
-        self._events: Iterator[Event] | None = None
-        self.closed = False
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self
-
-    async def __anext__(self) -> Event:
-        await asyncio.sleep(0)  # a real stream lets other tasks run between events
-        if self._events is None:
-            self._events = iter(self._make_events())
-        for event in self._events:
-            if not self.closed:
-                return event
-        raise StopAsyncIteration
-
-    def stop_thinking(self) -> None:
-        """Change nothing: the script contains the thinking."""
-
-    async def aclose(self) -> None:
-        """End the stream."""
-        self.closed = True
-
-    async def result(self) -> Completion:
-        """Skip to the end."""
-        async for event in self:
-            if isinstance(event, Finished):
-                return event.completion
-        raise AssertionError("the script's events do not end with Finished")
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 class _ScriptedJob:
@@ -201,37 +130,35 @@ class ScriptedEngine:
 
     def chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
         """As Engine.chat."""
-        return _ScriptedStream(self._chat(messages, options)).result()
+        return ScriptedStream(self._chat(messages, options)).result()
 
     async def achat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
         """As Engine.achat."""
         return await self.astream_chat(messages, **options).result()
 
-    def stream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> _ScriptedStream:
+    def stream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> ScriptedStream:
         """As Engine.stream_chat."""
-        return _ScriptedStream(self._chat(messages, options))
+        return ScriptedStream(self._chat(messages, options))
 
-    def astream_chat(
-        self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]
-    ) -> _AsyncScriptedStream:
+    def astream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> AsyncScriptedStream:
         """As Engine.astream_chat."""
-        return _AsyncScriptedStream(lambda: self._chat(messages, options))
+        return AsyncScriptedStream(lambda: self._chat(messages, options))
 
     def complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
         """As Engine.complete."""
-        return _ScriptedStream(self._complete(prompt, options)).result()
+        return ScriptedStream(self._complete(prompt, options)).result()
 
     async def acomplete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
         """As Engine.acomplete."""
         return await self.astream_complete(prompt, **options).result()
 
-    def stream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> _ScriptedStream:
+    def stream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> ScriptedStream:
         """As Engine.stream_complete."""
-        return _ScriptedStream(self._complete(prompt, options))
+        return ScriptedStream(self._complete(prompt, options))
 
-    def astream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> _AsyncScriptedStream:
+    def astream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> AsyncScriptedStream:
         """As Engine.astream_complete."""
-        return _AsyncScriptedStream(lambda: self._complete(prompt, options))
+        return AsyncScriptedStream(lambda: self._complete(prompt, options))
 
     def infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
@@ -247,13 +174,13 @@ class ScriptedEngine:
 
     def stream_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
-    ) -> _ScriptedStream:
+    ) -> ScriptedStream:
         """As Engine.stream_infill."""
         return self.stream_complete(f"{prefix}…{suffix}", **options)
 
     def astream_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
-    ) -> _AsyncScriptedStream:
+    ) -> AsyncScriptedStream:
         """As Engine.astream_infill."""
         return self.astream_complete(f"{prefix}…{suffix}", **options)
 
