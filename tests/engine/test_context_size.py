@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import xlc_core as xlc
 from helpers.tiny_models import write_byte_llama
+from xlc_core import _native
 from xlc_core.engine.context_size import ContextSize, context_size
-from xlc_core.options.engine import EngineOptions
+from xlc_core.options.engine import CacheType, EngineOptions
 
 GIB = 1 << 30
 
@@ -65,6 +66,21 @@ def test_slots_give_way_before_the_context(
     free: int | None, options: dict[str, Any], expected: tuple[int, int, int]
 ) -> None:
     assert size_of(model_file(), free, **options) == expected
+
+
+@pytest.mark.parametrize(("cache_type", "n_ctx"), [("f32", 1024), ("f16", 2048), ("q8_0", 3840), ("q4_0", 7168)])
+def test_a_smaller_type_of_the_cache_makes_room(cache_type: str, n_ctx: int) -> None:
+    types = {"cache_type_k": cache_type, "cache_type_v": cache_type}
+    assert size_of(model_file(), 8 * GIB, n_parallel=1, **types) == (n_ctx, n_ctx, 1)
+
+
+@pytest.mark.parametrize("cache_type", get_args(CacheType))
+def test_the_bytes_of_a_type_are_llama_cpp_s(smollm2_path: Path, cache_type: Any) -> None:
+    options: dict[str, Any] = {"cache_type_k": cache_type, "cache_type_v": cache_type, "flash_attn": "on"}
+    file = _native.read_model_file(str(smollm2_path))
+    taken = xlc.Engine.estimate(smollm2_path, n_ctx=1024, n_parallel=1, **options).context
+    assert size_of(file, 4 * taken, n_parallel=1, **options) == (1024, 1024, 1)
+    assert size_of(file, 4 * taken - 4096, n_parallel=1, **options) == (768, 768, 1)
 
 
 @pytest.mark.parametrize(

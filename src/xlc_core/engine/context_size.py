@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xlc_core import _native
-from xlc_core.options.engine import EngineOptions
+from xlc_core.options.engine import CacheType, EngineOptions
 
 __all__ = ["ContextSize", "context_size", "exceeds_training"]
 
@@ -16,6 +17,11 @@ _MIN_N_CTX = 512
 _STEP = 256  # llama.cpp rounds the context up to a multiple of this
 _UNKNOWN_N_CTX_TRAIN = 4096
 _UNLIMITED = 2**62
+
+# Sixteenths of a bit that a number takes, its share of a scale included. ModelFile counts with f16.
+_BITS: Mapping[CacheType, int] = {
+    "f32": 512, "f16": 256, "bf16": 256, "q8_0": 136, "q5_1": 96, "q5_0": 88, "q4_1": 80, "q4_0": 72, "iq4_nl": 72,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ def context_size(options: EngineOptions, file: _native.ModelFile, free_memory: i
     if options.n_ctx_total is not None:
         budget, least, step = options.n_ctx_total, 1, 1
     else:
-        budget, least, step = _affordable_tokens(file, free_memory), _MIN_N_CTX, _STEP
+        budget, least, step = _affordable_tokens(options, file, free_memory), _MIN_N_CTX, _STEP
     fitting_slots = _N_SLOTS if options.kv_unified else max(1, min(_N_SLOTS, budget // wanted))
     n_parallel = options.n_parallel or fitting_slots
     share = budget if options.kv_unified else budget // n_parallel
@@ -77,10 +83,11 @@ def exceeds_training(options: EngineOptions, file: _native.ModelFile) -> bool:
     return options.n_ctx is not None and not changed and 0 < file.n_ctx_train < options.n_ctx
 
 
-def _affordable_tokens(file: _native.ModelFile, free_memory: int | None) -> int:
+def _affordable_tokens(options: EngineOptions, file: _native.ModelFile, free_memory: int | None) -> int:
     if free_memory is None or file.kv_bytes_per_token <= 0:
         return _UNLIMITED
-    return free_memory // _KV_SHARE // file.kv_bytes_per_token
+    bits = _BITS[options.cache_type_k] + _BITS[options.cache_type_v]
+    return free_memory // _KV_SHARE * 2 * _BITS["f16"] // (file.kv_bytes_per_token * bits)
 
 
 def _rounded_up(n_ctx: int) -> int:
