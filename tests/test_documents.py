@@ -60,7 +60,7 @@ def test_every_path_that_is_named_exists(page: str) -> None:
     assert missing == []
 
 
-def test_the_index_lists_every_page() -> None:
+def test_index_lists_every_page() -> None:
     listed = set(LINK.findall((ROOT / "docs" / "README.md").read_text("utf-8")))
     assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
 
@@ -72,6 +72,6 @@ def test_lines_are_at_most_120_columns_wide(page: Path) -> None:
     assert [line for line in lines if len(line) > 120 and not line.startswith(("|", "    "))] == []
 
 
-def test_what_does_not_exist_is_found() -> None:
+def test_missing_names_are_found() -> None:
     text = "`src/none.py`, `native/none/`, `Engine.chat`, `n_ctx`, `**/*.md`, `make_*.py`, `hf:owner/repo`"
     assert paths_in(text) == ["src/none.py", "native/none/"]

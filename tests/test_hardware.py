@@ -41,18 +41,18 @@ def cpus(monkeypatch: pytest.MonkeyPatch) -> set[int]:
 
 
 @pytest.mark.usefixtures("cpus")
-def test_two_threads_of_a_core_count_once(sysfs: Path) -> None:
+def test_two_threads_of_core_count_once(sysfs: Path) -> None:
     assert hardware.available_cores(sysfs) == 4
 
 
-def test_affinity_lowers_the_count(sysfs: Path, cpus: set[int]) -> None:
+def test_affinity_lowers_count(sysfs: Path, cpus: set[int]) -> None:
     cpus.clear()
     cpus.update({1, 5, 2})
     assert hardware.available_cores(sysfs) == 2
 
 
 @pytest.mark.usefixtures("cpus")
-def test_without_topology_each_cpu_is_a_core(tmp_path: Path) -> None:
+def test_without_topology_each_cpu_is_core(tmp_path: Path) -> None:
     assert hardware.available_cores(tmp_path) == 8
 
 
@@ -68,20 +68,20 @@ def test_without_topology_each_cpu_is_a_core(tmp_path: Path) -> None:
         ("?", 4),
     ],
 )
-def test_a_quota_of_cgroup_v2_lowers_the_count(sysfs: Path, quota: str, cores: int) -> None:
+def test_quota_of_cgroup_v2_lowers_count(sysfs: Path, quota: str, cores: int) -> None:
     write(sysfs / "fs/cgroup/cpu.max", f"{quota}\n")
     assert hardware.available_cores(sysfs) == cores
 
 
 @pytest.mark.usefixtures("cpus")
 @pytest.mark.parametrize(("quota", "cores"), [("-1", 4), ("300000", 3), ("1000", 1)])
-def test_a_quota_of_cgroup_v1_lowers_the_count(sysfs: Path, quota: str, cores: int) -> None:
+def test_quota_of_cgroup_v1_lowers_count(sysfs: Path, quota: str, cores: int) -> None:
     write(sysfs / "fs/cgroup/cpu/cpu.cfs_quota_us", quota)
     write(sysfs / "fs/cgroup/cpu/cpu.cfs_period_us", "100000")
     assert hardware.available_cores(sysfs) == cores
 
 
-def test_where_affinity_is_unknown_all_cpus_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_affinity_all_cpus_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     assert hardware.available_cores(tmp_path) == 3
@@ -101,7 +101,7 @@ def test_available_memory_is_read(proc: Path, sysfs: Path) -> None:
     ("limit_file", "used_file"),
     [("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")],
 )
-def test_a_memory_limit_lowers_the_figure(
+def test_memory_limit_lowers_available_memory(
     proc: Path, sysfs: Path, limit: int | str, used: int, free: int, limit_file: str, used_file: str
 ) -> None:
     write(sysfs / "fs/cgroup" / limit_file, f"{limit}\n")

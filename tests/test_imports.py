@@ -25,7 +25,7 @@ def modules_after(code: str) -> set[str]:
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 
-def test_importing_the_core_loads_almost_nothing() -> None:
+def test_importing_core_loads_almost_nothing() -> None:
     loaded = modules_after("import xlc_core") - modules_after("import typing, importlib.util")
     assert loaded & EVERYTHING_HEAVY == set()
     assert {name for name in loaded if name.startswith("xlc_core")} == {"xlc_core"}
@@ -35,7 +35,7 @@ def test_it_loads_less_than_numpy_and_pydantic() -> None:
     assert len(modules_after("import xlc_core")) < len(modules_after("import numpy, pydantic")) / 2
 
 
-def test_llama_cpp_is_loaded_with_the_first_name_that_needs_it() -> None:
+def test_llama_cpp_is_loaded_with_first_name_that_needs_it() -> None:
     assert NATIVE not in modules_after("import xlc_core; xlc_core.EngineOptions, xlc_core.JsonSchema")
     assert NATIVE in modules_after("import xlc_core; xlc_core.Engine")
 
@@ -50,7 +50,7 @@ def test_llama_cpp_is_loaded_with_the_first_name_that_needs_it() -> None:
     ],
     ids=["name", "use"],
 )
-def test_an_engine_loads_no_command_line_no_network_and_no_framework(code: str) -> None:
+def test_engine_loads_no_command_line_no_network_and_no_framework(code: str) -> None:
     assert modules_after(code) & (COMMAND_LINE | (NETWORK - {"http.client"}) | FRAMEWORKS) == set()
 
 
@@ -59,7 +59,7 @@ def test_an_engine_loads_no_command_line_no_network_and_no_framework(code: str) 
     [["--help"], ["--version"], ["models", "--help"], ["models", "convert", "--help"], ["bench", "--help"]],
     ids=" ".join,
 )
-def test_help_loads_neither_llama_cpp_nor_the_hub(arguments: list[str]) -> None:
+def test_help_loads_neither_llama_cpp_nor_hub(arguments: list[str]) -> None:
     code = (
         "from xlc_core.cli import app\n"
         f"try: app({arguments!r})\n"

@@ -52,7 +52,7 @@ def imported_rooms(source: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, rest.partition(".")[0] or "__init__"
 
 
-def test_every_room_has_a_floor() -> None:
+def test_every_room_has_floor() -> None:
     assert {room_of(path) for path in modules()} <= FLOOR.keys()
 
 
@@ -67,6 +67,6 @@ def test_imports_go_down(path: Path) -> None:
     assert upward == []
 
 
-def test_an_upward_import_is_found() -> None:
+def test_upward_import_is_found() -> None:
     assert list(imported_rooms("def f():\n    from xlc_core.engine import opening\n")) == [(2, "engine")]
     assert list(imported_rooms("from xlc_core import Engine, _native")) == [(1, "Engine"), (1, "_native")]

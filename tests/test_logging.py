@@ -16,7 +16,7 @@ def open_and_close() -> None:
     xlc.Engine("smollm2-135m-instruct", n_ctx=256, n_parallel=1, warmup=False).close()
 
 
-def test_records_reach_the_logger(caplog: pytest.LogCaptureFixture) -> None:
+def test_records_reach_logger(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="xllama"):
         open_and_close()
     records = [record for record in caplog.records if record.name == "xllama"]
@@ -25,7 +25,7 @@ def test_records_reach_the_logger(caplog: pytest.LogCaptureFixture) -> None:
     assert not any(record.message.endswith("\n") for record in records)
 
 
-def test_records_below_the_level_do_not_arise(caplog: pytest.LogCaptureFixture) -> None:
+def test_records_below_level_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, logger="xllama"):
         open_and_close()
         assert caplog.records == []
@@ -53,7 +53,7 @@ def test_nothing_is_written_to_stdout_or_stderr(use: str) -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_logging_to_stderr_works_until_the_interpreter_ends() -> None:
+def test_logging_to_stderr_works_until_interpreter_ends() -> None:
     code = (
         "import logging; logging.basicConfig(level=logging.DEBUG)\n"
         "import xlc_core as xlc\n"
@@ -64,7 +64,7 @@ def test_logging_to_stderr_works_until_the_interpreter_ends() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_what_a_handler_raises_is_reported_and_does_not_harm_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_handler_error_is_reported_without_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise ZeroDivisionError

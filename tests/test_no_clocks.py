@@ -38,7 +38,7 @@ def clocks_in(source: str) -> list[str]:
     [path for path in sorted(TESTS.rglob("*.py")) if path != Path(__file__)],
     ids=lambda path: str(path.relative_to(TESTS)),
 )
-def test_no_test_reads_a_clock(path: Path) -> None:
+def test_no_test_reads_clock(path: Path) -> None:
     assert clocks_in(path.read_text(encoding="utf-8")) == []
 
 
@@ -51,9 +51,9 @@ def test_no_test_reads_a_clock(path: Path) -> None:
         "import time\ntime.time() < 3",
     ],
 )
-def test_a_clock_is_found(source: str) -> None:
+def test_clock_is_found(source: str) -> None:
     assert clocks_in(source)
 
 
-def test_sleeping_is_not_reading_a_clock() -> None:
+def test_sleeping_is_not_reading_clock() -> None:
     assert clocks_in("import time\ntime.sleep(0.1)\nx.timings.seconds") == []

@@ -27,7 +27,7 @@ EVERY_NAME = [name for package in PACKAGES for name in names_of(package)]
 
 
 @pytest.mark.parametrize(("package", "name"), EVERY_NAME)
-def test_a_public_name_is_documented(package: str, name: str) -> None:
+def test_public_name_is_documented(package: str, name: str) -> None:
     value = getattr(importlib.import_module(package), name)
     if not (inspect.isclass(value) or inspect.isfunction(value)):  # a type's other name, documented where it is
         return
@@ -103,7 +103,7 @@ def test_types_in_public_signatures_can_be_imported() -> None:
     assert {"MessageLike", "ToolLike", "ChatKwargs", "InfillFiles", "LoadProgress", "Explanation", "Pooling"} <= found
 
 
-def test_importing_the_core_loads_llama_cpp_with_its_first_name_only() -> None:
+def test_importing_core_loads_llama_cpp_with_its_first_name_only() -> None:
     code = (
         "import sys, xlc_core\n"
         "light = 'xlc_core._native' not in sys.modules\n"
@@ -120,7 +120,7 @@ def test_names_are_sorted_where_readers_look_them_up() -> None:
         assert list(names) == sorted(names)
 
 
-def test_the_core_imports_no_framework() -> None:
+def test_core_imports_no_framework() -> None:
     code = (
         "import sys, xlc_core\n"
         "print([m for m in sys.modules if m.split('.')[0] in ('langchain_core', 'llama_index', 'torch')])"

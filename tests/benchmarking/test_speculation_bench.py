@@ -28,7 +28,7 @@ TINY_MODEL = str(Path(__file__).parents[1] / "model_files" / "llama.gguf")
 LIST = "Copy this list:\n" + "\n".join(f"* item {number}: the quick brown fox number {number}" for number in range(12))
 
 
-def test_a_step_yields_what_theory_says() -> None:
+def test_step_yields_what_theory_says() -> None:
     assert expected_tokens(0.8, 4) == pytest.approx(3.3616)  # 1 + 0.8 + 0.64 + 0.512 + 0.4096
     assert expected_tokens(0.0, 7) == 1
     assert expected_tokens(1.0, 7) == 8
@@ -60,7 +60,7 @@ def test_verify_costs_lie_on_lines() -> None:
     assert VerifyCosts(()).at(7) == 1
 
 
-def test_the_best_length_depends_on_what_is_right_and_what_it_costs() -> None:
+def test_best_length_depends_on_acceptance_and_cost() -> None:
     free = VerifyCosts(((64.0, 1.0),))
     dear = VerifyCosts(((64.0, 64.0),))
     assert best_draft_length(0.9, 0.0, free, 20) == 20  # nothing costs anything
@@ -80,23 +80,23 @@ def test_the_best_length_depends_on_what_is_right_and_what_it_costs() -> None:
     ],
     ids=repr,
 )
-def test_a_setting_is_shown_as_one_writes_it(setting: Any, code: str) -> None:
+def test_setting_is_shown_as_code(setting: Any, code: str) -> None:
     assert as_code(setting) == code
     assert eval(code, dict(vars(xlc))) == setting
 
 
-def test_drafts_of_another_length_need_n_grams_no_longer() -> None:
+def test_n_match_does_not_exceed_draft_length() -> None:
     assert bench._with_length(xlc.Ngram("simple"), 5) == xlc.Ngram("simple", n_match=5, n_max=5)
     assert bench._with_length(xlc.Ngram("mod"), 30) == xlc.Ngram("mod", n_match=24, n_max=30, n_min=30)
     assert bench._with_length(xlc.DraftModel("small", p_min=0.5), 7) == xlc.DraftModel("small", n_max=7, p_min=0.5)
 
 
-def test_the_sets_of_prompts_are_there() -> None:
+def test_sets_of_prompts_are_there() -> None:
     assert all(len(bench.prompt_set(name)) == 4 for name in bench.PROMPT_SETS)
     assert len(bench.prompt_set("repeated")) == 1
 
 
-def test_what_cannot_be_measured_is_refused() -> None:
+def test_unmeasurable_settings_are_refused() -> None:
     for arguments, reason in (
         ({"types": ["ngram"]}, "unknown type 'ngram'.*ngram-simple"),
         ({"types": []}, "no type"),
@@ -139,7 +139,7 @@ def report(short: None) -> SpeculationReport:
     return made
 
 
-def test_what_was_measured_is_coherent(report: SpeculationReport) -> None:
+def test_measurements_are_coherent(report: SpeculationReport) -> None:
     assert report.model == MODEL
     assert report.seconds_per_token > 0
     short, long = (k for k, _ in report.verify_costs.measured)
@@ -174,7 +174,7 @@ def check(result: SpeculationResult) -> None:
     assert low - 1e-9 <= result.expected_speedup <= high + 1e-9
 
 
-def test_a_setting_is_recommended_only_if_it_was_fastest(report: SpeculationReport) -> None:
+def test_setting_is_recommended_only_if_it_was_fastest(report: SpeculationReport) -> None:
     assert [one.prompts for one in report.recommendations] == ["copy", "prose"]
     for recommended in report.recommendations:
         best = max((one for one in report.results if one.prompts == recommended.prompts), key=lambda one: one.speedup)
@@ -184,12 +184,12 @@ def test_a_setting_is_recommended_only_if_it_was_fastest(report: SpeculationRepo
             assert (recommended.setting, recommended.speedup) == (best.setting, best.speedup)
 
 
-def test_a_type_that_does_not_come_up_is_reported(report: SpeculationReport) -> None:
+def test_type_that_cannot_start_is_reported(report: SpeculationReport) -> None:
     assert list(report.unavailable) == ["draft-mtp"]
     assert "MTP" in report.unavailable["draft-mtp"]
 
 
-def test_the_report_as_json(report: SpeculationReport) -> None:
+def test_report_as_json(report: SpeculationReport) -> None:
     plain = json.loads(json.dumps(report.as_dict()))
     assert len(plain["results"]) == len(report.results)
     first = plain["results"][0]
@@ -199,7 +199,7 @@ def test_the_report_as_json(report: SpeculationReport) -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_from_the_command_line(short: None, monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
+def test_from_command_line(short: None, monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
     monkeypatch.setattr(bench, "_CALIBRATED_LENGTHS", (1,))
     arguments = [
         "bench",
@@ -223,7 +223,7 @@ def test_from_the_command_line(short: None, monkeypatch: pytest.MonkeyPatch, as_
         assert "measured" in done.stdout
 
 
-def test_a_wrong_type_is_one_line_on_stderr() -> None:
+def test_wrong_type_is_one_line_on_stderr() -> None:
     done = CliRunner().invoke(main.app, ["bench", "speculation", "--model", MODEL, "--types", "ngram"])
     assert done.exit_code == 1
     assert done.stderr.startswith("error: unknown type 'ngram'; choose from ngram-simple")

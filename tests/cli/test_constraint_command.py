@@ -26,7 +26,7 @@ def test_accepted_files_are_told_and_exit_0(schema: Path, tmp_path: Path) -> Non
     assert result.stdout.splitlines() == [f"{schema}: can be enforced", f"{tmp_path / 'good.json'}: accepted"]
 
 
-def test_a_refused_file_is_told_with_its_place_and_what_may_come_there(schema: Path, tmp_path: Path) -> None:
+def test_refused_file_names_place_and_expected_tokens(schema: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{\n  "age": "seven"\n}')
     result = CliRunner().invoke(app, ["constraint", "check", str(schema), str(tmp_path / "bad.json")])
     assert result.exit_code == 1
@@ -34,7 +34,7 @@ def test_a_refused_file_is_told_with_its_place_and_what_may_come_there(schema: P
     assert "'7'" in result.stdout
 
 
-def test_a_schema_that_cannot_be_enforced_says_why(tmp_path: Path) -> None:
+def test_schema_that_cannot_be_enforced_says_why(tmp_path: Path) -> None:
     path = tmp_path / "schema.json"
     path.write_text('{"type": "array", "uniqueItems": true}')
     result = CliRunner().invoke(app, ["constraint", "check", str(path)])

@@ -20,7 +20,7 @@ def models_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(MODELS)
 
 
-def test_list_shows_name_kind_size_licence_and_whether_it_is_here() -> None:
+def test_list_shows_columns() -> None:
     result = run("models", "list")
     assert result.exit_code == 0
     rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
@@ -30,21 +30,21 @@ def test_list_shows_name_kind_size_licence_and_whether_it_is_here() -> None:
     assert rows["gemma-3-4b-it"] == ["chat", "–", "Gemma", "terms", "no"]
 
 
-def test_path_prints_the_path_and_nothing_else() -> None:
+def test_path_prints_path_and_nothing_else() -> None:
     result = run("models", "path", "xllama-rerank-mini")
     path = MODELS / "xllama_models" / "xllama-rerank-mini-q8_0.gguf"
     assert [Path(line).name for line in result.stdout.splitlines()] == [Path(path).name]
     assert result.stderr == ""
 
 
-def test_pull_says_where_the_model_is() -> None:
+def test_pull_says_where_model_is() -> None:
     result = run("models", "pull", "xllama-rerank-mini")
     assert result.exit_code == 0
     assert result.stdout.startswith("xllama-rerank-mini (25 MB) is at ")
 
 
 @pytest.mark.parametrize("command", ["pull", "path"])
-def test_an_error_is_one_line_on_stderr(command: str) -> None:
+def test_error_is_one_line_on_stderr(command: str) -> None:
     result = run("models", command, "all-minilm-l6")
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -54,7 +54,7 @@ def test_an_error_is_one_line_on_stderr(command: str) -> None:
     )
 
 
-def test_a_faulty_catalog_is_one_line_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_faulty_catalog_is_one_line_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XLLAMA_CATALOG", str(tmp_path / "[none].toml"))
     result = run("models", "list")
     assert result.exit_code == 1

@@ -49,7 +49,7 @@ def test_structured_output_files_every_letter() -> None:
     assert "billing" in result.stdout
 
 
-def test_the_agent_uses_both_tools_and_answers() -> None:
+def test_agent_uses_both_tools_and_answers() -> None:
     result = run("agent.py")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -60,13 +60,13 @@ def test_the_agent_uses_both_tools_and_answers() -> None:
     assert "Wear a " in lines[-1]
 
 
-def test_a_free_agent_ends_with_an_answer_too() -> None:
+def test_free_agent_ends_with_answer_too() -> None:
     result = run("agent.py", "--free", "--question", "Give the Advice: it is cold.")
     assert result.returncode == 0, result.stderr
     assert "Wear a " in result.stdout.splitlines()[-1]
 
 
-def test_every_row_of_a_csv_is_labelled(tmp_path: Path) -> None:
+def test_every_row_of_csv_is_labelled(tmp_path: Path) -> None:
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
     rows = [{"text": f"Number {n}, it broke after a day."} for n in range(9)]
     rows[4]["text"] = "word " * 3000
@@ -89,7 +89,7 @@ def test_every_row_of_a_csv_is_labelled(tmp_path: Path) -> None:
     assert sorted(target.read_text(encoding="utf-8").splitlines()) == sorted(lines)
 
 
-def test_a_csv_without_the_column_is_named(tmp_path: Path) -> None:
+def test_csv_without_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     result = run("batch_csv.py", str(tmp_path / "in.csv"), str(tmp_path / "out.csv"))
     assert result.returncode != 0
@@ -132,7 +132,7 @@ def asking(text: str) -> bytes:
     return json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
 
 
-async def test_the_server_lives_and_answers(server: ModuleType) -> None:
+async def test_server_lives_and_answers(server: ModuleType) -> None:
     life = Client({"type": "lifespan.startup"})
     living = asyncio.create_task(server.app({"type": "lifespan"}, life.waiting.get, life.send))
     while not life.sent:  # noqa: ASYNC110 - nothing says so
@@ -150,7 +150,7 @@ async def test_the_server_lives_and_answers(server: ModuleType) -> None:
     assert [message["type"] for message in life.sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-async def test_a_client_that_leaves_frees_its_slot(server: ModuleType) -> None:
+async def test_client_that_leaves_frees_its_slot(server: ModuleType) -> None:
     server.llm.max_tokens = 1500
     client = Client({"type": "http.request", "body": asking("Tell a long story.")})
     handling = asyncio.create_task(
@@ -175,7 +175,7 @@ async def test_a_client_that_leaves_frees_its_slot(server: ModuleType) -> None:
         (asking("Hi"), "/other", 404, "POST /chat"),
     ],
 )
-async def test_what_is_wrong_is_said(server: ModuleType, body: bytes, path: str, status: int, reason: str) -> None:
+async def test_errors_are_explained(server: ModuleType, body: bytes, path: str, status: int, reason: str) -> None:
     client = await post(server, body, path)
     assert client.sent[0]["status"] == status
     assert reason in client.body

@@ -19,7 +19,7 @@ def look(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_it_looks_and_listens(tmp_path: Path) -> None:
+def test_look_reads_images_and_sound(tmp_path: Path) -> None:
     model = write_byte_llama(tmp_path / "model.gguf")
     mmproj = write_mmproj(tmp_path / "mmproj.gguf", audio=True)
     (tmp_path / "red.png").write_bytes(RED)

@@ -44,7 +44,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_default_question_is_answered_with_citations() -> None:
+def test_default_question_is_answered_with_citations() -> None:
     result = run()
     assert result.returncode == 0, result.stderr
     answer, sources = result.stdout.split("\nSources\n")
@@ -53,7 +53,7 @@ def test_the_default_question_is_answered_with_citations() -> None:
     assert "Indexing" in result.stderr
 
 
-def test_every_citation_is_a_quotation(folder: Path) -> None:
+def test_every_citation_is_quotation(folder: Path) -> None:
     result = run("--folder", str(folder), "--question", "How hot should green tea be brewed?")
     assert result.returncode == 0, result.stderr
     answer, sources = result.stdout.split("\nSources\n")
@@ -65,13 +65,13 @@ def test_every_citation_is_a_quotation(folder: Path) -> None:
     assert "eighty degrees" in answer
 
 
-def test_free_answers_are_checked_by_the_reranker(folder: Path) -> None:
+def test_free_answers_are_checked_by_reranker(folder: Path) -> None:
     result = run("--folder", str(folder), "--question", "How is green tea brewed?", "--free")
     assert result.returncode == 0, result.stderr
     assert re.search(r"\[[1-5?]\]", result.stdout.split("\nSources\n")[0])
 
 
-def test_a_sentence_is_given_out_as_soon_as_it_is_whole() -> None:
+def test_complete_sentences_are_yielded_at_once() -> None:
     example = load_file(EXAMPLE)
     pieces = iter(["Tea is", " hot. It", " steeps", " long.\n", "End"])
     sentences = example.split_sentences(pieces)
@@ -87,14 +87,14 @@ def test_a_sentence_is_given_out_as_soon_as_it_is_whole() -> None:
         (["--folder", "no-such-folder"], "no-such-folder"),
     ],
 )
-def test_mistakes_are_named_without_a_traceback(arguments: list[str], reason: str) -> None:
+def test_mistakes_are_named_without_traceback(arguments: list[str], reason: str) -> None:
     result = run(*arguments)
     assert result.returncode != 0
     assert reason in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_the_corpus_is_readable() -> None:
+def test_corpus_is_readable() -> None:
     files = sorted((EXAMPLE.parent / "corpus").glob("*.md"))
     sections = [section for file in files for section in file.read_text().split("\n## ")[1:]]
     assert len(sections) >= 200

@@ -42,7 +42,7 @@ def run(*arguments: str, example: Path = EXAMPLE) -> subprocess.CompletedProcess
     )
 
 
-def test_the_default_question_is_answered_with_citations() -> None:
+def test_default_question_is_answered_with_citations() -> None:
     result = run()
     assert result.returncode == 0, result.stderr
     answer, sources = result.stdout.split("\nSources\n")
@@ -51,7 +51,7 @@ def test_the_default_question_is_answered_with_citations() -> None:
     assert "Indexing" in result.stderr
 
 
-def test_every_citation_is_a_quotation(folder: Path) -> None:
+def test_every_citation_is_quotation(folder: Path) -> None:
     result = run("--folder", str(folder), "--question", "How hot should green tea be brewed?")
     assert result.returncode == 0, result.stderr
     answer, sources = result.stdout.split("\nSources\n")
@@ -63,14 +63,14 @@ def test_every_citation_is_a_quotation(folder: Path) -> None:
     assert "eighty degrees" in answer
 
 
-def test_the_twins_agree(folder: Path) -> None:
+def test_twins_agree(folder: Path) -> None:
     given = ("--folder", str(folder), "--question", "How much pressure does a tyre hold?")
     ours, twin = run(*given), run(*given, example=EXAMPLE.with_name("rag_langchain.py"))
     assert ours.returncode == twin.returncode == 0, ours.stderr + twin.stderr
     assert ours.stdout == twin.stdout
 
 
-def test_free_answers_are_checked_by_the_reranker(folder: Path) -> None:
+def test_free_answers_are_checked_by_reranker(folder: Path) -> None:
     result = run("--folder", str(folder), "--question", "How is green tea brewed?", "--free")
     assert result.returncode == 0, result.stderr
     assert re.search(r"\[[1-5?]\]", result.stdout.split("\nSources\n")[0])
@@ -83,7 +83,7 @@ def test_free_answers_are_checked_by_the_reranker(folder: Path) -> None:
         (["--folder", "no-such-folder"], "no-such-folder"),
     ],
 )
-def test_mistakes_are_named_without_a_traceback(arguments: list[str], reason: str) -> None:
+def test_mistakes_are_named_without_traceback(arguments: list[str], reason: str) -> None:
     result = run(*arguments)
     assert result.returncode != 0
     assert reason in result.stderr

@@ -24,7 +24,7 @@ def example() -> ModuleType:
     return load_file(ROOT / "examples" / "rag_langchain.py")
 
 
-def test_the_right_passage_comes_earlier(example: ModuleType) -> None:
+def test_right_passage_comes_earlier(example: ModuleType) -> None:
     passages = example.read_passages(ROOT / "examples" / "corpus")
     places = {(passage.metadata["file"], passage.metadata["heading"]): i for i, passage in enumerate(passages)}
     rows = [json.loads(line) for line in (ROOT / "benchmarks" / "questions.jsonl").read_text("utf-8").splitlines()]

@@ -34,13 +34,13 @@ def own_catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class TestNames:
-    def test_a_path_is_taken_as_it_is(self, tmp_path: Path) -> None:
+    def test_path_is_used_unchanged(self, tmp_path: Path) -> None:
         file = tmp_path / "some.model.gguf"
         file.write_bytes(b"GGUF")
         for given in (file, str(file)):
             assert catalog.resolve(given) == catalog.ResolvedModel("some.model", file)
 
-    def test_an_unknown_name_says_which_was_meant(self) -> None:
+    def test_unknown_name_suggests_nearest(self) -> None:
         with pytest.raises(ModelNotFoundError) as raised:
             catalog.resolve("smollm2-135m-instuct")
         assert str(raised.value) == (
@@ -49,20 +49,20 @@ class TestNames:
         )
 
     @pytest.mark.parametrize("name", ["@", "x" * 5000, "no\0file", "~nobody/m.gguf"])
-    def test_a_name_like_no_other(self, name: str) -> None:
+    def test_name_like_no_other(self, name: str) -> None:
         with pytest.raises(ModelNotFoundError, match=r"is not a file\. `xllama models list` shows all"):
             catalog.resolve(name)
 
-    def test_a_folder_lists_what_is_in_it(self, tmp_path: Path) -> None:
+    def test_folder_lists_what_is_in_it(self, tmp_path: Path) -> None:
         (tmp_path / "in-it.gguf").touch()
         with pytest.raises(ModelNotFoundError, match=r"is a folder; .*\(it has: in-it.gguf\)"):
             catalog.resolve(tmp_path)
 
-    def test_a_missing_path(self, tmp_path: Path) -> None:
+    def test_missing_path(self, tmp_path: Path) -> None:
         with pytest.raises(ModelNotFoundError, match=r"there is no file .*none.gguf"):
             catalog.resolve(tmp_path / "none.gguf")
 
-    def test_none_is_what_the_environment_names(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_none_reads_environment_variable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ModelNotFoundError, match=r"no model was named; .*set XLLAMA_MODEL"):
             catalog.resolve(None)
         file = tmp_path / "m.gguf"
@@ -70,13 +70,13 @@ class TestNames:
         monkeypatch.setenv("XLLAMA_MODEL", str(file))
         assert catalog.resolve(None).path == file
 
-    def test_is_cached_knows_only_the_catalog(self) -> None:
+    def test_is_cached_knows_only_catalog(self) -> None:
         with pytest.raises(ModelNotFoundError, match="'nothing-like-it' is not in the catalog"):
             catalog.is_cached("nothing-like-it")
 
 
 class TestEntries:
-    def test_every_shipped_entry_says_what_it_is(self) -> None:
+    def test_shipped_entries_are_described(self) -> None:
         shipped = catalog.entries()
         assert {"smollm2-135m-instruct", "all-minilm-l6-v2", "xllama-rerank-mini"} <= set(shipped)
         for name, entry in shipped.items():
@@ -86,14 +86,14 @@ class TestEntries:
             # The catalog must check all sources that huggingface_hub does not check.
             assert entry.source.startswith("hf:") or (entry.sha256 and entry.size_bytes)
 
-    def test_an_entry_is_frozen_and_knows_retrieval(self) -> None:
+    def test_entry_is_frozen_and_knows_retrieval(self) -> None:
         entry = catalog.entries()["xllama-rerank-mini"]
         assert entry.sentence_types is False
         assert catalog.entries()["embeddinggemma-300m"].query_prompt.startswith("task: ")
         with pytest.raises(ValueError, match="frozen"):
             entry.license = "MIT"
 
-    def test_own_entries_go_over_the_shipped_ones(self, tmp_path: Path, own_catalog: Path) -> None:
+    def test_user_entries_override_shipped_ones(self, tmp_path: Path, own_catalog: Path) -> None:
         write_catalog(tmp_path / "config" / "catalog.toml", "all-minilm-l6-v2", "file:/there/a.gguf")
         write_catalog(own_catalog, "qwen3-4b", "file:~/b.gguf")
         merged = catalog.entries()
@@ -112,7 +112,7 @@ class TestEntries:
             ("[x]\nlicence = 'MIT'", r"unknown option 'licence'; did you mean 'license'"),
         ],
     )
-    def test_a_faulty_catalog_is_named(self, own_catalog: Path, text: str, message: str) -> None:
+    def test_faulty_catalog_is_named(self, own_catalog: Path, text: str, message: str) -> None:
         own_catalog.parent.mkdir()
         own_catalog.write_text(text)
         with pytest.raises(InvalidRequestError, match=message) as raised:
@@ -130,18 +130,18 @@ class TestEntries:
             ("hf:a/b", "sha256 = 'abc'", "sha256: String should match"),
         ],
     )
-    def test_a_faulty_entry_is_named(self, own_catalog: Path, source: str, more: str, message: str) -> None:
+    def test_faulty_entry_is_named(self, own_catalog: Path, source: str, more: str, message: str) -> None:
         write_catalog(own_catalog, source=source, more=more)
         with pytest.raises(InvalidRequestError, match=rf"entry \[mine\]: .*{message}"):
             catalog.entries()
 
-    def test_a_missing_catalog_file_is_named(self, own_catalog: Path) -> None:
+    def test_missing_catalog_file_is_named(self, own_catalog: Path) -> None:
         with pytest.raises(InvalidRequestError, match="XLLAMA_CATALOG"):
             catalog.entries()
 
 
 class TestFiles:
-    def test_a_file_entry_is_relative_to_its_catalog(self, own_catalog: Path) -> None:
+    def test_file_entry_is_relative_to_its_catalog(self, own_catalog: Path) -> None:
         write_catalog(own_catalog)
         with pytest.raises(ModelNotFoundError, match=r"'mine' is missing at .*m.gguf"):
             catalog.resolve("mine")
@@ -150,13 +150,13 @@ class TestFiles:
         assert catalog.resolve("mine").path == own_catalog.parent / "m.gguf"
         assert catalog.is_cached("mine")
 
-    def test_a_wrong_size_is_noticed_at_once(self, own_catalog: Path) -> None:
+    def test_wrong_size_is_noticed_at_once(self, own_catalog: Path) -> None:
         write_catalog(own_catalog, more="size_bytes = 5")
         (own_catalog.parent / "m.gguf").write_bytes(b"GGUF")
         with pytest.raises(ModelNotFoundError, match="has 4 bytes but the catalog says 5"):
             catalog.resolve("mine")
 
-    def test_pull_checks_the_sum(self, own_catalog: Path) -> None:
+    def test_pull_checks_sum(self, own_catalog: Path) -> None:
         write_catalog(own_catalog, more=f"sha256 = '{hashlib.sha256(b'GGUF').hexdigest()}'")
         (own_catalog.parent / "m.gguf").write_bytes(b"GGUF")
         catalog.pull("mine")
@@ -166,7 +166,7 @@ class TestFiles:
 
 
 class TestPackages:
-    def test_a_package_is_found_without_being_imported(
+    def test_package_is_found_without_being_imported(
         self, tmp_path: Path, own_catalog: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write_catalog(own_catalog, source="package:pack_of_models/m.gguf")
@@ -179,22 +179,20 @@ class TestPackages:
         monkeypatch.syspath_prepend(package.parent)
         assert catalog.resolve("mine").path == package / "m.gguf"
 
-    def test_the_remedy_for_our_own_package_is_the_extra(self, own_catalog: Path) -> None:
+    def test_missing_models_package_suggests_extra(self, own_catalog: Path) -> None:
         write_catalog(own_catalog, source="package:xllama_models/no-such-file.gguf")
         with pytest.raises(ModelNotFoundError, match=r"`pip install 'xllama\[models\]'`"):
             catalog.resolve("mine")
 
     @pytest.mark.parametrize("name", ["all-minilm-l6-v2", "xllama-rerank-mini"])
-    def test_the_models_of_this_repository_are_those_of_the_catalog(
-        self, name: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_models_of_repository_match_catalog(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(MODELS)
         resolved = catalog.pull(name)
         assert resolved.path.read_bytes()[:4] == b"GGUF"
         assert resolved.entry is not None
         assert str(resolved.entry.sha256) in (MODELS / "README.md").read_text("utf-8")
 
-    def test_the_package_itself_finds_its_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_package_itself_finds_its_files(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(MODELS)
         import xllama_models
 
@@ -228,26 +226,26 @@ class TestStore:
         assert target.read_bytes() == b"first"
         assert is_stored(target, self.RECORD)
 
-    def test_another_record_makes_it_anew(self, target: Path) -> None:
+    def test_changed_record_rebuilds_file(self, target: Path) -> None:
         store(target, self.RECORD, self.write(b"first"))
         store(target, {"source": "other"}, self.write(b"second"))
         assert target.read_bytes() == b"second"
         assert not is_stored(target, self.RECORD)
 
-    def test_a_file_without_a_record_is_not_trusted(self, target: Path) -> None:
+    def test_file_without_record_is_not_trusted(self, target: Path) -> None:
         target.parent.mkdir(parents=True)
         target.write_bytes(b"whence?")
         store(target, self.RECORD, self.write(b"known"))
         assert target.read_bytes() == b"known"
 
-    def test_a_wrong_sum_leaves_nothing(self, target: Path) -> None:
+    def test_wrong_sum_leaves_nothing(self, target: Path) -> None:
         wanted, got = (hashlib.sha256(text).hexdigest() for text in (b"good", b"bad"))
         with pytest.raises(ModelNotFoundError, match=f"{got} but the catalog says {wanted}"):
             store(target, self.RECORD, self.write(b"bad"), sha256=wanted)
         assert self.left_over(target) == []
 
     @pytest.mark.parametrize("interruption", [KeyboardInterrupt, ModelNotFoundError])
-    def test_an_interruption_leaves_nothing_new(self, target: Path, interruption: type[BaseException]) -> None:
+    def test_interruption_leaves_nothing_new(self, target: Path, interruption: type[BaseException]) -> None:
         def produce(folder: Path) -> Path:
             (folder / "made").write_bytes(b"hal")
             raise interruption
@@ -256,7 +254,7 @@ class TestStore:
             store(target, self.RECORD, produce)
         assert self.left_over(target) == []
 
-    def test_what_a_killed_process_left_is_cleared_away(self, target: Path) -> None:
+    def test_leftovers_of_killed_process_are_removed(self, target: Path) -> None:
         remains = target.parent / ".m.gguf.part"
         remains.mkdir(parents=True)
         (remains / "made").write_bytes(b"half")
@@ -264,7 +262,7 @@ class TestStore:
         assert sorted(self.left_over(target)) == ["m.gguf", "m.gguf.json"]
         assert target.read_bytes() == b"whole"
 
-    def test_a_cache_that_cannot_be_written_says_so(self, tmp_path: Path) -> None:
+    def test_cache_that_cannot_be_written_says_so(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(ModelNotFoundError, match=r"could not be written .* set XLLAMA_CACHE"):
             store(tmp_path / "file" / "m.gguf", self.RECORD, self.write(b""))
@@ -289,7 +287,7 @@ class TestStore:
         assert log.read_text() == "made\n"
 
 
-def test_importing_the_catalog_is_light() -> None:
+def test_importing_catalog_is_light() -> None:
     script = "import sys, xlc_core.models.catalog; sys.exit('huggingface_hub' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)

@@ -30,9 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_a_missing_package_is_named_with_the_extra(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_package_is_named_with_extra(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(xlc.UnsupportedFeatureError, match=r"torch.*pip install 'xllama\[convert\]'"):
         convert_model(folder, tmp_path / "m.gguf")
@@ -49,20 +47,20 @@ def test_a_missing_package_is_named_with_the_extra(
         ("JinaBertForMaskedLM", ("bert.pooler.dense.weight",), False),
     ],
 )
-def test_rerankers_that_have_a_pooler_are_known(
+def test_rerankers_that_have_pooler_are_known(
     folder: Path, architecture: str, tensors: tuple[str, ...], keeps: bool
 ) -> None:
     save_file({name: np.zeros(1, np.float32) for name in tensors}, folder / "model.safetensors")
     assert convert_process._has_pooler(folder, architecture) == keeps
 
 
-def test_the_converter_came_along() -> None:
+def test_converter_came_along() -> None:
     found = convert._converter_folder()
     for name in ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "conversion/bert.py", "gguf-py/gguf/__init__.py"):
         assert (found / name).is_file()
 
 
-def test_what_cannot_be_converted_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_unsupported_model_is_not_converted(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "m.gguf"
     with pytest.raises(xlc.InvalidRequestError, match=r"'q9'.*f16.*Q4_K_M"):
         convert_model(folder, target, "q9")
@@ -100,7 +98,7 @@ def test_what_cannot_be_converted_is_refused(folder: Path, tmp_path: Path) -> No
     ],
     ids=str,
 )
-def test_a_head_needs_its_model(config: dict[str, object], folder: Path, tmp_path: Path) -> None:
+def test_head_needs_its_model(config: dict[str, object], folder: Path, tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(xlc.InvalidRequestError, match="--base"):
         convert_model(folder, tmp_path / "m.gguf")
@@ -110,12 +108,12 @@ def test_a_head_needs_its_model(config: dict[str, object], folder: Path, tmp_pat
     )
 
 
-def test_the_types_are_the_converters_and_the_quantisers() -> None:
+def test_types_are_converters_and_quantisers() -> None:
     assert {"auto", "f32", "bf16", "q8_0", "Q4_K_M"} <= set(CONVERSION_TYPES)
     assert len({name.lower() for name in CONVERSION_TYPES}) == len(CONVERSION_TYPES)
 
 
-def test_errors_reach_the_command_line(tmp_path: Path) -> None:
+def test_errors_reach_command_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(main.app, ["models", "convert", str(tmp_path / "none"), str(tmp_path / "m.gguf")])
     assert done.exit_code == 1
     assert "no folder" in done.stderr
@@ -149,7 +147,7 @@ def transformers_score(folder: Path, query: str, document: str) -> float:
         return float(model(**tokenizer(query, document, return_tensors="pt")).logits[0, 0])
 
 
-def test_a_cross_encoder_scores_as_in_transformers(checkpoint: Path, tmp_path: Path) -> None:
+def test_cross_encoder_scores_as_in_transformers(checkpoint: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     made = convert_model(checkpoint, tmp_path / "m.gguf", "f32", pre_tokenizer="jina-v2-en", progress=seen.append)
     assert seen == sorted(seen)
@@ -168,7 +166,7 @@ def test_a_cross_encoder_scores_as_in_transformers(checkpoint: Path, tmp_path: P
         ({"query": "", "document": ""}, "query: ", "passage: "),  # what the file's name tells
     ],
 )
-def test_an_embedder_keeps_its_prompts(
+def test_embedder_keeps_its_prompts(
     checkpoint: Path, tmp_path: Path, prompts: dict[str, str], query: str, document: str
 ) -> None:
     transformers: Any = importlib.import_module("transformers")
@@ -181,7 +179,7 @@ def test_an_embedder_keeps_its_prompts(
         assert (engine.info.query_prompt, engine.info.document_prompt) == (query, document)
 
 
-def test_what_the_converter_cannot_write_is_quantised(checkpoint: Path, tmp_path: Path) -> None:
+def test_other_types_are_quantised(checkpoint: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     made = convert_model(checkpoint, tmp_path / "m.gguf", "q4_0", pre_tokenizer="jina-v2-en", progress=seen.append)
     assert seen == sorted(seen)
@@ -190,13 +188,13 @@ def test_what_the_converter_cannot_write_is_quantised(checkpoint: Path, tmp_path
     assert made.stat().st_size < 0.6 * plain.stat().st_size
 
 
-def test_the_tokenizer_must_be_known_or_named(checkpoint: Path, tmp_path: Path) -> None:
+def test_tokenizer_must_be_known_or_named(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="pre_tokenizer"):
         convert_model(checkpoint, tmp_path / "m.gguf")
 
 
 @pytest.mark.parametrize("name", ["WhisperForConditionalGeneration", "DistilBertForSequenceClassification"])
-def test_an_architecture_that_it_does_not_know_is_named(checkpoint: Path, tmp_path: Path, name: str) -> None:
+def test_architecture_that_it_does_not_know_is_named(checkpoint: Path, tmp_path: Path, name: str) -> None:
     other = tmp_path / "other"
     other.mkdir()
     for file in checkpoint.iterdir():
@@ -209,7 +207,7 @@ def test_an_architecture_that_it_does_not_know_is_named(checkpoint: Path, tmp_pa
         convert_model(checkpoint, tmp_path / "m.gguf", projector=True)
 
 
-def test_a_checkpoint_without_its_weights_says_what_is_missing(checkpoint: Path, tmp_path: Path) -> None:
+def test_checkpoint_without_weights_names_missing_files(checkpoint: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     for file in checkpoint.iterdir():
@@ -221,7 +219,7 @@ def test_a_checkpoint_without_its_weights_says_what_is_missing(checkpoint: Path,
     assert not (tmp_path / "m.gguf").exists()
 
 
-def test_the_caller_may_give_up(checkpoint: Path, tmp_path: Path) -> None:
+def test_caller_can_interrupt(checkpoint: Path, tmp_path: Path) -> None:
     def stop(done: float) -> None:
         raise KeyboardInterrupt
 
@@ -266,7 +264,7 @@ def test_embedders_as_transformers_saves_them(tmp_path: Path, architecture: str)
         assert engine.embed(["abc"]).shape == (1, 32)
 
 
-def test_a_head_drafts_for_the_model_that_it_was_converted_with(tmp_path: Path) -> None:
+def test_head_drafts_for_model_that_it_was_converted_with(tmp_path: Path) -> None:
     torch: Any = pytest.importorskip("torch", reason="`make test-convert` runs these")
     transformers: Any = pytest.importorskip("transformers", reason="`make test-convert` runs these")
     safetensors: Any = importlib.import_module("safetensors.torch")

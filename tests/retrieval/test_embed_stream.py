@@ -72,12 +72,12 @@ async def test_chunks_are_arrays_and_take_over_where_rows_ended(embedder: xlc.En
     assert next(stream, None) is None
 
 
-def test_nothing_gives_nothing(embedder: xlc.Engine) -> None:
+def test_empty_stream_yields_nothing(embedder: xlc.Engine) -> None:
     assert list(embedder.embed_stream([])) == []
     assert list(embedder.embed_stream(iter([])).chunks()) == []
 
 
-def test_options_go_to_the_model(embedder: xlc.Engine) -> None:
+def test_options_go_to_model(embedder: xlc.Engine) -> None:
     rows = list(embedder.embed_stream(["a llama", "word " * 700], prefix="query: ", truncate="end", normalize=False))
     expected = embedder.embed(["a llama", "word " * 700], prefix="query: ", truncate="end", normalize=False)
     np.testing.assert_allclose(np.stack(rows), expected, atol=2e-2)
@@ -95,7 +95,7 @@ def test_texts_are_read_as_vectors_are_taken_and_no_further(embedder: xlc.Engine
     assert len(read) == n_read
 
 
-def test_memory_does_not_grow_with_the_number_of_texts(embedder: xlc.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_number_of_texts(embedder: xlc.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts what is alive: the arrays of chunks, whose memory the jobs hold, and the texts."""
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -129,7 +129,7 @@ def test_memory_does_not_grow_with_the_number_of_texts(embedder: xlc.Engine, mon
 
 
 @pytest.mark.parametrize("ending", ["close", "drop", "with"])
-def test_an_abandoned_stream_frees_the_worker(embedder: xlc.Engine, ending: str) -> None:
+def test_abandoned_stream_frees_worker(embedder: xlc.Engine, ending: str) -> None:
     stream = embedder.embed_stream(("word " * 100 for _ in range(100_000)), chunk_size=512)
     next(stream)
     in_flight = list(stream._chunks._in_flight)
@@ -148,7 +148,7 @@ def test_an_abandoned_stream_frees_the_worker(embedder: xlc.Engine, ending: str)
     assert_abandoned(in_flight, lambda: embedder.embed(["next"]))
 
 
-def test_another_thread_can_close_a_stream_that_waits(embedder: xlc.Engine) -> None:
+def test_another_thread_can_close_stream_that_waits(embedder: xlc.Engine) -> None:
     stream = embedder.embed_stream(["word " * 200] * 4000, chunk_size=4000)
     next(stream)  # 16 of them
     taken: list[int] = []
@@ -160,7 +160,7 @@ def test_another_thread_can_close_a_stream_that_waits(embedder: xlc.Engine) -> N
     assert taken[0] < 3999
 
 
-async def test_a_cancelled_task_ends_its_stream(embedder: xlc.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancelled_task_ends_its_stream(embedder: xlc.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = record_jobs(monkeypatch)
     stream = embedder.aembed_stream(["word " * 200] * 4000, chunk_size=4000)
     await anext(stream)
@@ -177,7 +177,7 @@ async def test_a_cancelled_task_ends_its_stream(embedder: xlc.Engine, monkeypatc
     assert_abandoned(jobs, lambda: embedder.embed(["next"]))
 
 
-async def test_an_async_stream_can_be_closed_early(embedder: xlc.Engine) -> None:
+async def test_async_stream_can_be_closed_early(embedder: xlc.Engine) -> None:
     async with embedder.aembed_stream(asynchronous(some_texts(500)), chunk_size=16) as stream:
         async for _ in stream:
             break
@@ -188,7 +188,7 @@ class SourceError(Exception):
     pass
 
 
-async def test_an_error_of_the_source_comes_after_the_vectors_before_it(embedder: xlc.Engine) -> None:
+async def test_error_of_source_comes_after_vectors_before_it(embedder: xlc.Engine) -> None:
     def source() -> Iterator[str]:
         yield from some_texts(50)
         raise SourceError("the cursor is gone")
@@ -212,7 +212,7 @@ async def test_an_error_of_the_source_comes_after_the_vectors_before_it(embedder
         (None, xlc.InvalidRequestError, "text 75 must be a str, not NoneType"),
     ],
 )
-async def test_an_error_in_a_text_counts_from_the_start_of_the_stream(
+async def test_error_in_text_counts_from_start_of_stream(
     embedder: xlc.Engine, bad: Any, kind: type[xlc.XllamaError], message: str
 ) -> None:
     texts = [*some_texts(75), bad, *some_texts(200)]
@@ -227,7 +227,7 @@ async def test_an_error_in_a_text_counts_from_the_start_of_the_stream(
 
 
 @pytest.mark.parametrize("texts", ["one text", b"bytes", 3, None])
-def test_what_is_no_iterable_of_texts_is_refused(embedder: xlc.Engine, texts: Any) -> None:
+def test_invalid_iterable_is_refused(embedder: xlc.Engine, texts: Any) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="iterable of str"):
         embedder.embed_stream(texts)
     with pytest.raises(xlc.InvalidRequestError, match="iterable of str"):
@@ -241,13 +241,13 @@ def test_unknown_options_are_refused_before_anything_is_read(embedder: xlc.Engin
     assert read == []
 
 
-def test_a_chunk_may_take_so_long(embedder: xlc.Engine) -> None:
+def test_chunk_may_take_so_long(embedder: xlc.Engine) -> None:
     with pytest.raises(xlc.RequestTimeoutError):
         list(embedder.embed_stream(["word " * 200] * 4000, chunk_size=4000, timeout=0.05))
     assert embedder.embed(["next"], timeout=20).shape == (1, 384)
 
 
-def test_a_slow_source_does_not_hold_back_what_is_done(embedder: xlc.Engine) -> None:
+def test_slow_source_does_not_delay_finished_vectors(embedder: xlc.Engine) -> None:
     read: list[int] = []
 
     def slow() -> Iterator[str]:
@@ -262,7 +262,7 @@ def test_a_slow_source_does_not_hold_back_what_is_done(embedder: xlc.Engine) -> 
         assert len(read) < 16 + 32
 
 
-def test_a_closed_engine_ends_its_streams() -> None:
+def test_closed_engine_ends_its_streams() -> None:
     with xlc.Engine("all-minilm-l6-v2") as engine:
         stream = engine.embed_stream(endless([]), chunk_size=8)
         next(stream)
@@ -270,7 +270,7 @@ def test_a_closed_engine_ends_its_streams() -> None:
         list(stream)
 
 
-async def test_progress_goes_to_a_function(embedder: xlc.Engine) -> None:
+async def test_progress_goes_to_function(embedder: xlc.Engine) -> None:
     calls: list[tuple[int, int | None]] = []
     texts = some_texts(100)
 
@@ -304,9 +304,7 @@ def test_reranking_reports_too(reranker: xlc.Engine) -> None:
     assert calls[-1] == (2, 2)
 
 
-def test_what_a_progress_function_raises_ends_the_request(
-    embedder: xlc.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_in_progress_function_ends_request(embedder: xlc.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(done: int, total: int | None) -> None:
         raise SourceError("enough")
 
@@ -318,12 +316,12 @@ def test_what_a_progress_function_raises_ends_the_request(
     assert_abandoned(jobs, lambda: embedder.embed(["next"]))
 
 
-def test_a_bar_counts_a_stream(embedder: xlc.Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bar_counts_stream(embedder: xlc.Engine, capsys: pytest.CaptureFixture[str]) -> None:
     list(embedder.embed_stream(some_texts(40), progress=True))
     assert "40/40" in capsys.readouterr().err
 
 
-def test_a_report_is_made_once_for_each_number() -> None:
+def test_report_is_made_once_for_each_number() -> None:
     calls: list[tuple[int, int | None]] = []
     with ProgressReport(lambda *call: calls.append(call), 3) as report:
         for done in (0, 0, 1, 3, 3):

@@ -30,7 +30,7 @@ def test_vectors_agree_with_sentence_transformers(
     assert {texts[i]: float(cosines[i]) for i in np.flatnonzero(cosines < MIN_COSINE)} == {}
 
 
-def test_the_reference_has_texts_beyond_sentence_transformers_default_length(
+def test_reference_has_texts_beyond_sentence_transformers_default_length(
     embedder: xlc.Engine, reference: tuple[list[str], np.ndarray]
 ) -> None:
     lengths = [embedder.count_tokens(text) for text in reference[0]]

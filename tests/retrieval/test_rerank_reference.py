@@ -24,7 +24,7 @@ def reference() -> dict[str, dict[str, float]]:
 
 
 @pytest.mark.parametrize(("query", "expected"), [pytest.param(q, d, id=q) for q, d in reference().items()])
-def test_scores_agree_with_the_reference(reranker: xlc.Engine, query: str, expected: dict[str, float]) -> None:
+def test_scores_agree_with_reference(reranker: xlc.Engine, query: str, expected: dict[str, float]) -> None:
     documents = list(expected)
     ranked = [(documents[score.index], score.score) for score in reranker.rerank(query, documents)]
     assert dict(ranked) == pytest.approx(expected, abs=MAX_DIFFERENCE)

@@ -86,9 +86,7 @@ LOST: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", LOST)
-def test_a_reranker_that_lost_its_pooler_is_told_of(
-    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_reranker_without_pooler_causes_warning(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = MODELS / f"{name}.gguf"
     lost = with_metadata(whole, tmp_path / "lost.gguf", **LOST[name])
     scores = []

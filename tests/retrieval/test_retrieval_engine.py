@@ -23,7 +23,7 @@ DOCUMENTS = [
 QUERY = "What is the capital of France?"
 
 
-def test_each_text_gets_a_normalised_row_in_its_place(embedder: xlc.Engine) -> None:
+def test_each_text_gets_normalised_row_in_order(embedder: xlc.Engine) -> None:
     vectors = embedder.embed(TEXTS)
     assert vectors.dtype == np.float32
     assert vectors.shape == (len(TEXTS), 384)
@@ -31,7 +31,7 @@ def test_each_text_gets_a_normalised_row_in_its_place(embedder: xlc.Engine) -> N
     assert vectors[0] @ vectors[5] > vectors[0] @ vectors[2]
 
 
-def test_texts_of_mixed_lengths_get_the_vectors_they_get_alone(embedder: xlc.Engine) -> None:
+def test_vectors_do_not_depend_on_other_texts(embedder: xlc.Engine) -> None:
     together = embedder.embed(TEXTS)
     alone = np.concatenate([embedder.embed([text]) for text in TEXTS])
     assert np.einsum("ij,ij->i", together, alone).min() > 1 - 1e-3
@@ -51,14 +51,14 @@ def test_vectors_need_not_be_normalised(embedder: xlc.Engine) -> None:
     assert raw / length == pytest.approx(embedder.embed(TEXTS[:1]), abs=1e-5)
 
 
-def test_the_result_can_be_written_to_and_outlives_its_engine() -> None:
+def test_result_can_be_written_to_and_outlives_its_engine() -> None:
     with xlc.Engine("all-minilm-l6-v2") as engine:
         vectors = engine.embed(["a", "b"])
     vectors += 1
     assert np.isfinite(vectors).all()
 
 
-def test_a_text_that_is_too_long_is_refused_with_its_place_and_length(embedder: xlc.Engine) -> None:
+def test_text_that_is_too_long_is_refused_with_its_place_and_length(embedder: xlc.Engine) -> None:
     with pytest.raises(xlc.InputTooLongError, match="512") as caught:
         embedder.embed(["short", "word " * 700, "word " * 900])
     assert caught.value.index == 1
@@ -67,7 +67,7 @@ def test_a_text_that_is_too_long_is_refused_with_its_place_and_length(embedder: 
     assert isinstance(caught.value, ValueError)
 
 
-def test_a_text_that_is_too_long_can_be_cut_at_either_end(embedder: xlc.Engine) -> None:
+def test_text_that_is_too_long_can_be_cut_at_either_end(embedder: xlc.Engine) -> None:
     n_kept = 510  # and two special tokens
     text = "llama " + "word " * 700 + "bank"
     n_words = len(embedder.tokenize(text))
@@ -79,12 +79,12 @@ def test_a_text_that_is_too_long_can_be_cut_at_either_end(embedder: xlc.Engine) 
     )
 
 
-def test_an_unknown_way_to_cut_is_refused(embedder: xlc.Engine) -> None:
+def test_unknown_way_to_cut_is_refused(embedder: xlc.Engine) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="middle"):
         embedder.embed(["a"], truncate="middle")  # type: ignore[arg-type]
 
 
-def test_a_prefix_comes_before_each_text(embedder: xlc.Engine) -> None:
+def test_prefix_comes_before_each_text(embedder: xlc.Engine) -> None:
     prefixed = embedder.embed(["a llama", "a bank"], prefix="query: ")
     assert prefixed == pytest.approx(embedder.embed(["query: a llama", "query: a bank"]), abs=1e-6)
 
@@ -106,7 +106,7 @@ def test_progress_is_shown_on_stderr_when_asked_for(embedder: xlc.Engine, capsys
     assert capsys.readouterr() == ("", "")
 
 
-def test_each_token_gets_a_row(embedder: xlc.Engine) -> None:
+def test_each_token_gets_row(embedder: xlc.Engine) -> None:
     rows = embedder.embed_tokens(["a llama", "", "a b c d"])
     assert [row.shape for row in rows] == [(len(embedder.tokenize(t)) + 2, 384) for t in ("a llama", "", "a b c d")]
     assert all(row.dtype == np.float32 for row in rows)
@@ -114,12 +114,12 @@ def test_each_token_gets_a_row(embedder: xlc.Engine) -> None:
 
 
 @pytest.mark.parametrize("texts", [["fine", "\ud800"], ["fine", None], [b"bytes"], "one text", 3])
-def test_what_is_no_text_is_refused(embedder: xlc.Engine, texts: Any) -> None:
+def test_non_text_is_refused(embedder: xlc.Engine, texts: Any) -> None:
     with pytest.raises((xlc.InvalidRequestError, TypeError)):
         embedder.embed(texts)
 
 
-def test_the_answer_comes_first(reranker: xlc.Engine) -> None:
+def test_answer_comes_first(reranker: xlc.Engine) -> None:
     scores = reranker.rerank(QUERY, DOCUMENTS)
     assert scores[0].index == 1
     assert sorted(score.index for score in scores) == [0, 1, 2]
@@ -128,7 +128,7 @@ def test_the_answer_comes_first(reranker: xlc.Engine) -> None:
     assert reranker.rerank(QUERY, DOCUMENTS, top_n=9) == scores
 
 
-def test_scores_do_not_depend_on_the_order_of_the_documents(reranker: xlc.Engine) -> None:
+def test_scores_do_not_depend_on_order_of_documents(reranker: xlc.Engine) -> None:
     scores = {DOCUMENTS[score.index]: score.score for score in reranker.rerank(QUERY, DOCUMENTS)}
     turned = {DOCUMENTS[::-1][score.index]: score.score for score in reranker.rerank(QUERY, DOCUMENTS[::-1])}
     assert turned == pytest.approx(scores, abs=0.05)
@@ -139,7 +139,7 @@ def test_equal_scores_keep_their_order() -> None:
     assert scores == [xlc.RerankScore(1, 2), xlc.RerankScore(3, 2), xlc.RerankScore(0, 1), xlc.RerankScore(2, 1)]
 
 
-def test_the_order_counts_as_much_as_it_is_asked_to() -> None:
+def test_order_weight_is_applied() -> None:
     # −log of the places 1 to 3, standardised: 1.33, −0.21, −1.12; the scores: −1.41, 0.71, 0.71.
     given = np.array([-5, 1, 1], dtype=np.float32)
 
@@ -156,7 +156,7 @@ def test_the_order_counts_as_much_as_it_is_asked_to() -> None:
     assert order(1, given[:0]) == []
 
 
-def test_the_order_counts_before_the_best_are_kept(reranker: xlc.Engine) -> None:
+def test_order_counts_before_best_are_kept(reranker: xlc.Engine) -> None:
     assert reranker.rerank(QUERY, DOCUMENTS, top_n=1)[0].index == 1
     assert reranker.rerank(QUERY, DOCUMENTS, top_n=1, order_weight=100.0)[0].index == 0
     with pytest.raises(xlc.InvalidRequestError, match="order_weight"):
@@ -173,7 +173,7 @@ def test_no_documents_give_no_scores(reranker: xlc.Engine) -> None:
     assert len(reranker.rerank("", [""])) == 1
 
 
-def test_a_pair_that_is_too_long_is_refused_or_cut(reranker: xlc.Engine) -> None:
+def test_pair_that_is_too_long_is_refused_or_cut(reranker: xlc.Engine) -> None:
     documents = ["short", "word " * 2000]
     with pytest.raises(xlc.InputTooLongError) as caught:
         reranker.rerank(QUERY, documents)
@@ -184,17 +184,17 @@ def test_a_pair_that_is_too_long_is_refused_or_cut(reranker: xlc.Engine) -> None
         reranker.rerank("word " * 2000, ["short"], truncate="end")
 
 
-def test_an_embedder_has_no_ranking_head(embedder: xlc.Engine) -> None:
+def test_embedder_has_no_ranking_head(embedder: xlc.Engine) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="no ranking head"):
         embedder.rerank(QUERY, DOCUMENTS)
 
 
-def test_a_reranker_gives_no_embeddings(reranker: xlc.Engine) -> None:
+def test_reranker_gives_no_embeddings(reranker: xlc.Engine) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="rank"):
         reranker.embed(["a"])
 
 
-def test_a_timeout_ends_the_job_and_the_next_one_runs(embedder: xlc.Engine, reranker: xlc.Engine) -> None:
+def test_timeout_ends_job_and_next_one_runs(embedder: xlc.Engine, reranker: xlc.Engine) -> None:
     with pytest.raises(xlc.RequestTimeoutError, match=r"0\.05 s"):
         embedder.embed(["word " * 400] * 2000, timeout=0.05)
     assert embedder.embed(["next"], timeout=20).shape == (1, 384)
@@ -215,7 +215,7 @@ def test_threads_get_their_own_vectors(embedder: xlc.Engine) -> None:
     assert np.einsum("ij,ij->i", vectors, expected).min() > 1 - 1e-3
 
 
-def test_a_short_request_does_not_wait_for_the_end_of_a_long_one(embedder: xlc.Engine) -> None:
+def test_short_request_does_not_wait_for_end_of_long_one(embedder: xlc.Engine) -> None:
     done = threading.Event()
 
     def embed_many() -> None:
@@ -230,7 +230,7 @@ def test_a_short_request_does_not_wait_for_the_end_of_a_long_one(embedder: xlc.E
     thread.join()
 
 
-def test_a_chat_model_embeds_while_it_answers(engine: xlc.Engine) -> None:
+def test_chat_model_embeds_while_it_answers(engine: xlc.Engine) -> None:
     with engine.stream_chat("Count", max_tokens=200, ignore_eos=True) as stream:
         next(stream)
         assert engine.embed(["meanwhile"]).shape == (1, 576)

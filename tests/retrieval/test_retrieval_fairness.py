@@ -76,7 +76,7 @@ async def take(stream: xlc.AsyncEmbeddingStream) -> list[Any]:
     return [row async for row in stream]
 
 
-async def test_a_short_query_passes_a_stream(embedder: xlc.Engine) -> None:
+async def test_short_query_passes_stream(embedder: xlc.Engine) -> None:
     stream = embedder.embed_stream(LONG for _ in range(10_000))
     next(stream)
     n_before = stream._chunks.n_done()
@@ -88,7 +88,7 @@ async def test_a_short_query_passes_a_stream(embedder: xlc.Engine) -> None:
 
 
 @pytest.mark.parametrize("kind", ["embed", "embed_tokens", "rerank"])
-async def test_a_cancelled_request_frees_the_worker_at_once(
+async def test_cancelled_request_frees_worker_at_once(
     embedder: xlc.Engine, reranker: xlc.Engine, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = record_jobs(monkeypatch)

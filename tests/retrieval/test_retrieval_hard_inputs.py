@@ -51,7 +51,7 @@ def test_odd_texts_are_embedded(embedder: xlc.Engine, text: str) -> None:
         assert np.isfinite(second).all()
 
 
-def test_an_empty_text_is_a_text_or_nothing(embedder: xlc.Engine) -> None:
+def test_empty_text_is_embedded_or_refused(embedder: xlc.Engine) -> None:
     has_specials = len(embedder.tokenize("", add_special=True)) > 0
     for way in ways(embedder):
         if has_specials:
@@ -104,7 +104,7 @@ def test_names_of_control_tokens_stay_text_in_pairs(reranker: xlc.Engine) -> Non
         ({"a": 1}, "not dict|"),
     ],
 )
-def test_what_is_no_text_is_refused(embedder: xlc.Engine, texts: Any, message: str) -> None:
+def test_non_text_is_refused(embedder: xlc.Engine, texts: Any, message: str) -> None:
     for way in (embedder.embed, embedder.embed_tokens, lambda texts: list(embedder.embed_stream(texts))):
         if isinstance(texts, dict) and way not in (embedder.embed, embedder.embed_tokens):
             continue  # its keys are an iterable of texts
@@ -112,7 +112,7 @@ def test_what_is_no_text_is_refused(embedder: xlc.Engine, texts: Any, message: s
             way(texts)
 
 
-def test_what_holds_texts_in_order_is_taken(embedder: xlc.Engine) -> None:
+def test_ordered_containers_are_accepted(embedder: xlc.Engine) -> None:
     expected = embedder.embed(["one", "two"])
     for texts in (("one", "two"), np.array(["one", "two"]), np.array(["one", "two"], dtype=object)):
         np.testing.assert_allclose(embedder.embed(texts), expected, atol=1e-3)
@@ -122,7 +122,7 @@ def test_what_holds_texts_in_order_is_taken(embedder: xlc.Engine) -> None:
 
 
 @pytest.mark.parametrize("truncate", ["end", "start"])
-def test_a_megabyte_is_cut(embedder: xlc.Engine, truncate: Any) -> None:
+def test_megabyte_is_cut(embedder: xlc.Engine, truncate: Any) -> None:
     text = "".join(f"the llama number {number} grazes, and " for number in range(30_000))
     kept = text[:2000] if truncate == "end" else text[-2000:]
     for way in ways(embedder):
@@ -130,7 +130,7 @@ def test_a_megabyte_is_cut(embedder: xlc.Engine, truncate: Any) -> None:
         np.testing.assert_allclose(cut, way([kept], truncate=truncate)[0], atol=1e-3)
 
 
-def test_a_megabyte_that_may_not_be_cut_is_counted(embedder: xlc.Engine) -> None:
+def test_megabyte_that_may_not_be_cut_is_counted(embedder: xlc.Engine) -> None:
     text = "the llama grazes and " * 50_000
     n_tokens = len(embedder.tokenize(text)) + len(embedder.tokenize("", add_special=True))
     with pytest.raises(xlc.InputTooLongError, match=f"text 1 has {n_tokens} tokens") as caught:
@@ -139,7 +139,7 @@ def test_a_megabyte_that_may_not_be_cut_is_counted(embedder: xlc.Engine) -> None
 
 
 @pytest.mark.parametrize("kind", ["letters", "base64", "Chinese", "spaces"])
-def test_a_megabyte_without_words(embedder: xlc.Engine, kind: str) -> None:
+def test_megabyte_without_words(embedder: xlc.Engine, kind: str) -> None:
     text = {
         "letters": "a" * 1_000_000,
         "base64": base64.b64encode(random.Random(0).randbytes(750_000)).decode(),
@@ -164,7 +164,7 @@ def test_hard_documents(reranker: xlc.Engine) -> None:
 
 
 @pytest.mark.parametrize("truncate", ["end", "start"])
-def test_a_document_of_a_megabyte_is_cut(reranker: xlc.Engine, truncate: Any) -> None:
+def test_document_of_megabyte_is_cut(reranker: xlc.Engine, truncate: Any) -> None:
     text = "".join(f"the llama number {number} grazes, and " for number in range(30_000))
     kept = text[:4000] if truncate == "end" else text[-4000:]
     ranking = reranker.rerank("what does the llama do", [text, kept], truncate=truncate)

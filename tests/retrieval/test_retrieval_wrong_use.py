@@ -52,7 +52,7 @@ ENCODER = r"is an encoder \(bert\) and cannot generate text; use embed\(\) or re
         (lambda engine: arerank_documents(engine, "q", ["d"], method="generative"), ENCODER),
     ],
 )
-async def test_an_embedder(bert: xlc.Engine, call: Callable[[xlc.Engine], Any], message: str) -> None:
+async def test_embedder(bert: xlc.Engine, call: Callable[[xlc.Engine], Any], message: str) -> None:
     await refused(bert, call, message)
 
 
@@ -69,7 +69,7 @@ async def test_an_embedder(bert: xlc.Engine, call: Callable[[xlc.Engine], Any], 
         (lambda engine: engine.chat(CHAT), ENCODER),
     ],
 )
-async def test_a_reranker(ranker: xlc.Engine, call: Callable[[xlc.Engine], Any], message: str) -> None:
+async def test_reranker(ranker: xlc.Engine, call: Callable[[xlc.Engine], Any], message: str) -> None:
     await refused(ranker, call, message)
 
 
@@ -88,7 +88,7 @@ async def test_a_reranker(ranker: xlc.Engine, call: Callable[[xlc.Engine], Any],
         ("llama", None, lambda engine: engine.rerank("q", ["a"]), r"no ranking head.*\"generative\" for a chat model"),
     ],
 )
-async def test_the_wrong_pooling(model: str, pooling: Any, call: Callable[[xlc.Engine], Any], message: str) -> None:
+async def test_wrong_pooling(model: str, pooling: Any, call: Callable[[xlc.Engine], Any], message: str) -> None:
     with opened(model, pooling=pooling, n_ctx=256) as engine:
         await refused(engine, call, message)
 
