@@ -25,12 +25,12 @@ def public_methods(cls: type) -> dict[str, Callable[..., Any]]:
     return {name: method for name, method in inspect.getmembers(cls, inspect.isfunction) if not name.startswith("_")}
 
 
-def test_it_has_the_engines_methods() -> None:
+def test_it_has_engines_methods() -> None:
     assert public_methods(ScriptedEngine).keys() == public_methods(xlc.Engine).keys() - LEFT_OUT
 
 
 @pytest.mark.parametrize("name", sorted(public_methods(xlc.Engine).keys() - LEFT_OUT))
-def test_its_methods_take_what_the_engines_take(name: str) -> None:
+def test_its_methods_take_what_engines_take(name: str) -> None:
     real = inspect.signature(getattr(xlc.Engine, name)).parameters
     fake = inspect.signature(getattr(ScriptedEngine, name)).parameters
     named = {key for key, parameter in fake.items() if parameter.kind is not parameter.VAR_KEYWORD}
@@ -44,13 +44,13 @@ def test_its_methods_take_what_the_engines_take(name: str) -> None:
     )
 
 
-def test_replies_come_in_order_and_the_last_one_stays() -> None:
+def test_replies_come_in_order_and_last_one_stays() -> None:
     engine = ScriptedEngine(["one", "two"])
     assert [engine.chat("Hi").text for _ in range(3)] == ["one", "two", "two"]
     assert engine.complete("Hi").text == "two"
 
 
-def test_an_error_is_raised_and_the_next_reply_follows() -> None:
+def test_error_is_raised_and_next_reply_follows() -> None:
     engine = ScriptedEngine([xlc.RequestTimeoutError("too slow"), "fine"])
     with pytest.raises(xlc.RequestTimeoutError, match="too slow"):
         engine.chat("Hi")
@@ -67,12 +67,12 @@ def test_requests_are_kept_with_their_options() -> None:
     assert (completion.prompt, completion.options.max_tokens) == ("Once", 3)
 
 
-def test_wrong_options_are_refused_as_by_the_engine() -> None:
+def test_wrong_options_are_refused_as_by_engine() -> None:
     with pytest.raises(xlc.InvalidRequestError, match="did you mean 'temperature'"):
         ScriptedEngine().chat("Hi", temprature=1)  # type: ignore[call-arg]
 
 
-def test_a_stream_has_the_reply_in_pieces() -> None:
+def test_stream_has_reply_in_pieces() -> None:
     call = xlc.ToolCall(id="1", name="f", arguments='{"a": 1}')
     choice = xlc.CompletionChoice(text="one two  three ", reasoning="so it is", tool_calls=(call,))
     engine = ScriptedEngine([xlc.Completion((choice,), xlc.Usage())])
@@ -84,7 +84,7 @@ def test_a_stream_has_the_reply_in_pieces() -> None:
     assert events[-1].completion.choices == (choice,)
 
 
-async def test_the_async_twins_play_the_same_script() -> None:
+async def test_async_twins_play_same_script() -> None:
     engine = ScriptedEngine(["one two"])
     assert (await engine.achat("Hi")).text == (await engine.acomplete("Hi")).text == "one two"
     events = [event async for event in engine.astream_chat("Hi")]
@@ -98,7 +98,7 @@ def test_events_can_be_scripted_one_by_one() -> None:
     assert list(ScriptedEngine([events]).stream_chat("Hi")) == events
 
 
-def test_a_closed_stream_yields_no_more() -> None:
+def test_closed_stream_yields_no_more() -> None:
     with ScriptedEngine(["one two three"]).stream_chat("Hi") as stream:
         next(stream)
     assert list(stream) == []
@@ -107,14 +107,14 @@ def test_a_closed_stream_yields_no_more() -> None:
 @pytest.mark.parametrize(
     ("real", "fake"), [(xlc.EventStream, ScriptedStream), (xlc.AsyncEventStream, AsyncScriptedStream)]
 )
-def test_its_streams_have_the_methods_of_real_ones(real: type, fake: type) -> None:
+def test_its_streams_have_methods_of_real_ones(real: type, fake: type) -> None:
     assert public_methods(real).keys() == public_methods(fake).keys()
     for name, method in public_methods(real).items():
         assert inspect.signature(method).parameters.keys() == inspect.signature(getattr(fake, name)).parameters.keys()
         assert inspect.iscoroutinefunction(method) == inspect.iscoroutinefunction(getattr(fake, name))
 
 
-async def test_a_cancelled_stream_ends_with_what_has_come() -> None:
+async def test_cancelled_stream_ends_with_what_has_come() -> None:
     engine = ScriptedEngine(["one two three"])
     stream = engine.stream_chat("Hi")
     first = next(stream)
@@ -128,7 +128,7 @@ async def test_a_cancelled_stream_ends_with_what_has_come() -> None:
     assert (await before_its_start.result()).finish_reason == "cancelled"
 
 
-async def test_a_stream_that_was_closed_has_no_result() -> None:
+async def test_stream_that_was_closed_has_no_result() -> None:
     engine = ScriptedEngine(["one two three"])
     stream = engine.stream_chat("Hi")
     stream.close()
@@ -140,7 +140,7 @@ async def test_a_stream_that_was_closed_has_no_result() -> None:
         await closed.result()
 
 
-def test_a_closed_engine_answers_no_more() -> None:
+def test_closed_engine_answers_no_more() -> None:
     with ScriptedEngine(["a"]) as engine:
         pass
     assert engine.closed
@@ -148,7 +148,7 @@ def test_a_closed_engine_answers_no_more() -> None:
         engine.chat("Hi")
 
 
-def test_vectors_and_scores_depend_on_the_words() -> None:
+def test_vectors_and_scores_depend_on_words() -> None:
     engine = ScriptedEngine()
     vectors = engine.embed(["red llama", "llama red", "blue bank"])
     assert vectors.dtype == np.float32
@@ -166,7 +166,7 @@ def test_vectors_and_scores_can_be_scripted() -> None:
     assert [score.index for score in engine.rerank("q", ["a", "aaa", "aa"])] == [1, 2, 0]
 
 
-def test_a_token_is_a_byte() -> None:
+def test_token_is_byte() -> None:
     engine = ScriptedEngine()
     assert engine.detokenize(engine.tokenize("ü")) == "ü"
     assert engine.count_tokens("ü") == 2

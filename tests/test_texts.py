@@ -12,7 +12,7 @@ from xlc_core.texts import check_text, check_tokens
 
 
 @pytest.mark.parametrize(("text", "reason"), [(5, "must be a text, not int"), ("a\ud800", "lone surrogate")])
-def test_a_wrong_text_is_named(text: Any, reason: str) -> None:
+def test_wrong_text_is_named(text: Any, reason: str) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=f"the prompt .*{reason}"):
         check_text(text, "the prompt")
 
@@ -22,6 +22,6 @@ def test_tokens_may_be_numpys() -> None:
 
 
 @pytest.mark.parametrize("token", [2**31, -(2**40), 2**70, 0.5, "a", None])
-def test_a_wrong_token_is_named(token: Any) -> None:
+def test_wrong_token_is_named(token: Any) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="there is no token"):
         check_tokens([1, token])
