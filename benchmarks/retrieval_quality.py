@@ -68,9 +68,9 @@ def search(corpus: Corpus, options: argparse.Namespace) -> list[Ranking]:
     opened: dict[str, Any] = {"n_threads": options.threads, "progress": False}
     with xlc.Engine(options.embedder, **opened) as embedder:
         prompts = {kind: retrieval_prompt(options.embedder, kind) for kind in ("query", "document")}
-        documents = embedder.embed(texts, truncate="end", prefix=prompts["document"], progress=True)
+        documents = embedder.embed(texts, truncate="end", prompt=prompts["document"], progress=True)
         start = time.perf_counter()
-        asked = embedder.embed([query.text for query in queries], truncate="end", prefix=prompts["query"])
+        asked = embedder.embed([query.text for query in queries], truncate="end", prompt=prompts["query"])
         orders = np.argsort(-(asked @ documents.T), axis=1, kind="stable")
         seconds = time.perf_counter() - start
         found = [int(np.flatnonzero(order == right)[0]) + 1 for order, right in zip(orders, relevant, strict=True)]

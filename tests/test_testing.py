@@ -153,7 +153,7 @@ def test_vectors_and_scores_depend_on_words() -> None:
     vectors = engine.embed(["red llama", "llama red", "blue bank"])
     assert vectors.dtype == np.float32
     assert vectors[0] == pytest.approx(vectors[1])
-    assert engine.embed(["llama"], prefix="red ")[0] == pytest.approx(vectors[0])
+    assert engine.embed(["llama"], prompt="red ")[0] == pytest.approx(vectors[0])
     assert [score.index for score in engine.rerank("red llama", ["a bank", "a red llama"], top_n=1)] == [1]
 
 
@@ -176,7 +176,7 @@ def test_token_is_byte() -> None:
 async def test_streams_of_embeddings() -> None:
     engine = ScriptedEngine()
     texts = [f"text {number}" for number in range(40)]
-    expected = engine.embed(texts, prefix="query: ")
-    np.testing.assert_array_equal(list(engine.embed_stream(iter(texts), prefix="query: ")), expected)
-    np.testing.assert_array_equal([row async for row in engine.aembed_stream(texts, prefix="query: ")], expected)
+    expected = engine.embed(texts, prompt="query: ")
+    np.testing.assert_array_equal(list(engine.embed_stream(iter(texts), prompt="query: ")), expected)
+    np.testing.assert_array_equal([row async for row in engine.aembed_stream(texts, prompt="query: ")], expected)
     assert next(engine.embed_stream(texts, dtype="binary")).shape == (1,)

@@ -193,7 +193,7 @@ class ScriptedEngine:
     def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> npt.NDArray[Any]:
         """As Engine.embed."""
         wanted = EmbedOptions.checked(**options)
-        vectors = self._embed([(wanted.prefix or "") + text for text in texts])
+        vectors = self._embed([(wanted.prompt or "") + text for text in texts])
         return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
 
     async def aembed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> npt.NDArray[Any]:
@@ -213,7 +213,7 @@ class ScriptedEngine:
         return AsyncEmbeddingStream(lambda chunk, _: self._embed_job(chunk, wanted), wanted, texts)
 
     def _embed_job(self, texts: Sequence[str], options: EmbedOptions) -> Any:
-        return _ScriptedJob(self._embed([(options.prefix or "") + text for text in texts]))
+        return _ScriptedJob(self._embed([(options.prompt or "") + text for text in texts]))
 
     def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
         """As Engine.rerank."""

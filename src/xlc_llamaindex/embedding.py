@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +42,6 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
         >>> len(embed_model.get_query_embedding("What is a slot?"))
         384
     """
-
-    _renamed_fields: ClassVar[dict[str, str]] = {
-        "query_instruction": "query_prompt",
-        "text_instruction": "document_prompt",
-    }
 
     embed_batch_size: int = Field(4096, gt=0)
     """Texts that go to the engine at once; between two batches LlamaIndex reports to callbacks."""

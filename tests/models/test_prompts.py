@@ -67,19 +67,21 @@ async def test_prompts_go_before_texts(e5: Path) -> None:
     texts = ["a llama", "a bank"]
     with xlc.Engine(e5) as engine:
         assert (engine.info.query_prompt, engine.info.document_prompt) == ("query: ", "passage: ")
-        told = {kind: engine.embed(texts, prompt=kind) for kind in ("query", "document")}
+        told = {kind: engine.embed(texts, prompt_name=kind) for kind in ("query", "document")}
         for kind, prefix in (("query", "query: "), ("document", "passage: ")):
             expected = engine.embed([prefix + text for text in texts])
             np.testing.assert_allclose(told[kind], expected, atol=2e-3)
-            np.testing.assert_allclose(await engine.aembed(texts, prompt=kind), expected, atol=2e-3)
-            np.testing.assert_allclose(list(engine.embed_stream(texts, prompt=kind)), expected, atol=2e-3)
+            np.testing.assert_allclose(await engine.aembed(texts, prompt_name=kind), expected, atol=2e-3)
+            np.testing.assert_allclose(list(engine.embed_stream(texts, prompt_name=kind)), expected, atol=2e-3)
         plain = engine.embed(texts)
         assert np.abs(plain - told["query"]).max() > 0.01
-        np.testing.assert_allclose(engine.embed(texts, prompt="query", prefix=""), plain, atol=2e-3)
-        n_plain, n_told = (len(engine.embed_tokens(texts[:1], prompt=kind)[0]) for kind in (None, "query"))
+        np.testing.assert_allclose(engine.embed(texts, prompt_name="query", prompt=""), plain, atol=2e-3)
+        n_plain, n_told = (len(engine.embed_tokens(texts[:1], prompt_name=kind)[0]) for kind in (None, "query"))
         assert n_told == n_plain + 2
-        with pytest.raises(xlc.InvalidRequestError, match="prompt"):
-            engine.embed(texts, prompt="passage")  # type: ignore[arg-type]
+        with pytest.raises(xlc.InvalidRequestError, match=r"prompt_name.*'query' or 'document'"):
+            engine.embed(texts, prompt_name="passage")  # type: ignore[arg-type]
+        with pytest.raises(xlc.InvalidRequestError, match=r"must be the text itself; .* prompt_name='query'"):
+            engine.embed(texts, prompt="query")
 
 
 def test_file_s_own_prompts_come_before_its_name(embedder_path: Path, tmp_path: Path) -> None:

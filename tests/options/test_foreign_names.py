@@ -55,7 +55,8 @@ TABLES = (foreign_names.REQUEST_NAMES, foreign_names.ENGINE_NAMES, foreign_names
         (ChatOptions, "stop_strings", ["a"], "use stop"),
         (EmbedOptions, "normalize_embeddings", True, "use normalize=True"),
         (RerankOptions, "top_k", 3, "use top_n=3"),
-        (EmbedOptions, "input_type", "query", "use prompt ('query' or 'document')"),
+        (EmbedOptions, "input_type", "query", "use prompt_name ('query' or 'document')"),
+        (EmbedOptions, "prefix", "query: ", "use prompt='query: '"),
         # llama.cpp and llama-cpp-python
         (ChatOptions, "typ_p", 0.9, "use typical_p=0.9"),
         (EngineOptions, "model_path", "a.gguf", "use model='a.gguf'"),

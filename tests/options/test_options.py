@@ -190,7 +190,7 @@ def test_numbers_are_finite(model: type[base.NativeOptions]) -> None:
         (ChatOptions, {"dry_sequence_breakers": ["\ud800"]}),
         (ChatOptions, {"logit_bias": {"\ud800": 1.0}}),
         (EngineOptions, {"chat_template": "\ud800"}),
-        (EmbedOptions, {"prefix": "\ud800"}),
+        (EmbedOptions, {"prompt": "\ud800"}),
     ],
 )
 def test_what_native_code_cannot_take_is_refused_by_name(options: type[base.Options], values: dict[str, Any]) -> None:

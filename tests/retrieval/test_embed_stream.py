@@ -78,8 +78,8 @@ def test_empty_stream_yields_nothing(embedder: xlc.Engine) -> None:
 
 
 def test_options_go_to_model(embedder: xlc.Engine) -> None:
-    rows = list(embedder.embed_stream(["a llama", "word " * 700], prefix="query: ", truncate="end", normalize=False))
-    expected = embedder.embed(["a llama", "word " * 700], prefix="query: ", truncate="end", normalize=False)
+    rows = list(embedder.embed_stream(["a llama", "word " * 700], prompt="query: ", truncate="end", normalize=False))
+    expected = embedder.embed(["a llama", "word " * 700], prompt="query: ", truncate="end", normalize=False)
     np.testing.assert_allclose(np.stack(rows), expected, atol=2e-2)
 
 

@@ -84,8 +84,8 @@ def test_unknown_way_to_cut_is_refused(embedder: xlc.Engine) -> None:
         embedder.embed(["a"], truncate="middle")  # type: ignore[arg-type]
 
 
-def test_prefix_comes_before_each_text(embedder: xlc.Engine) -> None:
-    prefixed = embedder.embed(["a llama", "a bank"], prefix="query: ")
+def test_prompt_comes_before_each_text(embedder: xlc.Engine) -> None:
+    prefixed = embedder.embed(["a llama", "a bank"], prompt="query: ")
     assert prefixed == pytest.approx(embedder.embed(["query: a llama", "query: a bank"]), abs=1e-6)
 
 

@@ -79,7 +79,7 @@ def test_names_of_control_tokens_stay_text(embedder: xlc.Engine) -> None:
         assert n_tokens > len(embedder.tokenize(text, parse_special=True)) + n_special
         assert len(embedder.embed_tokens([text])[0]) == n_tokens
         assert (
-            len(embedder.embed_tokens(["a"], prefix=f"{name} ")[0]) == len(embedder.tokenize(f"{name} a")) + n_special
+            len(embedder.embed_tokens(["a"], prompt=f"{name} ")[0]) == len(embedder.tokenize(f"{name} a")) + n_special
         )
 
 

@@ -60,10 +60,10 @@ async def test_no_texts_need_no_model() -> None:
 
 def test_prompts_are_the_model_s_unless_given() -> None:
     asking = XLlamaEmbeddings(model="some.gguf")._embed_options("query")
-    assert (asking["prefix"], asking["prompt"]) == (None, "query")
+    assert (asking["prompt"], asking["prompt_name"]) == (None, "query")
     given = XLlamaEmbeddings(model="some.gguf", query_prompt="", document_prompt="d: ")
-    assert given._embed_options("query")["prefix"] == ""
-    assert given._embed_options("document")["prefix"] == "d: "
+    assert given._embed_options("query")["prompt"] == ""
+    assert given._embed_options("document")["prompt"] == "d: "
 
 
 DOCUMENTS = [

@@ -31,9 +31,9 @@ def test_a_model_has_two_names(embed_model: XLlamaEmbedding) -> None:
 
 def test_prompts_are_the_model_s_unless_given() -> None:
     asking = XLlamaEmbedding(model="some.gguf")._embed_options("query")
-    assert (asking["prefix"], asking["prompt"]) == (None, "query")
+    assert (asking["prompt"], asking["prompt_name"]) == (None, "query")
     given = XLlamaEmbedding(model="some.gguf", query_prompt="", document_prompt="t: ")
-    assert (given._embed_options("query")["prefix"], given._embed_options("document")["prefix"]) == ("", "t: ")
+    assert (given._embed_options("query")["prompt"], given._embed_options("document")["prompt"]) == ("", "t: ")
 
 
 def test_names_of_other_adapters_are_refused() -> None:

@@ -51,7 +51,7 @@ class RetrievalMethods:
 
         Args:
             texts: any number of texts, of any length and order.
-            **options: fields of EmbedOptions: ``truncate``, ``normalize``, ``prompt``, ``prefix``, ``dimensions``,
+            **options: fields of EmbedOptions: ``truncate``, ``normalize``, ``prompt_name``, ``prompt``, ``dimensions``,
                 ``dtype``, ``progress``, ``timeout``…
 
         Returns:
@@ -170,10 +170,10 @@ class RetrievalMethods:
             documents, lambda text: len(retriever.text_ends(text, room + 1, 0)), room, options.overlap
         )
 
-    def _token_room(self, prefix: str) -> tuple[int, Callable[[str], int]]:
-        """Return how many tokens a text may have beside a prefix, and what counts a text's up to one more."""
+    def _token_room(self, prompt: str) -> tuple[int, Callable[[str], int]]:
+        """Return how many tokens a text may have beside a prompt, and what counts a text's up to one more."""
         retriever = self._native.retriever()
-        n_around = len(self._native.tokenize(prefix, True, False))
+        n_around = len(self._native.tokenize(prompt, True, False))
         room = max(1, retriever.limit - n_around)
         return room, lambda text: len(retriever.text_ends(text, room + 1, 0))
 
@@ -193,7 +193,7 @@ class RetrievalMethods:
             as_sequence(texts, "text"),
             truncate=options.truncate,
             normalize=options.normalize,
-            prefix=self._prefix(options),
+            prefix=self._prompt(options),
             dimensions=options.dimensions or 0,
             first_index=first_index,
             stream=stream,
@@ -208,7 +208,7 @@ class RetrievalMethods:
             as_sequence(texts, "text"),
             truncate=options.truncate,
             normalize=options.normalize,
-            prefix=self._prefix(options),
+            prefix=self._prompt(options),
             dimensions=options.dimensions or 0,
         )
 
@@ -224,7 +224,7 @@ class RetrievalMethods:
             sentence_types=True if known is None else known,
         )
 
-    def _prefix(self, options: TokenEmbedOptions) -> str:
-        if options.prefix is not None:
-            return options.prefix
-        return {None: "", "query": self.info.query_prompt, "document": self.info.document_prompt}[options.prompt]
+    def _prompt(self, options: TokenEmbedOptions) -> str:
+        if options.prompt is not None:
+            return options.prompt
+        return {None: "", "query": self.info.query_prompt, "document": self.info.document_prompt}[options.prompt_name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,12 @@ TextKind = Literal["query", "document"]
 
 class EmbedderAdapter(EngineAdapter):
     """The fields of an adapter that embeds queries and documents."""
+
+    _renamed_fields: ClassVar[dict[str, str]] = {
+        "query_instruction": "query_prompt",
+        "text_instruction": "document_prompt",
+        "embed_instruction": "document_prompt",
+    }
 
     query_prompt: str | None = None
     """Text put before a query; None: the model's own, by its catalog entry, its file or its name."""
@@ -39,8 +45,8 @@ class EmbedderAdapter(EngineAdapter):
 
     def _embed_options(self, kind: TextKind, *, progress: bool = False) -> EmbedKwargs:
         return {
-            "prefix": self.query_prompt if kind == "query" else self.document_prompt,
-            "prompt": kind,
+            "prompt_name": kind,
+            "prompt": self.query_prompt if kind == "query" else self.document_prompt,
             "truncate": self.truncate,
             "normalize": self.normalize,
             "dimensions": self.dimensions,

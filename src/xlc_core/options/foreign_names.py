@@ -313,9 +313,11 @@ RETRIEVAL_NAMES: Mapping[str, ForeignName] = {
     "convert_to_numpy": ForeignName(note="the result is a NumPy array; leave it out"),
     "convert_to_tensor": ForeignName(note="the result is a NumPy array; torch.from_numpy() takes it"),
     **dict.fromkeys(
-        ("prompt_name", "input_type", "task_type", "task", "text_type"),
-        ForeignName("prompt", note="'query' or 'document'"),
+        ("input_type", "task_type", "task", "text_type"),
+        ForeignName("prompt_name", note="'query' or 'document'"),
     ),
-    **dict.fromkeys(("query_instruction", "text_instruction", "embed_instruction"), ForeignName("prefix", _same)),
+    **dict.fromkeys(
+        ("prefix", "query_instruction", "text_instruction", "embed_instruction"), ForeignName("prompt", _same)
+    ),
     **dict.fromkeys(("request_timeout", "timeout_s"), ForeignName("timeout", _same)),
 }

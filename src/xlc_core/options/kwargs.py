@@ -144,8 +144,8 @@ class TokenEmbedKwargs(TypedDict, total=False):
 
     truncate: Truncate | None
     normalize: bool | None
-    prefix: str | None
-    prompt: Literal["query", "document"] | None
+    prompt_name: Literal["query", "document"] | None
+    prompt: str | None
     dimensions: int | None
     progress: Progress | None
     timeout: Seconds | None

@@ -41,11 +41,11 @@ class TokenEmbedOptions(NativeOptions):
     """Options for one vector per token.
 
     Attributes:
-        truncate: how to treat a text that is too long for the model; the prefix is never truncated.
+        truncate: how to treat a text that is too long for the model; the prompt is never truncated.
         normalize: scale each vector to length 1.
-        prefix: text before every text, instead of a prompt.
-        prompt: the kind of the texts, for models that need a prompt: ``engine.info.query_prompt`` or
+        prompt_name: "query" or "document", for models that were trained with prompts: ``engine.info.query_prompt`` or
             ``document_prompt`` is put before each text. None: no prompt.
+        prompt: text to put before each text instead, such as ``"query: "``; empty: no prompt.
         dimensions: keep this many leading numbers, for models that were trained for it (Matryoshka), and scale them to
             length 1 if ``normalize`` is set; None keeps all.
         progress: show a bar on stderr, or call a function with the number of finished texts and the total.
@@ -57,11 +57,18 @@ class TokenEmbedOptions(NativeOptions):
 
     truncate: Truncate = "error"
     normalize: bool = True
-    prefix: str | None = None
-    prompt: Literal["query", "document"] | None = None
+    prompt_name: Literal["query", "document"] | None = None
+    prompt: str | None = None
     dimensions: int | None = Field(None, ge=1)
     progress: Progress = False
     timeout: Seconds | None = None
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_is_not_a_name(cls, value: str | None) -> str | None:
+        if value in ("query", "document"):
+            raise ValueError(f"must be the text itself; the model's own prompt is prompt_name={value!r}")
+        return value
 
 
 class EmbedOptions(TokenEmbedOptions):

@@ -39,11 +39,11 @@ class LateInteraction:
         check_documents([query])
         check_documents(documents)
         self._options = options
-        self._query_prefix = _query_prefix(engine, options.instruction)
-        self._document_prefix = engine.info.document_prompt
+        self._query_prompt = _query_prompt(engine, options.instruction)
+        self._document_prompt = engine.info.document_prompt
         self._pieces = Pieces(list(documents), list(range(len(documents))), len(documents))
         if options.truncate == "split":
-            room, count = engine._token_room(self._document_prefix)
+            room, count = engine._token_room(self._document_prompt)
             self._pieces = split_documents(documents, count, room, options.overlap)
         self._deadline = Deadline(options.timeout)
         self._query: npt.NDArray[np.float32] | None = None
@@ -52,13 +52,13 @@ class LateInteraction:
 
     def query_options(self) -> TokenEmbedKwargs:
         """Return the options to embed the query with."""
-        return {"prefix": self._query_prefix, "timeout": self._remaining()}
+        return {"prompt": self._query_prompt, "timeout": self._remaining()}
 
     def batch_options(self) -> TokenEmbedKwargs:
         """Return the options to embed a batch with."""
         truncate = self._options.truncate
         return {
-            "prefix": self._document_prefix,
+            "prompt": self._document_prompt,
             "truncate": "end" if truncate == "split" else truncate,
             "timeout": self._remaining(),
         }
@@ -107,7 +107,7 @@ class LateInteraction:
         return None if remaining is None else max(remaining, 1e-3)
 
 
-def _query_prefix(engine: Engine, instruction: str | None) -> str:
+def _query_prompt(engine: Engine, instruction: str | None) -> str:
     prompt = engine.info.query_prompt
     if instruction is None:
         return prompt
