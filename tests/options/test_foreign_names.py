@@ -123,6 +123,12 @@ def test_an_unlike_name_gets_no_hint(name: str) -> None:
         assert hint_for(name, 1, options) == ""
 
 
+def test_parts_are_told_of_their_own_names_only() -> None:
+    assert hint_for("prefix", 1, xlc.Message) == ""
+    assert hint_for("temperature", 1, xlc.Lora) == ""
+    assert hint_for("contents", 1, xlc.Message) == "did you mean 'content'?"
+
+
 def test_a_negative_number_of_layers_is_refused() -> None:
     for n in (-1, -7):
         with pytest.raises(xlc.InvalidRequestError, match=r"n_gpu_layers: must be 'auto' .* 'all', or a number from 0"):

@@ -29,7 +29,10 @@ def hint_for(name: str, value: Any, options: type[Options]) -> str:
         value: its value, which is translated where that is simple.
         options: the options that do not have it.
     """
-    own, *others = _TABLES.get(getattr(options, "scope", ""), ({},))
+    scope = getattr(options, "scope", "")
+    if not scope:  # a message, a LoRA file…: other options have nothing to do with it
+        return _nearest(name, options.model_fields)
+    own, *others = _TABLES[scope]
     if name in own:
         return _translation(own[name], value, options)
     if (owner := known_to(name)) is not None:
@@ -37,8 +40,7 @@ def hint_for(name: str, value: Any, options: type[Options]) -> str:
     for table in others:
         if name in table:
             return _translation(table[name], value, options)
-    near = difflib.get_close_matches(name, options.model_fields, n=1, cutoff=_NEAR)
-    return f"did you mean {near[0]!r}?" if near else ""
+    return _nearest(name, options.model_fields)
 
 
 def hint_for_field(name: str, value: Any, fields: Collection[str]) -> str:
@@ -54,8 +56,7 @@ def hint_for_field(name: str, value: Any, fields: Collection[str]) -> str:
     if foreign is None and known_to(name) is not None:
         foreign = ForeignName(name, repr)
     if foreign is None:
-        near = difflib.get_close_matches(name, fields, n=1, cutoff=_NEAR)
-        return f"did you mean {near[0]!r}?" if near else ""
+        return _nearest(name, fields)
     if not foreign.ours or foreign.ours.startswith("Engine."):
         return "" if foreign.ours else foreign.note
     text = None if foreign.value is None else foreign.value(value)
@@ -70,6 +71,11 @@ def known_to(name: str) -> type[NativeOptions] | None:
     from xlc_core.options.base import NativeOptions
 
     return next((one for one in NativeOptions.with_scope if name in one.model_fields), None)
+
+
+def _nearest(name: str, fields: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, fields, n=1, cutoff=_NEAR)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def _translation(foreign: ForeignName, value: Any, options: type[Options]) -> str:
