@@ -9,13 +9,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/requirements.txt
 
-.PHONY: demo test test-convert soak check format stubs clean
+.PHONY: demo test test-convert soak check tidy format stubs clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=25 --durations-min=1
 
 # The tests that need torch, which the others do without.
 test-convert: $(STAMP)
@@ -25,14 +25,18 @@ test-convert: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-# Checks without a run of the code: style, types, and whether generated files are fresh.
-check: $(STAMP)
+# Checks without a run of the code: style, types, whether generated files are fresh, and clang-tidy.
+check: $(STAMP) tidy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	git ls-files -co --exclude-standard 'src/*.c' 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/python cmake/make_stub.py --check
 	$(BIN)/python cmake/make_kwargs.py --check
+
+# clang-tidy on our C++, with the checks of .clang-tidy.
+tidy: $(STAMP)
+	$(BIN)/python cmake/tidy.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -64,6 +64,7 @@ const llama_vocab* vocab_of(const VocabFile* file) {
 // The names of tokens may be halves of characters, so they are bytes.
 std::vector<nb::bytes> expected_of(const Explanation& explanation) {
     std::vector<nb::bytes> expected;
+    expected.reserve(explanation.expected.size());
     for (const std::string& token : explanation.expected) {
         expected.emplace_back(token.data(), token.size());
     }

@@ -13,7 +13,7 @@ void bind_logging(nb::module_& m) {
         [](nb::callable deliver) {
             const HeldCallable held = hold(std::move(deliver));
             nb::gil_scoped_release release;
-            set_log_sink([held](std::vector<LogLine> lines) {
+            set_log_sink([held](const std::vector<LogLine>& lines) {
                 nb::gil_scoped_acquire gil;
                 if (!gil.is_valid()) {
                     return;

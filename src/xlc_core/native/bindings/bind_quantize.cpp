@@ -115,6 +115,7 @@ void bind_quantize(nb::module_& m) {
         "quantization_types",
         [] {
             std::vector<std::string> names;
+            names.reserve(ftypes.size());
             for (const auto& [name, type] : ftypes) {
                 names.push_back(name);
             }

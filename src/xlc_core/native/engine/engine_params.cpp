@@ -136,7 +136,7 @@ void apply_llama_args(common_params& params, const std::vector<std::string>& arg
             } else if (option.handler_string) {
                 option.handler_string(params, next());
             } else if (option.handler_str_str) {
-                const std::string first = next();
+                const std::string& first = next();
                 option.handler_str_str(params, first, next());
             }
         } catch (const Error&) {

@@ -87,7 +87,7 @@ void Generator::Impl::load(const Progress& progress) {
     } catch (const std::exception& error) {
         reason = error.what();
     }
-    context.set_state_callback([](server_state, json) {});
+    context.set_state_callback([](server_state, const json&) {});
     if (cancelled) {
         throw Error(ErrorKind::request_cancelled, "loading '" + params.model_name + "' was cancelled");
     }
@@ -283,6 +283,7 @@ std::vector<int32_t> Generator::prompt_tokens(const GenerationRequest& request) 
         request.chat ? render_chat(*request.chat, impl_->chat_defaults(), "").prompt : request.prompt;
     const server_tokens tokens = impl_->prompt_tokens(request, text, /* count_only */ true);
     std::vector<int32_t> out;
+    out.reserve(tokens.size());
     for (size_t i = 0; i < tokens.size(); i++) {
         out.push_back(tokens[i]);
     }

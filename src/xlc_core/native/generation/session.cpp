@@ -68,7 +68,7 @@ std::shared_ptr<const SlotState> save_session(
 }
 
 void load_session(
-    const Generator& generator, std::shared_ptr<const SlotState> state, const Generator::Poll& poll) {
+    const Generator& generator, const std::shared_ptr<const SlotState>& state, const Generator::Poll& poll) {
     generator.on_loop([state](server_context& context) { return restore_slot(context, *state); }, poll);
 }
 

@@ -21,6 +21,6 @@ std::shared_ptr<const SlotState> save_session(
 
 // Waits for an idle slot.
 void load_session(
-    const Generator& generator, std::shared_ptr<const SlotState> state, const Generator::Poll& poll);
+    const Generator& generator, const std::shared_ptr<const SlotState>& state, const Generator::Poll& poll);
 
 } // namespace xlc

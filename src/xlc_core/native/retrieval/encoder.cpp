@@ -145,6 +145,7 @@ void Encoder::run_passes(
 
     if (n_tokens <= n_pass_tokens_) {
         std::vector<Span> spans;
+        spans.reserve(sequences.size());
         for (size_t slot = 0; slot < sequences.size(); ++slot) {
             spans.push_back({sequences[slot], slot, 0, sequences[slot]->tokens.size()});
         }

@@ -125,10 +125,13 @@ size_t TextSplitter::begin_of_part(std::string_view text, size_t end, size_t fir
 }
 
 size_t TextSplitter::boundary_before(std::string_view text, size_t end) const {
-    size_t at = end;
-    while (at > 0 && !is_boundary(text, --at)) {
+    for (size_t at = end; at > 0;) {
+        --at;
+        if (is_boundary(text, at)) {
+            return at;
+        }
     }
-    return at;
+    return 0;
 }
 
 } // namespace xlc

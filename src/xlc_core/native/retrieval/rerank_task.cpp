@@ -8,7 +8,7 @@ namespace xlc {
 RerankTask::RerankTask(
     std::string query, std::vector<std::string> documents, RerankOptions options, int n_threads)
     : RetrievalTask(RetrievalKind::rerank, std::move(documents), n_threads), query_(std::move(query)),
-      options_(options) {}
+      options_(std::move(options)) {}
 
 void RerankTask::begin(const Encoder& encoder) {
     encoder.traits().require_ranking();

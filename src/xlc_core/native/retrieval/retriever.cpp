@@ -58,7 +58,8 @@ std::shared_ptr<RetrievalJob> Retriever::embed_tokens(std::vector<std::string> t
 
 std::shared_ptr<RetrievalJob>
 Retriever::rerank(std::string query, std::vector<std::string> documents, RerankOptions options) {
-    return submit(std::make_unique<RerankTask>(std::move(query), std::move(documents), options, n_threads_));
+    return submit(
+        std::make_unique<RerankTask>(std::move(query), std::move(documents), std::move(options), n_threads_));
 }
 
 std::shared_ptr<RetrievalJob> Retriever::submit(std::unique_ptr<RetrievalTask> task) {
