@@ -40,6 +40,10 @@ class ModelFile:
     def prompts(self) -> dict[str, str]: ...
 
     @property
+    def chat_template(self) -> str:
+        """Empty when the file does not have one."""
+
+    @property
     def pooling(self) -> str: ...
 
     @property

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import mmap
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +16,6 @@ from xlc_core.options.engine import EngineOptions
 
 __all__ = ["ModelFacts", "read_facts"]
 
-_TEMPLATE_KEY = b"tokenizer.chat_template"
-_STRING = 8  # GGUF's number of the type
 _THINKING = ("enable_thinking", "<think>", "[THINK]", "<|channel|>analysis")
 """Texts in the templates of models that think."""
 
@@ -61,12 +57,12 @@ def read_facts(options: EngineOptions) -> ModelFacts | None:
         return None
     state = path.stat()
     head = _read_head(path, state.st_size, state.st_mtime_ns)
-    template = options.chat_template or head.template
+    template = options.chat_template or head.chat_template
     return ModelFacts(
-        n_ctx=context_size(options, head.file, hardware.available_memory()).usable_n_ctx(head.file),
+        n_ctx=context_size(options, head, hardware.available_memory()).usable_n_ctx(head),
         has_chat_template=bool(template),
         supports_thinking=any(mark in template for mark in _THINKING),
-        can_generate=head.file.causal,
+        can_generate=head.causal,
         reads=_read_projector(options, path),
     )
 
@@ -80,30 +76,11 @@ def _read_projector(options: EngineOptions, model: Path) -> frozenset[str]:
         return frozenset()
     path = Path(found)
     state = path.stat()
-    file = _read_head(path, state.st_size, state.st_mtime_ns).file
+    file = _read_head(path, state.st_size, state.st_mtime_ns)
     return media.readable(file.sees, file.hears, file.sees)
 
 
-@dataclass(frozen=True)
-class _Head:
-    file: _native.ModelFile
-    template: str
-
-
 @functools.lru_cache(maxsize=32)
-def _read_head(path: Path, size: int, mtime_ns: int) -> _Head:
-    """Read a file's head once for as long as the file stays as it is, which size and time tell."""
-    file = _native.read_model_file(str(path))
-    return _Head(file, _chat_template(path) if file.has_chat_template else "")
-
-
-def _chat_template(path: Path) -> str:
-    """Find the template among the metadata: its key follows the length of that, and its type and length the key."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        entry = struct.pack("<Q", len(_TEMPLATE_KEY)) + _TEMPLATE_KEY + struct.pack("<I", _STRING)
-        found = content.find(entry)
-        if found < 0:
-            return ""
-        start = found + len(entry) + 8
-        (length,) = struct.unpack("<Q", content[start - 8 : start])
-        return content[start : start + length].decode("utf-8", "replace")
+def _read_head(path: Path, size: int, mtime_ns: int) -> _native.ModelFile:
+    """Read a file's head, again only when its size or time has changed."""
+    return _native.read_model_file(str(path))

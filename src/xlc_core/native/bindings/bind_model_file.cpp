@@ -16,9 +16,17 @@ void bind_model_file(nb::module_& m) {
         .def_ro("architecture", &ModelFile::architecture)
         .def_ro("names", &ModelFile::names)
         .def_ro("prompts", &ModelFile::prompts)
+        .def_prop_ro(
+            "chat_template",
+            [](const ModelFile& self) {
+                const std::string& text = self.chat_template;
+                return nb::steal<nb::str>(
+                    PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+            },
+            "Empty when the file does not have one.")
         .def_ro("pooling", &ModelFile::pooling)
         .def_ro("causal", &ModelFile::causal)
-        .def_ro("has_chat_template", &ModelFile::has_chat_template)
+        .def_prop_ro("has_chat_template", [](const ModelFile& self) { return !self.chat_template.empty(); })
         .def_ro("has_rank_head", &ModelFile::has_rank_head)
         .def_ro("sees", &ModelFile::sees)
         .def_ro("hears", &ModelFile::hears)

@@ -64,7 +64,7 @@ ModelFile read_model_file(const std::string& path) {
     file.sees = metadata.flag("clip.has_vision_encoder", false);
     file.hears = metadata.flag("clip.has_audio_encoder", false);
     file.causal = metadata.flag(prefix + "attention.causal", true);
-    file.has_chat_template = metadata.has("tokenizer.chat_template");
+    file.chat_template = metadata.text("tokenizer.chat_template");
     file.has_rank_head = metadata.has_tensor("cls.weight") || metadata.has_tensor("cls.output.weight");
     file.n_ctx_train = metadata.number(prefix + "context_length", 0);
     file.n_layer = metadata.number(prefix + "block_count", 0);

@@ -14,9 +14,9 @@ struct ModelFile {
     std::vector<std::string> names; // general.name and general.basename, where the file has them
     // Prompts by what they are for, such as "query"; from xllama.prompt.*, a key of ours.
     std::map<std::string, std::string> prompts;
-    std::string pooling; // as in the public options; empty: the file says nothing
-    bool causal = true;  // false: an encoder, which cannot generate
-    bool has_chat_template = false;
+    std::string chat_template; // empty: the file does not have one
+    std::string pooling;       // as in the public options; empty: the file says nothing
+    bool causal = true;        // false: an encoder, which cannot generate
     bool has_rank_head = false;
     bool sees = false;  // a projector for images
     bool hears = false; // a projector for sound
