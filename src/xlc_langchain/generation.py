@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from xlc_core import TextDelta
-from xlc_core.frameworks import GeneratorAdapter, InfillFiles, require_single_answer
+from xlc_core import InfillFiles, TextDelta
+from xlc_core.frameworks import GeneratorAdapter, require_single_answer
 from xlc_langchain.errors import LangChainErrors, langchain_errors
 
 __all__ = ["GeneratorMethods"]

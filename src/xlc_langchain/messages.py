@@ -15,13 +15,13 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall, VideoPart
-from xlc_core.frameworks import MediaPart, data_of_base64
+from xlc_core import AudioPart, ImagePart, InvalidRequestError, MediaPart, Message, TextPart, ToolCall, VideoPart
+from xlc_core.frameworks import data_of_base64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from xlc_core.frameworks import Part, Role
+    from xlc_core import Part, Role
 
 __all__ = ["to_engine_messages"]
 

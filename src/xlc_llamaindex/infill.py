@@ -6,7 +6,8 @@ from typing import Any
 
 from llama_index.core.base.llms.types import CompletionResponse, CompletionResponseAsyncGen, CompletionResponseGen
 
-from xlc_core.frameworks import GeneratorAdapter, InfillFiles
+from xlc_core import InfillFiles
+from xlc_core.frameworks import GeneratorAdapter
 from xlc_llamaindex.responses import Answer, aresponses, responses, to_completion_response
 
 __all__ = ["InfillMethods"]

@@ -27,7 +27,7 @@ from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPar
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ContentBlock
 
-    from xlc_core.frameworks import MediaPart, Part, Role
+    from xlc_core import MediaPart, Part, Role
 
 __all__ = ["to_engine_messages"]
 

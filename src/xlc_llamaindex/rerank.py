@@ -11,8 +11,8 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
-from xlc_core import RerankScore
-from xlc_core.frameworks import RerankerAdapter, RerankTruncate
+from xlc_core import RerankScore, RerankTruncate
+from xlc_core.frameworks import RerankerAdapter
 
 __all__ = ["XLlamaRerank"]
 

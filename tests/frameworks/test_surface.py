@@ -60,3 +60,7 @@ def test_names_are_sorted_and_nothing_else_is_there() -> None:
     assert frameworks.__all__ == sorted(frameworks.__all__)
     public = {name for name, value in vars(frameworks).items() if not (name.startswith("_") or inspect.ismodule(value))}
     assert public == set(frameworks.__all__)
+
+
+def test_no_name_is_in_both_places() -> None:
+    assert set(xlc_core.__all__).isdisjoint(frameworks.__all__)

@@ -13,14 +13,10 @@ test checks that. An adapter for another framework can be built the same way (do
 * Schemas: read_response_format returns the constraint that a response format means, close_schema fits a type's schema
   to generation, describe_schema shows a schema to the model.
 * Probabilities of labels as the first token of an answer: label_probabilities.
-* Reranking with any model: rerank_documents and arerank_documents.
-* Types of arguments: Part, MediaPart and Role of messages, InfillFiles, RerankMethod, RerankScale, RerankTruncate,
-  TextKind and Truncate; and the options as keyword arguments: ChatKwargs, CompletionKwargs, EmbedKwargs, EngineKwargs,
-  RerankKwargs and SamplingKwargs.
+* TextKind: "query" or "document".
 """
 
 from xlc_core.constraints.reading import close_schema
-from xlc_core.engine.infill import InfillFiles
 from xlc_core.engine.model_facts import ModelFacts, read_facts
 from xlc_core.frameworks.embedder_adapter import EmbedderAdapter, TextKind
 from xlc_core.frameworks.engine_adapter import EngineAdapter, default_model, model_as_text
@@ -30,44 +26,18 @@ from xlc_core.frameworks.schemas import describe_schema, read_response_format
 from xlc_core.generation.label_probabilities import label_probabilities
 from xlc_core.generation.media import data_of_base64
 from xlc_core.generation.tool_choice import to_tool_choice
-from xlc_core.messages import MediaPart, Part, Role
 from xlc_core.models.identity import model_identity
 from xlc_core.models.prompts import retrieval_prompt
-from xlc_core.options.kwargs import (
-    ChatKwargs,
-    CompletionKwargs,
-    EmbedKwargs,
-    EngineKwargs,
-    RerankKwargs,
-    SamplingKwargs,
-)
-from xlc_core.options.retrieval import RerankScale, RerankTruncate, Truncate
-from xlc_core.reranking.rerank import RerankMethod, arerank_documents, rerank_documents
 
 __all__ = [
     "ChatFields",
-    "ChatKwargs",
-    "CompletionKwargs",
-    "EmbedKwargs",
     "EmbedderAdapter",
     "EngineAdapter",
-    "EngineKwargs",
     "GeneratorAdapter",
-    "InfillFiles",
-    "MediaPart",
     "ModelFacts",
-    "Part",
-    "RerankKwargs",
-    "RerankMethod",
-    "RerankScale",
-    "RerankTruncate",
     "RerankerAdapter",
-    "Role",
-    "SamplingKwargs",
     "ScorerAdapter",
     "TextKind",
-    "Truncate",
-    "arerank_documents",
     "close_schema",
     "data_of_base64",
     "default_model",
@@ -78,7 +48,6 @@ __all__ = [
     "read_facts",
     "read_response_format",
     "require_single_answer",
-    "rerank_documents",
     "retrieval_prompt",
     "to_tool_choice",
 ]
