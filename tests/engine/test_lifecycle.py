@@ -350,8 +350,8 @@ def test_a_truncated_model_says_so(tmp_path: Path, smollm2_path: Path) -> None:
         (["--no-such-flag"], "no option '--no-such-flag'"),
         (["--ctx-size"], "needs a value"),
         (["--ctx-size", "many"], "--ctx-size"),
-        (["--port", "8080"], "means nothing in this process"),
-        (["--version"], "means nothing in this process"),
+        (["--port", "8080"], "has no effect in this process"),
+        (["--version"], "has no effect in this process"),
     ],
 )
 def test_a_wrong_llama_arg_is_named_and_never_exits(args: list[str], reason: str) -> None:

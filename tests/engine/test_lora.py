@@ -177,13 +177,13 @@ def wrong_lora(folder: Path, fault: str) -> Path:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("architecture", "made for a model of architecture 'qwen2'.*is of 'llama'"),
-        ("kind", "is no LoRA adapter: its general.type is 'model'"),
+        ("architecture", "made for a model of architecture 'qwen2'.*has 'llama'"),
+        ("kind", "is not a LoRA adapter: its general.type is 'model'"),
         ("rank", "ranks that do not match for 'blk.0.attn_q.weight': 4 in lora_a and 2 in lora_b"),
         ("embedding", "ranks that do not match for 'token_embd.weight'"),
         ("shape", "does not fit.*blk.0.attn_q.weight"),
         ("tensor", "does not fit.*blk.9.attn_q.weight.*does not exist"),
-        ("empty", "no pair"),
+        ("empty", "does not hold a pair"),
         ("corrupt", "not a GGUF file"),
         ("text", "not a GGUF file"),
     ],
@@ -239,8 +239,8 @@ def test_several_control_vectors_add_up(folder: Path, direction: Path) -> None:
 @pytest.mark.parametrize(
     ("directions", "reason"),
     [
-        ({1: np.ones(32, np.float32)}, "directions of 32 numbers, and the model has n_embd=64"),
-        ({N_LAYER: np.ones(N_EMBD, np.float32)}, "direction for layer 2, and the model takes them for layers 1 to 1"),
+        ({1: np.ones(32, np.float32)}, "directions of 32 numbers, but the model has n_embd=64"),
+        ({N_LAYER: np.ones(N_EMBD, np.float32)}, "direction for layer 2, but the model allows layers 1 to 1"),
         ({0: np.ones(N_EMBD, np.float32)}, "direction for layer 0"),
         ({1: np.ones((2, N_EMBD), np.float32)}, "no vector of 32-bit floats"),
         ({1: np.ones(N_EMBD, np.float16)}, "no vector of 32-bit floats"),

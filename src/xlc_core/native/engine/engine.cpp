@@ -17,8 +17,8 @@ namespace xlc {
 
 namespace {
 
-// A model whose file names a pooling, or that cannot generate, is made for retrieval. With a projector it is
-// the generation worker that reads images, for embedding too.
+// A model is made for retrieval if its file names a pooling or it cannot generate. But with a projector the
+// generation worker is needed, because it reads images, for embedding too.
 bool is_for_retrieval(const ModelFile& file, const EngineParams& params) {
     const std::string& pooling = params.pooling.empty() ? file.pooling : params.pooling;
     return !file.causal || (params.mmproj.empty() && !pooling.empty() && pooling != "none");
@@ -29,7 +29,7 @@ bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {
            best_encoder_kernels();
 }
 
-// The threads' arenas would keep what the model's buffers took.
+// Otherwise the threads' malloc arenas would keep the memory of the model's buffers.
 void give_memory_back() {
 #ifdef __GLIBC__
     malloc_trim(0);
@@ -62,7 +62,7 @@ void Engine::load(const Generator::Progress& progress) {
     if (is_for_retrieval(file_, params_)) {
         load_for_retrieval(progress);
         if (params_.warmup) {
-            load_retriever(); // which makes the weights ready
+            load_retriever(); // also prepares the weights
         }
     } else {
         load_for_generation(progress);
@@ -76,7 +76,8 @@ void Engine::load_for_generation(const Generator::Progress& progress) {
 void Engine::load_for_retrieval(const Generator::Progress& progress) {
     common_params common = to_common_params(params_);
     if (runs_own_encoder(file_, params_)) {
-        common.no_extra_bufts = true; // llama.cpp's own layouts of weights cannot be read back
+        common.no_extra_bufts =
+            true; // otherwise llama.cpp changes the layout of weights, and we cannot read it
     }
     LoadProgress state{progress};
     common.load_progress_callback_user_data = &state;
@@ -96,13 +97,13 @@ void Engine::load_for_retrieval(const Generator::Progress& progress) {
             "llama.cpp could not load '" + params_.model_path + "': " + capture.summary());
     }
     retrieval_model_ = std::shared_ptr<llama_model>(loaded->model(), [loaded](llama_model* model) {
-        TokenizerRegistry::forget(llama_model_get_vocab(model)); // before the address can be another's
+        TokenizerRegistry::forget(llama_model_get_vocab(model)); // before another model can get the address
     });
 }
 
 void Engine::check_open() const {
     if (closed_) {
-        throw Error(ErrorKind::engine_closed, "the engine is closed; open another one to go on");
+        throw Error(ErrorKind::engine_closed, "the engine is closed; open another one");
     }
 }
 
@@ -221,12 +222,12 @@ void Engine::close() {
         watcher_.join();
     }
     if (generator) {
-        generator->close(); // requests end now, whoever else still holds the generator
+        generator->close(); // ends requests now, even if others still hold the generator
     }
     if (retriever) {
         retriever->close();
     }
-    retriever.reset(); // before the model that it borrows
+    retriever.reset(); // before the model that it uses
     generator.reset();
     model.reset();
     give_memory_back();

@@ -1,5 +1,5 @@
-// One model with its two workers: generation through llama.cpp's server_context, retrieval through a context
-// of its own. Each starts on first use; they share one copy of the weights.
+// One model with its two workers: generation with llama.cpp's server_context, retrieval with a separate
+// context. Each starts at first use. They share one copy of the weights.
 #pragma once
 
 #include "engine/engine_params.h"
@@ -25,8 +25,8 @@ struct LoadedModelInfo {
     uint64_t n_params = 0;
     uint64_t size_bytes = 0;
     int32_t n_ctx_train = 0;
-    int32_t n_ctx = 0;       // that one request may fill
-    int32_t n_ctx_total = 0; // of all slots; 0 without any
+    int32_t n_ctx = 0;       // tokens that one request may hold
+    int32_t n_ctx_total = 0; // tokens of all slots; 0 without slots
     int32_t n_parallel = 0;
     int32_t n_embd = 0;
     int32_t n_vocab = 0;
@@ -37,18 +37,18 @@ struct LoadedModelInfo {
     bool reads_video = false;
 };
 
-// What an engine takes of each device's memory now.
+// The memory that an engine uses now on each device.
 struct EngineMemory {
     std::vector<DeviceMemory> devices;
-    size_t prompt_cache = 0; // of the host's, for prompts that have lost their slot
+    size_t prompt_cache = 0; // host memory for prompts that have lost their slot
     bool asleep = false;
 };
 
-// After `sleep_after` seconds without a request the engine sleeps: workers and weights are freed. What needs
-// them loads them again, in its own time, and fails alone when that fails.
+// After `sleep_after` seconds without a request the engine sleeps: workers and weights are freed. The next
+// request that needs them loads them again and takes longer. If loading fails, only that request fails.
 class Engine {
 public:
-    // Loads the weights, for the worker that the model is made for. Blocks; throws as Generator does.
+    // Loads the weights for the worker that fits the model. Blocks; throws the errors of Generator.
     Engine(const EngineParams& params, const Generator::Progress& progress);
     ~Engine();
 
@@ -56,26 +56,26 @@ public:
     std::shared_ptr<Generator> generator();
     std::shared_ptr<Retriever> retriever();
 
-    // The weights. Throws Error(engine_closed).
+    // Return the model. Throws Error(engine_closed).
     std::shared_ptr<llama_model> open_model();
 
     LoadedModelInfo info();
     std::vector<int32_t> tokenize(const std::string& text, bool add_special, bool parse_special);
     std::string detokenize(const std::vector<int32_t>& tokens, bool special);
 
-    // Neither wakes it.
+    // These do not wake the engine.
     GeneratorMetrics metrics();
     EngineMemory memory(const Generator::Poll& poll);
     bool asleep() const;
-    // Starts its time without a request anew. False when it sleeps, so that the next request takes long.
-    // Never waits.
+    // Restarts the time until the engine sleeps. Returns false when it sleeps already, so that the next
+    // request takes long. Never waits.
     bool stay_awake();
 
     // Ends all requests with Error(engine_closed) and frees the model. Idempotent, from any thread.
     void close();
     bool closed() const;
 
-    // The process that opened the engine: its threads exist in no other.
+    // The process that opened the engine, the only one in which its threads exist.
     const HomeProcess& home() const { return home_; }
 
 private:
@@ -101,21 +101,21 @@ private:
     const HomeProcess home_;
     mutable std::mutex mutex_;
     std::atomic<bool> closed_{false};              // set with mutex_ held
-    std::shared_ptr<llama_model> retrieval_model_; // when generation has not loaded one to borrow
+    std::shared_ptr<llama_model> retrieval_model_; // if the generator has not loaded the model
     std::shared_ptr<Generator> generator_;
     std::shared_ptr<Retriever> retriever_;
-    bool retriever_borrows_ = false; // the generator's model
+    bool retriever_borrows_ = false; // the retriever uses the generator's model
 
     // Read and written without mutex_, which is held while a model loads.
     std::atomic<Clock::rep> last_used_{Clock::now().time_since_epoch().count()};
     std::atomic<bool> awake_{false};
-    GeneratorMetrics before_sleep_; // counters of generators that are gone
+    GeneratorMetrics before_sleep_; // counters of generators that were freed
     std::condition_variable watched_;
-    std::thread watcher_; // puts it to sleep
+    std::thread watcher_; // puts the engine to sleep
     std::mutex close_mutex_;
 };
 
-// What an engine of these parameters would take when it is opened.
+// Return the memory that an engine with these parameters would use once it is open.
 MemoryEstimate estimate_engine_memory(const EngineParams& params);
 
 } // namespace xlc

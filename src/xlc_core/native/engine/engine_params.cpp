@@ -16,7 +16,7 @@ namespace xlc {
 
 namespace {
 
-// Flags whose handler prints and exits, downloads, or sets up a program that does not exist here.
+// Flags whose handler prints and exits, downloads, or configures a program that does not exist here.
 const std::set<std::string> refused_flags = {
     "--help",
     "--usage",
@@ -90,11 +90,11 @@ std::string normalised(std::string flag) {
     return flag;
 }
 
-// The loop of common_params_parse without its exits, environment variables and downloads.
+// Like the loop of common_params_parse, but without exits, environment variables and downloads.
 void apply_llama_args(common_params& params, const std::vector<std::string>& args) {
     const int32_t n_parallel = params.n_parallel;
     common_params_context context = common_params_parser_init(params, LLAMA_EXAMPLE_SERVER);
-    params.n_parallel = n_parallel; // the parser has put the server's own default there
+    params.n_parallel = n_parallel; // the parser has replaced it by the server's default
     std::unordered_map<std::string, std::pair<common_arg*, bool>> options;
     for (common_arg& option : context.options) {
         for (const char* flag : option.args) {
@@ -116,7 +116,7 @@ void apply_llama_args(common_params& params, const std::vector<std::string>& arg
                 throw Error(
                     ErrorKind::invalid_request,
                     "llama_args: '" + args[i] +
-                        "' belongs to llama.cpp's programs and means nothing in this process");
+                        "' is for llama.cpp's programs and has no effect in this process");
             }
         }
         const auto next = [&]() -> const std::string& {
@@ -153,9 +153,9 @@ void check_n_ctx(const common_params& params, int32_t n_ctx) {
     if (params.n_ctx > 0 && GGML_PAD(per_slot, n_ctx_step) < n_ctx) {
         throw Error(
             ErrorKind::invalid_request,
-            "llama_args: a context of " + std::to_string(params.n_ctx) + " tokens in all gives each of " +
+            "llama_args: a total context of " + std::to_string(params.n_ctx) + " tokens gives each of " +
                 std::to_string(params.n_parallel) + " slots " + std::to_string(per_slot) +
-                ", and n_ctx=" + std::to_string(n_ctx) +
+                ", but n_ctx=" + std::to_string(n_ctx) +
                 " is wanted; leave --ctx-size and --parallel out of llama_args, or n_ctx");
     }
 }
@@ -180,7 +180,7 @@ common_params to_common_params(const EngineParams& params) {
     if (params.tensor_split.size() > llama_max_devices()) {
         throw Error(
             ErrorKind::invalid_request, "tensor_split has " + std::to_string(params.tensor_split.size()) +
-                                            " shares, llama.cpp takes at most " +
+                                            " shares, but llama.cpp allows at most " +
                                             std::to_string(llama_max_devices()));
     }
     std::copy(params.tensor_split.begin(), params.tensor_split.end(), out.tensor_split);
@@ -202,7 +202,7 @@ common_params to_common_params(const EngineParams& params) {
     out.mmproj.path = params.mmproj;
     for (const ScaledFile& file : params.lora) {
         out.lora_adapters.push_back({file.path, file.scale, "", "", nullptr});
-        out.cache_ram_mib = 0; // it does not know which LoRA files a prompt was read with
+        out.cache_ram_mib = 0; // this cache does not know which LoRA files a prompt was read with
     }
     for (const ScaledFile& file : params.control_vectors) {
         out.control_vectors.push_back({file.scale, file.path});
@@ -211,14 +211,13 @@ common_params to_common_params(const EngineParams& params) {
     out.control_vector_layer_end = params.control_vector_last_layer;
     out.warmup = params.warmup;
     out.show_timings = false;
-    // Requests carry their own sampling options; what llama.cpp would take from the model file stays its
-    // choice.
+    // Requests have their own sampling options. llama.cpp reads the other defaults from the model file.
 
     if (!params.llama_args.empty()) {
         apply_llama_args(out, params.llama_args);
     }
 
-    // The steps of common_params_parse after its options, as far as they matter here.
+    // The steps that common_params_parse does after its options and that matter here.
     if (!out.kv_overrides.empty()) {
         out.kv_overrides.emplace_back();
         out.kv_overrides.back().key[0] = 0;

@@ -1,4 +1,4 @@
-// The parameters of an engine, with every default decided.
+// The parameters of an engine, with all defaults filled in.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@ struct common_params;
 
 namespace xlc {
 
-// A LoRA or a control vector, and how much of it.
+// A LoRA adapter or a control vector, and its scale.
 struct ScaledFile {
     std::string path;
     float scale = 1;
@@ -17,11 +17,11 @@ struct ScaledFile {
 
 struct EngineParams {
     std::string model_path;
-    std::string model_name;  // as the user gave it, for messages
-    int32_t n_ctx = 0;       // tokens that each request must be able to hold; 0: whatever n_ctx_total gives
-    int32_t n_ctx_total = 0; // tokens of KV cache for all slots
+    std::string model_name;      // the user's name for it, for messages
+    int32_t n_ctx = 0;           // tokens that each request must be able to hold; 0: from n_ctx_total
+    int32_t n_ctx_total = 0;     // tokens of KV cache for all slots
     int32_t n_ctx_retrieval = 0; // tokens of the longest text to embed or rerank; 0: as the model was trained
-    int32_t n_batch_retrieval = 0; // tokens of texts that go through together; 0: what is fastest
+    int32_t n_batch_retrieval = 0; // tokens of texts that are computed together; 0: the fastest number
     int32_t n_parallel = 4;
     int32_t n_batch = 512;
     int32_t n_ubatch = 512;
@@ -32,15 +32,15 @@ struct EngineParams {
     std::string split_mode = "layer";
     std::vector<float> tensor_split;
     std::string flash_attn = "auto";
-    std::string encoder = "auto"; // or "llama.cpp": whether our own kernels may run an encoder
+    std::string encoder = "auto"; // "auto": our kernels may run an encoder; "llama.cpp": never
     std::string cache_type_k = "f16";
     std::string cache_type_v = "f16";
     bool kv_unified = false;
     bool use_mmap = true;
     bool use_mlock = false;
-    std::string pooling; // empty: as the model file says
+    std::string pooling; // empty: the model file's pooling
     std::string chat_template;
-    int32_t thinking = -1;        // -1: as the template does, 0: off, 1: on
+    int32_t thinking = -1;        // -1: the template's default, 0: off, 1: on
     int32_t thinking_budget = -1; // tokens; -1: no limit
     std::string thinking_budget_message;
     std::string reasoning_format = "deepseek";
@@ -56,8 +56,8 @@ struct EngineParams {
     std::vector<std::string> llama_args;
 };
 
-// llama.cpp's own parameters for these, `llama_args` parsed by llama.cpp's own option handlers.
-// Throws Error(invalid_request) for a value or flag that it refuses.
+// Return llama.cpp's parameters. llama.cpp's option handlers parse `llama_args`. Throws
+// Error(invalid_request) for a value or flag that it refuses.
 common_params to_common_params(const EngineParams& params);
 
 } // namespace xlc

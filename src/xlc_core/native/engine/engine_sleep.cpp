@@ -26,9 +26,8 @@ void Engine::wake() {
         const ModelFile file = read_model_file(params_.model_path);
         if (file.file_bytes != file_.file_bytes || file.architecture != file_.architecture) {
             throw Error(
-                ErrorKind::model_load,
-                "the model file '" + params_.model_path +
-                    "' was changed while the engine slept; open an engine for it anew");
+                ErrorKind::model_load, "the model file '" + params_.model_path +
+                                           "' was changed while the engine slept; open a new engine for it");
         }
         load({});
         awake_ = true;
@@ -38,7 +37,7 @@ void Engine::wake() {
 }
 
 bool Engine::in_use() const {
-    // A holder beside the engine is about to make a request.
+    // If others hold the worker too, they are about to make a request.
     const bool retrieves = retriever_ && (retriever_.use_count() > 1 || !retriever_->idle());
     const long n_holders = retriever_ && retriever_borrows_ ? 2 : 1;
     return retrieves || (generator_ && (generator_.use_count() > n_holders || !generator_->idle()));
@@ -64,7 +63,9 @@ void Engine::watch() {
             watched_.wait_until(lock, last_used() + limit);
             continue;
         }
-        awake_ = false; // and then the time is read; stay_awake() does both the other way round
+        // Order matters: clear awake_, then read last_used_. stay_awake() writes last_used_, then reads
+        // awake_, so one of the two sees the other.
+        awake_ = false;
         if (now < last_used() + limit) {
             awake_ = true;
         } else {
@@ -78,14 +79,14 @@ void Engine::fall_asleep() {
         try {
             before_sleep_.add(generator_->metrics());
         } catch (const Error&) {
-            // It has failed, and its counters with it.
+            // The generator has failed, so its counters are lost.
         }
     }
-    retriever_.reset(); // before the model that it borrows
+    retriever_.reset(); // before the model that it uses
     generator_.reset();
     retrieval_model_.reset();
 #ifdef __GLIBC__
-    malloc_trim(0); // the threads' arenas would keep what the model's buffers took
+    malloc_trim(0); // otherwise the threads' arenas would keep the memory of the model's buffers
 #endif
 }
 

@@ -1,4 +1,4 @@
-// The keys and values at the head of a GGUF file, and which tensors it has.
+// The keys and values in the header of a GGUF file, and the names of its tensors.
 #pragma once
 
 #include "gguf.h"
@@ -11,7 +11,7 @@
 
 namespace xlc {
 
-// False for what is no GGUF file.
+// Converts to false if the file is not a GGUF file.
 class GgufMetadata {
 public:
     explicit GgufMetadata(const std::string& path)
@@ -26,7 +26,7 @@ public:
                    : "";
     }
 
-    // Some files give one number per layer: then the largest.
+    // If a file has one number per layer, return the largest.
     int64_t number(const std::string& key, int64_t fallback) const {
         const int64_t id = find(key);
         if (id < 0) {

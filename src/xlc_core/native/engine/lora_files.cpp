@@ -72,22 +72,22 @@ void check_lora_kind(const Head& head, const ModelFile& model) {
     const std::string kind = head.text("adapter.type");
     if (type != "adapter" || kind != "lora") {
         head.refuse(
-            "is no LoRA adapter: its general.type is '" + type + "' and its adapter.type '" + kind +
+            "is not a LoRA adapter: its general.type is '" + type + "' and its adapter.type '" + kind +
             "'; convert one with llama.cpp's convert_lora_to_gguf.py");
     }
     const std::string architecture = head.text("general.architecture");
     if (architecture != model.architecture) {
         head.refuse(
-            "was made for a model of architecture '" + architecture + "', and '" + model.path + "' is of '" +
-            model.architecture + "'; give the model that it was trained on");
+            "was made for a model of architecture '" + architecture + "', but '" + model.path + "' has '" +
+            model.architecture + "'; use the model that it was trained on");
     }
     if (head.has_other_type("adapter.lora.alpha", GGUF_TYPE_FLOAT32)) {
-        head.refuse("has an adapter.lora.alpha that is no float; convert it again");
+        head.refuse("has an adapter.lora.alpha that is not a float; convert it again");
     }
 }
 
-// llama.cpp compares the outer sizes with the model's, but the ranks of an embedding's pair only as it
-// computes.
+// llama.cpp compares the outer sizes with the model's when it loads, but the ranks of an embedding's pair
+// only when it computes.
 void check_lora_pairs(const Head& head) {
     std::map<std::string, int64_t> ranks_a;
     std::map<std::string, int64_t> ranks_b;
@@ -98,14 +98,14 @@ void check_lora_pairs(const Head& head) {
             continue;
         }
         if (ggml_n_dims(tensor) > 2) {
-            head.refuse("has a tensor '" + name + "' that is no matrix");
+            head.refuse("has a tensor '" + name + "' that is not a matrix");
         }
         const std::string weight = name.substr(0, name.size() - 7);
         const bool is_transposed = is_a && !ends_with(weight, "token_embd.weight");
         (is_a ? ranks_a : ranks_b)[weight] = tensor->ne[is_transposed ? 1 : 0];
     }
     if (ranks_a.empty() && ranks_b.empty()) {
-        head.refuse("holds no pair of lora_a and lora_b");
+        head.refuse("does not hold a pair of lora_a and lora_b");
     }
     for (const auto& [name, rank] : ranks_b) {
         if (ranks_a.count(name) == 0) {
@@ -137,20 +137,20 @@ void check_control_vector(const Head& head, const ModelFile& model) {
         const int layer = std::stoi(number);
         if (layer < 1 || layer >= model.n_layer) {
             head.refuse(
-                "has a direction for layer " + number + ", and the model takes them for layers 1 to " +
-                std::to_string(model.n_layer - 1) + "; give one that was made for '" + model.path + "'");
+                "has a direction for layer " + number + ", but the model allows layers 1 to " +
+                std::to_string(model.n_layer - 1) + "; use one that was made for '" + model.path + "'");
         }
         if (tensor->type != GGML_TYPE_F32 || ggml_n_dims(tensor) != 1) {
-            head.refuse("has a tensor '" + name + "' that is no vector of 32-bit floats");
+            head.refuse("has a tensor '" + name + "' that is not a vector of 32-bit floats");
         }
         if (tensor->ne[0] != model.n_embd) {
             head.refuse(
-                "has directions of " + std::to_string(tensor->ne[0]) + " numbers, and the model has n_embd=" +
-                std::to_string(model.n_embd) + "; give one that was made for '" + model.path + "'");
+                "has directions of " + std::to_string(tensor->ne[0]) + " numbers, but the model has n_embd=" +
+                std::to_string(model.n_embd) + "; use one that was made for '" + model.path + "'");
         }
     }
     if (head.first() == nullptr) {
-        head.refuse("holds no direction");
+        head.refuse("does not hold any direction");
     }
 }
 

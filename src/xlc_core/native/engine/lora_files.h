@@ -1,5 +1,5 @@
-// LoRA adapters and control vectors, looked at before llama.cpp reads them: of some faults it only logs,
-// others it finds while it computes.
+// Checks LoRA adapters and control vectors before llama.cpp reads them. llama.cpp only logs some faults, and
+// finds others while it computes.
 #pragma once
 
 #include "engine/engine_params.h"
@@ -7,8 +7,7 @@
 
 namespace xlc {
 
-// Throws Error(model_not_found, model_load, unsupported_feature) that names the file and what is wrong with
-// it.
+// Throws Error(model_not_found, model_load, unsupported_feature) that names the file and the fault.
 void check_lora_files(const EngineParams& params, const ModelFile& model);
 
 } // namespace xlc

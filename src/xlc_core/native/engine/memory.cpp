@@ -19,7 +19,7 @@ namespace xlc {
 
 namespace {
 
-// Host memory is one device, whatever buffers a backend makes of it.
+// Host memory is one device, whatever buffer types backends have for it.
 ggml_backend_dev_t device_of(ggml_backend_buffer_type_t type) {
     ggml_backend_dev_t device =
         ggml_backend_buft_is_host(type) ? nullptr : ggml_backend_buft_get_device(type);
@@ -33,7 +33,7 @@ struct OpenedModel {
     llama_context_ptr context;
 };
 
-// Sizes without memory: nothing is read but the head of the file.
+// Open only the sizes: reads just the file's header and allocates nothing.
 OpenedModel open_without_weights(
     const std::string& path, llama_model_params model_params, const llama_context_params* context_params) {
     model_params.no_alloc = true;
@@ -102,7 +102,7 @@ void MemoryReport::add_projector(const EngineParams& params) {
         return;
     }
     const common_params common = to_common_params(params);
-    mtmd_context_params wanted = mtmd_context_params_default(); // as the server's
+    mtmd_context_params wanted = mtmd_context_params_default(); // like the server
     wanted.use_gpu = common.mmproj_use_gpu;
     wanted.device = common.mmproj_device;
     wanted.flash_attn_type = common.flash_attn_type;
@@ -128,7 +128,7 @@ void MemoryReport::add(const MemoryReport& other) {
     }
 }
 
-// Its context is made at the first text, as large as that needs.
+// The context is not counted: it is created for the first text, as large as that needs.
 MemoryEstimate estimate_retrieval(const EngineParams& params, bool own_kernels) {
     common_params common = to_common_params(params);
     common.no_extra_bufts = common.no_extra_bufts || own_kernels;
@@ -164,7 +164,7 @@ MemoryEstimate estimate_generation(const EngineParams& params) {
         draft_context_params.ctx_type = LLAMA_CONTEXT_TYPE_MTP;
     }
     draft_context_params.n_rs_seq = 0;
-    if (common.fit_params) { // as common_init_from_params does before it loads
+    if (common.fit_params) { // common_init_from_params does the same before it loads
         const common_fit_extra_model extra = {
             draft.model.path.c_str(), &draft_model_params, &draft_context_params, !has_draft};
         const LogCapture quiet(/* swallow */ true);
@@ -190,7 +190,7 @@ MemoryEstimate estimate_generation(const EngineParams& params) {
     }
     auto n_ctx = static_cast<int32_t>(llama_n_ctx_seq(opened.context.get()));
     n_ctx = common.kv_unified_per_slot > 0 ? std::min(n_ctx, common.kv_unified_per_slot) : n_ctx;
-    n_ctx = std::min(n_ctx, llama_model_n_ctx_train(opened.model.get())); // as the server does
+    n_ctx = std::min(n_ctx, llama_model_n_ctx_train(opened.model.get())); // like the server
     const auto n_ctx_total = static_cast<int32_t>(llama_n_ctx(opened.context.get()));
     return {report.devices(), n_ctx, n_ctx_total, common.n_parallel};
 }

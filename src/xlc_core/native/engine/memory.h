@@ -1,5 +1,4 @@
-// What models and contexts take of each device's memory: of those that are open, or as opening would make
-// them.
+// The memory of models and contexts on each device: of open ones, or an estimate before opening.
 #pragma once
 
 #include "engine/engine_params.h"
@@ -13,24 +12,24 @@ struct llama_model;
 
 namespace xlc {
 
-// Bytes, by what they hold.
+// Bytes, by their use.
 struct DeviceMemory {
     std::string device; // ggml's name; "CPU" for all of the host's memory
     size_t model = 0;
     size_t context = 0; // KV cache or recurrent state
     size_t compute = 0;
-    size_t free = 0; // as the device's driver says; 0 where it does not
+    size_t free = 0; // from the device's driver; 0 if it is unknown
     size_t total = 0;
 };
 
-// One entry for each device, in the order in which they came up.
+// One entry for each device, in the order in which they were added.
 class MemoryReport {
 public:
-    // A context's own memory, and that of its model unless another context has brought it.
+    // Add a context's memory, and its model's unless another context has added it.
     void add(const llama_context* context, bool with_model);
     void add(const llama_model* model);
     void add_host(size_t model, size_t context, size_t compute);
-    // The projector's weights, and the most that it computes with, as llama.cpp foretells both in one number.
+    // Add the projector's weights and the most that it computes with. llama.cpp predicts both in one number.
     void add_projector(const EngineParams& params);
     void add(const MemoryReport& other);
 
@@ -44,15 +43,15 @@ private:
 
 struct MemoryEstimate {
     std::vector<DeviceMemory> devices;
-    int32_t n_ctx = 0;       // that one request may fill
-    int32_t n_ctx_total = 0; // of all slots
+    int32_t n_ctx = 0;       // tokens that one request may hold
+    int32_t n_ctx_total = 0; // tokens of all slots
     int32_t n_parallel = 0;
 };
 
-// What opening an engine would take, found by llama.cpp's own loading without the weights, in a fraction of a
-// second. Throws as opening does.
+// Return the memory that an engine would use. llama.cpp loads the model without its weights, which takes a
+// fraction of a second. Throws the errors of opening.
 MemoryEstimate estimate_generation(const EngineParams& params);
-// The same of a model that is made for retrieval; our own kernels have a copy of their weights.
+// The same for a retrieval model. Our kernels have their own copy of the weights.
 MemoryEstimate estimate_retrieval(const EngineParams& params, bool own_kernels);
 
 } // namespace xlc

@@ -1,4 +1,4 @@
-// What a GGUF file says of itself, read without loading its weights.
+// The metadata of a GGUF file, read without loading its weights.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,11 @@ namespace xlc {
 struct ModelFile {
     std::string path;
     std::string architecture;
-    std::vector<std::string> names; // general.name and general.basename, where the file has them
-    // Prompts by what they are for, such as "query"; from xllama.prompt.*, a key of ours.
+    std::vector<std::string> names; // general.name and general.basename, if the file has them
+    // Prompts by their purpose, such as "query"; from our key xllama.prompt.*
     std::map<std::string, std::string> prompts;
     std::string chat_template; // empty: the file does not have one
-    std::string pooling;       // as in the public options; empty: the file says nothing
+    std::string pooling;       // as in the public options; empty: not in the file
     bool causal = true;        // false: an encoder, which cannot generate
     bool has_rank_head = false;
     bool sees = false;  // a projector for images
@@ -23,17 +23,16 @@ struct ModelFile {
     int64_t n_ctx_train = 0;
     int64_t n_layer = 0;
     int64_t n_embd = 0;
-    int64_t n_embd_k = 0; // elements of the keys that one token takes in one layer's cache
+    int64_t n_embd_k = 0; // numbers of one token's keys in one layer's cache
     int64_t n_embd_v = 0;
     int64_t file_bytes = 0;
 
-    // Bytes that one token takes in the KV cache of all layers, at f16. An upper bound: it knows nothing of
-    // sliding windows and recurrent layers.
+    // Bytes of one token in the KV cache of all layers, at f16. An upper bound: it ignores sliding windows
+    // and recurrent layers.
     int64_t kv_bytes_per_token() const { return n_layer * (n_embd_k + n_embd_v) * 2; }
 };
 
-// Throws Error(model_not_found) for a path that is no file and Error(model_load) for one that is no GGUF
-// file.
+// Throws Error(model_not_found) if the path is not a file, and Error(model_load) if it is not a GGUF file.
 ModelFile read_model_file(const std::string& path);
 
 } // namespace xlc
