@@ -11,6 +11,8 @@ in time. A constraint is plain data: it does not need an engine and can be share
 from __future__ import annotations
 
 import abc
+import functools
+import importlib.machinery
 import importlib.util
 import json
 import re
@@ -362,21 +364,21 @@ def _native_module() -> Any:
     return _native
 
 
+@functools.cache
 def llguidance_library() -> str:
-    """Return the path of llguidance's native library, without loading the library.
+    """Return the path of llguidance's native library, without importing the package, which would load it.
 
     Raises:
         UnsupportedFeatureError: the package is not installed.
     """
-    try:
-        spec = importlib.util.find_spec("llguidance._lib")
-    except ModuleNotFoundError:
-        spec = None
-    if spec is None or spec.origin is None:
+    package = importlib.util.find_spec("llguidance")
+    folders = package.submodule_search_locations if package is not None else None
+    library = importlib.machinery.PathFinder.find_spec("_lib", folders) if folders else None
+    if library is None or library.origin is None:
         raise UnsupportedFeatureError(
             "constraints need the package llguidance; install it with: pip install 'llguidance>=1.7.5,<2'"
         )
-    return spec.origin
+    return library.origin
 
 
 def _regex_of(pattern: re.Pattern[Any]) -> Regex:
