@@ -120,8 +120,8 @@ def flip(place: int) -> Callable[[bytearray], None]:
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (lambda content: content.clear(), "is no session file"),
-        (flip(0), "is no session file"),
+        (lambda content: content.clear(), "is not a session file"),
+        (flip(0), "is not a session file"),
         (flip(16), "has version 17 of the session format"),
         (flip(22), "its header is corrupt"),  # its length becomes a megabyte more
         (flip(HEAD + 15), "its header is corrupt"),
@@ -158,7 +158,7 @@ def rewrite_header(session: Path, change: Callable[[dict[str, Any]], object]) ->
     [
         (lambda header: header.update(model="1-abc", model_name="other"), "another model, 'other'"),
         (lambda header: header.update(llama_cpp="0.1"), "was saved by llama.cpp 0.1"),
-        (lambda header: header["settings"].update(cache_type_k="q8_0"), "cache_type_k = q8_0 and this engine has f16"),
+        (lambda header: header["settings"].update(cache_type_k="q8_0"), "cache_type_k = q8_0, but this engine has f16"),
         (lambda header: header.pop("sha256"), "its header is incomplete"),
         (lambda header: header.update(surprise=1), "its header is incomplete"),
     ],
@@ -195,8 +195,8 @@ def test_a_session_that_does_not_fit_says_how_large_it_is(tiny_path: Path, sessi
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"cache_type_k": "f32"}, "cache_type_k = f16 and this engine has f32"),
-        ({"n_parallel": 3}, "n_parallel = 2 and this engine has 3"),
+        ({"cache_type_k": "f32"}, "cache_type_k = f16, but this engine has f32"),
+        ({"n_parallel": 3}, "n_parallel = 2, but this engine has 3"),
         ({"llama_args": ["--rope-freq-base", "5000"]}, "rope = "),
     ],
 )
@@ -298,7 +298,7 @@ def test_the_async_twins_do_the_same(tiny: xlc.Engine, tmp_path: Path) -> None:
         assert await tiny.aload_session(tmp_path / "s") == saved
         reply = await tiny.acomplete(PROMPT, **ONE)
         assert reply.usage.cached_tokens == saved.n_tokens - 1
-        with pytest.raises(xlc.InvalidRequestError, match="is no session file"):
+        with pytest.raises(xlc.InvalidRequestError, match="is not a session file"):
             await tiny.aload_session(__file__)
 
     asyncio.run(run())

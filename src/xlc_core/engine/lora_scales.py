@@ -37,6 +37,6 @@ class LoraScales:
         return scales
 
     def change(self, changes: Mapping[str, float]) -> None:
-        """Change some of them."""
+        """Change some of the scales."""
         with self._lock:
             self._scales = self.joined(changes)

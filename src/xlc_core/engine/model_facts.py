@@ -26,7 +26,7 @@ class ModelFacts:
 
     Attributes:
         n_ctx: tokens that one request may hold, prompt and answer together, if the model is loaded now.
-        has_chat_template: whether the file, or the options, bring a chat template.
+        has_chat_template: whether the file or the options contain a chat template.
         supports_thinking: whether that template has a place for thinking.
         can_generate: whether the model writes text.
         reads: kinds of media that messages may hold: of ``image``, ``audio`` and ``video``.
@@ -40,7 +40,7 @@ class ModelFacts:
 
 
 def read_facts(options: EngineOptions) -> ModelFacts | None:
-    """Read what a model's file says, without loading it. Uses no network.
+    """Return facts about a model from its file, without loading it. Uses no network.
 
     Args:
         options: the model and how it would be opened.
@@ -70,7 +70,7 @@ def read_facts(options: EngineOptions) -> ModelFacts | None:
 def _read_projector(options: EngineOptions, model: Path) -> frozenset[str]:
     try:
         found = opening.find_projector(options, model, fetch=False)
-    except ModelNotFoundError:  # is for opening to say
+    except ModelNotFoundError:  # opening the engine will raise it
         found = ""
     if not found:
         return frozenset()

@@ -1,4 +1,4 @@
-"""From EngineOptions to the native parameters: every default that depends on the model or the machine."""
+"""Builds the native parameters from EngineOptions, with all defaults that depend on the model or the machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LoadProgress = Callable[[float], None]
 
 _GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
 
-# Fields of EngineOptions that the native parameters have under the same name.
+# Fields of EngineOptions that have the same name in the native parameters.
 _COPIED_FIELDS = (
     *("n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn", "encoder"),
     *("cache_type_k", "cache_type_v", "kv_unified", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
@@ -30,7 +30,7 @@ _COPIED_FIELDS = (
 
 
 def speculation_arguments(options: EngineOptions) -> list[str]:
-    """Return ``speculation`` as llama.cpp's command line takes it. Finds the draft models, which may fetch them."""
+    """Return ``speculation`` as arguments of llama.cpp's command line. Finds the draft models, and may fetch them."""
     if not options.speculation:
         return []
     arguments = ["--spec-type", ",".join(kind.type_name for kind in options.speculation)]
@@ -63,7 +63,9 @@ def find_projector(options: EngineOptions, model: Path, *, fetch: bool = True) -
             return str(found[0])
         if not str(options.model).startswith("hf:"):
             names = ", ".join(path.name for path in found) or "no file with mmproj in its name"
-            raise ModelNotFoundError(f"mmproj='auto' takes the one projector beside '{model}', and there is {names}")
+            raise ModelNotFoundError(
+                f"mmproj='auto' needs exactly one projector beside '{model}', but there is {names}"
+            )
         wanted = ":".join(str(options.model).split(":")[:2]) + ":mmproj"
     if wanted.startswith("hf:") and not fetch:
         return str(catalog.find_local(wanted) or "")
@@ -71,12 +73,12 @@ def find_projector(options: EngineOptions, model: Path, *, fetch: bool = True) -
 
 
 def native_params(options: EngineOptions, name: str, file: _native.ModelFile) -> _native.EngineParams:
-    """Decide what the user left open and build the parameters.
+    """Choose the values that the user left open, and return the parameters.
 
     Args:
-        options: what the user said.
+        options: the user's options.
         name: the model's name, for messages.
-        file: what the model file says.
+        file: metadata of the model file.
     """
     native = _native.EngineParams()
     for field in _COPIED_FIELDS:
@@ -130,7 +132,7 @@ def progress_reporter(progress: bool | LoadProgress | None, name: str) -> LoadPr
         return None
     from tqdm import tqdm
 
-    # A model that is there at once needs no bar: it appears after half a second.
+    # The bar appears after half a second, so that a model that loads at once does not show one.
     bar = tqdm(total=100, desc=f"loading {name}", unit="%", delay=0.5, leave=False)
 
     def report(done: float) -> None:

@@ -1,9 +1,9 @@
-r"""The file that a session is saved in: a header of ours, its checksum, and llama.cpp's state.
+r"""The file of a session: our header, its checksum, and llama.cpp's state.
 
     16 bytes   b"xllama-session\r\n"
     2 × u32    version of this format, bytes of JSON, little-endian
     JSON       which model, llama.cpp and settings computed the state; its length and sha256
-    32 bytes   sha256 of all that is above
+    32 bytes   sha256 of everything above
     the rest   the state
 
 Everything is checked before llama.cpp sees a byte of the state.
@@ -38,14 +38,14 @@ State = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class SessionHeader:
-    """What a session file says of its state.
+    """The description of a state in a session file.
 
     Attributes:
-        model: identity of the model file, as model_identity gives it.
-        model_name: what the model was called.
-        llama_cpp: which llama.cpp wrote the state.
+        model: identity of the model file, from model_identity.
+        model_name: the model's name.
+        llama_cpp: version of llama.cpp that wrote the state.
         n_tokens: tokens in the conversation.
-        settings: what must be the same where it is loaded.
+        settings: settings that must be equal in the engine that loads it.
     """
 
     model: str
@@ -55,38 +55,38 @@ class SessionHeader:
     settings: dict[str, str] = field(default_factory=dict)
 
     def check_fits(self, engine: SessionHeader, path: Path) -> None:
-        """Do nothing when an engine that would write the header ``engine`` can load this session.
+        """Check that an engine that would write the header ``engine`` can load this session.
 
         Raises:
             InvalidRequestError: it was saved with another model, llama.cpp or setting.
         """
         if self.model != engine.model:
             raise InvalidRequestError(
-                f"{str(path)!r} was saved with another model, {self.model_name!r} ({self.model}), and this is "
+                f"{str(path)!r} was saved with another model, {self.model_name!r} ({self.model}), but this is "
                 f"{engine.model_name!r} ({engine.model}); load it with the model that saved it"
             )
         if self.llama_cpp != engine.llama_cpp:
             raise InvalidRequestError(
-                f"{str(path)!r} was saved by llama.cpp {self.llama_cpp} and this is {engine.llama_cpp}; "
+                f"{str(path)!r} was saved by llama.cpp {self.llama_cpp}, but this is {engine.llama_cpp}; "
                 "save the conversation again"
             )
         for name in sorted(self.settings.keys() | engine.settings.keys()):
             saved, here = self.settings.get(name), engine.settings.get(name)
             if saved != here:
                 raise InvalidRequestError(
-                    f"{str(path)!r} was saved with {name} = {saved} and this engine has {here}; "
+                    f"{str(path)!r} was saved with {name} = {saved}, but this engine has {here}; "
                     "open the engine with the settings that saved it"
                 )
 
 
 def write_session_file(path: Path, header: SessionHeader, state: State) -> int:
-    """Write the file under another name first, so that under its own there is never half of one.
+    """Write the file under another name first, so that an incomplete file never appears under ``path``.
 
     Returns:
         bytes written.
 
     Raises:
-        OSError: the file cannot be written; what was at ``path`` is still there.
+        OSError: the file cannot be written; an old file at ``path`` is not changed.
     """
     content = {**asdict(header), "n_bytes": state.size, "sha256": hashlib.sha256(state.data).hexdigest()}
     text = json.dumps(content).encode()
@@ -115,7 +115,7 @@ def read_session_file(path: Path, engine: SessionHeader) -> tuple[SessionHeader,
         engine: the header that the engine would write.
 
     Returns:
-        the file's header, its state, and how many bytes the file has.
+        the file's header, its state, and the file's size in bytes.
 
     Raises:
         InvalidRequestError: the file is foreign, truncated or corrupt, or was saved with another model, llama.cpp or
@@ -134,7 +134,7 @@ def read_session_file(path: Path, engine: SessionHeader) -> tuple[SessionHeader,
         rest = n_bytes - file.tell()
         if rest != n_state:
             kind = "truncated" if rest < n_state else "followed by something else"
-            raise _broken(path, f"it is {kind}: {rest} bytes where its header promises {n_state}")
+            raise _broken(path, f"it is {kind}: it has {rest} bytes of state, but its header says {n_state}")
         state = np.fromfile(file, np.uint8, n_state)
     if state.size != n_state or hashlib.sha256(state.data).hexdigest() != digest:
         raise _broken(path, "its checksum is wrong")
@@ -144,14 +144,14 @@ def read_session_file(path: Path, engine: SessionHeader) -> tuple[SessionHeader,
 def _read_head(file: BinaryIO, path: Path) -> dict[str, Any]:
     magic = file.read(len(_MAGIC))
     if magic != _MAGIC:
-        raise InvalidRequestError(f"{str(path)!r} is no session file; give one that save_session has written")
+        raise InvalidRequestError(f"{str(path)!r} is not a session file; pass one that save_session has written")
     sizes = file.read(_SIZES.size)
     if len(sizes) < _SIZES.size:
         raise _broken(path, "it is truncated")
     version, n_json = _SIZES.unpack(sizes)
     if version != _VERSION:
         raise InvalidRequestError(
-            f"{str(path)!r} has version {version} of the session format and this xllama reads {_VERSION}; "
+            f"{str(path)!r} has version {version} of the session format, but this xllama reads {_VERSION}; "
             "save the conversation again"
         )
     text = file.read(n_json) if n_json <= _MAX_JSON else b""

@@ -1,4 +1,4 @@
-"""One engine per identical options in a process, for adapters that each ask for the same model."""
+"""Shares one engine among callers in a process that need the same model and options, such as adapters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["EngineLease", "acquire_engine"]
 
 @dataclass
 class _Shared:
-    """An engine and how many hold it. The lock is held while it opens, so that nobody opens it twice."""
+    """An engine and the number of its leases. The lock is held while it opens, so that it is opened only once."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     engine: Engine | None = None
@@ -34,7 +34,7 @@ _registry_lock = threading.Lock()
 
 
 def _forget_all() -> None:
-    # The parent's engines have no threads in a forked child: it opens its own.
+    # In a forked child the parent's engines have no threads, so it opens its own.
     global _registry_lock
     _registry_lock = threading.Lock()
     _registry.clear()
@@ -57,7 +57,7 @@ class EngineLease:
         self._shared: _Shared | None = shared
 
     def release(self) -> None:
-        """Give the engine back. Idempotent."""
+        """Release the engine. Idempotent."""
         shared, self._shared = self._shared, None
         if shared is not None:
             _release(self._options, shared)
@@ -71,11 +71,13 @@ class EngineLease:
         self.release()
 
     def __del__(self) -> None:
-        # The garbage collector may come while this thread holds the very locks that a release takes; and closing
-        # an engine would hold up whoever it came to.
+        # The garbage collector may run while this thread holds the locks that a release needs, and closing an
+        # engine would block this thread. So another thread does it.
         shared, self._shared = self._shared, None
         if shared is not None and not sys.is_finalizing():
-            with contextlib.suppress(RuntimeError):  # no more threads: the interpreter is ending and closes all
+            with contextlib.suppress(
+                RuntimeError
+            ):  # threads cannot start: the interpreter is ending and closes all engines
                 threading.Thread(target=_release, args=(self._options, shared), daemon=True).start()
 
 
@@ -85,15 +87,15 @@ def acquire_engine(
     progress: bool | LoadProgress | None = None,
     **options: Unpack[EngineKwargs],
 ) -> EngineLease:
-    """Open an engine, or share the one that is open with the same model and options.
+    """Open an engine, or share an open engine with the same model and options.
 
     Args:
-        model: as Engine takes it.
-        progress: as Engine takes it.
+        model: see Engine.
+        progress: see Engine.
         **options: fields of EngineOptions.
 
     Raises:
-        Those of Engine.
+        The errors of Engine.
     """
     wanted = model if isinstance(model, EngineOptions) else EngineOptions.checked(model=model, **options)
     while True:

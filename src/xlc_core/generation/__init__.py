@@ -1,1 +1,1 @@
-"""One request of text: its parts, its run, its events."""
+"""One request for text: its parts, its run, its events."""

@@ -1,4 +1,4 @@
-"""Images, sound and video on their way to the engine: from bytes, a file, a data URL or, where allowed, the network."""
+"""Reads images, sound and video for the engine: from bytes, a file, a data URL or, if allowed, the network."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ _PLURAL = {"image": "images", "audio": "sound", "video": "video"}
 
 
 class PlacedPart(NamedTuple):
-    """A part of a message that is no text, and where it stands, for messages to users."""
+    """A media part of a message, and its place, for error messages."""
 
     part: MediaPart
     place: str
 
 
 def placed_parts(messages: Sequence[Message], reads: frozenset[str]) -> list[PlacedPart]:
-    """Find the media in a chat, in order.
+    """Return the media in a chat, in order.
 
     Args:
         messages: the chat.
-        reads: kinds that the engine reads.
+        reads: kinds that the engine can read.
 
     Raises:
-        UnsupportedFeatureError: there is a kind that it does not.
+        UnsupportedFeatureError: the engine cannot read one of them.
     """
     found = []
     for index, message in enumerate(messages):
@@ -59,7 +59,7 @@ def placed_parts(messages: Sequence[Message], reads: frozenset[str]) -> list[Pla
 
 
 def readable(images: bool, audio: bool, video: bool) -> frozenset[str]:
-    """Return the kinds of media that an engine reads, from what its projector does; video needs ffmpeg too."""
+    """Return the kinds of media that an engine can read with its projector; video also needs ffmpeg."""
     able = {"image": images, "audio": audio, "video": video and _has_ffmpeg()}
     return frozenset(kind for kind, is_able in able.items() if is_able)
 
@@ -77,7 +77,7 @@ def _unread(index: int, kind: str, reads: frozenset[str]) -> UnsupportedFeatureE
         )
     able = " and ".join(_PLURAL[able] for able in sorted(reads))
     remedy = (
-        "install ffmpeg and ffprobe, which take it apart into images, on the PATH"
+        "install ffmpeg and ffprobe, which split it into images, on the PATH"
         if kind == "video" and "image" in reads
         else f"open a model whose mmproj file has an encoder for {_PLURAL[kind]}"
     )
@@ -89,7 +89,7 @@ def load(parts: Sequence[PlacedPart], *, allow_remote: bool, deadline: Deadline)
 
     Raises:
         InvalidRequestError: a file or URL cannot be read, or is remote and that is not allowed.
-        RequestTimeoutError: the request's timeout passed before all were there.
+        RequestTimeoutError: the request's timeout passed before all were read.
     """
     return [_native.MediaFile(part.type, place, _bytes(part, place, allow_remote, deadline)) for part, place in parts]
 
@@ -110,12 +110,12 @@ def _bytes(part: MediaPart, place: str, allow_remote: bool, deadline: Deadline) 
             raise InvalidRequestError(f"{place}: {error}") from None
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise InvalidRequestError(
-            f"{place}: {shorten(url)} is no URL that can be read; give data:, http: or https:, or path= for a file"
+            f"{place}: {shorten(url)} is not a URL that can be read; use data:, http: or https:, or path= for a file"
         )
     if not allow_remote:
         raise InvalidRequestError(
             f"{place}: the link {shorten(url)} is not followed, as this engine was opened without "
-            "allow_remote_media=True; give the bytes, a path or a data: URL"
+            "allow_remote_media=True; pass the bytes, a path or a data: URL"
         )
     return fetch(url, place, deadline)
 
@@ -124,11 +124,11 @@ def data_of_url(url: str) -> bytes:
     """Decode a data: URL.
 
     Raises:
-        InvalidRequestError: it is none, or its base64 is broken.
+        InvalidRequestError: it is not a data: URL, or its base64 is broken.
     """
     header, comma, encoded = url.partition(",")
     if not header.startswith("data:") or not comma:
-        raise InvalidRequestError(f"{shorten(url)} is no data: URL")
+        raise InvalidRequestError(f"{shorten(url)} is not a data: URL")
     if not header.endswith(";base64"):
         return urllib.parse.unquote_to_bytes(encoded)
     return data_of_base64(encoded)

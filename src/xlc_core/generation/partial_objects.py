@@ -1,4 +1,4 @@
-"""The object that a streamed JSON answer is growing into."""
+"""The growing object of a streamed JSON answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["apartial_objects", "partial_objects"]
 
 
 class _Growing:
-    """Reads JSON text as it comes and says when there is more of an object to show."""
+    """Parses JSON text as it comes, and reports when the object has grown."""
 
     def __init__(self) -> None:
         self._text = ""
         self._shown: Any = None
 
     def grown(self, event: Event) -> bool:
-        """Take an event; whether ``value`` has changed."""
+        """Receive an event. Return whether ``value`` has changed."""
         if isinstance(event, Finished):
             return self._show(event.parsed)
         if not isinstance(event, TextDelta) or event.index != 0:
@@ -28,7 +28,7 @@ class _Growing:
         self._text += event.text
         try:
             return self._show(from_json(self._text, allow_partial="trailing-strings"))
-        except ValueError:  # nothing that could begin a value yet
+        except ValueError:  # the text does not begin a value yet
             return False
 
     def _show(self, value: Any) -> bool:
@@ -38,22 +38,22 @@ class _Growing:
 
     @property
     def value(self) -> Any:
-        """What is there so far: plain dicts, lists and scalars, and at the end what the constraint makes of it."""
+        """The object so far, as plain dicts, lists and scalars; at the end the constraint's parsed result."""
         return self._shown
 
 
 def partial_objects(events: Iterable[Event]) -> Iterator[Any]:
-    """Yield the object of a JSON answer as it grows, each time there is more of it.
+    """Yield the object of a JSON answer each time it has grown.
 
     Args:
         events: a stream of an answer under a JsonSchema or JsonObject constraint.
 
     Yields:
-        plain dicts, lists and scalars, unfinished strings included; last, what the constraint makes of the whole
-        answer, such as the instance of a pydantic model.
+        plain dicts, lists and scalars, with unfinished strings; last, the constraint's parsed result, such as an
+        instance of a pydantic model.
 
     Raises:
-        ValueError: the answer was cut off before it was whole.
+        ValueError: the answer was cut off.
     """
     growing = _Growing()
     for event in events:
@@ -62,7 +62,7 @@ def partial_objects(events: Iterable[Event]) -> Iterator[Any]:
 
 
 async def apartial_objects(events: AsyncIterable[Event]) -> AsyncIterator[Any]:
-    """Yield the object of a JSON answer as it grows; as partial_objects."""
+    """Yield the object of a JSON answer each time it has grown; see partial_objects."""
     growing = _Growing()
     async for event in events:
         if growing.grown(event):

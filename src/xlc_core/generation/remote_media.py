@@ -24,21 +24,21 @@ _MAX_REDIRECTS = 5
 
 
 def fetch(url: str, place: str, deadline: Deadline) -> bytes:
-    """Return what a link points to. httpx follows redirects to http: and https: only.
+    """Return the bytes behind a link. httpx follows redirects to http: and https: only.
 
-    It limits the time of each read. A server that sends a byte now and then would pass that limit, so the
-    whole runs as one task with a time limit, on a thread that has an event loop of its own.
+    httpx limits the time of each read, which a server could evade by sending a byte now and then. So the whole download
+    is one task with a time limit, on a thread with its own event loop.
 
     Args:
         url: the link, http: or https:.
-        place: where the link stands in the chat, for messages to users.
-        deadline: of the request.
+        place: the link's place in the chat, for error messages.
+        deadline: the request's deadline.
 
     Raises:
         InvalidRequestError: the link cannot be fetched, is too large, or takes longer than ``REMOTE_TIMEOUT``.
         RequestTimeoutError: the request's timeout passed.
     """
-    import httpx  # takes a tenth of a second, and few chats have links
+    import httpx  # imported here, because it takes a tenth of a second and few chats have links
 
     left = deadline.remaining()
     seconds = REMOTE_TIMEOUT if left is None else min(left, REMOTE_TIMEOUT)
@@ -79,7 +79,7 @@ class _TooLargeError(Exception):
 async def _download(url: str) -> bytes:
     import httpx
 
-    # Uncompressed, so that a small answer cannot unfold to a large one.
+    # Uncompressed, so that a small response cannot expand to a large one.
     headers = {"User-Agent": "xllama", "Accept-Encoding": "identity"}
     body = bytearray()
     async with (
@@ -95,5 +95,5 @@ async def _download(url: str) -> bytes:
 
 
 def shorten(text: str) -> str:
-    """Return a text as a literal for messages, at most 80 characters of it."""
+    """Return at most 80 characters of a text, as a literal for messages."""
     return repr(text if len(text) <= 80 else f"{text[:77]}…")

@@ -1,4 +1,4 @@
-"""The forms in which frameworks say which tool must be called."""
+"""The forms of ``tool_choice`` in frameworks."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["to_tool_choice"]
 
 
 def to_tool_choice(choice: str | bool | dict[str, Any] | None, names: Sequence[str]) -> str | None:
-    """Bring a tool choice into the engine's form.
+    """Convert a tool choice into the engine's form.
 
     Args:
-        choice: ``"auto"``, ``"none"``, ``"any"``, ``"required"`` or True for some call, a tool's
-            name, or a dictionary of OpenAI's or Anthropic's that holds one of these. None and False
-            leave it to the model.
-        names: the tools that there are.
+        choice: ``"auto"``, ``"none"``; ``"any"``, ``"required"`` or True for a call of any tool; a tool's
+            name; or a dictionary in OpenAI's or Anthropic's form that holds one of these. None and False
+            let the model choose.
+        names: the names of all tools.
 
     Returns:
-        ``"auto"``, ``"none"``, ``"required"``, a tool's name, or None where nothing was chosen.
+        ``"auto"``, ``"none"``, ``"required"``, a tool's name, or None if nothing was chosen.
 
     Raises:
-        InvalidRequestError: the tool that was chosen is not among the tools.
+        InvalidRequestError: the chosen tool does not exist.
     """
     if isinstance(choice, dict):
         choice = choice.get("function", choice).get("name") or choice.get("type")
