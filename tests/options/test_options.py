@@ -56,6 +56,8 @@ def test_impossible_context_is_refused_at_once(n_ctx: int) -> None:
         {"n": 0},
         {"seed": -1},
         {"seed": 2**32 - 1},
+        {"repeat_last_n": 2**20 + 1},
+        {"dry_penalty_last_n": 100_000_000},
         {"mirostat": 3},
         {"max_tokens": -2},
         {"repeat_penalty": 0},

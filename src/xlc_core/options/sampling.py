@@ -20,6 +20,9 @@ SamplerName = Literal[
 """llama.cpp's samplers."""
 
 
+_MOST_LOOKED_BACK = 2**20  # tokens; llama.cpp allocates as much for each request
+
+
 class SamplingOptions(NativeOptions):
     """How tokens are chosen and when to stop. None leaves a field at llama.cpp's default, given in brackets.
 
@@ -36,14 +39,14 @@ class SamplingOptions(NativeOptions):
         xtc_threshold: least probability of a token that XTC removes [0.1].
         dynatemp_range: temperature varies by this much with entropy; 0 turns it off [0].
         dynatemp_exponent: how entropy maps to temperature [1].
-        repeat_last_n: tokens that penalties look back; 0 turns them off [64].
+        repeat_last_n: tokens that penalties look back, at most 2²⁰; 0 turns them off [64].
         repeat_penalty: divides the logits of repeated tokens; 1 turns it off [1].
         frequency_penalty: subtracted per earlier occurrence [0].
         presence_penalty: subtracted once for a token that occurred [0].
         dry_multiplier: strength of the DRY penalty on repeated sequences; 0 turns it off [0].
         dry_base: base of its growth with length [1.75].
         dry_allowed_length: length that is not yet penalised [2].
-        dry_penalty_last_n: tokens that DRY looks back; 0 turns it off [64].
+        dry_penalty_last_n: tokens that DRY looks back, at most 2²⁰; 0 turns it off [64].
         dry_sequence_breakers: strings that end a sequence [newline, colon, quote, star].
         mirostat: 1 or 2 for Mirostat, which replaces the other samplers; 0 turns it off [0].
         mirostat_tau: target entropy [5].
@@ -88,14 +91,14 @@ class SamplingOptions(NativeOptions):
     xtc_threshold: float | None = Field(None, ge=0, le=1)
     dynatemp_range: float | None = Field(None, ge=0)
     dynatemp_exponent: float | None = None
-    repeat_last_n: int | None = Field(None, ge=0)
+    repeat_last_n: int | None = Field(None, ge=0, le=_MOST_LOOKED_BACK)
     repeat_penalty: float | None = Field(None, gt=0)
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     dry_multiplier: float | None = Field(None, ge=0)
     dry_base: float | None = Field(None, ge=1)
     dry_allowed_length: int | None = Field(None, ge=0)
-    dry_penalty_last_n: int | None = Field(None, ge=0)
+    dry_penalty_last_n: int | None = Field(None, ge=0, le=_MOST_LOOKED_BACK)
     dry_sequence_breakers: tuple[str, ...] | None = Field(None, min_length=1)
     mirostat: Literal[0, 1, 2] | None = None
     mirostat_tau: float | None = Field(None, ge=0)
