@@ -1,9 +1,9 @@
-# Every target makes a virtual environment in .venv when there is none, and needs Python ≥ 3.10, a C++17 compiler
-# and pip's package index. CMake and Ninja come from there too when they are not installed.
+# Every target creates a virtual environment in .venv if it does not exist. It needs Python ≥ 3.10, a C++17 compiler and
+# pip's package index, which also provides CMake and Ninja if they are not installed.
 
 PYTHON ?= python3
 VENV ?= .venv
-# What `make demo` shows: langchain or llamaindex.
+# The framework of `make demo`: langchain or llamaindex.
 FRAMEWORK ?= langchain
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
@@ -17,7 +17,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest --durations=25 --durations-min=1
 
-# The tests that need torch, which the others do without.
+# The tests that need torch.
 test-convert: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[test,convert]'
 	$(BIN)/python -m pytest tests/models/test_convert.py
@@ -25,7 +25,7 @@ test-convert: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-# Checks without a run of the code: style, types, whether generated files are fresh, and clang-tidy.
+# Static checks: style, types, whether generated files are up to date, and clang-tidy.
 check: $(STAMP) tidy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,5 +1,5 @@
-# Takes ccache when it is installed and the user has chosen no launcher. base_dir and no hash_dir let a
-# fresh clone in another folder profit from what an earlier one compiled.
+# Uses ccache if it is installed and the user has not chosen another launcher. With base_dir and without hash_dir, a
+# fresh clone in another folder can use the cache of an earlier one.
 find_program(XLC_CCACHE ccache)
 option(XLC_USE_CCACHE "compile through ccache when it is installed" ON)
 if(XLC_CCACHE AND XLC_USE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

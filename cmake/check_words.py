@@ -55,6 +55,7 @@ ALLOWED = {
 Passage = tuple[int, str, bool]  # first line, text, and whether it is a comment, docstring or document
 
 SKIPPED = re.compile(r"^(?:vendor/llama\.cpp/|examples/corpus/|benchmarks/questions\.jsonl|.*\.svg$|.*\.gguf$|LICENSE)")
+NAMES = {"Makefile"}
 SUFFIXES = {".py", ".pyi", ".md", ".h", ".cpp", ".c", ".cmake", ".toml", ".yml", ".txt"}
 
 
@@ -73,7 +74,7 @@ def tracked(arguments: list[str]) -> list[Path]:
     command = ["git", "ls-files", "-co", "--exclude-standard", *arguments]
     names = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     paths = [Path(name) for name in names if not SKIPPED.match(name)]
-    return [path for path in paths if path.suffix in SUFFIXES and (ROOT / path).is_file()]
+    return [path for path in paths if (path.suffix in SUFFIXES or path.name in NAMES) and (ROOT / path).is_file()]
 
 
 def check(path: Path) -> Iterator[str]:

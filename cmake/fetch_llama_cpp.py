@@ -1,7 +1,7 @@
 """Fill a folder with llama.cpp's source from the pinned, hash-checked release in vendor/requirements.txt.
 
-Run by CMake when the folder is empty; needs only pip. The release is a source distribution of
-llama-cpp-python, which carries the whole tree of llama.cpp (vendor/README.md says why).
+CMake runs it if the folder is empty; it only needs pip. The release is a source distribution of
+llama-cpp-python, which contains the whole tree of llama.cpp (vendor/README.md says why).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ TREE = "vendor/llama.cpp/"
 
 
 def download(folder: Path) -> Path:
-    """Let pip fetch and check the archive; return its path."""
+    """Fetch and check the archive with pip. Return its path."""
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"),
         *("--require-hashes", "-r", str(REQUIREMENTS), "-d", str(folder), "--quiet"),
         "--disable-pip-version-check",
     ]
-    # pip asks the archive's build backend for its metadata. Ours is the same backend, so where it is
-    # installed already (as in a build environment) a second isolated environment is a minute saved.
+    # pip asks the archive's build backend for its metadata. We use the same backend. If it is installed already, as in
+    # a build environment, we save the minute of setting up a second isolated environment.
     if importlib.util.find_spec("scikit_build_core"):
         command.append("--no-build-isolation")
     subprocess.run(command, check=True)
@@ -35,7 +35,7 @@ def download(folder: Path) -> Path:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Put the archive's llama.cpp tree at target, whole or not at all."""
+    """Put the archive's llama.cpp tree at target. An incomplete tree never appears there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".llama.cpp-", dir=target.parent))
     try:
@@ -58,7 +58,7 @@ def unpack(archive: Path, target: Path) -> None:
         if not (staging / "CMakeLists.txt").exists():
             raise ValueError(f"{archive.name} has no {TREE}")
         if target.exists():
-            target.rmdir()  # empty, or CMake would not have asked
+            target.rmdir()  # it is empty, since CMake only calls this for an empty folder
         staging.chmod(0o755)
         staging.rename(target)
     finally:
@@ -66,7 +66,7 @@ def unpack(archive: Path, target: Path) -> None:
 
 
 def main() -> int:
-    """Download and unpack; the exit status says whether the tree is there."""
+    """Download and unpack the tree. Return the exit status."""
     target = Path(sys.argv[1])
     try:
         with tempfile.TemporaryDirectory() as folder:
