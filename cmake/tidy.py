@@ -34,8 +34,8 @@ def newest_commands() -> list[dict[str, str]]:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is one of our sources and no override."""
-    return path.is_relative_to(NATIVE) and not path.is_relative_to(NATIVE / "overrides")
+    """Return whether a file is one of our sources, not an override, and still there."""
+    return path.is_relative_to(NATIVE) and not path.is_relative_to(NATIVE / "overrides") and path.exists()
 
 
 def for_clang(entry: dict[str, str]) -> dict[str, object]:

@@ -233,10 +233,10 @@ def test_forked_children_exit_whatever_the_engine_was_doing() -> None:
     done = run(
         """
         embedder = xlc.Engine("all-minilm-l6-v2")
-        embedding = threading.Thread(target=lambda: list(embedder.embed_stream(["word " * 50] * 100)))
+        embedding = threading.Thread(target=lambda: list(embedder.embed_stream(["word " * 50] * 60)))
         embedding.start()
         codes = []
-        for _ in range(15):
+        for _ in range(8):
             child = os.fork()
             if child == 0:
                 sys.exit(0)
@@ -317,8 +317,8 @@ def test_opening_and_closing_leaks_neither_memory_nor_threads() -> None:
                         engine.embed(["Hi"])
                 return process.memory_info().rss
 
-            before, threads = resident_after(8), process.num_threads()  # until the allocator's arenas have their size
-            grown = resident_after(8) - before
+            before, threads = resident_after(6), process.num_threads()  # until the allocator's arenas have their size
+            grown = resident_after(3) - before  # an engine has 150 MB
             print(process.num_threads() - threads <= 0, grown < 40e6 or grown)
         """,
     )
