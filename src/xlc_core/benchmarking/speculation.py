@@ -13,7 +13,9 @@ from typing_extensions import Unpack
 from xlc_core.benchmarking.speculation_report import Recommendation, SpeculationReport, SpeculationResult, as_code
 from xlc_core.benchmarking.speculation_theory import VerifyCosts, acceptance, best_draft_length
 from xlc_core.engine.engine import Engine
+from xlc_core.engine.model_facts import read_facts
 from xlc_core.errors import InvalidRequestError, ModelLoadError, UnsupportedFeatureError
+from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import EngineKwargs
 from xlc_core.options.speculation import DFlash, DraftModel, DSpark, Eagle3, Mtp, Ngram, Speculation
 from xlc_core.results import Timings
@@ -178,6 +180,8 @@ class _Bench:
         self._model, self._prompts, self._n_predict, self._rounds = model, prompts, n_predict, rounds
         self._announce: Report = progress or (lambda text: None)
         n_ctx = _N_PROMPT + max(n_predict, _N_STEPS * (max(_CALIBRATED_LENGTHS) + 1))
+        if (facts := read_facts(EngineOptions(model=model, n_parallel=1))) is not None:
+            n_ctx = min(n_ctx, facts.n_ctx)
         self._options: EngineKwargs = {"n_ctx": n_ctx, "n_parallel": 1, **options}
         self._name = ""
         self._seconds_per_token = 0.0
