@@ -6,7 +6,6 @@ import asyncio
 import gc
 import itertools
 import threading
-import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 
 import xlc_core as xlc
 from helpers.retrieval_jobs import assert_abandoned, record_jobs
-from helpers.waiting import await_until
+from helpers.waiting import await_until, wait_until
 from xlc_core.retrieval import streams
 from xlc_core.retrieval.jobs import ProgressReport
 
@@ -247,19 +246,20 @@ def test_chunk_may_take_so_long(embedder: xlc.Engine) -> None:
     assert embedder.embed(["next"], timeout=20).shape == (1, 384)
 
 
-def test_slow_source_does_not_delay_finished_vectors(embedder: xlc.Engine) -> None:
+def test_slow_source_does_not_delay_finished_vectors(embedder: xlc.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = record_jobs(monkeypatch)
     read: list[int] = []
 
     def slow() -> Iterator[str]:
         for number in range(200):
             read.append(number)
-            if number >= 16:
-                time.sleep(0.05)
+            if number == 20:
+                assert wait_until(lambda: jobs[0].n_done == 16)
             yield f"text {number}"
 
     with embedder.embed_stream(slow()) as stream:
         next(stream)
-        assert len(read) < 16 + 32
+        assert len(read) <= 22
 
 
 def test_closed_engine_ends_its_streams() -> None:
