@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 def set_log_sink(deliver: Callable[..., object]) -> None:
     """
-    Give each log line to deliver(level, text: bytes), on a thread of its own.
+    Pass each log line to deliver(level, text: bytes), on a separate thread.
     """
 
 def set_log_level(level: int) -> None:
-    """Drop lines below this level of Python's logging where they arise."""
+    """Drop lines below this level of Python's logging at once."""
 
 def stop_logging() -> None:
     """
-    Deliver what has gathered and end the thread; for the end of the process.
+    Deliver the collected lines and end the thread; for the end of the process.
     """
 
 class ModelFile:
-    """What a GGUF file says of itself, read without its weights."""
+    """The metadata of a GGUF file, read without its weights."""
 
     @property
     def path(self) -> str: ...
@@ -443,7 +443,7 @@ class MediaFile:
 
 def media_marker() -> str:
     """
-    What stands in a message's text where an image, sound or video belongs.
+    Return the marker that stands in a message's text for an image, sound or video.
     """
 
 class GenerationRequest:
@@ -632,40 +632,40 @@ class Event:
     def result(self) -> ChoiceResult: ...
 
 class Generation:
-    """One request under way."""
+    """One running request."""
 
     def wait(self, timeout: float | None = None) -> bool:
         """
-        Block without the GIL until there is something to take, or for `timeout` seconds; say whether there is.
+        Block without the GIL until something is available, or for `timeout` seconds. Return whether something is available.
         """
 
     def arm(self) -> bool:
         """
-        Ask for one call of the waker; False when there is something to take already.
+        Ask for one call of the waker. Return False if something is already available.
         """
 
     def set_waker(self, waker: Callable[..., object] | None) -> None:
         """
-        Set what a native thread calls, once per arm(), when there is something to take.
+        Set the callable that a native thread calls, once per arm(), when something is available.
         """
 
     def cancel(self) -> None:
-        """Stop what is under way; idempotent."""
+        """Stop the work; idempotent."""
 
     def take(self) -> list[Event]:
         """
-        The events since the last call, maybe none. Raises what ended the request.
+        Return the events since the last call, perhaps none. Raises the error that ended the request.
         """
 
     def stop_thinking(self) -> None:
-        """Have the model answer instead of thinking on, from any thread."""
+        """End the model's thinking, so that it answers. From any thread."""
 
     @property
     def finished(self) -> bool:
-        """Nothing more will come."""
+        """Whether all events have been taken."""
 
 class RenderedChat:
-    """A chat as the template writes it out."""
+    """A chat rendered with the model's template."""
 
     @property
     def prompt(self) -> str: ...
@@ -709,21 +709,21 @@ class RetrievalJob:
 
     def wait(self, timeout: float | None = None) -> bool:
         """
-        Block without the GIL until there is something to take, or for `timeout` seconds; say whether there is.
+        Block without the GIL until something is available, or for `timeout` seconds. Return whether something is available.
         """
 
     def arm(self) -> bool:
         """
-        Ask for one call of the waker; False when there is something to take already.
+        Ask for one call of the waker. Return False if something is already available.
         """
 
     def set_waker(self, waker: Callable[..., object] | None) -> None:
         """
-        Set what a native thread calls, once per arm(), when there is something to take.
+        Set the callable that a native thread calls, once per arm(), when something is available.
         """
 
     def cancel(self) -> None:
-        """Stop what is under way; idempotent."""
+        """Stop the work; idempotent."""
 
     @property
     def n_done(self) -> int:
@@ -735,18 +735,18 @@ class RetrievalJob:
 
     def result(self) -> object:
         """
-        The float32 result, without a copy: (n_texts, n_dims) of embed, a list of (n_tokens, n_dims) of
-        embed_tokens, (n_documents,) of rerank. Raises what the request failed with.
+        Return the float32 result, without a copy: (n_texts, n_dims) from embed, a list of (n_tokens, n_dims)
+        from embed_tokens, (n_documents,) from rerank. Raises the error of a failed request.
         """
 
 def encoder_kernels() -> str | None:
     """
-    Name of the kernels that run BERT-like encoders on this processor; None when llama.cpp's graph does.
+    Return the name of the kernels that run BERT-like encoders on this processor; None when llama.cpp's graph does.
     """
 
 class Retriever:
     """
-    Embeds and reranks on one thread of its own; any number of threads may ask it.
+    Embeds and reranks on its own thread. Any number of threads may call it.
     """
 
     @staticmethod
@@ -755,7 +755,7 @@ class Retriever:
 
     def embed(self, texts: Sequence[str], *, truncate: str = 'error', normalize: bool = True, prefix: str = '', dimensions: int = 0, first_index: int = 0, stream: int = 0) -> RetrievalJob:
         """
-        Start embedding: one vector for each text. Errors count texts from `first_index`. Jobs of one `stream`, but 0, run one after another and take one turn together. Returns at once.
+        Start embedding: one vector for each text. Errors count texts from `first_index`. Jobs with the same `stream` other than 0 run in order and share one turn. Returns at once.
         """
 
     def embed_tokens(self, texts: Sequence[str], *, truncate: str = 'error', normalize: bool = True, prefix: str = '', dimensions: int = 0) -> RetrievalJob:
@@ -769,28 +769,30 @@ class Retriever:
         """
 
     def close(self) -> None:
-        """Fail what is under way; idempotent."""
+        """Fail unfinished jobs; idempotent."""
 
     def document_room(self, query: str, instruction: str | None = None) -> int:
-        """Tokens that a document may have beside this query."""
+        """
+        Return the number of tokens that a document may have beside this query.
+        """
 
     def text_ends(self, text: str, n_first: int, n_last: int) -> list[int]:
         """
-        The first and last tokens of a text, or all when there are no more, without special tokens.
+        Return the first and last tokens of a text, or all if there are not more, without special tokens.
         """
 
     @property
     def scores_are_probabilities(self) -> bool:
-        """Whether reranking gives probabilities rather than what the head says."""
+        """Whether rerank() returns probabilities instead of the head's outputs."""
 
     @property
     def limit(self) -> int:
-        """Tokens of the longest input, special tokens included."""
+        """Tokens of the longest input, with special tokens."""
 
     @property
     def n_batch_tokens(self) -> int:
         """
-        Tokens that a micro-batch is filled up to: given, or chosen by the first ones' speed.
+        Tokens of a full micro-batch: the option's value, or chosen by speed on the first micro-batches.
         """
 
     @property
@@ -808,16 +810,16 @@ class Explanation:
 
     @property
     def complete(self) -> bool:
-        """Whether the consumed part would, if it ended there."""
+        """Whether the allowed part alone satisfies the constraint."""
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of the text (in UTF-8) that the constraint allows."""
+        """Length of the allowed part in UTF-8 bytes."""
 
     @property
     def expected(self) -> list[bytes]:
         """
-        Up to 64 of the tokens (without a vocabulary: bytes) that may come there; a control token begins with the byte FF.
+        Up to 64 of the tokens (without a vocabulary: bytes) that may follow it; a control token begins with the byte FF.
         """
 
 class VocabFile:
@@ -825,14 +827,14 @@ class VocabFile:
 
     @staticmethod
     def open(path: str) -> VocabFile:
-        """Read it. Raises ModelLoadError."""
+        """Read the vocabulary. Raises ModelLoadError."""
 
     def control_token(self, text: str) -> int:
-        """The number of the one control token that the text is, or -1."""
+        """Return the number of the control token with this text, or -1."""
 
 def set_llguidance_path(path: str) -> None:
     """
-    Say where llguidance's library lies; it is opened when the first constraint needs it.
+    Set the path of llguidance's library; it is opened when the first constraint needs it.
     """
 
 def check_constraint(kind: str, data: str, vocab: VocabFile | None = None) -> None:
@@ -842,31 +844,31 @@ def check_constraint(kind: str, data: str, vocab: VocabFile | None = None) -> No
 
 def accepts(kind: str, data: str, text: str, vocab: VocabFile | None = None) -> bool:
     """
-    Whether the whole text satisfies the constraint. Raises ConstraintError.
+    Return whether the whole text satisfies the constraint. Raises ConstraintError.
     """
 
 def explain(kind: str, data: str, text: str, vocab: VocabFile | None = None) -> Explanation:
     """
-    How far the text satisfies the constraint, and what may come there. Raises ConstraintError.
+    Return how far the text satisfies the constraint, and what may follow. Raises ConstraintError.
     """
 
 def ending(kind: str, data: str, text: str, vocab: VocabFile, max_tokens: int = 256) -> bytes | None:
     """
-    What is written after a text when the tokens run out; None when no legal ending of so many tokens is found. Raises ConstraintError.
+    Return the text that is written after a text when the tokens run out; None when no legal ending of at most max_tokens is found. Raises ConstraintError.
     """
 
 def time_masks(kind: str, data: str, text: str, vocab: VocabFile, every: int = 1) -> list[float]:
     """
-    For benchmarks: seconds for the mask before every nth token of a text, and at its end. Raises ConstraintError.
+    For benchmarks: return the seconds for the mask before every nth token of a text, and at its end. Raises ConstraintError.
     """
 
 def schema_to_gbnf(schema: str) -> str:
     """
-    For benchmarks: the GBNF that llama.cpp makes of a JSON schema's text. Raises ConstraintError.
+    For benchmarks: return the GBNF that llama.cpp creates for a JSON schema. Raises ConstraintError.
     """
 
 class SlotState:
-    """A conversation as a slot holds it."""
+    """The state of a slot: one conversation."""
 
     def __init__(self, n_tokens: int, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
 
@@ -875,13 +877,13 @@ class SlotState:
 
     @property
     def bytes(self) -> Annotated[NDArray[numpy.uint8], dict(shape=(None,), writable=False)]:
-        """What the slot's tokens are and what the model has computed of them."""
+        """The slot's tokens and what the model has computed for them."""
 
 def llama_cpp_version() -> str:
-    """Which llama.cpp this is, and how it writes the state of a slot."""
+    """Return the version of llama.cpp and of its format for a slot's state."""
 
 class DeviceMemory:
-    """What is taken of one device's memory, in bytes."""
+    """Memory in use on one device, in bytes."""
 
     @property
     def device(self) -> str: ...
@@ -902,7 +904,7 @@ class DeviceMemory:
     def total(self) -> int: ...
 
 class EngineMemory:
-    """What an engine takes of each device's memory now."""
+    """Memory that an engine uses now on each device."""
 
     @property
     def devices(self) -> list[DeviceMemory]: ...
@@ -914,7 +916,7 @@ class EngineMemory:
     def asleep(self) -> bool: ...
 
 class MemoryEstimate:
-    """What opening an engine would take."""
+    """Memory that an engine would use once it is open."""
 
     @property
     def devices(self) -> list[DeviceMemory]: ...
@@ -930,7 +932,7 @@ class MemoryEstimate:
 
 def estimate_memory(params: EngineParams) -> MemoryEstimate:
     """
-    What opening an engine would take, without reading the weights. Raises what opening raises.
+    Return the memory that an engine would use, without reading the weights. Raises the errors of opening.
     """
 
 class ScaledFile:
@@ -1215,70 +1217,74 @@ class Engine:
 
     def __init__(self, params: EngineParams, progress: Callable[..., object] | None = None) -> None:
         """
-        Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C gives up.
+        Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C stops loading.
         """
 
     def session_settings(self) -> dict[str, str]:
-        """What must be the same where a session is saved and where it is loaded."""
+        """
+        Return the settings that must be equal when a session is saved and loaded.
+        """
 
     def save_session(self, request: GenerationRequest | None) -> SlotState | None:
         """
-        The conversation that begins with the request's prompt, or the one answered last; None when no idle slot has it.
+        Return the conversation that begins with the request's prompt, or the one answered last; None when no idle slot has it.
         """
 
     def load_session(self, state: SlotState) -> None:
-        """Give the state to a slot; waits for an idle one."""
+        """Load the state into a slot; waits for an idle one."""
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Queue a request and return it; its events come later."""
 
     def render(self, chat: ChatRequest) -> RenderedChat:
-        """Write a chat out by the model's template."""
+        """Render a chat with the model's template."""
 
     def prompt_tokens(self, request: GenerationRequest) -> list[int]:
         """
-        The tokens of a request's prompt; -1 for each that stands for a piece of an image or sound.
+        Return the tokens of a request's prompt; -1 stands for a piece of an image or sound.
         """
 
     def task_settings(self, request: GenerationRequest) -> str:
         """What llama.cpp would run a request with, as JSON text; nothing is run."""
 
     def retriever(self) -> Retriever:
-        """The worker for embedding and reranking."""
+        """Return the worker for embedding and reranking."""
 
     def metrics(self) -> GeneratorMetrics:
-        """The generation worker's counters."""
+        """Return the generation worker's counters."""
 
     def memory(self) -> EngineMemory:
-        """What is taken of each device's memory; waits for the step under way."""
+        """Return the memory in use on each device; waits for the current step."""
 
     def stay_awake(self) -> bool:
-        """Start the time without a request anew; False when the engine sleeps."""
+        """
+        Restart the time until the engine sleeps. Return False when it sleeps already.
+        """
 
     @property
     def asleep(self) -> bool: ...
 
     def info(self) -> LoadedModelInfo:
-        """Sizes and abilities."""
+        """Return the model's sizes and abilities."""
 
     def tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
-        """The numbers of a text's tokens."""
+        """Return the numbers of a text's tokens."""
 
     def detokenize(self, tokens: Sequence[int], special: bool) -> bytes:
-        """The bytes of tokens, which may end inside a character."""
+        """Return the bytes of tokens, which may end inside a character."""
 
     def accepts(self, kind: str, data: str, text: str) -> bool:
         """
-        Whether the whole text satisfies the constraint, in this model's tokens.
+        Return whether the whole text satisfies the constraint, in this model's tokens.
         """
 
     def explain(self, kind: str, data: str, text: str) -> Explanation:
         """
-        How far the text satisfies the constraint, and which of this model's tokens may come there.
+        Return how far the text satisfies the constraint, and which of this model's tokens may follow.
         """
 
     def control_token(self, text: str) -> int:
-        """The number of the control token that is written so, or -1."""
+        """Return the number of the control token with this text, or -1."""
 
     def close(self) -> None:
         """End all requests and free the model. Idempotent."""
@@ -1288,13 +1294,13 @@ class Engine:
 
 def quantize(source: str, target: str, ftype: str, n_threads: int = 0, progress: Callable[..., object] | None = None) -> None:
     """
-    Write the model again with weights of another type, such as 'Q8_0'. 0 threads: all cores; progress: called with 0 … 1.
+    Write a copy of the model with weights of another type, such as 'Q8_0'. 0 threads: all cores; progress: called with 0 … 1.
     """
 
 def quantization_types() -> list[str]:
-    """The names of weight types that quantize() takes."""
+    """Return the names of weight types that quantize() accepts."""
 
 def expect_leaks() -> None:
     """
-    Say nothing at the end of what was not freed: a forked child has objects of threads that it has not.
+    Do not report leaks at exit: a forked child holds objects of threads that do not exist in it.
     """

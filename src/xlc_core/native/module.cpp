@@ -16,6 +16,5 @@ NB_MODULE(_native, m) {
     xlc::bind_quantize(m);
     m.def(
         "expect_leaks", [] { nanobind::set_leak_warnings(false); },
-        "Say nothing at the end of what was not freed: a forked child has objects of threads that it has "
-        "not.");
+        "Do not report leaks at exit: a forked child holds objects of threads that do not exist in it.");
 }

@@ -1,5 +1,5 @@
-// Constraints: where llguidance lies, and checks of constraints and texts, with a model file's vocabulary or
-// none.
+// Constraints: the path of llguidance, and checks of constraints and texts, with or without a model file's
+// vocabulary.
 #include "constraints/checker.h"
 #include "constraints/ending.h"
 #include "constraints/llg_tokenizer.h"
@@ -61,7 +61,7 @@ const llama_vocab* vocab_of(const VocabFile* file) {
     return file != nullptr ? file->vocab() : nullptr;
 }
 
-// The names of tokens may be halves of characters, so they are bytes.
+// Bytes, because a token's text may be half a character.
 std::vector<nb::bytes> expected_of(const Explanation& explanation) {
     std::vector<nb::bytes> expected;
     expected.reserve(explanation.expected.size());
@@ -76,27 +76,27 @@ std::vector<nb::bytes> expected_of(const Explanation& explanation) {
 void bind_constraints(nb::module_& m) {
     nb::class_<Explanation>(m, "Explanation", "Where a text leaves its constraint.")
         .def_ro("accepted", &Explanation::accepted, "Whether the whole text satisfies the constraint.")
-        .def_ro("complete", &Explanation::complete, "Whether the consumed part would, if it ended there.")
-        .def_ro("n_bytes", &Explanation::n_bytes, "Bytes of the text (in UTF-8) that the constraint allows.")
+        .def_ro(
+            "complete", &Explanation::complete, "Whether the allowed part alone satisfies the constraint.")
+        .def_ro("n_bytes", &Explanation::n_bytes, "Length of the allowed part in UTF-8 bytes.")
         .def_prop_ro(
             "expected", &expected_of,
-            "Up to 64 of the tokens (without a vocabulary: bytes) that may come there; a control token "
-            "begins with "
-            "the byte FF.");
+            "Up to 64 of the tokens (without a vocabulary: bytes) that may follow it; a control token "
+            "begins with the byte FF.");
 
     nb::class_<VocabFile>(m, "VocabFile", "The vocabulary of a GGUF file, without its weights.")
         .def_static(
             "open", &VocabFile::open, nb::arg("path"), nb::call_guard<nb::gil_scoped_release>(),
-            "Read it. Raises ModelLoadError.")
+            "Read the vocabulary. Raises ModelLoadError.")
         .def(
             "control_token",
             [](const VocabFile& self, const std::string& text) { return control_token(self.vocab(), text); },
             nb::arg("text"), nb::call_guard<nb::gil_scoped_release>(),
-            "The number of the one control token that the text is, or -1.");
+            "Return the number of the control token with this text, or -1.");
 
     m.def(
         "set_llguidance_path", &llg::set_library_path, nb::arg("path"),
-        "Say where llguidance's library lies; it is opened when the first constraint needs it.");
+        "Set the path of llguidance's library; it is opened when the first constraint needs it.");
     m.def(
         "check_constraint",
         [](const std::string& kind, const std::string& data, const VocabFile* vocab) {
@@ -112,7 +112,7 @@ void bind_constraints(nb::module_& m) {
         },
         nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab") = nb::none(),
         nb::call_guard<nb::gil_scoped_release>(),
-        "Whether the whole text satisfies the constraint. Raises ConstraintError.");
+        "Return whether the whole text satisfies the constraint. Raises ConstraintError.");
     m.def(
         "explain",
         [](const std::string& kind, const std::string& data, std::string_view text, const VocabFile* vocab) {
@@ -120,7 +120,7 @@ void bind_constraints(nb::module_& m) {
         },
         nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab") = nb::none(),
         nb::call_guard<nb::gil_scoped_release>(),
-        "How far the text satisfies the constraint, and what may come there. Raises ConstraintError.");
+        "Return how far the text satisfies the constraint, and what may follow. Raises ConstraintError.");
     m.def(
         "ending",
         [](const std::string& kind, const std::string& data, const std::string& text, const VocabFile& vocab,
@@ -133,20 +133,19 @@ void bind_constraints(nb::module_& m) {
             return found ? std::optional(nb::bytes(found->data(), found->size())) : std::nullopt;
         },
         nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab"), nb::arg("max_tokens") = 256,
-        "What is written after a text when the tokens run out; None when no legal ending of so many tokens "
-        "is "
-        "found. Raises ConstraintError.");
+        "Return the text that is written after a text when the tokens run out; None when no legal ending of "
+        "at most max_tokens is found. Raises ConstraintError.");
     m.def(
         "time_masks",
         [](const std::string& kind, const std::string& data, std::string_view text, const VocabFile& vocab,
            size_t every) { return time_masks(vocab.vocab(), kind, data, text, every); },
         nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab"), nb::arg("every") = 1,
         nb::call_guard<nb::gil_scoped_release>(),
-        "For benchmarks: seconds for the mask before every nth token of a text, and at its end. Raises "
-        "ConstraintError.");
+        "For benchmarks: return the seconds for the mask before every nth token of a text, and at its end. "
+        "Raises ConstraintError.");
     m.def(
         "schema_to_gbnf", &schema_to_gbnf, nb::arg("schema"), nb::call_guard<nb::gil_scoped_release>(),
-        "For benchmarks: the GBNF that llama.cpp makes of a JSON schema's text. Raises ConstraintError.");
+        "For benchmarks: return the GBNF that llama.cpp creates for a JSON schema. Raises ConstraintError.");
 }
 
 } // namespace xlc

@@ -24,8 +24,8 @@ namespace nb = nanobind;
 
 namespace {
 
-// The engine as Python holds it: it is freed without the GIL, because its threads may want it, and left alone
-// in a forked child, where its threads do not exist.
+// Python's handle of an engine. The engine is freed without the GIL, because its threads may need it. In a
+// forked child it is never freed, because its threads do not exist there.
 class EngineHandle {
 public:
     EngineHandle(const EngineParams& params, const std::optional<nb::callable>& progress) {
@@ -50,7 +50,7 @@ public:
             engine_ = std::make_unique<Engine>(params, report);
         } catch (const Error&) {
             if (interrupt) {
-                std::rethrow_exception(interrupt); // Ctrl+C, or what the progress callback raised
+                std::rethrow_exception(interrupt); // from Ctrl+C or the progress callback
             }
             throw;
         }
@@ -93,7 +93,7 @@ void bind_sessions(nb::class_<EngineHandle>& cls) {
     using release_gil = nb::call_guard<nb::gil_scoped_release>;
     cls.def(
            "session_settings", [](EngineHandle& self) { return session_settings(*self->generator()); },
-           release_gil(), "What must be the same where a session is saved and where it is loaded.")
+           release_gil(), "Return the settings that must be equal when a session is saved and loaded.")
         .def(
             "save_session",
             [](EngineHandle& self, const std::optional<GenerationRequest>& request) {
@@ -102,14 +102,14 @@ void bind_sessions(nb::class_<EngineHandle>& cls) {
                 return state ? std::make_optional(std::move(state)) : std::nullopt;
             },
             nb::arg("request").none(), release_gil(),
-            "The conversation that begins with the request's prompt, or the one answered last; None when no "
-            "idle slot has it.")
+            "Return the conversation that begins with the request's prompt, or the one answered last; None "
+            "when no idle slot has it.")
         .def(
             "load_session",
             [](EngineHandle& self, const std::shared_ptr<SlotState>& state) {
                 load_session(*self->generator(), state, check_signals);
             },
-            nb::arg("state"), release_gil(), "Give the state to a slot; waits for an idle one.");
+            nb::arg("state"), release_gil(), "Load the state into a slot; waits for an idle one.");
 }
 
 void bind_params(nb::module_& m) {
@@ -185,7 +185,7 @@ void bind_engine(nb::module_& m) {
     cls.def(
            nb::init<const EngineParams&, const std::optional<nb::callable>&>(), nb::arg("params"),
            nb::arg("progress").none() = nb::none(),
-           "Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C gives up.")
+           "Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C stops loading.")
         .def(
             "submit",
             [](EngineHandle& self, const GenerationRequest& request) {
@@ -195,14 +195,14 @@ void bind_engine(nb::module_& m) {
         .def(
             "render",
             [](EngineHandle& self, const ChatRequest& chat) { return self->generator()->render(chat); },
-            nb::arg("chat"), release_gil(), "Write a chat out by the model's template.")
+            nb::arg("chat"), release_gil(), "Render a chat with the model's template.")
         .def(
             "prompt_tokens",
             [](EngineHandle& self, const GenerationRequest& request) {
                 return self->generator()->prompt_tokens(request);
             },
             nb::arg("request"), release_gil(),
-            "The tokens of a request's prompt; -1 for each that stands for a piece of an image or sound.")
+            "Return the tokens of a request's prompt; -1 stands for a piece of an image or sound.")
         .def(
             "task_settings",
             [](EngineHandle& self, const GenerationRequest& request) {
@@ -212,16 +212,16 @@ void bind_engine(nb::module_& m) {
             "What llama.cpp would run a request with, as JSON text; nothing is run.")
         .def(
             "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
-            "The worker for embedding and reranking.")
+            "Return the worker for embedding and reranking.")
         .def(
             "metrics", [](EngineHandle& self) { return self->metrics(); }, release_gil(),
-            "The generation worker's counters.")
+            "Return the generation worker's counters.")
         .def(
             "memory", [](EngineHandle& self) { return self->memory(check_signals); }, release_gil(),
-            "What is taken of each device's memory; waits for the step under way.")
+            "Return the memory in use on each device; waits for the current step.")
         .def(
             "stay_awake", [](EngineHandle& self) { return self->stay_awake(); }, release_gil(),
-            "Start the time without a request anew; False when the engine sleeps.")
+            "Restart the time until the engine sleeps. Return False when it sleeps already.")
         .def_prop_ro(
             "asleep",
             [](EngineHandle& self) {
@@ -229,14 +229,15 @@ void bind_engine(nb::module_& m) {
                 return self->asleep();
             })
         .def(
-            "info", [](EngineHandle& self) { return self->info(); }, release_gil(), "Sizes and abilities.")
+            "info", [](EngineHandle& self) { return self->info(); }, release_gil(),
+            "Return the model's sizes and abilities.")
         .def(
             "tokenize",
             [](EngineHandle& self, const std::string& text, bool add_special, bool parse_special) {
                 return self->tokenize(text, add_special, parse_special);
             },
             nb::arg("text"), nb::arg("add_special"), nb::arg("parse_special"), release_gil(),
-            "The numbers of a text's tokens.")
+            "Return the numbers of a text's tokens.")
         .def(
             "detokenize",
             [](EngineHandle& self, const std::vector<int32_t>& tokens, bool special) {
@@ -247,7 +248,8 @@ void bind_engine(nb::module_& m) {
                 }
                 return nb::bytes(text.data(), text.size());
             },
-            nb::arg("tokens"), nb::arg("special"), "The bytes of tokens, which may end inside a character.")
+            nb::arg("tokens"), nb::arg("special"),
+            "Return the bytes of tokens, which may end inside a character.")
         .def(
             "accepts",
             [](EngineHandle& self, const std::string& kind, const std::string& data,
@@ -256,7 +258,7 @@ void bind_engine(nb::module_& m) {
                 return accepts(llama_model_get_vocab(model.get()), kind, data, text);
             },
             nb::arg("kind"), nb::arg("data"), nb::arg("text"), release_gil(),
-            "Whether the whole text satisfies the constraint, in this model's tokens.")
+            "Return whether the whole text satisfies the constraint, in this model's tokens.")
         .def(
             "explain",
             [](EngineHandle& self, const std::string& kind, const std::string& data,
@@ -265,14 +267,14 @@ void bind_engine(nb::module_& m) {
                 return explain(llama_model_get_vocab(model.get()), kind, data, text);
             },
             nb::arg("kind"), nb::arg("data"), nb::arg("text"), release_gil(),
-            "How far the text satisfies the constraint, and which of this model's tokens may come there.")
+            "Return how far the text satisfies the constraint, and which of this model's tokens may follow.")
         .def(
             "control_token",
             [](EngineHandle& self, const std::string& text) {
                 const std::shared_ptr<llama_model> model = self->open_model();
                 return control_token(llama_model_get_vocab(model.get()), text);
             },
-            nb::arg("text"), release_gil(), "The number of the control token that is written so, or -1.")
+            nb::arg("text"), release_gil(), "Return the number of the control token with this text, or -1.")
         .def("close", &EngineHandle::close, release_gil(), "End all requests and free the model. Idempotent.")
         .def_prop_ro("closed", [](EngineHandle& self) {
             nb::gil_scoped_release release; // another thread may be loading under the engine's lock

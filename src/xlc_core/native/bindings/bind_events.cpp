@@ -12,7 +12,7 @@ namespace nb = nanobind;
 
 namespace {
 
-// A token may be half a character, which Python's strings cannot hold.
+// Replaces incomplete characters: a token may be half a character, which Python's strings cannot hold.
 nb::str lenient_text(const std::string& text) {
     return nb::steal<nb::str>(
         PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));

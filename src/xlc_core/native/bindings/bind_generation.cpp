@@ -11,7 +11,7 @@
 namespace xlc {
 
 void bind_generation(nb::module_& m) {
-    nb::class_<Generation> cls(m, "Generation", "One request under way.");
+    nb::class_<Generation> cls(m, "Generation", "One running request.");
     def_gil_free_wait(cls);
     cls.def(
            "take",
@@ -19,19 +19,19 @@ void bind_generation(nb::module_& m) {
                self.home().check();
                return self.take();
            },
-           "The events since the last call, maybe none. Raises what ended the request.")
+           "Return the events since the last call, perhaps none. Raises the error that ended the request.")
         .def(
             "stop_thinking", &Generation::stop_thinking,
-            "Have the model answer instead of thinking on, from any thread.")
+            "End the model's thinking, so that it answers. From any thread.")
         .def_prop_ro(
             "finished",
             [](const Generation& self) {
                 self.home().check();
                 return self.finished();
             },
-            "Nothing more will come.");
+            "Whether all events have been taken.");
 
-    nb::class_<RenderedChat>(m, "RenderedChat", "A chat as the template writes it out.")
+    nb::class_<RenderedChat>(m, "RenderedChat", "A chat rendered with the model's template.")
         .def_ro("prompt", &RenderedChat::prompt)
         .def_ro("thinking_start_tag", &RenderedChat::thinking_start_tag)
         .def_ro("thinking_end_tags", &RenderedChat::thinking_end_tags);

@@ -27,13 +27,13 @@ void bind_logging(nb::module_& m) {
                 }
             });
         },
-        nb::arg("deliver"), "Give each log line to deliver(level, text: bytes), on a thread of its own.");
+        nb::arg("deliver"), "Pass each log line to deliver(level, text: bytes), on a separate thread.");
     m.def(
         "set_log_level", [](int level) { set_log_level(static_cast<LogLevel>(level)); }, nb::arg("level"),
-        "Drop lines below this level of Python's logging where they arise.");
+        "Drop lines below this level of Python's logging at once.");
     m.def(
         "stop_logging", &stop_logging, nb::call_guard<nb::gil_scoped_release>(),
-        "Deliver what has gathered and end the thread; for the end of the process.");
+        "Deliver the collected lines and end the thread; for the end of the process.");
 }
 
 } // namespace xlc

@@ -11,7 +11,7 @@ namespace xlc {
 namespace nb = nanobind;
 
 void bind_model_file(nb::module_& m) {
-    nb::class_<ModelFile>(m, "ModelFile", "What a GGUF file says of itself, read without its weights.")
+    nb::class_<ModelFile>(m, "ModelFile", "The metadata of a GGUF file, read without its weights.")
         .def_ro("path", &ModelFile::path)
         .def_ro("architecture", &ModelFile::architecture)
         .def_ro("names", &ModelFile::names)

@@ -21,7 +21,7 @@ namespace nb = nanobind;
 
 namespace {
 
-// The types that need no importance matrix, by the names that users know.
+// The types that do not need an importance matrix, by the names that users know.
 const std::map<std::string, llama_ftype> ftypes = {
     {"F32", LLAMA_FTYPE_ALL_F32},          {"F16", LLAMA_FTYPE_MOSTLY_F16},
     {"BF16", LLAMA_FTYPE_MOSTLY_BF16},     {"Q8_0", LLAMA_FTYPE_MOSTLY_Q8_0},
@@ -64,7 +64,7 @@ void quantize(
     params.nthread = n_threads;
     params.allow_requantize = true;
 
-    // llama.cpp says how far it is only in its log: "[  12/ 272] blk.0.attn_q.weight …".
+    // llama.cpp reports progress only in its log: "[  12/ 272] blk.0.attn_q.weight …".
     std::exception_ptr interrupt;
     const auto watch = [&](const std::string& line) {
         int done = 0;
@@ -91,7 +91,7 @@ void quantize(
     bool failed = true;
     try {
         failed = llama_model_quantize(source.c_str(), target.c_str(), &params) != 0;
-    } catch (const QuantizeCancelled&) { // the interrupt is what the caller gets
+    } catch (const QuantizeCancelled&) { // the caller gets the interrupt below
     }
     if (interrupt) {
         std::rethrow_exception(interrupt);
@@ -109,8 +109,8 @@ void bind_quantize(nb::module_& m) {
     m.def(
         "quantize", &quantize, nb::arg("source"), nb::arg("target"), nb::arg("ftype"),
         nb::arg("n_threads") = 0, nb::arg("progress") = nb::none(),
-        "Write the model again with weights of another type, such as 'Q8_0'. 0 threads: all cores; progress: "
-        "called with 0 … 1.");
+        "Write a copy of the model with weights of another type, such as 'Q8_0'. 0 threads: all cores; "
+        "progress: called with 0 … 1.");
     m.def(
         "quantization_types",
         [] {
@@ -121,7 +121,7 @@ void bind_quantize(nb::module_& m) {
             }
             return names;
         },
-        "The names of weight types that quantize() takes.");
+        "Return the names of weight types that quantize() accepts.");
 }
 
 } // namespace xlc

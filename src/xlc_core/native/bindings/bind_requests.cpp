@@ -55,7 +55,7 @@ void bind_sampling(nb::module_& m) {
             nb::init<std::optional<int32_t>, std::string, float>(), nb::arg("token").none(), nb::arg("text"),
             nb::arg("bias"));
 
-    // The names are those of SamplingOptions: Python copies the fields that are set by name.
+    // The names match SamplingOptions: Python copies the fields that are set by name.
     nb::class_<SamplingParams> cls(m, "SamplingParams");
     cls.def(nb::init<>());
 #define XLC_BIND(type, name, target) cls.def_rw(#name, &SamplingParams::name, nb::arg().none());
@@ -74,7 +74,7 @@ void bind_media(nb::module_& m) {
             nb::arg("kind"), nb::arg("place"), nb::arg("data"));
     m.def(
         "media_marker", [] { return media_marker(); },
-        "What stands in a message's text where an image, sound or video belongs.");
+        "Return the marker that stands in a message's text for an image, sound or video.");
 }
 
 void bind_infill(nb::module_& m) {

@@ -24,7 +24,7 @@ namespace {
 // Arrays read the job's own buffer and keep the job alive.
 using Array = nb::ndarray<nb::numpy, float>;
 
-// What the message calls an item: "text 3", "the query".
+// `what` names the item in an error message: "text 3", "the query".
 std::string to_utf8(nb::handle item, const std::string& what) {
     if (!PyUnicode_Check(item.ptr())) {
         const std::string type = nb::cast<std::string>(item.type().attr("__name__"));
@@ -40,7 +40,7 @@ std::string to_utf8(nb::handle item, const std::string& what) {
     }
     PyErr_Clear();
     throw Error(
-        ErrorKind::invalid_request, what + " holds a lone surrogate, which is no character; clean it with "
+        ErrorKind::invalid_request, what + " holds a lone surrogate, which is not a character; clean it with "
                                            "text.encode(\"utf-8\", \"replace\").decode()");
 }
 
@@ -48,7 +48,7 @@ std::vector<std::string> to_utf8(const nb::sequence& items, const char* what, si
     if (PyUnicode_Check(items.ptr())) {
         throw Error(
             ErrorKind::invalid_request,
-            std::string("a list of ") + what + "s is wanted, not one str; put it in a list");
+            std::string("expected a list of ") + what + "s, not one str; put it in a list");
     }
     std::vector<std::string> texts;
     texts.reserve(nb::len(items));
@@ -99,7 +99,7 @@ enum llama_flash_attn_type to_flash_attn(const std::string& name) {
         "flash_attn", name);
 }
 
-// Loads the weights itself: for tests and tools that need no engine.
+// Loads the weights itself: for tests and tools that do not need an engine.
 std::shared_ptr<Retriever> open_retriever(
     const std::string& path,
     int n_threads,
@@ -198,7 +198,7 @@ Array rows_of(const std::shared_ptr<RetrievalJob>& job, size_t first, size_t n_r
     auto* keep_alive = new std::shared_ptr<RetrievalJob>(job);
     nb::capsule owner(
         keep_alive, [](void* held) noexcept { delete static_cast<std::shared_ptr<RetrievalJob>*>(held); });
-    // The buffer is written no more, and the arrays of one job do not overlap: numpy may write to them.
+    // The job does not write to the buffer again, and its arrays do not overlap, so numpy may write to them.
     auto* values = const_cast<float*>(result.values.data()) + first * result.n_dims;
     if (job->kind() == RetrievalKind::rerank) {
         return Array(values, {n_rows}, owner);
@@ -227,9 +227,9 @@ void bind_job(nb::module_& module) {
         .def_prop_ro("n_total", &RetrievalJob::n_total, "Texts or documents of the request.")
         .def(
             "result", &result_of,
-            "The float32 result, without a copy: (n_texts, n_dims) of embed, a list of (n_tokens, n_dims) "
-            "of\n"
-            "embed_tokens, (n_documents,) of rerank. Raises what the request failed with.");
+            "Return the float32 result, without a copy: (n_texts, n_dims) from embed, a list of "
+            "(n_tokens, n_dims)\nfrom embed_tokens, (n_documents,) from rerank. Raises the error of a failed "
+            "request.");
 }
 
 } // namespace
@@ -243,11 +243,11 @@ void bind_retrieval(nb::module_& module) {
             const EncoderKernels* kernels = best_encoder_kernels();
             return kernels ? std::optional<std::string>(kernels->name) : std::nullopt;
         },
-        "Name of the kernels that run BERT-like encoders on this processor; None when llama.cpp's graph "
-        "does.");
+        "Return the name of the kernels that run BERT-like encoders on this processor; None when llama.cpp's "
+        "graph does.");
 
     nb::class_<Retriever>(
-        module, "Retriever", "Embeds and reranks on one thread of its own; any number of threads may ask it.")
+        module, "Retriever", "Embeds and reranks on its own thread. Any number of threads may call it.")
         .def_static(
             "open", &open_retriever, nb::arg("path"), nb::arg("n_threads"), nb::arg("n_ctx") = 0,
             nb::arg("pooling") = nb::none(), nb::arg("flash_attn") = "auto", nb::arg("n_batch_tokens") = 0,
@@ -263,8 +263,8 @@ void bind_retrieval(nb::module_& module) {
             nb::arg("texts"), nb::kw_only(), nb::arg("truncate") = "error", nb::arg("normalize") = true,
             nb::arg("prefix") = "", nb::arg("dimensions") = 0, nb::arg("first_index") = 0,
             nb::arg("stream") = 0,
-            "Start embedding: one vector for each text. Errors count texts from `first_index`. Jobs of one "
-            "`stream`, but 0, run one after another and take one turn together. Returns at once.")
+            "Start embedding: one vector for each text. Errors count texts from `first_index`. Jobs with the "
+            "same `stream` other than 0 run in order and share one turn. Returns at once.")
         .def(
             "embed_tokens",
             [](Retriever& self, nb::typed<nb::sequence, nb::str> texts, const std::string& truncate,
@@ -282,21 +282,23 @@ void bind_retrieval(nb::module_& module) {
             "Start scoring documents against a query: raw scores, higher is better. Returns at once.")
         .def(
             "close", &Retriever::close, nb::call_guard<nb::gil_scoped_release>(),
-            "Fail what is under way; idempotent.")
+            "Fail unfinished jobs; idempotent.")
         .def(
             "document_room", &document_room, nb::arg("query"), nb::arg("instruction") = nb::none(),
-            "Tokens that a document may have beside this query.")
+            "Return the number of tokens that a document may have beside this query.")
         .def(
             "text_ends", &text_ends, nb::arg("text"), nb::arg("n_first"), nb::arg("n_last"),
-            "The first and last tokens of a text, or all when there are no more, without special tokens.")
+            "Return the first and last tokens of a text, or all if there are not more, without special "
+            "tokens.")
         .def_prop_ro(
             "scores_are_probabilities",
             [](const Retriever& self) { return self.traits().scores_are_probabilities; },
-            "Whether reranking gives probabilities rather than what the head says.")
-        .def_prop_ro("limit", &Retriever::limit, "Tokens of the longest input, special tokens included.")
+            "Whether rerank() returns probabilities instead of the head's outputs.")
+        .def_prop_ro("limit", &Retriever::limit, "Tokens of the longest input, with special tokens.")
         .def_prop_ro(
             "n_batch_tokens", &Retriever::n_batch_tokens,
-            "Tokens that a micro-batch is filled up to: given, or chosen by the first ones' speed.")
+            "Tokens of a full micro-batch: the option's value, or chosen by speed on the first "
+            "micro-batches.")
         .def_prop_ro(
             "has_own_kernels", &Retriever::has_own_kernels,
             "Whether the model runs on xllama's kernels instead of llama.cpp's graph.");

@@ -16,7 +16,7 @@ namespace nb = nanobind;
 void bind_session(nb::module_& m) {
     using Bytes = nb::ndarray<nb::numpy, const uint8_t, nb::ndim<1>>;
     using GivenBytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-    nb::class_<SlotState>(m, "SlotState", "A conversation as a slot holds it.")
+    nb::class_<SlotState>(m, "SlotState", "The state of a slot: one conversation.")
         .def(
             "__init__",
             [](SlotState* self, int32_t n_tokens, const GivenBytes& bytes) {
@@ -30,14 +30,14 @@ void bind_session(nb::module_& m) {
             [](const SlotState& self) {
                 return Bytes(self.bytes.data(), {self.bytes.size()}, nb::find(&self));
             },
-            "What the slot's tokens are and what the model has computed of them.");
+            "The slot's tokens and what the model has computed for them.");
     m.def(
         "llama_cpp_version",
         [] {
             return std::string(XLC_LLAMA_CPP_VERSION) + " " + llama_commit() + ", state format " +
                    std::to_string(LLAMA_STATE_SEQ_VERSION);
         },
-        "Which llama.cpp this is, and how it writes the state of a slot.");
+        "Return the version of llama.cpp and of its format for a slot's state.");
 }
 
 } // namespace xlc

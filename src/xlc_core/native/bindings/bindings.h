@@ -1,4 +1,4 @@
-// What module.cpp calls: one function per concept, each in its own bind_*.cpp.
+// The functions that module.cpp calls: one per concept, each in its own bind_*.cpp.
 #pragma once
 
 #include <nanobind/nanobind.h>

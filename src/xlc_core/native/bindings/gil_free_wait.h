@@ -1,4 +1,5 @@
-// How Python waits for a Waitable: blocking with Ctrl+C at work, or through a waker for asyncio.
+// Lets Python wait for a Waitable without the GIL: blocking, with working Ctrl+C, or through a waker for
+// asyncio.
 #pragma once
 
 #include "bindings/held_callable.h"
@@ -11,9 +12,9 @@ namespace xlc {
 
 namespace nb = nanobind;
 
-// Block until there is something to take or the timeout has passed. The GIL is released while waiting and
-// taken back every 50 ms to run signal handlers, so that Ctrl+C raises KeyboardInterrupt within 100 ms and
-// cancels.
+// Block until something is available or the timeout has passed. Return whether something is available. The
+// GIL is released while waiting. Every 50 ms it is taken again to run signal handlers, so that Ctrl+C raises
+// KeyboardInterrupt within 100 ms and cancels the work.
 inline bool wait_with_signals(Waitable& waitable, std::optional<double> timeout_s) {
     using clock = std::chrono::steady_clock;
     constexpr auto signal_interval = std::chrono::milliseconds(50);
@@ -65,15 +66,15 @@ template<typename Class> void def_gil_free_wait(Class& cls) {
                return wait_with_signals(self, timeout);
            },
            nb::arg("timeout") = nb::none(),
-           "Block without the GIL until there is something to take, or for `timeout` seconds; say whether "
-           "there is.")
+           "Block without the GIL until something is available, or for `timeout` seconds. Return whether "
+           "something is available.")
         .def(
             "arm",
             [](T& self) {
                 self.home().check();
                 return self.arm();
             },
-            "Ask for one call of the waker; False when there is something to take already.")
+            "Ask for one call of the waker. Return False if something is already available.")
         .def(
             "set_waker",
             [](T& self, std::optional<nb::callable> waker) {
@@ -82,7 +83,7 @@ template<typename Class> void def_gil_free_wait(Class& cls) {
                 }
             },
             nb::arg("waker").none(),
-            "Set what a native thread calls, once per arm(), when there is something to take.")
+            "Set the callable that a native thread calls, once per arm(), when something is available.")
         .def(
             "cancel",
             [](T& self) {
@@ -90,7 +91,7 @@ template<typename Class> void def_gil_free_wait(Class& cls) {
                     self.cancel();
                 }
             },
-            nb::call_guard<nb::gil_scoped_release>(), "Stop what is under way; idempotent.");
+            nb::call_guard<nb::gil_scoped_release>(), "Stop the work; idempotent.");
 }
 
 } // namespace xlc

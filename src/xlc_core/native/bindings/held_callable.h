@@ -1,4 +1,4 @@
-// A Python callable that native threads may call and drop, also while the interpreter is going away.
+// A Python callable that native threads may call and release, also while the interpreter shuts down.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -15,7 +15,7 @@ inline HeldCallable hold(nb::callable callable) {
     return HeldCallable(new nb::callable(std::move(callable)), [](nb::callable* object) {
         nb::gil_scoped_acquire gil;
         if (gil.is_valid()) {
-            delete object; // else leaked: there is no interpreter left to free it
+            delete object; // else leaked: the interpreter that could free it is gone
         }
     });
 }
