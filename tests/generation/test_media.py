@@ -285,7 +285,7 @@ def test_video_needs_ffmpeg(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (image(LOW), "no picture that can be read"),
         (image(b""), "is empty"),
         (image(b"\xff"), "no picture"),
-        (sound(RED), r"\(audio, \d+ bytes\) is no sound that can be read"),
+        (sound(RED), r"\(audio, \d+ bytes\) is not a sound that can be read"),
         (sound(b""), "is empty"),
         (sound(LOW[:30]), "cannot be decoded"),
         (sound(b"ID3" + bytes(40)), "cannot be decoded"),

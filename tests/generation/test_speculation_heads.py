@@ -367,7 +367,7 @@ def test_what_does_not_belong_together_is_an_error(model: str, speculation: Any,
 @pytest.mark.parametrize(
     ("model", "source", "changes", "reason"),
     [
-        (LLAMA, EAGLE3, {"eagle3__target_layers": [0, 1, 3]}, "reads layer 3 of its model, and this one has 2"),
+        (LLAMA, EAGLE3, {"eagle3__target_layers": [0, 1, 3]}, "reads layer 3 of its model, but this one has 2"),
         (LLAMA, EAGLE3, {"tensors": {"d2t": np.arange(256) + 300}}, "tokens that the model does not have"),
         (LLAMA, DFLASH, {"dflash__target_layers": [0, 7]}, "reads layer 7"),
         (LLAMA, DFLASH, {"tokenizer__ggml__mask_token_id": None}, "mask token"),

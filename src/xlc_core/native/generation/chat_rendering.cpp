@@ -35,7 +35,8 @@ bool needs_tools(const ChatRequest& chat) {
            });
 }
 
-// For templates that mark each call, llama.cpp's grammar repeats calls whatever parallel_tool_calls says.
+// For templates that mark each call, llama.cpp's grammar allows several calls even without
+// parallel_tool_calls.
 void allow_one_call(std::string& grammar) {
     const std::string many = "\ntool-calls ::= (tool-call space)+\n";
     const size_t found = grammar.find(many);
@@ -44,7 +45,7 @@ void allow_one_call(std::string& grammar) {
     }
 }
 
-// Nothing may come before the call.
+// Change the grammar so that no text may come before the call.
 void begin_with_call(std::string& grammar) {
     static const std::regex text_before_call(
         R"re(( until-[0-9]+\??( space)?| \(start any\)\*)(?=( start)? tool-call))re");
@@ -56,9 +57,9 @@ void begin_with_call(std::string& grammar) {
     }
 }
 
-// llama.cpp's grammar for a required call lets the model write text before it, and a weak model then never
-// calls. So the call's opening tag is put into its mouth. The text is taken out of the grammar where calls
-// have no tag, or the model is to think first.
+// llama.cpp's grammar for a required call allows text before it, and then a weak model never calls. So the
+// answer is prefilled with the call's opening tag. If calls have no tag, or the model should think first, the
+// text is removed from the grammar instead.
 void begin_tool_call(
     common_chat_params& rendered,
     const common_chat_templates* templates,
@@ -67,7 +68,8 @@ void begin_tool_call(
         begin_with_call(rendered.grammar);
         return;
     }
-    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO; // by whose triggers the tag is known
+    // With AUTO llama.cpp reports the opening tag as a grammar trigger.
+    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
     const std::vector<common_grammar_trigger> triggers =
         common_chat_templates_apply(templates, inputs).grammar_triggers;
     if (triggers.size() == 1 && triggers[0].type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
@@ -78,7 +80,7 @@ void begin_tool_call(
     }
 }
 
-// A chat that ends with the assistant's words is continued where they end.
+// If a chat ends with an assistant's message, the answer continues it.
 void continue_last_message(common_chat_templates_inputs& inputs) {
     const common_chat_msg& last = inputs.messages.back();
     if (!last.tool_calls.empty()) {
@@ -88,8 +90,8 @@ void continue_last_message(common_chat_templates_inputs& inputs) {
     }
     if (inputs.messages.size() >= 2 && inputs.messages[inputs.messages.size() - 2].role == "assistant") {
         throw Error(
-            ErrorKind::invalid_request,
-            "the chat ends with two assistant messages; join them, the last one is what gets continued");
+            ErrorKind::invalid_request, "the chat ends with two assistant messages; join them, because the "
+                                        "answer continues the last one");
     }
     inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
     inputs.add_generation_prompt = false;
@@ -137,7 +139,8 @@ render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::st
         inputs.chat_template_kwargs["enable_thinking"] = *chat.thinking ? "true" : "false";
     }
     const common_chat_templates* templates = needs_tools(chat) ? defaults.tool_templates : defaults.templates;
-    // Of templates that were made for tools; what has learned none repeats itself when it may.
+    // Parallel calls only with the model's own tool template: models without tool training loop when several
+    // calls are allowed.
     inputs.parallel_tool_calls = chat.parallel_tool_calls.value_or(
         templates == defaults.templates &&
         common_chat_templates_get_caps(templates)["supports_parallel_tool_calls"]);

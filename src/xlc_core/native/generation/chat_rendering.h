@@ -1,4 +1,4 @@
-// From messages to a prompt, by the model's own chat template.
+// Renders messages to a prompt with the model's chat template.
 #pragma once
 
 #include "generation/request.h"
@@ -7,7 +7,7 @@
 
 namespace xlc {
 
-// How the engine's template is to be used when a request does not say.
+// The engine's templates and settings, for requests that do not override them.
 struct ChatDefaults {
     const common_chat_templates* templates;
     const common_chat_templates* tool_templates; // for chats with tools; may be the same
@@ -18,18 +18,19 @@ struct ChatDefaults {
     std::map<std::string, std::string> template_kwargs;
 };
 
-// How thinking is given back: as the request says, else the engine.
+// Return the place of the thinking, from the request, else from the engine.
 common_reasoning_format reasoning_format(const ChatRequest& chat, common_reasoning_format fallback);
 
-// Whether the model is to think: as the request says, else its template_kwargs, else the engine.
+// Return whether the model should think, from the request, else from its template_kwargs, else from the
+// engine.
 bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults);
 
-// The prompt, and how to constrain and parse what the model answers to it. Thread-safe.
-// Throws Error(invalid_request) with the template's own words when it cannot express the messages.
+// Return the prompt, and how to constrain and parse the model's answer. Thread-safe. Throws
+// Error(invalid_request) with the template's own message when it refuses the messages.
 common_chat_params
 render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::string& grammar);
 
-// What opens the model's thinking; empty where the prompt has done so already.
+// Return the tag that opens the model's thinking; empty if the prompt ends with it.
 std::string thinking_start(const common_chat_params& rendered);
 
 } // namespace xlc

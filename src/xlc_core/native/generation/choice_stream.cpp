@@ -19,13 +19,13 @@ TokenProbability to_token_probability(const completion_token_output& output) {
         token.top.push_back({candidate.tok, candidate.txt, log_probability(candidate.prob), {}});
         if (candidate.tok == output.tok) {
             token.text =
-                candidate.txt; // text_to_send is empty while a stop sequence or half a character is held
+                candidate.txt; // text_to_send is empty while it may be a stop sequence or half a character
         }
     }
     return token;
 }
 
-// A limit may fall between the bytes of a character; a stream never shows such a half either.
+// Remove half a character from the end, which a limit may leave. Streams do not show one either.
 std::string without_half_character(std::string text) {
     text.resize(validate_utf8(text));
     return text;
@@ -82,8 +82,8 @@ void ChoiceStream::add_text(std::vector<Event>& events, const std::string& text,
     try {
         state_.update_chat_msg(text, is_partial, diffs);
     } catch (const std::exception& error) {
-        // What does not (yet) fit the template's format: an answer cut by its limit, or a model that broke
-        // it. What was parsed so far stands.
+        // The answer does not (yet) match the template's format: it was cut by its limit, or the model
+        // violated the format. The part that was parsed so far is kept.
         if (!is_partial) {
             log_warning(std::string("an answer ended outside its template's format: ") + error.what());
             if (state_.chat_msg.empty()) {
@@ -144,7 +144,7 @@ std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result)
     std::vector<Event> events;
     add_text(events, without_half_character(std::move(result.content)), false);
     if (!result.stream) {
-        events.clear(); // nobody listens to the pieces of an answer that comes whole
+        events.clear(); // without a stream only the whole answer is returned
     }
 
     auto choice = std::make_shared<ChoiceResult>();

@@ -1,4 +1,4 @@
-// From llama.cpp's results for one answer to our events.
+// Converts llama.cpp's results for one answer to our events.
 #pragma once
 
 #include "constraints/closing.h"
@@ -13,14 +13,14 @@ namespace xlc {
 
 class ChoiceStream {
 public:
-    // `closing` says how the answer's grammar is closed in time; nullptr when it is not.
+    // `closing`: how the answer's grammar is closed before its tokens run out, or nullptr.
     ChoiceStream(
         int32_t choice,
         bool needs_parsing,
         const task_params& params,
         std::shared_ptr<const Closing> closing);
 
-    // The events of a partial or final result; `ended` says which it was.
+    // Return the events of a partial or final result. Sets `ended` for a final one.
     std::vector<Event> translate(server_task_result& result, bool& ended);
 
 private:
@@ -31,18 +31,18 @@ private:
     Event make_event(Event::Kind kind, std::string text);
 
     const int32_t choice_;
-    const bool silent_; // no tokens were asked for; llama.cpp generates one all the same
-    const bool parse_;  // does the answer need the chat parser, or is it plain text?
+    const bool silent_; // no tokens were requested, but llama.cpp always generates one
+    const bool parse_;  // the answer needs the chat parser; otherwise it is plain text
     const std::shared_ptr<const Closing> closing_;
     task_result_state state_;
-    // What was generated, by kind. Of a continued message the parser's own text holds the beginning too.
+    // The generated text, by kind. The parser's own text also holds the start of a continued message.
     std::string text_;
     std::string reasoning_;
     std::vector<TokenProbability> logprobs_;
     size_t n_sent_logprobs_ = 0;
 };
 
-// The error that a failed task ends its request with.
+// Return the error with which a failed task ends its request.
 Error to_error(const server_task_result_error& result);
 
 } // namespace xlc

@@ -8,7 +8,7 @@ namespace xlc {
 
 namespace {
 
-// Wakes the thread that waits for results; carries nothing.
+// An empty result that wakes the thread waiting for results.
 struct ControlResult : server_task_result {
     json to_json() override { return {}; }
 };
@@ -42,10 +42,10 @@ std::shared_ptr<Generation> Dispatcher::submit(PreparedTask prepared) {
     return generation;
 }
 
-// A request goes to llama.cpp's queue while that holds at most a slot's worth in reserve, so that a freed
-// slot is taken in the next step; the rest wait here, where order is kept and cancelling is cheap. A request
-// for several answers needs its slots at once, and llama.cpp would let later ones overtake it: it waits for
-// them here.
+// llama.cpp's queue gets one task more per slot than there are slots, so that a freed slot is used in the
+// next step. Further requests wait here, where their order is kept and cancelling is cheap. A request for
+// several answers needs all its slots at once. llama.cpp would let later requests overtake it, so it waits
+// for its slots here.
 void Dispatcher::admit() {
     while (!waiting_.empty()) {
         const auto n = static_cast<size_t>(waiting_.front().prepared.task.params.n_cmpl);
@@ -101,7 +101,7 @@ void Dispatcher::run() {
                 }
             }
         }
-        constexpr int timeout_s = 3600; // only so that a call without an end is not needed
+        constexpr int timeout_s = 3600; // any long time; there is no call without a timeout
         server_task_result_ptr result = results_.recv_with_timeout(ids, timeout_s);
         if (result && result->id != control_id_) {
             deliver(std::move(result));
@@ -115,7 +115,7 @@ void Dispatcher::deliver(server_task_result_ptr result) {
         std::lock_guard<std::mutex> lock(mutex_);
         const auto found = running_.find(result->id);
         if (found == running_.end()) {
-            return; // cancelled meanwhile
+            return; // it was cancelled in the meantime
         }
         running = found->second;
     }
@@ -173,7 +173,7 @@ void Dispatcher::cancel(Generation& generation) {
     generation.finish();
 }
 
-// The server frees a cancelled task's slot before it looks at tasks posted later.
+// The server frees a cancelled task's slot before it reads tasks that are posted later.
 void Dispatcher::drop_tasks(const std::vector<int>& ids) {
     std::vector<server_task> cancels;
     for (const int id : ids) {
@@ -199,7 +199,7 @@ std::vector<int> Dispatcher::running_ids(const Generation& generation) const {
     return ids;
 }
 
-// After stop() the queues may be gone, while somebody still holds a reference to cancel a generation.
+// After stop() the queues may be freed, but a caller may still cancel a generation.
 void Dispatcher::wake() {
     if (stopping_) {
         return;

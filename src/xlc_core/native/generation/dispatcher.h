@@ -1,5 +1,4 @@
-// Admits requests to llama.cpp's queue in their order, and hands its results to the generations they belong
-// to.
+// Passes requests to llama.cpp's queue in their order, and its results to their generations.
 #pragma once
 
 #include "constraints/closing.h"
@@ -15,11 +14,11 @@
 
 namespace xlc {
 
-// A request that is ready to run: one task, or one with its siblings when several answers are wanted.
+// A request that is ready to run: one task, with child tasks if several answers are wanted.
 struct PreparedTask {
     server_task task;
     bool needs_parsing = false;           // the answer may hold thinking or tool calls
-    std::optional<ClosingParams> closing; // for a grammar that is closed in time
+    std::optional<ClosingParams> closing; // for a grammar that is closed before the tokens run out
 };
 
 class Dispatcher : public GenerationOwner, public std::enable_shared_from_this<Dispatcher> {
@@ -28,7 +27,7 @@ public:
     Dispatcher(server_queue& tasks, server_response& results, int32_t n_slots);
     ~Dispatcher() override;
 
-    // Begin to hand out results; call once llama.cpp's loop is running.
+    // Start to pass on results. Call once llama.cpp's loop is running.
     void start();
 
     // Queue a request. Throws Error(engine_closed) after stop() and the failure after fail().
@@ -36,7 +35,7 @@ public:
 
     void cancel(Generation& generation) override;
 
-    // End everything that is under way with this error, and all that is submitted later.
+    // End all running and later requests with this error.
     void fail(const Error& error);
 
     // fail() with engine_closed, then end the thread.
@@ -44,7 +43,7 @@ public:
 
     bool failed() const;
     int32_t n_waiting() const;
-    // Whether no request is under way.
+    // Whether all requests are over.
     bool idle() const;
 
 private:
@@ -66,17 +65,17 @@ private:
     void post(Request request);
     void drop_tasks(const std::vector<int>& ids);
     std::vector<int> running_ids(const Generation& generation) const;
-    void wake(); // have the thread look at running_ and stopping_ again
+    void wake(); // make the thread check running_ and stopping_ again
 
     server_queue& tasks_;
     server_response& results_;
     const int32_t n_slots_;
-    const int control_id_; // a task id of our own, by which the waiting thread is woken
+    const int control_id_; // our own task id, used to wake the waiting thread
 
     mutable std::mutex mutex_;
     std::deque<Request> waiting_;
     std::unordered_map<int, Running> running_; // by task id; at most a few times n_slots_
-    bool running_changed_ = true;              // the thread listens to other ids than those in running_
+    bool running_changed_ = true;              // the thread still waits for other ids than those in running_
     std::optional<Error> failure_;
     bool stopping_ = false;
     std::thread thread_;

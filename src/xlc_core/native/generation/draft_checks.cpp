@@ -18,7 +18,7 @@ namespace xlc {
 
 namespace {
 
-// As llama.cpp's for draft models: some files of a family pad their vocabularies differently.
+// The same limit as llama.cpp's for draft models: files of one family may pad their vocabularies differently.
 constexpr int64_t max_more_tokens = 128;
 
 constexpr common_speculative_type heads[] = {
@@ -37,10 +37,10 @@ bool is_draft_model(common_speculative_type type) {
 [[noreturn]] void refuse(common_speculative_type type, const std::string& reason) {
     throw Error(
         ErrorKind::model_load,
-        "speculation '" + common_speculative_type_to_str(type) + "' did not come up: " + reason);
+        "speculation '" + common_speculative_type_to_str(type) + "' could not start: " + reason);
 }
 
-// Which of the heads a file holds, as llama.cpp's name of it; empty: a model, or a head for draft-mtp.
+// Return llama.cpp's name of the head in a file. Empty for a model, or a head for draft-mtp.
 std::string kind_of_head(const GgufMetadata& file) {
     const std::string architecture = file.text("general.architecture");
     if (architecture == "dflash") {
@@ -58,7 +58,7 @@ bool same_vocabulary(const std::vector<const char*>& tokens, const llama_vocab* 
         const char* own = llama_vocab_get_text(vocab, static_cast<llama_token>(i));
         n_other += std::strcmp(own, tokens[static_cast<size_t>(i)]) != 0 ? 1 : 0;
     }
-    // What fills a vocabulary up has other names in some files.
+    // Padding tokens have other names in some files.
     return std::abs(n_model - n_head) <= max_more_tokens && n_other <= std::max<int64_t>(n / 100, 8);
 }
 
@@ -72,7 +72,7 @@ void check_vocabulary(
         refuse(
             type,
             "'" + path +
-                "' is for a model with another vocabulary; give the head that was trained for this model");
+                "' is for a model with another vocabulary; use the head that was trained for this model");
     }
 }
 
@@ -84,21 +84,21 @@ void check_head(
     const std::string prefix = file.text("general.architecture") + ".";
     const int64_t model_width = llama_model_n_embd(&model);
     const int64_t own_width = file.number(prefix + "embedding_length", 0);
-    // What has words and an output of its own may be of another width than the model whose states it reads.
+    // A head with its own embeddings and output may have another width than the model whose states it reads.
     const bool may_differ = type == COMMON_SPECULATIVE_TYPE_DRAFT_EAGLE3 &&
                             file.has_tensor("token_embd.weight") && file.has_tensor("output.weight");
     const int64_t read_width = file.number(prefix + "target_hidden_size", own_width);
-    const std::string remedy = "; give the head that was trained for this model";
+    const std::string remedy = "; use the head that was trained for this model";
     if (read_width != model_width || (!may_differ && own_width != model_width)) {
         refuse(
             type, "'" + path + "' is for a model with hidden states of " + std::to_string(read_width) +
-                      " numbers, and this one's have " + std::to_string(model_width) + remedy);
+                      " numbers, but this one's have " + std::to_string(model_width) + remedy);
     }
     for (const int64_t layer : file.numbers(prefix + "target_layers")) {
         if (layer < 0 || layer > llama_model_n_layer(&model)) {
             refuse(
                 type, "'" + path + "' reads layer " + std::to_string(layer) +
-                          " of its model, and this one has " + std::to_string(llama_model_n_layer(&model)) +
+                          " of its model, but this one has " + std::to_string(llama_model_n_layer(&model)) +
                           remedy);
         }
     }
@@ -113,13 +113,13 @@ void check_head(
 void check_file(common_speculative_type type, const std::string& path, const llama_model& model) {
     const GgufMetadata file(path);
     if (!file || file.number("split.count", 1) > 1) {
-        return; // llama.cpp says what is wrong; of a file in parts this one does not know all tensors
+        return; // llama.cpp reports the fault; a part of a split file does not name all tensors
     }
     const std::string kind = kind_of_head(file);
     const std::string name = common_speculative_type_to_str(type);
     if (type == COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE) {
         if (!kind.empty()) {
-            refuse(type, "'" + path + "' is no model but a head for " + kind);
+            refuse(type, "'" + path + "' is not a model but a head for " + kind);
         }
     } else if (type == COMMON_SPECULATIVE_TYPE_DRAFT_MTP) {
         const std::string architecture = file.text("general.architecture");
@@ -132,14 +132,14 @@ void check_file(common_speculative_type type, const std::string& path, const lla
         const std::string architecture = file.text("general.architecture");
         refuse(
             type, "'" + path + "' is " +
-                      (kind.empty() ? "no head for it, its architecture is " + architecture
+                      (kind.empty() ? "not a head for it, its architecture is " + architecture
                                     : "a head for " + kind));
     } else {
         check_head(type, path, file, model);
     }
 }
 
-// What tokens are looked up in, on threads where a wrong one ends the process.
+// Check the tables in which tokens are looked up on threads where a wrong token would end the process.
 void check_tables(common_speculative_type type, const llama_model& head, const llama_model& model) {
     const llama_vocab* vocab = llama_model_get_vocab(&head);
     const int64_t n_tokens = llama_vocab_n_tokens(vocab);
@@ -199,7 +199,7 @@ void check_layers(const common_params_speculative& wanted) {
             continue;
         }
         try {
-            wanted.draft.ctx_tgt->sched_reserve(); // as the first step would
+            wanted.draft.ctx_tgt->sched_reserve(); // the first step would do the same
         } catch (const std::exception& error) {
             if (std::strstr(error.what(), "t_layer_inp") == nullptr) {
                 throw;

@@ -1,5 +1,5 @@
-// What llama.cpp would abort on, or fail on at the first request: a draft model or head that does not belong
-// to the model. Throws Error(model_load) that says why.
+// Checks that a draft model or head belongs to the model. Otherwise llama.cpp would abort, or fail at the
+// first request. The checks throw Error(model_load) with the reason.
 #pragma once
 
 #include <string>
@@ -9,17 +9,17 @@ struct llama_model;
 
 namespace xlc {
 
-// Whether a file holds a head that uses the model's words and output: EAGLE-3, DFlash, DSpark.
+// Whether a file holds a head that uses the model's embeddings and output: EAGLE-3, DFlash, DSpark.
 bool is_head(const std::string& path);
 
-// Before the draft model is loaded; reads the head of its file.
+// Call before the draft model is loaded. Reads the header of its file.
 void check_draft_file(const common_params_speculative& wanted, const llama_model& model);
 
-// Before its first step; nullptr for none.
+// Call before its first step. `draft` may be nullptr.
 void check_draft_model(
     const common_params_speculative& wanted, const llama_model* draft, const llama_model& model);
 
-// With the contexts of both: whether the model's architecture shows heads its layers.
+// Call with both contexts. Checks that heads can read the layers of the model's architecture.
 void check_layers(const common_params_speculative& wanted);
 
 } // namespace xlc

@@ -1,4 +1,4 @@
-// What a generation gives back, one event at a time.
+// The events of a generation.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct TokenProbability {
     std::vector<TokenProbability> top;
 };
 
-// How one answer ended, with all that it holds.
+// One complete answer, and how it ended.
 struct ChoiceResult {
     std::string text;
     std::string reasoning;
@@ -25,7 +25,7 @@ struct ChoiceResult {
     std::string finish_reason; // stop, length, tool_calls
     std::string stop_sequence;
     std::vector<TokenProbability> logprobs;
-    std::vector<float> embedding; // where that was asked for, and nothing else
+    std::vector<float> embedding; // only if an embedding was requested instead of an answer
     int32_t n_prompt_tokens = 0;
     int32_t n_cached_tokens = 0;
     int32_t n_generated_tokens = 0;
@@ -34,7 +34,7 @@ struct ChoiceResult {
     double generation_seconds = 0;
     int32_t n_draft_tokens = 0;
     int32_t n_draft_accepted = 0;
-    int32_t n_draft_steps = 0; // that verified a draft
+    int32_t n_draft_steps = 0; // steps that verified a draft
 };
 
 struct Event {
@@ -42,7 +42,7 @@ struct Event {
 
     Kind kind = Kind::text;
     int32_t choice = 0;
-    std::string text; // of a text or reasoning delta; the arguments of a tool call delta
+    std::string text; // for a text or reasoning delta; the arguments for a tool call delta
     int32_t call_index = 0;
     std::string call_id;
     std::string call_name;
@@ -51,7 +51,7 @@ struct Event {
     int32_t n_cached = 0;
     int32_t n_processed = 0;
     double seconds = 0;
-    std::shared_ptr<const ChoiceResult> result; // of choice_finished
+    std::shared_ptr<const ChoiceResult> result; // for choice_finished
 };
 
 } // namespace xlc

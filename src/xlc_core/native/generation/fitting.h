@@ -1,12 +1,12 @@
-// Fitting a model's parameters to the memory of its devices, with what drafts for it.
+// Fits a model's parameters to the memory of its devices, with its draft model or head.
 #pragma once
 
 #include "fit.h"
 
 namespace xlc {
 
-// As llama.cpp's common_fit_params. A head cannot be measured alone, as its context needs the model's:
-// llama.cpp would log errors and leave it out. Each device keeps room for its weights instead.
+// Like llama.cpp's common_fit_params. A head cannot be measured alone, because its context needs the model's
+// context: llama.cpp would log errors and ignore it. So each device keeps room for the head's weights.
 common_params_fit_status fit_params(
     const char* path,
     llama_model_params* model,

@@ -1,4 +1,4 @@
-// One request under way: the events that it has produced and that nobody has taken yet.
+// One running request, and its events that were not taken yet.
 #pragma once
 
 #include "generation/event.h"
@@ -13,7 +13,7 @@ namespace xlc {
 
 class Generation;
 
-// Who runs generations and can stop one.
+// Runs generations and can stop one.
 class GenerationOwner {
 public:
     virtual ~GenerationOwner() = default;
@@ -24,21 +24,21 @@ class Generation : public Waitable {
 public:
     explicit Generation(std::weak_ptr<GenerationOwner> owner) : owner_(std::move(owner)) {}
 
-    // All events since the last call, maybe none. Throws the error that ended the generation once the events
-    // before it are taken.
+    // Return all events since the last call, perhaps none. Throws the error that ended the generation after
+    // all events before it were taken.
     std::vector<Event> take();
 
-    // Nothing more will come.
+    // Whether all events were taken and the generation has ended.
     bool finished() const;
 
-    // Frees the slot. What was produced before may still be taken; no error follows.
+    // Frees the slot. Earlier events can still be taken; no error follows.
     void cancel() override;
 
-    // Has the model answer instead of thinking on; nothing happens where it does not think.
+    // Ends the model's thinking, so that it answers. No effect if it does not think.
     void stop_thinking() { *stop_thinking_ = true; }
     const std::shared_ptr<std::atomic<bool>>& thinking_switch() const { return stop_thinking_; }
 
-    // For the owner.
+    // Called by the owner.
     void add(std::vector<Event> events);
     void finish();
     void fail(Error error);

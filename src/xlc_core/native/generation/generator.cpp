@@ -25,7 +25,7 @@ namespace xlc {
 
 namespace {
 
-// Thrown through llama.cpp's loader, which catches it, when the caller gives up.
+// Thrown when the caller stops loading. llama.cpp's loader catches it.
 struct LoadCancelled : std::runtime_error {
     LoadCancelled() : std::runtime_error("loading was cancelled") {}
 };
@@ -35,11 +35,11 @@ struct LoadCancelled : std::runtime_error {
 struct Generator::Impl {
     EngineParams params;
     common_params base;
-    // Of the model's context and its draft model's, which end before.
+    // Shared by the model's context and its draft model's context, which are freed earlier.
     std::optional<ComputeThreads> shared_threads;
     server_context context;
     std::optional<server_context_meta> meta;
-    common_chat_templates_ptr tool_templates; // when the model's own knows no tools
+    common_chat_templates_ptr tool_templates; // if the model's own template does not support tools
     std::shared_ptr<Dispatcher> dispatcher;
     std::unique_ptr<LoopJobs> jobs;
     std::thread loop;
@@ -48,7 +48,7 @@ struct Generator::Impl {
 
     ~Impl() {
         if (meta) {
-            TokenizerRegistry::forget(vocab()); // before the model's address can be another's
+            TokenizerRegistry::forget(vocab()); // before another model can get this address
         }
     }
 
@@ -109,7 +109,7 @@ void Generator::Impl::load(const Progress& progress) {
     load_tool_templates();
 }
 
-// llama.cpp gives threads to the model's context only.
+// llama.cpp only attaches threads to the model's context.
 void Generator::Impl::share_threads() {
     const std::vector<llama_context*> contexts = contexts_of(context);
     if (std::count(contexts.begin(), contexts.end(), nullptr) > 0) {
@@ -133,12 +133,13 @@ void Generator::Impl::load_tool_templates() {
             model, with_generic_tools(common_chat_templates_source(own), caps["supports_system_role"]));
     } catch (const std::exception& error) {
         log_warning(
-            std::string("tools will not be shown to this model, its chat template takes none: ") +
+            std::string(
+                "tools will not be shown to this model, because its chat template does not allow them: ") +
             error.what());
     }
 }
 
-// terminate() before the loop runs would be lost, so wait for the loop's first answer.
+// A terminate() before the loop runs would be lost, so this waits for the loop's first answer.
 void Generator::Impl::start_loop() {
     server_response_reader reader = context.get_response_reader();
     dispatcher = std::make_shared<Dispatcher>(reader.queue_tasks, reader.queue_results, base.n_parallel);
@@ -150,7 +151,7 @@ void Generator::Impl::start_loop() {
         } catch (const std::exception& error) {
             dispatcher->fail(Error(
                 ErrorKind::engine_failed,
-                std::string("llama.cpp failed and the engine must be opened anew: ") + error.what()));
+                std::string("llama.cpp failed and the engine must be opened again: ") + error.what()));
             jobs->close();
         }
     });
@@ -184,13 +185,14 @@ server_tokens Generator::Impl::prompt_tokens(
         infill_tokens(*request.infill, vocab(), {meta->slot_n_ctx - 1 - n_answer, base.spm_infill}), false};
 }
 
-// Of a prompt with images llama.cpp computes the pieces apart, so only its last token has seen all of it.
+// llama.cpp computes the pieces of a prompt with images separately, so only the last token has seen all of
+// it.
 void Generator::Impl::check_embedding() const {
     if (meta->pooling_type != LLAMA_POOLING_TYPE_LAST) {
         throw Error(
             ErrorKind::unsupported_feature,
             "'" + params.model_name +
-                "' does not embed messages: llama.cpp can do that for models that take "
+                "' does not embed messages: llama.cpp can do that for models that use "
                 "the last token's vector (pooling=\"last\"), such as Qwen3-VL-Embedding; use embed for "
                 "texts");
     }
@@ -215,21 +217,20 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
     PreparedTask prepared;
     prepared.task = server_task(SERVER_TASK_TYPE_COMPLETION);
     prepared.task.params = to_task_params(request, rendered ? &*rendered : nullptr, base, vocab());
-    // The parser reads the whole answer again with every token, so it is kept for where it has something to
-    // find.
+    // The parser reads the whole answer again with every token, so it is used only if it may find something.
     prepared.needs_parsing =
         rendered && (rendered->supports_thinking || prepared.task.params.chat_parser_params.parse_tool_calls);
 
     server_tokens tokens = prompt_tokens(request, rendered ? rendered->prompt : request.prompt);
     if (tokens.empty()) {
-        throw Error(ErrorKind::invalid_request, "the prompt has no tokens; give it some text");
+        throw Error(ErrorKind::invalid_request, "the prompt has no tokens; add some text");
     }
     const auto n_tokens = static_cast<int32_t>(tokens.size());
     if (n_tokens >= meta->slot_n_ctx) {
         throw Error::context_overflow(
             "the prompt has " + std::to_string(n_tokens) + " tokens and the context holds " +
                 std::to_string(meta->slot_n_ctx) +
-                ", answer included; shorten the prompt or open the engine with a larger n_ctx",
+                ", with the answer; shorten the prompt or open the engine with a larger n_ctx",
             n_tokens, meta->slot_n_ctx);
     }
     if (request.close_grammar && !prepared.task.params.sampling.grammar.empty()) {

@@ -1,4 +1,4 @@
-// The generation worker: llama.cpp's server_context with its loop on a thread of its own.
+// The generation worker: llama.cpp's server_context, with its loop on a separate thread.
 #pragma once
 
 #include "engine/engine_params.h"
@@ -28,25 +28,25 @@ struct GeneratorMetrics {
     uint64_t n_draft_tokens = 0;
     uint64_t n_draft_accepted = 0;
 
-    // Adds another's counters.
+    // Add the counters of another generator.
     void add(const GeneratorMetrics& other);
 };
 
-// A chat as the template writes it out.
+// A chat rendered with the template.
 struct RenderedChat {
     std::string prompt;
-    // How the answer may begin with thinking; empty end tags when it cannot.
-    std::string thinking_start_tag; // empty when the prompt has opened it already
+    // Tags of the thinking before the answer. The end tags are empty if the model does not think.
+    std::string thinking_start_tag; // empty if the prompt ends with it
     std::vector<std::string> thinking_end_tags;
 };
 
 class Generator {
 public:
-    // Called with 0 … 1 while weights are loaded; returning false gives up.
+    // Called with 0 … 1 while weights are loaded. Returning false stops loading.
     using Progress = std::function<bool(float)>;
 
     // Loads the model and starts the loop. Throws Error(model_load, insufficient_memory, …) with llama.cpp's
-    // reason, and Error(request_cancelled) when `progress` gave up.
+    // reason, and Error(request_cancelled) when `progress` returned false.
     Generator(const EngineParams& params, const Progress& progress);
     ~Generator();
 
@@ -56,26 +56,27 @@ public:
 
     RenderedChat render(const ChatRequest& chat) const;
 
-    // The tokens of a request's prompt; -1 for each that stands for a piece of an image or sound.
-    // Throws as submit() does, but for a prompt that is too long.
+    // Return the tokens of a request's prompt; -1 stands for a piece of an image or sound. Throws the errors
+    // of submit(), except for a prompt that is too long.
     std::vector<int32_t> prompt_tokens(const GenerationRequest& request) const;
 
     GeneratorMetrics metrics() const;
 
-    // Whether no request is under way.
+    // Whether all requests are over.
     bool idle() const;
 
-    // What submit would queue. Throws as submit does.
+    // Return the task that submit() would queue. Throws the errors of submit().
     std::shared_ptr<const server_task> task(const GenerationRequest& request) const;
 
-    // Runs `work` on the loop's thread between two steps and waits for it; it is called again after the next
-    // slot is free when it returns false. What it throws is thrown here. `poll` is called all the while, and
-    // gives up by throwing. Since work may outlive the call then, it must own what it uses.
+    // Runs `work` on the loop's thread between two steps and waits for it. If it returns false, it is called
+    // again after the next slot is free. Its exceptions are rethrown here. `poll` is called while waiting and
+    // may throw to stop waiting. Since `work` may outlive the call then, it must own all objects that it
+    // uses.
     using Work = std::function<bool(server_context&)>;
     using Poll = std::function<void()>;
     void on_loop(Work work, const Poll& poll) const;
 
-    // As llama.cpp has settled them.
+    // The parameters after llama.cpp has filled them in.
     const common_params& params() const;
 
     // Ends every request with Error(engine_closed) and the threads with them. Idempotent.

@@ -12,7 +12,7 @@ namespace {
 
 using Tokens = std::vector<llama_token>;
 
-// What stands between files where the vocabulary has no token for it.
+// The separator between files if the vocabulary has no token for it.
 constexpr const char* snippet_line = "\n\n--- snippet ---\n\n";
 
 void check_vocabulary(const llama_vocab* vocab) {
@@ -37,7 +37,7 @@ void append(Tokens& to, const Tokens& from) {
     to.insert(to.end(), from.begin(), from.end());
 }
 
-// The other files, the last of them nearest to the gap.
+// Return the tokens of the other files; the last file is nearest to the gap.
 Tokens extra_tokens(const InfillPrompt& prompt, const llama_vocab* vocab) {
     Tokens out;
     const auto add_text = [&](const std::string& text) {

@@ -1,4 +1,4 @@
-// From the code around a gap to the prompt that has a model fill it.
+// Builds the prompt that makes a model fill a gap in code.
 #pragma once
 
 #include "generation/request.h"
@@ -8,14 +8,15 @@
 namespace xlc {
 
 struct InfillLayout {
-    int32_t n_tokens = 0;      // that the prompt may have
-    bool suffix_first = false; // as some models were trained
+    int32_t n_tokens = 0;      // limit for the prompt
+    bool suffix_first = false; // some models were trained with this order
 };
 
-// The tokens as llama.cpp's server lays them out (format_prompt_infill), which cannot be called here: it
-// keeps tokens of the first model of the process, and cuts to its batch size what would fit into the context.
-// Code far from the gap is left away when not all of it fits: extra files first, then the ends of the prefix
-// and suffix, in the ratio 3:1. Throws Error(unsupported_feature) for a model that knows no infill tokens.
+// Return the tokens in the layout of llama.cpp's server (format_prompt_infill). That function cannot be used:
+// it keeps the tokens of the process's first model, and truncates to its batch size instead of the context.
+// If the code does not fit, parts far from the gap are left out: extra files first, then the start of the
+// prefix and the end of the suffix, in the ratio 3:1. Throws Error(unsupported_feature) for a model without
+// infill tokens.
 std::vector<llama_token>
 infill_tokens(const InfillPrompt& prompt, const llama_vocab* vocab, const InfillLayout& layout);
 

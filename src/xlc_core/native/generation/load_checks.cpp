@@ -24,27 +24,28 @@ void throw_load_error(const EngineParams& params, const std::string& reason) {
     if (contains("alloc") || contains("out of memory") || contains("failed to fit")) {
         throw Error(
             ErrorKind::insufficient_memory,
-            "'" + params.model_name + "' does not fit into memory with n_parallel=" +
-                std::to_string(params.n_parallel) + ", a KV cache of " + std::to_string(params.n_ctx_total) +
-                " tokens in all and n_gpu_layers=" + gpu_layers(params.n_gpu_layers) + " (" + said +
+            "'" + params.model_name +
+                "' does not fit into memory with n_parallel=" + std::to_string(params.n_parallel) +
+                ", a total KV cache of " + std::to_string(params.n_ctx_total) +
+                " tokens and n_gpu_layers=" + gpu_layers(params.n_gpu_layers) + " (" + said +
                 "); use a smaller n_ctx or n_parallel, a smaller quantisation or fewer GPU layers");
     }
     if (!params.mmproj.empty() && (contains("mmproj") || contains("multimodal"))) {
         throw Error(
             ErrorKind::model_load, "the projector '" + params.mmproj + "' does not work with '" +
                                        params.model_path + "': " + said +
-                                       "; give the mmproj file that was made with the model");
+                                       "; use the mmproj file that was made with the model");
     }
     if (contains("requires ctx_other")) {
         throw Error(
             ErrorKind::model_load, "'" + params.model_path +
-                                       "' is no model but a head that drafts for one; open that one with "
+                                       "' is not a model but a head that drafts for one; open its model with "
                                        "speculation=Eagle3(…), DFlash(…) or DSpark(…) and this file");
     }
     if (contains("lora adapter")) {
         throw Error(
             ErrorKind::model_load, "a LoRA adapter does not fit '" + params.model_path + "': " + said +
-                                       "; give the model that it was trained on");
+                                       "; use the model that it was trained on");
     }
     throw Error(ErrorKind::model_load, "llama.cpp could not load '" + params.model_path + "': " + said);
 }
@@ -59,7 +60,7 @@ void check_speculation(const common_params_speculative& wanted) {
         if (type != COMMON_SPECULATIVE_TYPE_NONE && !active) {
             throw Error(
                 ErrorKind::model_load,
-                "speculation '" + common_speculative_type_to_str(type) + "' did not come up: " +
+                "speculation '" + common_speculative_type_to_str(type) + "' could not start: " +
                     (report.failure.empty() ? "the model cannot run it, or the draft model is of another kind"
                                             : report.failure));
         }

@@ -1,4 +1,4 @@
-// What llama.cpp's loader leaves unsaid.
+// Checks that llama.cpp's loader does not make.
 #pragma once
 
 #include "engine/engine_params.h"
@@ -9,11 +9,11 @@ struct common_params_speculative;
 
 namespace xlc {
 
-// Throws Error(insufficient_memory or model_load) for llama.cpp's reason, naming the file that is to blame.
+// Throws Error(insufficient_memory or model_load) with llama.cpp's reason. Names the file that caused it.
 [[noreturn]] void throw_load_error(const EngineParams& params, const std::string& reason);
 
-// The server goes on without a kind of speculation that does not come up: throws Error(model_load). For the
-// thread that has loaded the model.
+// Throws Error(model_load) if a kind of speculation could not start; the server would continue without it.
+// Call on the thread that has loaded the model.
 void check_speculation(const common_params_speculative& wanted);
 
 } // namespace xlc

@@ -15,7 +15,7 @@ namespace xlc {
 
 namespace {
 
-// A picture that takes 300 MB once it is decoded; larger ones are made to exhaust memory.
+// A picture of this size needs 300 MB when it is decoded. Larger ones are attempts to exhaust memory.
 constexpr int64_t max_pixels = 100'000'000;
 
 [[noreturn]] void refuse(const MediaFile& file, const std::string& reason) {
@@ -32,7 +32,7 @@ bool begins_with(const MediaFile& file, const char* magic, size_t offset = 0) {
     return file.data.compare(offset, std::strlen(magic), magic) == 0;
 }
 
-// As mtmd_helper_bitmap_init_from_buf tells them apart.
+// The same signs as in mtmd_helper_bitmap_init_from_buf.
 bool is_audio(const MediaFile& file) {
     const bool is_wav = begins_with(file, "RIFF") && file.data.size() >= 12 && begins_with(file, "WAVE", 8);
     const bool is_mpeg =
@@ -44,7 +44,7 @@ bool is_webp(const MediaFile& file) {
     return begins_with(file, "RIFF") && file.data.size() >= 12 && begins_with(file, "WEBP", 8);
 }
 
-// What llama.cpp would take for something else, or try to open as a video with ffmpeg, is refused before.
+// Refuse data that llama.cpp would mistake for another kind, or try to open as a video with ffmpeg.
 void check_kind(const MediaFile& file) {
     if (file.data.empty()) {
         refuse(file, "is empty");
@@ -64,13 +64,13 @@ void check_kind(const MediaFile& file) {
                       std::to_string(max_pixels / 1'000'000) + " million; scale it down");
     }
     if (file.kind == "audio" && !is_audio(file)) {
-        refuse(file, "is no sound that can be read; give WAV, MP3 or FLAC");
+        refuse(file, "is not a sound that can be read; use WAV, MP3 or FLAC");
     }
     if (file.kind == "image" && !is_picture && !is_webp(file)) {
-        refuse(file, "is no picture that can be read; give PNG, JPEG, GIF or BMP");
+        refuse(file, "is not a picture that can be read; use PNG, JPEG, GIF or BMP");
     }
     if (file.kind == "video" && (is_picture || is_audio(file))) {
-        refuse(file, "is no video");
+        refuse(file, "is not a video");
     }
 }
 
@@ -106,7 +106,7 @@ size_t count(const std::string& text, const std::string& part) {
     return n;
 }
 
-// Of what llama.cpp asserts while it decodes.
+// Reject input that would fail llama.cpp's asserts while it decodes.
 void check_chunks(const MediaAccess& access, const mtmd::input_chunks& chunks, const MediaLimits& limits) {
     for (size_t i = 0; i < chunks.size(); i++) {
         const mtmd_input_chunk* chunk = chunks[i];
@@ -124,7 +124,7 @@ void check_chunks(const MediaAccess& access, const mtmd::input_chunks& chunks, c
         if (i + 1 == chunks.size()) {
             throw Error(
                 ErrorKind::invalid_request, "the prompt ends with an image, sound or video; some text must "
-                                            "follow it, as chat templates add");
+                                            "follow it, which chat templates add");
         }
     }
 }
@@ -154,7 +154,7 @@ server_tokens media_tokens(
     if (n_markers != media.size()) {
         throw Error(
             ErrorKind::invalid_request, "the messages hold " + std::to_string(media.size()) +
-                                            " images, sounds and videos, and the chat "
+                                            " images, sounds and videos, but the chat "
                                             "template made a prompt with " +
                                             std::to_string(n_markers) +
                                             "; it leaves some messages out or repeats them");

@@ -1,4 +1,4 @@
-// From a prompt with images, sound and video to what llama.cpp's server reads.
+// Converts a prompt with images, sound and video to the input of llama.cpp's server.
 #pragma once
 
 #include "generation/request.h"
@@ -8,7 +8,7 @@
 
 namespace xlc {
 
-// What the loaded projector reads.
+// Whether the loaded projector can read this kind of media.
 bool reads_media(const MediaAccess& access, const std::string& kind);
 
 struct MediaLimits {
@@ -16,8 +16,8 @@ struct MediaLimits {
     bool count_only = false;
 };
 
-// Decodes the media and splits the prompt. Thread-safe; takes milliseconds for each, the encoding comes
-// later. Throws Error(invalid_request) for data that cannot be read, naming its place.
+// Decode the media and split the prompt. Thread-safe. Takes milliseconds for each medium; the encoding comes
+// later. Throws Error(invalid_request) for data that cannot be read, and names its place.
 server_tokens media_tokens(
     const MediaAccess& access,
     const std::string& prompt,

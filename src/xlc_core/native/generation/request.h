@@ -1,4 +1,4 @@
-// A request for text. Plain data: Python fills it, generation/ reads it.
+// A request for text, as plain data: Python fills it, generation/ reads it.
 #pragma once
 
 #include "generation/sampling_options.h"
@@ -32,14 +32,15 @@ struct ChatTool {
     std::string parameters; // JSON Schema text
 };
 
-// Images, sound or video, encoded as a file would be. Its place in the prompt is marked with media_marker().
+// An image, sound or video as the bytes of a file. media_marker() marks its place in the prompt.
 struct MediaFile {
     std::string kind;  // image, audio, video
-    std::string place; // where the user put it, for messages
+    std::string place; // its place in the chat, for error messages
     std::string data;
 };
 
-// Marks the place of an image, sound or video in a message's text. No text of a user's happens to hold it.
+// Return the text that marks the place of an image, sound or video in a message. It never occurs in a user's
+// text by chance.
 const std::string& media_marker();
 
 // A chat to be rendered by the model's template.
@@ -69,14 +70,14 @@ struct InfillPrompt {
 struct GenerationRequest {
     SamplingParams sampling;
     std::optional<ChatRequest> chat;    // else `infill`,
-    std::optional<InfillPrompt> infill; // else `prompt` is completed as it stands
+    std::optional<InfillPrompt> infill; // else `prompt` is completed unchanged
     std::string prompt;
-    std::vector<MediaFile> media;   // of the chat, in order
+    std::vector<MediaFile> media;   // the chat's media, in order
     std::string grammar;            // empty, GBNF, or "%llguidance {}" and Lark
-    std::vector<float> lora_scales; // of the engine's LoRA files, in their order
+    std::vector<float> lora_scales; // scales of the engine's LoRA files, in their order
     bool speculative = true;        // draft tokens
-    bool close_grammar = true;      // as the tokens run out, end the answer as the grammar allows
-    bool embed = false;             // the vector of the prompt's last token is wanted instead of an answer
+    bool close_grammar = true;      // complete the answer within its grammar before the tokens run out
+    bool embed = false;             // return the vector of the prompt's last token instead of an answer
     bool stream = false;
     bool prompt_progress = false;
 };

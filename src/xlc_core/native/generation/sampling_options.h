@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-// Types with a conversion of their own (TokenBias, samplers by name) have it in task_params.cpp.
+// Types that need a conversion (TokenBias, samplers by name) are converted in task_params.cpp.
 #define XLC_SAMPLING_OPTIONS(OPTION)                                                                         \
     OPTION(int32_t, max_tokens, n_predict)                                                                   \
     OPTION(int32_t, n, n_cmpl)                                                                               \

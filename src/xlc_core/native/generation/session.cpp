@@ -44,7 +44,7 @@ std::map<std::string, std::string> session_settings(const Generator& generator) 
         {"cache_type_v", ggml_type_name(params.cache_type_v)},
         {"rope", rope(params)},
         {"adapters", adapters(params)},
-        // llama.cpp writes how many streams the cache has: one for each slot, or one for all.
+        // llama.cpp writes the number of streams in the cache: one for each slot, or one for all.
         {"n_parallel", params.kv_unified ? "any, with kv_unified" : std::to_string(params.n_parallel)},
     };
 }

@@ -1,5 +1,5 @@
-// Conversations as bytes: what the model has computed of one, to be given to an engine of the same model
-// later.
+// Conversations as bytes: the model's computed state of a conversation, which an engine with the same model
+// can load later.
 #pragma once
 
 #include "generation/generator.h"
@@ -11,11 +11,12 @@ namespace xlc {
 
 struct SlotState;
 
-// What must be the same in the engine that saves a session and the one that loads it, beside the model.
+// Return the settings that must be equal in the engine that saves a session and the one that loads it, beside
+// the model.
 std::map<std::string, std::string> session_settings(const Generator& generator);
 
-// The conversation that begins with the request's prompt, or the one that was answered last. nullptr when no
-// idle slot holds it.
+// Return the conversation that begins with the request's prompt, or the one that was answered last. nullptr
+// when no idle slot holds it.
 std::shared_ptr<const SlotState> save_session(
     const Generator& generator, const std::optional<GenerationRequest>& request, const Generator::Poll& poll);
 

@@ -56,7 +56,7 @@ void set_sampling(task_params& out, const SamplingParams& in, const llama_vocab*
     }
     XLC_SAMPLING_OPTIONS(XLC_ASSIGN)
 #undef XLC_ASSIGN
-    if (in.ignore_eos.value_or(false)) { // llama.cpp's server bans the tokens where it reads the option
+    if (in.ignore_eos.value_or(false)) { // llama.cpp's server bans the tokens when it reads the option
         for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); token++) {
             if (llama_vocab_is_eog(vocab, token)) {
                 out.sampling.logit_bias.push_back({token, -INFINITY});
@@ -65,7 +65,7 @@ void set_sampling(task_params& out, const SamplingParams& in, const llama_vocab*
     }
 }
 
-// A trigger word that is one token is watched as that token, which is cheaper and exact.
+// A trigger word that is a single token is matched as that token, which is faster and exact.
 void add_trigger(
     common_params_sampling& out, const common_grammar_trigger& trigger, const llama_vocab* vocab) {
     if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
@@ -117,13 +117,13 @@ task_params to_task_params(
     const common_params& base,
     const llama_vocab* vocab) {
     task_params out;
-    // As server_schema::eval_llama_cmpl_schema starts: the engine's own settings, then the request's.
+    // Like server_schema::eval_llama_cmpl_schema: first the engine's settings, then the request's.
     out.sampling = base.sampling;
     out.speculative = base.speculative;
     if (!request.speculative) {
         out.speculative.types.clear(); // overrides/server_context.cpp sees it
     }
-    // All of them, always: a request that named none would go on from what the slot has read with others.
+    // Always send every scale: a request without scales would reuse a cache computed with another request's.
     for (size_t i = 0; i < base.lora_adapters.size(); i++) {
         out.lora[static_cast<int>(i)] =
             i < request.lora_scales.size() ? request.lora_scales[i] : base.lora_adapters[i].scale;
@@ -147,7 +147,7 @@ task_params to_task_params(
 
 std::string task_settings(const task_params& params) {
     json settings = params.to_json();
-    // Those that the server does not report.
+    // Settings that the server does not report.
     settings["n_cmpl"] = params.n_cmpl;
     settings["n_indent"] = params.n_indent;
     settings["n_cache_reuse"] = params.n_cache_reuse;

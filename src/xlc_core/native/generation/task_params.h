@@ -1,4 +1,4 @@
-// From a request to the parameters of llama.cpp's task, field by field, with no JSON in between.
+// Converts a request to the parameters of llama.cpp's task, field by field, without JSON.
 #pragma once
 
 #include "constraints/closing.h"
@@ -14,7 +14,7 @@
 
 namespace xlc {
 
-// `rendered` is null for a plain completion. Throws Error(invalid_request) for what the vocabulary or
+// `rendered` is null for a plain completion. Throws Error(invalid_request) for values that the vocabulary or
 // llama.cpp refuses.
 task_params to_task_params(
     const GenerationRequest& request,
@@ -22,13 +22,13 @@ task_params to_task_params(
     const common_params& base,
     const llama_vocab* vocab);
 
-// The settings as llama.cpp's server reports them, JSON text: what has come of a request's options.
+// Return the settings like llama.cpp's server reports them, as JSON text: the effect of a request's options.
 std::string task_settings(const task_params& params);
 
 constexpr int32_t no_limit = std::numeric_limits<int32_t>::max();
 
-// How to end an answer before its tokens run out; nullopt for one that has no limit, or no room.
-// `n_room`: tokens that the context still holds; `thinking`: the chat of a model that is to think first.
+// Return how to end an answer before its tokens run out; nullopt without a limit, or without room. `n_room`:
+// free tokens in the context; `thinking`: the rendered chat if the model should think first.
 std::optional<ClosingParams>
 closing_params(const task_params& params, int32_t n_room, const common_chat_params* thinking);
 

@@ -13,7 +13,7 @@ namespace {
 constexpr const char* mark = "xllama-thinking ";
 constexpr const char* opened_mark = "opened ";
 
-// A template closes the thinking itself where there is to be none.
+// If the model should not think, the template itself closes the thinking.
 bool prompt_has_closed(const common_chat_params& rendered) {
     for (const std::string& end : rendered.thinking_end_tags) {
         if (!end.empty() && rendered.generation_prompt.find(end) != std::string::npos) {
@@ -53,7 +53,7 @@ void set_thinking(
     }
     out.reasoning_budget_forced = tokens(message + rendered.thinking_end_tags.front());
     out.reasoning_control = true;
-    // The message has been made into tokens, and its place is free.
+    // The message has been tokenised already, so its field is free.
     out.reasoning_budget_message = mark + std::string(opened ? opened_mark : "");
 }
 

@@ -4,8 +4,8 @@ namespace xlc {
 
 namespace {
 
-// Rewrites `messages` and leaves the rest to the model's own template, which follows. The format is that of
-// the Hermes models, which many small models have seen in training.
+// Rewrites `messages`; the model's own template follows and does the rest. The format is that of the Hermes
+// models, which many small models have seen in training.
 constexpr const char* preamble = R"jinja(
 {%- set xlc = namespace(messages=[], system='') -%}
 {%- if tools -%}
@@ -43,7 +43,7 @@ constexpr const char* preamble = R"jinja(
 
 std::string with_generic_tools(const std::string& template_source, bool has_system_role) {
     std::string text = preamble;
-    text = text.substr(1, text.size() - 2); // the line breaks of the literal
+    text = text.substr(1, text.size() - 2); // without the line breaks of the literal
     return std::string("{%- set xlc_has_system_role = ") + (has_system_role ? "true" : "false") + " -%}" +
            text + template_source;
 }
