@@ -70,6 +70,7 @@ def test_webp_is_an_image(seeing: xlc.Engine, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "data", [b"no moving pictures", RED, b"\0\0\0\x20ftypisom" + bytes(40)], ids=["text", "png", "mp4"]
 )
-def test_what_is_no_video_is_refused(seeing: xlc.Engine, data: bytes) -> None:
-    with pytest.raises(xlc.InvalidRequestError, match=r"part 1 \(video, \d+ bytes\) (is not a video|cannot be decoded)"):
+def test_file_that_is_not_a_video_is_refused(seeing: xlc.Engine, data: bytes) -> None:
+    reason = r"part 1 \(video, \d+ bytes\) (is not a video|cannot be decoded)"
+    with pytest.raises(xlc.InvalidRequestError, match=reason):
         seeing.chat(watch(xlc.VideoPart(data=data)))
