@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatXLlama"]
 
-_N_SLOTS = 4  # of an engine that leaves n_parallel open and is not open yet
+_N_SLOTS = 4  # assumed for an engine that is not open yet and whose n_parallel is not set
 _Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
 
@@ -58,7 +58,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
     """
 
     streaming: bool = False
-    """Whether ``invoke`` streams inside, for the sake of callbacks that watch tokens."""
+    """Whether ``invoke`` streams internally, for callbacks that watch tokens."""
 
     _guessed_profile: ModelProfile | None = PrivateAttr(None)
     _profile_is_guess: bool = PrivateAttr(False)
@@ -105,7 +105,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
     ) -> tuple[list[Message], dict[str, Any]]:
-        """Turn a call into what ``Engine.chat`` takes: its messages and its keyword arguments."""
+        """Return the messages and the keyword arguments of ``Engine.chat`` for a call."""
         request = self._join_options(stop, kwargs)
         tools = to_engine_tools(request.pop("tools", None) or ())
         choice = to_tool_choice(request.pop("tool_choice", None), [tool.name for tool in tools])
@@ -181,7 +181,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> "Iterator[MessagesData]":
-        """Stream content blocks: core calls this for ``stream_events(version="v3")``."""
+        """Stream content blocks; langchain-core calls this for ``stream_events(version="v3")``."""
         with langchain_errors():
             chat, request = self._request(messages, stop, kwargs)
             engine = self._get_engine(kwargs.get("model"))
@@ -198,7 +198,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> "AsyncIterator[MessagesData]":
-        """Do the same for ``astream_events(version="v3")``."""
+        """Stream content blocks; langchain-core calls this for ``astream_events(version="v3")``."""
         with langchain_errors():
             chat, request = self._request(messages, stop, kwargs)
             engine = await self._aget_engine(kwargs.get("model"))
@@ -217,12 +217,12 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """Answer several inputs, as many at a time as the engine has slots; ``max_concurrency`` says otherwise.
+        """Answer several inputs, as many at a time as the engine has slots, or ``max_concurrency``.
 
         Args:
             inputs: what ``invoke`` takes.
             config: for all inputs, or one for each.
-            return_exceptions: give an error in the place of its answer instead of raising it.
+            return_exceptions: return an error in the place of its answer instead of raising it.
             **kwargs: further arguments of every call.
 
         Returns:
@@ -230,7 +230,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         """
         configs = get_config_list(config, len(inputs))
         if configs and configs[0].get("max_concurrency") is None:
-            # LangChain's own pool is as large as the machine has processors, and slots would stay empty.
+            # LangChain's own pool has one thread per processor, which could leave slots empty.
             workers = self._n_slots() + 2
             configs = [{**given, "max_concurrency": workers} for given in configs]
         return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
@@ -335,7 +335,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         return with_parser(llm, json_parser(schema), include_raw=include_raw)
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the tokens of a text, as this model's own tokenizer splits it."""
+        """Return the tokens of a text, by this model's own tokenizer."""
         with langchain_errors():
             return self._get_engine().tokenize(text)
 

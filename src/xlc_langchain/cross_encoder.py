@@ -44,7 +44,7 @@ class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
         return scores
 
     async def ascore(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Do the same without blocking the event loop; see ``score``."""
+        """Score pairs without blocking the event loop; as score."""
         scores = [0.0] * len(text_pairs)
         if not text_pairs:
             return scores
@@ -60,7 +60,7 @@ class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
 
 
 def _by_query(text_pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
-    """Return where the pairs of each query are."""
+    """Return the places of each query's pairs."""
     places: dict[str, list[int]] = {}
     for place, (query, _) in enumerate(text_pairs):
         places.setdefault(query, []).append(place)

@@ -1,4 +1,4 @@
-"""XLlamaDecision: probabilities of yes or no, of labels and of levels, read off a chat model's next token.
+"""XLlamaDecision: probabilities of yes or no, of labels and of levels, read from a chat model's next token.
 
 ``langchain_core.decisions`` came with langchain-core 1.8; with an older one this module cannot be imported.
 """
@@ -35,7 +35,7 @@ __all__ = ["XLlamaDecision"]
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _N_CANDIDATES = 1000
-"""Likeliest tokens to look for the letters among: as many as the engine gives."""
+"""Likeliest tokens among which the letters are looked up: the engine's maximum."""
 
 _SYSTEM = "Read the text, then answer the question about it with the letter of the one option that is right."
 
@@ -90,7 +90,7 @@ def _request(text: str, name: str, question: Question) -> _Request:
     options = _options(name, question)
     if len(options) > len(_LETTERS):
         raise xlc.InvalidRequestError(
-            f"question {name!r} has {len(options)} options; at most {len(_LETTERS)} can be lettered"
+            f"question {name!r} has {len(options)} options; at most {len(_LETTERS)} are possible"
         )
     lettered = [
         f"{letter}: {label}" if described is None else f"{letter}: {label} ({_written(described)})"
@@ -107,7 +107,7 @@ def _request(text: str, name: str, question: Question) -> _Request:
 
 
 def _options(name: str, question: Question) -> list[tuple[str, Any]]:
-    """Return the labels to choose from, each with what describes it."""
+    """Return the labels to choose from, each with its description."""
     if isinstance(question, Noul):
         criteria = question.criteria
         return [("yes", criteria and criteria.true), ("no", criteria and criteria.false)]
@@ -115,7 +115,9 @@ def _options(name: str, question: Question) -> list[tuple[str, Any]]:
         return list(question.criteria.items())
     if isinstance(question, Score):
         return [(f"level {level}", described) for level, described in enumerate(question.criteria)]
-    raise xlc.UnsupportedFeatureError(f"question {name!r} is a {type(question).__name__}, and no model here sees")
+    raise xlc.UnsupportedFeatureError(
+        f"question {name!r} is a {type(question).__name__}, which needs a model that reads pictures; give text"
+    )
 
 
 def _response(questions: Mapping[str, Question], completions: Mapping[str, xlc.Completion]) -> ClassifierResponse:
@@ -152,7 +154,7 @@ def _answer(name: str, question: Question, completion: xlc.Completion) -> NoulAn
 
 
 def _text(state: State) -> str:
-    """Write a state out: texts as they are, messages with their roles, the rest as JSON."""
+    """Return a state as text: texts as they are, messages with their roles, the rest as JSON."""
     if isinstance(state, str):
         return state
     if isinstance(state, BaseMessage):

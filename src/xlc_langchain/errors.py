@@ -1,8 +1,8 @@
-"""xllama's errors as LangChain knows them: each also derives from langchain_core's ModelError.
+"""xllama's errors for LangChain: each also derives from langchain_core's ModelError.
 
 Code that catches either keeps working: middleware that retries on LangChain's
 ``ContextOverflowError`` and a caller that reads ``n_prompt_tokens`` off xllama's see the same
-object. An error without a counterpart of its own in LangChain becomes a plain ``ModelError``.
+object. An error without a counterpart in LangChain derives from plain ``ModelError``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class XllamaError(core.XllamaError, langchain.ModelError):
-    """An xllama error of no more special kind."""
+    """The base of xllama's errors."""
 
 
 class ModelNotFoundError(core.ModelNotFoundError, langchain.ModelNotFoundError):
@@ -77,7 +77,7 @@ class EngineClosedError(core.EngineClosedError, langchain.ModelError):
 
 
 class EngineFailedError(core.EngineFailedError, langchain.ModelAPIError):
-    """llama.cpp failed while running; LangChain holds that a retry may help."""
+    """llama.cpp failed while running; LangChain may retry."""
 
 
 class RequestCancelledError(core.RequestCancelledError, langchain.ModelError):

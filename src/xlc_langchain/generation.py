@@ -15,7 +15,7 @@ _ENGINE_FIELDS = ("model", "n_ctx", "engine_options")
 
 
 class GeneratorMethods(LangChainErrors, GeneratorAdapter):
-    """A model that generates: its fields and a call's own options become one request."""
+    """Joins the fields of a model and a call's own options into one request, and fills gaps in texts."""
 
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """Further options of a request, such as ``{"dry_multiplier": 0.8}``: fields of ``xlc_core.ChatOptions``, for text
@@ -23,7 +23,7 @@ class GeneratorMethods(LangChainErrors, GeneratorAdapter):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Return True: the configuration can be written out, as the model is found again by its name."""
+        """Return True: the configuration can be written out, since a model is found again by its name."""
         return True
 
     def _further_options(self) -> dict[str, Any]:
@@ -43,11 +43,11 @@ class GeneratorMethods(LangChainErrors, GeneratorAdapter):
         return request
 
     def infill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> str:
-        """Write what belongs between two texts, as editors complete code; see ``Engine.infill``.
+        """Write the text between two texts, as editors complete code; see ``Engine.infill``.
 
         Args:
-            prefix: what stands before the gap.
-            suffix: what stands after it.
+            prefix: the text before the gap.
+            suffix: the text after it.
             extra: texts of other files by name, the most important one last.
             **kwargs: fields of ``xlc_core.CompletionOptions`` that override the model's own, and ``model``.
 
@@ -59,13 +59,13 @@ class GeneratorMethods(LangChainErrors, GeneratorAdapter):
             return engine.infill(prefix, suffix, extra=extra, **self._infill_request(kwargs)).text
 
     async def ainfill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> str:
-        """Write what belongs between two texts; as infill."""
+        """Write the text between two texts; as infill."""
         with langchain_errors():
             engine = await self._aget_engine(kwargs.get("model"))
             return (await engine.ainfill(prefix, suffix, extra=extra, **self._infill_request(kwargs))).text
 
     def stream_infill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> Iterator[str]:
-        """Write what belongs between two texts, bit by bit; as infill."""
+        """Write the text between two texts, bit by bit; as infill."""
         with langchain_errors():
             engine = self._get_engine(kwargs.get("model"))
             with engine.stream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs)) as events:
@@ -74,7 +74,7 @@ class GeneratorMethods(LangChainErrors, GeneratorAdapter):
     async def astream_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any
     ) -> AsyncIterator[str]:
-        """Write what belongs between two texts, bit by bit; as infill."""
+        """Write the text between two texts, bit by bit; as infill."""
         with langchain_errors():
             engine = await self._aget_engine(kwargs.get("model"))
             async with engine.astream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs)) as events:

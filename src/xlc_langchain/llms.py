@@ -63,7 +63,7 @@ class XLlama(GeneratorMethods, BaseLLM):
         with langchain_errors(), ExitStack() as streams:
             request = self._request(stop, kwargs)
             engine = self._get_engine(kwargs.get("model"))
-            # A stream runs from the moment it is opened, so all of them are decoded while the first is waited for.
+            # A stream runs as soon as it is opened, so all prompts are decoded together.
             opened = [streams.enter_context(engine.stream_complete(prompt, **request)) for prompt in prompts]
             return _to_result([stream.result() for stream in opened])
 
@@ -81,7 +81,7 @@ class XLlama(GeneratorMethods, BaseLLM):
             try:
                 return _to_result(await asyncio.gather(*tasks))
             finally:
-                for task in tasks:  # of no use any more when one has failed or the caller has gone
+                for task in tasks:  # nobody wants the others when one has failed or the caller was cancelled
                     task.cancel()
 
     def _stream(
@@ -119,7 +119,7 @@ class XLlama(GeneratorMethods, BaseLLM):
                         yield chunk
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the tokens of a text, as this model's own tokenizer splits it."""
+        """Return the tokens of a text, by this model's own tokenizer."""
         with langchain_errors():
             return self._get_engine().tokenize(text)
 

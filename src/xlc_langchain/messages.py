@@ -1,4 +1,4 @@
-"""LangChain's messages into the engine's; what it cannot take is refused, naming the message."""
+"""Converts LangChain's messages into the engine's; errors name the message that cannot be converted."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ _MEDIA: dict[str, type[MediaPart]] = {"image": ImagePart, "audio": AudioPart, "v
 
 
 def _media(block: dict[str, Any]) -> MediaPart:
-    """Return what a block of media carries; whether a link is followed is the engine's to say."""
+    """Return the bytes or the link in a block of media; the engine decides whether a link is fetched."""
     part = _MEDIA[block["type"]]
     if (encoded := block.get("base64")) is not None:
         try:

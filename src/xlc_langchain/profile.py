@@ -14,7 +14,7 @@ __all__ = ["to_profile"]
 
 
 def to_profile(name: str, facts: ModelInfo | ModelFacts, *, follows_links: bool = False) -> ModelProfile:
-    """Describe a model.
+    """Return the profile of a model.
 
     Tools, their choice and schemas are enforced while tokens are sampled, for every model that has a chat template.
 
@@ -53,6 +53,6 @@ def to_profile(name: str, facts: ModelInfo | ModelFacts, *, follows_links: bool 
         "mid_conversation_system_messages": chats,
         "temperature": True,
     }
-    # An older core warns of names that it does not know.
+    # An older langchain-core warns about names that it does not know.
     known = ModelProfile.__annotations__.keys()
     return cast("ModelProfile", {key: value for key, value in profile.items() if key in known})

@@ -32,8 +32,8 @@ class XLlamaReranker(LangChainErrors, RerankerAdapter, BaseDocumentCompressor):
         """Order documents by how well they answer the query.
 
         Args:
-            documents: what a retriever found.
-            query: what was asked.
+            documents: the candidates, such as a retriever's results.
+            query: the question.
             callbacks: unused; a reranker has no run of its own in LangChain.
 
         Returns:
@@ -52,7 +52,7 @@ class XLlamaReranker(LangChainErrors, RerankerAdapter, BaseDocumentCompressor):
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
-        """Do the same without blocking the event loop; see ``compress_documents``."""
+        """Order documents without blocking the event loop; as compress_documents."""
         if not documents:
             return []
         with langchain_errors():

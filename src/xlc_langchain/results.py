@@ -1,4 +1,4 @@
-"""The engine's completions and events into LangChain's messages and chunks."""
+"""Converts the engine's completions and events into LangChain's messages and chunks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def to_chat_result(completion: Completion) -> ChatResult:
     """Convert a finished answer; each of its ``n`` choices becomes a generation.
 
     Args:
-        completion: what the engine gave.
+        completion: the engine's result.
 
     Returns:
         The generations. The first one carries the usage of all of them.
@@ -53,10 +53,10 @@ def to_chunk(event: Event) -> ChatGenerationChunk | None:
     ended.
 
     Args:
-        event: what the engine's stream gave.
+        event: an event of the engine's stream.
 
     Returns:
-        The chunk, or None for an event that says nothing about the answer.
+        The chunk, or None for an event that is not a part of the answer.
     """
     metadata: dict[str, Any] = {"model_provider": PROVIDER}
     if isinstance(event, TextDelta):
@@ -120,7 +120,7 @@ def _sort_in(call: ToolCall, valid: list[LangChainToolCall], invalid: list[Inval
 
 
 def usage_of(usage: Usage) -> UsageMetadata:
-    """Convert the tokens of a request."""
+    """Return the tokens of a request in LangChain's form."""
     return {
         "input_tokens": usage.prompt_tokens,
         "output_tokens": usage.completion_tokens,
@@ -150,7 +150,7 @@ def response_metadata_of(choice: CompletionChoice, completion: Completion) -> di
 
 
 def logprobs_of(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
-    """Lay out log-probabilities as OpenAI does, which is what LangChain's users know."""
+    """Return log-probabilities in OpenAI's form, which LangChain's users know."""
     return {
         "content": [
             {
@@ -164,13 +164,13 @@ def logprobs_of(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
 
 
 def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
-    """Lay a message of ours out in LangChain's standard blocks.
+    """Return a message of ours as LangChain's standard blocks.
 
-    The places are texts, since core's own numbering gives a text that precedes tool call 0 the same
-    number as the call, and merges the two into one broken block.
+    The indices are texts: langchain-core's own numbers are equal for tool call 0 and a text before it, and it would
+    merge the two into one broken block.
     """
     if not isinstance(message.content, str):
-        raise NotImplementedError  # core's word for: read the blocks that are there
+        raise NotImplementedError  # langchain-core then reads the blocks that are there
     streamed = isinstance(message, AIMessageChunk) and message.chunk_position != "last"
     result: list[dict[str, Any]] = []
     if reasoning := message.additional_kwargs.get("reasoning_content"):

@@ -1,7 +1,8 @@
-"""The engine's events as LangChain's content-block events: what ``stream_events(version="v3")`` gives.
+"""Converts the engine's events into LangChain's content-block events, for ``stream_events(version="v3")``.
 
-Core can also make them of chunks, and then closes all blocks at the end of the message. Made of the engine's own
-events, each block closes as soon as the next one begins, so that a tool call can be run while its sibling is written.
+langchain-core can also make them from chunks, and then closes all blocks at the end of the message. Made from the
+engine's own events, each block closes as soon as the next one begins, so that a tool call can run while the next one is
+still being generated.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["EventWriter", "message_id"]
 
 
 def message_id(run_manager: BaseRunManager | None) -> str | None:
-    """Return the id that LangChain gives the message of a run; None outside of one."""
+    """Return the id that LangChain gives the message of a run; None outside a run."""
     return None if run_manager is None else f"{LC_ID_PREFIX}-{run_manager.run_id}"
 
 
@@ -42,14 +43,14 @@ class EventWriter:
         """Return the event that opens the message.
 
         Args:
-            message_id: LangChain's id of the run; None outside of one.
+            message_id: LangChain's id of the message; None outside a run.
             model: the model's name.
         """
         metadata = {"provider": PROVIDER, "model": model}
         return _event("message-start", role="ai", id=message_id or "", metadata=metadata)
 
     def write(self, event: Event) -> Iterator[MessagesData]:
-        """Yield what an event of the engine becomes: none, or several."""
+        """Yield the events that an event of the engine becomes: none, one or several."""
         if isinstance(event, TextDelta):
             self._logprobs += event.logprobs
             yield from self._grow(("text",), {"type": "text", "text": ""}, event.text)
@@ -92,7 +93,7 @@ class EventWriter:
 
 
 class _Block:
-    """A block that is being written."""
+    """A content block that is not finished."""
 
     def __init__(self, key: tuple[Any, ...], skeleton: dict[str, Any]) -> None:
         self.key = key

@@ -1,4 +1,4 @@
-"""Structured output: a chat model and the parser of its answer, as one runnable."""
+"""Structured output: joins a chat model and the parser of its answer into one runnable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["described", "json_parser", "show_schema", "tool_parser", "with_parse
 
 
 class _WholeJsonParser(JsonOutputParser):
-    """Parses JSON, and unlike its base does not complete an answer that was cut off."""
+    """Parses JSON. Unlike its base, it does not complete an answer that was cut off."""
 
     adapter: SkipValidation[Any] = None
     """Makes an instance of the type; None: the answer stays a dictionary."""
@@ -39,7 +39,7 @@ class _WholeJsonParser(JsonOutputParser):
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         if partial:
             return super().parse_result(result, partial=True)
-        _refuse_cut_answer(result[0].text)
+        _require_whole_json(result[0].text)
         return _instance(self.adapter, super().parse_result(result), result)
 
 
@@ -48,12 +48,12 @@ class _WholePydanticParser(PydanticOutputParser[TBaseModel]):
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         if not partial:
-            _refuse_cut_answer(result[0].text)
+            _require_whole_json(result[0].text)
         return super().parse_result(result, partial=partial)
 
 
 class _CalledJsonParser(JsonOutputKeyToolsParser):
-    """Parses a call's arguments, and unlike its base does not answer with None when there is no whole call."""
+    """Parses a call's arguments. Unlike its base, it raises instead of returning None without a complete call."""
 
     adapter: SkipValidation[Any] = None
     """Makes an instance of the type; None: the arguments stay a dictionary."""
@@ -76,7 +76,7 @@ def _require_call(parsed: Any, result: list[Generation], *, partial: bool) -> An
         broken = message.invalid_tool_calls if isinstance(message, AIMessage) else []
         written = str(broken[0]["args"]) if broken else result[0].text
         raise OutputParserException(
-            "the answer holds no whole tool call; if it was cut off, raise max_tokens", llm_output=written
+            "the answer does not have a complete tool call; if it was cut off, raise max_tokens", llm_output=written
         )
     return parsed
 
@@ -90,18 +90,18 @@ def _instance(adapter: TypeAdapter[Any] | None, parsed: Any, result: list[Genera
         raise OutputParserException(f"the answer does not fit the type: {error}", llm_output=result[0].text) from error
 
 
-def _refuse_cut_answer(text: str) -> None:
+def _require_whole_json(text: str) -> None:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
         raise OutputParserException(
-            f"the answer is not whole JSON ({error}); if it was cut off, raise max_tokens",
+            f"the answer is not complete JSON ({error}); if it was cut off, raise max_tokens",
             llm_output=text,
         ) from error
 
 
 def described(schema: Any, *, method: str, strict: bool | None) -> dict[str, Any]:
-    """Return what traces show of a structured answer's schema."""
+    """Return the description of a structured answer for traces."""
     return {"kwargs": {"method": method, "strict": strict}, "schema": convertible(schema)}
 
 
@@ -146,11 +146,11 @@ def with_parser(
     *,
     include_raw: bool,
 ) -> Runnable[LanguageModelInput, Any]:
-    """Join a model and a parser.
+    """Return a model and a parser as one chain.
 
     Args:
-        llm: the model, told what to answer with.
-        parser: what reads its answer.
+        llm: the model, with its constraint bound.
+        parser: the parser of its answer.
         include_raw: answer with ``{"raw": …, "parsed": …, "parsing_error": …}`` instead of raising.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Tools and the schemas of structured answers, from LangChain's forms into the engine's."""
+"""Converts tools and the schemas of structured answers from LangChain's forms into the engine's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["convertible", "response_constraint", "schema_constraint", "to_engine_tools", "to_openai_tool"]
 
 _OPENAI_KEYS = {"name", "function"}
-"""Keys that tell OpenAI's description of a function from a JSON schema."""
+"""Keys that OpenAI's description of a function has and a JSON schema does not."""
 
 
 def to_openai_tool(tool: Any, *, strict: bool | None = None) -> dict[str, Any]:
@@ -71,9 +71,9 @@ def response_constraint(response_format: Any) -> Constraint | None:
 
 
 def schema_constraint(schema: Any, *, strict: bool | None = None) -> Constraint | None:
-    """Return the constraint to a schema that a structured answer must match.
+    """Return the constraint for a structured answer.
 
-    A class stays with the constraint, so that the engine accepts every schema that the class checks afterwards.
+    The constraint keeps the class, whose instances are validated anyway, so fewer schemas have to be refused.
 
     Args:
         schema: a pydantic class, a TypedDict, a dataclass, or a JSON schema, bare or in OpenAI's form.
@@ -92,7 +92,7 @@ def schema_constraint(schema: Any, *, strict: bool | None = None) -> Constraint 
 
 
 def convertible(schema: Any) -> Any:
-    """Return what LangChain's conversions take in place of a schema or tool: nearly always itself."""
+    """Return a schema or tool in a form that LangChain's conversions take: nearly always as it is."""
     return JsonSchema(schema).schema if _needs_pydantic(schema) else schema
 
 
@@ -106,7 +106,7 @@ def _needs_pydantic(schema: Any) -> bool:
         return False
     if not _annotated_for_langchain(schema, set()):
         return True
-    with contextlib.suppress(Exception):  # it raises many kinds, from pydantic's first version among others
+    with contextlib.suppress(Exception):  # it raises errors of many kinds, also those of pydantic 1
         convert_to_json_schema(schema)
         return False
     return True

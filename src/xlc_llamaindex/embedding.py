@@ -105,7 +105,7 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
             await asyncio.sleep(0)
         return lists
 
-    # The methods for users: LlamaIndex's own look a cache up by the bare text, and show progress by batches only
+    # The methods for users. LlamaIndex's own use the bare text as a cache key, and show progress by batches only.
 
     def get_query_embedding(self, query: str) -> Embedding:
         """Embed a query."""
@@ -153,7 +153,7 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
             yield list(texts[start : start + self.embed_batch_size])
 
     def _embed_batch(self, texts: list[str], kind: TextKind, progress: bool = False) -> list[Embedding]:
-        """Embed texts that are not in the cache, and report it to LlamaIndex."""
+        """Return vectors from the cache, embed the other texts, and report to LlamaIndex."""
         with self._reported(texts) as vectors:
             cache = self._cache(kind)
             vectors += [_cached(cache.get(text, _COLLECTION)) if cache else [] for text in texts]
@@ -169,7 +169,7 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
         return vectors
 
     async def _aembed_batch(self, texts: list[str], kind: TextKind, progress: bool = False) -> list[Embedding]:
-        """Embed texts that are not in the cache, and report it to LlamaIndex."""
+        """Return vectors from the cache, embed the other texts, and report to LlamaIndex."""
         with self._reported(texts) as vectors:
             cache = self._cache(kind)
             vectors += [_cached(await cache.aget(text, _COLLECTION)) if cache else [] for text in texts]
@@ -196,7 +196,7 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
 
     @contextmanager
     def _reported(self, texts: list[str]) -> Iterator[list[Embedding]]:
-        """Report start and end in LlamaIndex's two ways; yields the list that the vectors go to."""
+        """Report start and end in LlamaIndex's two ways; yield the list for the vectors."""
         vectors: list[Embedding] = []
         described = self.to_payload()
         dispatcher.event(EmbeddingStartEvent(model_dict=described))

@@ -1,4 +1,4 @@
-"""A cache of embeddings that tells models, prompts and texts apart."""
+"""A cache of embeddings with separate entries for each model, prompt and text."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["KeyedCache"]
 
 
 class KeyedCache(BaseKVStore):
-    """A key-value store seen through keys that are told apart by a further text.
+    """A key-value store whose keys are extended by a further text.
 
-    LlamaIndex looks embeddings up by the bare text, so that a query finds the vector of an equal passage, and a
-    model that of another model.
+    LlamaIndex uses the bare text as the key, so a query would find the vector of an equal passage, and a model that of
+    another model.
 
     Args:
-        store: where the entries are.
-        kind: what an entry depends on besides its key.
+        store: the store with the entries.
+        kind: everything that an entry depends on besides its key, as text.
     """
 
     def __init__(self, store: BaseKVStore, kind: str) -> None:
@@ -57,9 +57,9 @@ class KeyedCache(BaseKVStore):
         return {key.removeprefix(start): value for key, value in entries.items() if key.startswith(start)}
 
     def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
-        """Remove an entry; whether there was one."""
+        """Remove an entry, and return whether there was one."""
         return self._store.delete(self._key(key), collection=collection)
 
     async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
-        """Remove an entry; whether there was one."""
+        """Remove an entry, and return whether there was one."""
         return await self._store.adelete(self._key(key), collection=collection)

@@ -14,17 +14,17 @@ __all__ = ["InfillMethods"]
 
 
 class InfillMethods(GeneratorAdapter):
-    """Text for a gap, as editors complete code; LlamaIndex has no name for it, so these are the engine's."""
+    """Text for a gap, as editors complete code. LlamaIndex has no names for it, so these are the engine's."""
 
     def _request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
     def infill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> CompletionResponse:
-        """Write what belongs between two texts; ``Engine.infill`` says how.
+        """Write the text between two texts; ``Engine.infill`` says how.
 
         Args:
-            prefix: what stands before the gap.
-            suffix: what stands after it.
+            prefix: the text before the gap.
+            suffix: the text after it.
             extra: texts of other files by name, the most important one last.
             **kwargs: fields of ``xlc_core.CompletionOptions`` that override the LLM's own.
 
@@ -36,7 +36,7 @@ class InfillMethods(GeneratorAdapter):
         return to_completion_response(Answer.whole(answer))
 
     async def ainfill(self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any) -> CompletionResponse:
-        """Write what belongs between two texts without blocking the event loop; as infill."""
+        """Write the text between two texts without blocking the event loop; as infill."""
         engine = await self._aget_engine()
         answer = await engine.ainfill(prefix, suffix, extra=extra, **self._infill_request(kwargs))
         return to_completion_response(Answer.whole(answer))
@@ -44,14 +44,14 @@ class InfillMethods(GeneratorAdapter):
     def stream_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any
     ) -> CompletionResponseGen:
-        """Write what belongs between two texts, bit by bit; as infill and ``stream_complete``."""
+        """Write the text between two texts, bit by bit; as infill and ``stream_complete``."""
         stream = self._get_engine().stream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs))
         return responses(stream, to_completion_response)
 
     async def astream_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **kwargs: Any
     ) -> CompletionResponseAsyncGen:
-        """Write what belongs between two texts, bit by bit; as stream_infill."""
+        """Write the text between two texts, bit by bit; as stream_infill."""
         engine = await self._aget_engine()
         stream = engine.astream_infill(prefix, suffix, extra=extra, **self._infill_request(kwargs))
         return aresponses(stream, to_completion_response)

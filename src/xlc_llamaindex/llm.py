@@ -82,7 +82,7 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
         )
 
     def to_payload(self) -> dict[str, Any]:
-        """Describe this LLM for traces and callbacks, which come with each call: what is known without loading it."""
+        """Return a description for traces and callbacks, which ask for it with each call; does not load the model."""
         payload = {"class_name": self.class_name(), "model": self.model, **self._own_options()}
         if (engine := self._opened_engine(None)) is not None:
             payload.update(self._metadata(engine).model_dump())
@@ -102,15 +102,15 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
         return self.additional_kwargs
 
     def _request(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Join this LLM's settings and a call's own into keyword arguments of ``Engine.chat``."""
-        # LlamaIndex passes on None for what its caller left open; for max_tokens it says something.
+        """Return the keyword arguments of ``Engine.chat``: this LLM's settings, overridden by the call's."""
+        # LlamaIndex passes None for arguments that its caller left out; only for max_tokens is None a value.
         given = {name: value for name, value in kwargs.items() if value is not None or name == "max_tokens"}
         return require_single_answer({**self._own_options(), **given})
 
     def _chat_call(
         self, engine: Engine, messages: Sequence[ChatMessage], kwargs: dict[str, Any]
     ) -> tuple[str, Any, dict[str, Any]]:
-        """Return the kind of request that answers a chat, what it is of, and its options."""
+        """Return the kind of the request that answers a chat, its messages or prompt, and its options."""
         if not _is_chat_model(engine):
             return self._completion_call(
                 engine, (self.messages_to_prompt or messages_to_prompt)(messages), True, kwargs
@@ -120,7 +120,7 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
     def _completion_call(
         self, engine: Engine, prompt: str, formatted: bool, kwargs: dict[str, Any]
     ) -> tuple[str, Any, dict[str, Any]]:
-        """Do the same for a prompt: unless formatted, it is what a user says to a chat model."""
+        """Return the same for a prompt. A chat model gets it as a user's message, unless it is formatted."""
         request = self._request(kwargs)
         to_prompt = self.completion_to_prompt or default_completion_to_prompt
         if not formatted and to_prompt is default_completion_to_prompt and _is_chat_model(engine):
@@ -174,8 +174,8 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
         """Answer a prompt.
 
         Args:
-            prompt: what a user says; with ``formatted``, and for models without a chat template, a text to continue.
-            formatted: whether the prompt is laid out for the model already.
+            prompt: a user's message; with ``formatted``, and for models without a chat template, a text to continue.
+            formatted: whether the prompt is already in the model's own format.
             **kwargs: as for chat.
 
         Raises:
@@ -252,7 +252,7 @@ def _is_chat_model(engine: Engine) -> bool:
 
 
 def _template_tokens(engine: Engine) -> int:
-    """Count what the chat template puts around a message; once for each engine, as it is asked for with each call."""
+    """Return the tokens that the chat template adds to a message; counted once per engine, as each call asks for it."""
     if engine not in _templates:
         _templates[engine] = engine.count_tokens([Message(role="user", content="")])
     return _templates[engine]

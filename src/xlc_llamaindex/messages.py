@@ -1,4 +1,4 @@
-"""LlamaIndex's chat messages into the engine's; what it cannot take is refused, naming the message."""
+"""Converts LlamaIndex's chat messages into the engine's; errors name the message that cannot be converted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ROLES: dict[MessageRole, Role] = {
 
 
 def to_engine_messages(messages: Iterable[ChatMessage]) -> list[Message]:
-    """Convert a chat; what was given stays as it is.
+    """Convert a chat; the given messages are not changed.
 
     Thinking and tool calls are read from their blocks; calls that were cut off are left out. A message of another
     provider's that has its calls only in ``additional_kwargs["tool_calls"]``, in OpenAI's form, is read from there.
@@ -93,7 +93,7 @@ def _call(block: ToolCallBlock) -> ToolCall:
 
 
 def _is_whole(call: ToolCall) -> bool:
-    """Whether a call could be made. One that was cut off has no result, and templates cannot read its arguments."""
+    """Return whether a call is complete. Templates cannot read the arguments of one that was cut off."""
     try:
         return isinstance(json.loads(call.arguments), dict)
     except ValueError:
@@ -140,8 +140,8 @@ def _parts(blocks: Sequence[ContentBlock]) -> Iterator[Part]:
             yield from _parts([block.cited_content])
         elif isinstance(block, CachePoint):
             warnings.warn(
-                "a CachePoint is ignored: xllama reuses what prompts have in common by itself, "
-                "and says how much in raw['usage']",
+                "a CachePoint is ignored: xllama reuses the common start of prompts by itself; "
+                "raw['usage'] has the number of tokens",
                 stacklevel=2,
             )
         elif not isinstance(block, (ThinkingBlock, ToolCallBlock)):
@@ -151,18 +151,18 @@ def _parts(blocks: Sequence[ContentBlock]) -> Iterator[Part]:
 
 
 def _media(part: type[MediaPart], block: Any, resolve: Any) -> MediaPart:
-    """Return what a block of media carries; whether a link is followed is the engine's to say."""
+    """Return the bytes or the link in a block of media; the engine decides whether a link is fetched."""
     if str(block.url or "").startswith(("http:", "https:")):
         return part(url=str(block.url))
     return part(data=_bytes(block, resolve))
 
 
 def _bytes(block: Any, resolve: Any) -> bytes:
-    """Return what a block carries; links are refused: nothing goes to the network."""
+    """Return the bytes in a block. Links that the engine cannot fetch are refused."""
     url = str(block.url or "")
     if url and not url.startswith("data:"):
         raise InvalidRequestError(
-            f"the link of a block {block.block_type!r} is not followed; give the bytes, a path or a data: URL"
+            f"the link of a block {block.block_type!r} cannot be fetched; give the bytes, a path or a data: URL"
         )
     try:
         data: bytes = resolve().read()

@@ -44,7 +44,7 @@ class XLlamaRerank(RerankerAdapter, BaseNodePostprocessor):
     best one counts, or refused (``"error"``). The query is never cut."""
 
     keep_retrieval_score: bool = True
-    """Put the score that a node came with into ``metadata["retrieval_score"]``, which no model is shown."""
+    """Keep the node's earlier score in ``metadata["retrieval_score"]``, which no model sees."""
 
     @classmethod
     def class_name(cls) -> str:
@@ -73,7 +73,7 @@ class XLlamaRerank(RerankerAdapter, BaseNodePostprocessor):
 
     @contextmanager
     def _reported(self, nodes: list[NodeWithScore], query: str) -> Iterator[list[NodeWithScore]]:
-        """Report start and end, to both of LlamaIndex's ways of watching; yields the list of the nodes that remain.
+        """Report start and end in LlamaIndex's two ways; yield the list for the nodes that remain.
 
         Each start has its end, also when there is nothing to do and when something fails.
         """

@@ -1,4 +1,4 @@
-"""The engine's completions and events into LlamaIndex's responses."""
+"""Converts the engine's completions and events into LlamaIndex's responses."""
 
 from __future__ import annotations
 
@@ -131,12 +131,12 @@ class Answer:
 
     @property
     def calls(self) -> list[ToolCall]:
-        """The tool calls so far, the last one's arguments perhaps incomplete."""
+        """The tool calls so far; the arguments of the last one may be incomplete."""
         return [ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in self._calls]
 
     @property
     def raw(self) -> dict[str, Any] | None:
-        """How the request went: usage, finish reason and timings; None while it is under way."""
+        """Usage, finish reason and timings of the request; None before its end."""
         return None if self.completion is None else _raw(self.completion)
 
 
@@ -168,7 +168,7 @@ def _new_id() -> str:
 
 
 def to_chat_response(answer: Answer, *, streamed: bool = False) -> ChatResponse:
-    """Lay out an answer, or what there is of it, as a chat response.
+    """Return an answer, or the part of it that is there, as a chat response.
 
     Args:
         answer: the answer.
@@ -209,7 +209,7 @@ def to_chat_response(answer: Answer, *, streamed: bool = False) -> ChatResponse:
 
 
 def to_completion_response(answer: Answer, *, streamed: bool = False) -> CompletionResponse:
-    """Lay out an answer, or what there is of it, as a completion response; as to_chat_response."""
+    """Return an answer, or the part of it that is there, as a completion response; as to_chat_response."""
     raw = answer.raw
     return CompletionResponse(
         text=answer.text,
@@ -221,7 +221,7 @@ def to_completion_response(answer: Answer, *, streamed: bool = False) -> Complet
 
 
 def _arguments(text: str, whole: bool) -> dict[str, Any] | str:
-    """Parse a call's arguments: what there is of them in a stream; the text itself where they were cut off."""
+    """Return a call's arguments: in a stream those so far; the text itself if they were cut off."""
     try:
         value = json.loads(text or "{}") if whole else from_json(text or "{}", allow_partial="trailing-strings")
     except ValueError:
@@ -242,7 +242,7 @@ def _counts(raw: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _raw(completion: Completion) -> dict[str, Any]:
-    """Lay out what is known of a request under the names that OpenAI's and llama-server's users know."""
+    """Return usage, timings and finish reason, under the names of OpenAI and llama-server."""
     usage, timings = completion.usage, completion.timings
     raw: dict[str, Any] = {
         "model": completion.model,
@@ -272,7 +272,7 @@ def _raw(completion: Completion) -> dict[str, Any]:
 
 
 def _logprobs(tokens: Sequence[TokenLogprob]) -> list[list[LogProb]]:
-    """Lay out each token's log-probability, and after it those of the other candidates."""
+    """Return each token's log-probability, followed by those of the other candidates."""
     return [
         [LogProb(token=one.token, logprob=one.logprob, bytes=list(one.token.encode())) for one in _candidates(token)]
         for token in tokens

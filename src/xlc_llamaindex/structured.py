@@ -176,7 +176,7 @@ class _ObjectStream:
         return None if isinstance(event, Finished) else event
 
     def partial(self, value: Any) -> FlexibleModel | None:
-        if not isinstance(value, dict):  # of a RootModel there is nothing to show before the end
+        if not isinstance(value, dict):  # a RootModel cannot be shown before the end
             return None
         partial = self._flexible.model_validate(value)
         dispatcher.event(LLMStructuredPredictInProgressEvent(output=partial))

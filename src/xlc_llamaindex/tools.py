@@ -1,4 +1,4 @@
-"""LlamaIndex's tools into what a request carries, and a response's tool calls into selections."""
+"""Converts LlamaIndex's tools for requests, and the tool calls of responses into selections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def chat_with_tools_request(
     required: bool,
     choice: str | bool | dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Lay out the arguments of ``chat`` for a chat with tools.
+    """Return the arguments of ``chat`` for a chat with tools.
 
     Args:
         tools: the tools; with none, the request is a plain chat.
@@ -60,7 +60,7 @@ def chat_with_tools_request(
 
 
 def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[ToolSelection]:
-    """Read the calls of a response, or of the part of it that a stream has brought so far.
+    """Return the calls of a response, or of the part of it that has been streamed.
 
     A call that was cut off is left out: half its arguments may mean something else.
 

@@ -43,7 +43,7 @@ def test_each_is_both(error: core.XllamaError, counterpart: type[Exception]) -> 
 
 def test_every_error_of_the_core_has_a_counterpart() -> None:
     assert {type(error).__name__ for error, _ in RAISED} == set(core.__all__)
-    assert {*core.__all__, "langchain_errors"} == set(errors.__all__)
+    assert {*core.__all__, "LangChainErrors", "langchain_errors"} == set(errors.__all__)
 
 
 def test_a_subclass_takes_the_nearest_counterpart() -> None:

@@ -139,8 +139,8 @@ def test_a_cache_point_is_ignored_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (ImageBlock(url="file:///etc/passwd"), "not followed"),
-        (DocumentBlock(url="https://example.org/a.txt"), "not followed"),
+        (ImageBlock(url="file:///etc/passwd"), "cannot be fetched"),
+        (DocumentBlock(url="https://example.org/a.txt"), "cannot be fetched"),
         (DocumentBlock(data=b"%PDF-\xff\xfe", title="scan"), "'scan' .* is not a text"),
         (ThinkingBlock(content="hm"), "only an assistant's message"),
         (ToolCallBlock(tool_name="weather"), "only an assistant's message"),

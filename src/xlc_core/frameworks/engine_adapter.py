@@ -60,7 +60,7 @@ def _key(model: str | None, options: dict[str, Any]) -> str:
 
 
 def model_as_text(model: str | Path | None) -> str | None:
-    """Turn a path into text, which can be written out and compared."""
+    """Return a path as text, which can be written out and compared."""
     return None if model is None else os.fspath(model)
 
 
@@ -140,7 +140,7 @@ class EngineAdapter(BaseModel):
         return self
 
     def get_engine(self) -> Engine:
-        """Return the engine behind this adapter, for what the framework has no name for: sessions, memory, counters.
+        """Return the engine behind this adapter, for methods that the framework lacks: sessions, memory, counters.
 
         Loads the model if it is not loaded yet. The engine is shared: leave closing it to ``close``.
 
@@ -166,7 +166,7 @@ class EngineAdapter(BaseModel):
         self.close()
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Leave an open engine behind; what is unpickled leases the model by its name."""
+        """Return the state without an open engine; an unpickled adapter leases the model by its name."""
         if self.engine is not None:
             return self.model_copy(update={"engine": None}).__getstate__()
         return super().__getstate__()
@@ -176,7 +176,7 @@ class EngineAdapter(BaseModel):
         return super().__deepcopy__({**(memo or {}), id(self.engine): self.engine})
 
     def _framework_errors(self) -> contextlib.AbstractContextManager[None]:
-        """Turn errors raised inside into those of a framework that has its own."""
+        """Return a context that turns errors into the framework's own, where it has them."""
         return contextlib.nullcontext()
 
     def _engine_options(self) -> dict[str, Any]:
@@ -193,7 +193,7 @@ class EngineAdapter(BaseModel):
         return self._leases.engine(model or self._model_name(), self._engine_options())
 
     async def _aget_engine(self, model: str | None = None) -> Engine:
-        """Do the same without blocking the event loop while the model loads."""
+        """Return the engine without blocking the event loop while the model loads."""
         if (engine := self._opened_engine(model)) is not None:
             return engine
         return await asyncio.to_thread(self._get_engine, model)

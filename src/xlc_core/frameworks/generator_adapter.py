@@ -23,7 +23,7 @@ class GeneratorAdapter(EngineAdapter):
     """
 
     _options_class: ClassVar[type[CompletionOptions]] = CompletionOptions
-    """Checks the options; the fields that both have are options of a request."""
+    """The class that checks the options. Fields that it shares with the adapter are options of a request."""
 
     model: Annotated[str | Path | None, AfterValidator(model_as_text)] = Field(default_factory=default_model)
     """A path, a catalog name, or ``hf:owner/repo[:quant-or-file]``; else ``$XLLAMA_MODEL``."""
@@ -82,12 +82,12 @@ class GeneratorAdapter(EngineAdapter):
         return {}
 
     def _own_options(self) -> dict[str, Any]:
-        """Return what every request gets, unless the call says otherwise."""
+        """Return the options of every request, which a call's own override."""
         given = {name: value for name in self._option_names() if (value := getattr(self, name)) is not None}
         return {**self._further_options(), **given}
 
     def _completion_options(self, request: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Leave settings of chats out of a request for plain text; those of the call's own stay, to be refused."""
+        """Return a request without settings for chats only; those from the call itself stay, and are refused."""
         return {name: v for name, v in request.items() if name in CompletionOptions.model_fields or name in kwargs}
 
 
@@ -113,5 +113,5 @@ def require_single_answer(request: dict[str, Any]) -> dict[str, Any]:
         InvalidRequestError: it asks for several answers.
     """
     if request.get("n", 1) != 1:
-        raise InvalidRequestError(f"there is room for one answer here, so n must be 1, got {request['n']}")
+        raise InvalidRequestError(f"only one answer is possible here, so n must be 1, got {request['n']}")
     return request

@@ -35,7 +35,7 @@ class ScorerAdapter(EngineAdapter):
     default of the model's template."""
 
     scores: RerankScale = "raw"
-    """Scores as the model gives them, or ``"sigmoid"`` for numbers from 0 to 1."""
+    """``"raw"``: the model's scores; ``"sigmoid"``: numbers from 0 to 1."""
 
     timeout: float | None = None
     """Seconds that the texts of one query may take; afterwards the call raises."""
