@@ -1245,7 +1245,9 @@ class Engine:
         """
 
     def task_settings(self, request: GenerationRequest) -> str:
-        """What llama.cpp would run a request with, as JSON text; nothing is run."""
+        """
+        Return llama.cpp's settings for a request, as JSON text; nothing is run.
+        """
 
     def retriever(self) -> Retriever:
         """Return the worker for embedding and reranking."""

@@ -45,20 +45,20 @@ from xlc_core.waiting import Deadline
 
 __all__ = ["Engine"]
 
-_SHOWN_MARKER = "<__media__>"  # llama.cpp's own is another in each process, so that no text can pass for it
+_SHOWN_MARKER = "<__media__>"  # llama.cpp's marker differs in each process, so that no text can imitate it
 
 _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 @atexit.register
 def _close_all() -> None:
-    """End live requests and threads while there is still an interpreter for them to report to."""
+    """End live requests and threads while the interpreter still runs."""
     for engine in list(_open_engines):
         engine.close()
 
 
 if hasattr(os, "register_at_fork"):
-    # A forked child has none of the engines' threads, so it does not free what it inherits of them.
+    # A forked child does not have the engines' threads, so it does not free their objects.
     os.register_at_fork(after_in_child=_native.expect_leaks)
 
 
@@ -66,10 +66,10 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
     """A model loaded by llama.cpp.
 
     Every method may be called from any thread and any event loop, also at the same time: requests are generated
-    together in ``n_parallel`` slots, and the others wait in the order in which they came. Waiting never holds the
-    GIL. An engine is bound to the process that opened it.
+    together in ``n_parallel`` slots, and further requests wait in order. Waiting never holds the GIL. An engine can
+    only be used in the process that opened it.
 
-    Each method that waits has an ``a…`` twin for asyncio, which occupies no thread. Ctrl+C, a cancelled task, a
+    Each method that waits has an ``a…`` twin for asyncio, which does not occupy a thread. Ctrl+C, a cancelled task, a
     closed stream and a timeout end the request and free its slot.
     """
 
@@ -80,18 +80,18 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         progress: bool | opening.LoadProgress | None = None,
         **options: Unpack[EngineKwargs],
     ) -> None:
-        """Find the model, download it when the catalog or the hub has it, and load it.
+        """Find the model, download it if it is from the catalog or the hub, and load it.
 
         Args:
             model: path of a GGUF file, catalog name, ``hf:owner/repo[:quant-or-file]``, or EngineOptions, which
-                leave no room for ``options``; None takes the name in the environment variable ``XLLAMA_MODEL``.
-            progress: a function called with 0 … 1 while weights load, or True or False for a bar or none; None shows
-                a bar on a terminal.
+                cannot be combined with ``options``; None: the value of the environment variable ``XLLAMA_MODEL``.
+            progress: a function called with 0 … 1 while weights load; True shows a bar, False does not; None shows a
+                bar on a terminal.
             **options: fields of EngineOptions.
 
         Raises:
             InvalidRequestError: an option is unknown or out of range.
-            ModelNotFoundError: there is no such model, or it could not be fetched.
+            ModelNotFoundError: the model does not exist, or could not be fetched.
             ModelLoadError: llama.cpp cannot load the file.
             InsufficientMemoryError: it does not fit into memory.
             KeyboardInterrupt: Ctrl+C while loading.
@@ -118,10 +118,10 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         """Answer a chat.
 
         Args:
-            messages: Message objects, dictionaries in OpenAI's form, or one user's text. A chat that ends with an
-                assistant's message is continued where that ends.
+            messages: Message objects, dictionaries in OpenAI's form, or one user's text. If the last message is the
+                assistant's, the answer continues it.
             **options: fields of ChatOptions: sampling, tools, constraint, timeout… With tools and a JSON schema the
-                answer is a call of a tool or fits the schema, as the model chooses.
+                model chooses between a call of a tool and an answer that matches the schema.
 
         Raises:
             InvalidRequestError: an option, message or tool is wrong; nothing was run.
@@ -134,26 +134,26 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         return EventStream(self._chat(messages, options, stream=False)()).result()
 
     async def achat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
-        """Answer a chat; as chat."""
+        """Answer a chat; see chat."""
         return await AsyncEventStream(
             self._queueing(lambda: self._chat(messages, options, stream=False), is_long=is_long(messages))
         ).result()
 
     def stream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> EventStream:
-        """Answer a chat event by event; as chat. The last event is Finished, with the whole result."""
+        """Answer a chat event by event; see chat. The last event is Finished, with the whole result."""
         return EventStream(self._chat(messages, options, stream=True)())
 
     def astream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> AsyncEventStream:
-        """Answer a chat event by event, for ``async for``; as stream_chat."""
+        """Answer a chat event by event, for ``async for``; see stream_chat."""
         return AsyncEventStream(
             self._queueing(lambda: self._chat(messages, options, stream=True), is_long=is_long(messages))
         )
 
     def complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
-        """Continue a text as it stands, without a chat template.
+        """Continue a text, without a chat template.
 
         Args:
-            prompt: the text. Control tokens such as ``<|im_start|>`` are read as such.
+            prompt: the text. Names such as ``<|im_start|>`` become control tokens.
             **options: fields of CompletionOptions: sampling, constraint, timeout…
 
         Raises:
@@ -162,17 +162,17 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         return EventStream(self._completion(prompt, options, stream=False)()).result()
 
     async def acomplete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
-        """Continue a text; as complete."""
+        """Continue a text; see complete."""
         return await AsyncEventStream(
             self._queueing(lambda: self._completion(prompt, options, stream=False), is_long=is_long(prompt))
         ).result()
 
     def stream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> EventStream:
-        """Continue a text event by event; as complete."""
+        """Continue a text event by event; see complete."""
         return EventStream(self._completion(prompt, options, stream=True)())
 
     def astream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> AsyncEventStream:
-        """Continue a text event by event, for ``async for``; as complete."""
+        """Continue a text event by event, for ``async for``; see complete."""
         return AsyncEventStream(
             self._queueing(lambda: self._completion(prompt, options, stream=True), is_long=is_long(prompt))
         )
@@ -180,28 +180,28 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
     # Tokens and templates
 
     def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
-        """Split a text into the numbers of its tokens.
+        """Return the numbers of a text's tokens.
 
         Args:
             text: the text.
-            add_special: add the tokens that the model wants at the start and end of a prompt.
-            parse_special: read control tokens such as ``<|im_start|>`` as such instead of as text.
+            add_special: add the tokens that the model needs at the start and end of a prompt.
+            parse_special: turn names such as ``<|im_start|>`` into control tokens instead of text.
         """
         return self._native.tokenize(check_text(text, "the text"), add_special, parse_special)
 
     def detokenize(self, tokens: Sequence[int], *, special: bool = False) -> str:
-        """Join tokens into text. Half a character at an end becomes U+FFFD.
+        """Return the text of tokens. Half a character at an end becomes U+FFFD.
 
         Args:
             tokens: numbers of tokens.
-            special: write control tokens out instead of leaving them away.
+            special: include the names of control tokens.
         """
         return self._native.detokenize(check_tokens(tokens), special).decode("utf-8", "replace")
 
     def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
-        """Count the tokens of a text, or those that a chat's prompt will have, template, tools and media included.
+        """Return the number of tokens of a text, or of a chat's prompt with its template, tools and media.
 
-        Media are read and cut up for it, but not encoded: milliseconds for an image.
+        Media are read and split but not encoded, which takes milliseconds for an image.
         """
         if isinstance(messages, str):
             return len(self.tokenize(messages))
@@ -216,35 +216,35 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         return len(self._native.prompt_tokens(request))
 
     def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:
-        """Write out the prompt that the model's template makes of a chat; ``<__media__>`` stands for a medium."""
+        """Return a chat's prompt, rendered with the model's template; ``<__media__>`` stands for a medium."""
         checked = ChatOptions.checked(**options)
         answer_tool = AnswerTool.wanted_by(checked)
         chat = to_chat_request(messages, checked if answer_tool is None else answer_tool.applied_to(checked))
         try:
             return self._native.render(chat).prompt.replace(_native.media_marker(), _SHOWN_MARKER)
         except InvalidRequestError as error:
-            raise template_checks.naming_the_message(self._native, chat, error) from None
+            raise template_checks.with_message_index(self._native, chat, error) from None
 
     # Constraints
 
     def accepts(self, constraint: Any, text: str) -> bool:
-        """Say whether a text satisfies a constraint, in this model's tokens, without running the model.
+        """Return whether a text satisfies a constraint, in this model's tokens, without running the model.
 
         Args:
-            constraint: a Constraint, or what JsonSchema takes.
+            constraint: a Constraint, or an argument of JsonSchema.
             text: the whole answer; JSON may have any white space.
 
         Raises:
-            ConstraintError: the constraint is malformed, unsupported, or nothing satisfies it.
+            ConstraintError: the constraint is malformed or unsupported, or no text satisfies it.
         """
         checked = to_constraint(constraint)
         checked.check()
         return self._native.accepts(*checked.checking_grammar(), check_text(text, "the text"))
 
     def explain(self, constraint: Any, text: str) -> Explanation:
-        """Say where a text leaves a constraint, and which of this model's tokens were allowed there.
+        """Return where a text violates a constraint, and which of this model's tokens were allowed there.
 
-        Args and errors are those of accepts.
+        It has the arguments and errors of accepts.
 
         Returns:
             ``accepted``, ``complete``, ``n_bytes`` of the text that are allowed, and ``expected`` tokens as bytes.
@@ -256,7 +256,7 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
     # The engine itself
 
     def metrics(self) -> EngineMetrics:
-        """Read the counters of generation, also while it is running."""
+        """Return the counters of generation, also while it is running."""
         counters = self._native.metrics()
         return EngineMetrics(
             requests_running=counters.n_running,
@@ -272,17 +272,17 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
 
     @property
     def lora_scales(self) -> dict[str, float]:
-        """How much of each LoRA adapter requests get, by name; a copy."""
+        """The scales of LoRA adapters that requests use by default, by name; a copy."""
         return self._lora_scales.get()
 
     def set_lora_scales(self, scales: Mapping[str, float]) -> None:
-        """Change how much of some LoRA adapters the requests that follow get; those under way keep theirs.
+        """Change the scales of LoRA adapters for later requests; running requests keep theirs.
 
         Args:
-            scales: by the adapters' names; those not named keep theirs.
+            scales: new scales by the adapters' names; the others do not change.
 
         Raises:
-            InvalidRequestError: there is no such adapter, or a scale is no finite number.
+            InvalidRequestError: an adapter does not exist, or a scale is not a finite number.
         """
         self._lora_scales.change(scales)
 
@@ -334,7 +334,7 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         parts: Sequence[media.PlacedPart] = (),
         answer_tool: AnswerTool | None = None,
     ) -> Callable[[], Pump]:
-        """Check everything that can be checked now; what is returned queues the request."""
+        """Check everything that can be checked now. Return a function that queues the request."""
         constraint = None if options.constraint is None else to_constraint(options.constraint)
         grammar = "" if constraint is None else self._grammar(constraint, chat)
         request = to_generation_request(
@@ -347,10 +347,10 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
             request.media = self._load(parts, deadline)
             try:
                 if chat is not None:
-                    template_checks.check_nothing_is_lost(self._native, chat)
+                    template_checks.check_system_messages(self._native, chat)
                 generation = self._native.submit(request)
             except InvalidRequestError as error:
-                raise template_checks.naming_the_message(self._native, chat, error) from None
+                raise template_checks.with_message_index(self._native, chat, error) from None
             name = self.info.name
             pump = Pump(generation, options.n, name, constraint, deadline, self.count_tokens, answer_tool)
             if isinstance(options, ChatOptions) and options.thinking_switch is not None:
@@ -363,7 +363,7 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
         return media.load(parts, allow_remote=self.options.allow_remote_media, deadline=deadline)
 
     def _grammar(self, constraint: Constraint, chat: _native.ChatRequest | None) -> str:
-        """The grammar of an answer: the constraint's, after free thinking where the model is to think."""
+        """Return an answer's grammar: the constraint's, after free thinking if the model thinks."""
         constraint.check()
         kind, grammar = constraint.grammar()
         if chat is None or not self.info.supports_thinking:
@@ -373,7 +373,7 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
             return grammar
         if kind != "lark":
             raise UnsupportedFeatureError(
-                "a GBNF grammar holds from the first token and leaves no room for thinking; "
+                "a GBNF grammar applies from the first token and leaves no room for thinking; "
                 "pass thinking=False or write the constraint as Lark"
             )
         start, ends = rendered.thinking_start_tag, rendered.thinking_end_tags

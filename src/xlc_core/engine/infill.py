@@ -1,4 +1,4 @@
-"""The engine's methods for infill: text for a gap, from what stands before and after it."""
+"""The engine's methods for infill: text for a gap, from the text before and after it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from xlc_core.texts import check_text
 __all__ = ["InfillFiles", "InfillMethods"]
 
 InfillFiles = Mapping[str, str] | Sequence[tuple[str, str]]
-"""Other files that the text depends on: their texts by name, the most important one last."""
+"""Other files that the text depends on: texts by file name, the most important one last."""
 
 
 class InfillMethods:
-    """What Engine does to fill gaps."""
+    """Engine's methods to fill gaps."""
 
     _native: NativeEngine
 
@@ -46,28 +46,28 @@ class InfillMethods:
     def infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
     ) -> Completion:
-        """Write what belongs between two texts: fill-in-the-middle, as editors complete code.
+        """Write the text between two texts: fill-in-the-middle, as editors complete code.
 
-        The prompt is laid out with the model's own infill tokens, as llama.cpp's server does. When not all of it fits
-        into the context, with room for ``max_tokens`` (by default a quarter of it), what is farthest from the gap is
-        left away: files of ``extra`` first, then the start of the prefix and the end of the suffix, in the ratio 3:1.
+        The prompt uses the model's infill tokens, like in llama.cpp's server. If it does not fit into the context, with
+        room for ``max_tokens`` (by default a quarter of the context), the parts farthest from the gap are left out:
+        files of ``extra`` first, then the start of the prefix and the end of the suffix, in the ratio 3:1.
 
         Args:
-            prefix: what stands before the gap; may be empty.
-            suffix: what stands after it; may be empty.
+            prefix: text before the gap; may be empty.
+            suffix: text after the gap; may be empty.
             extra: texts of other files by name, the most important one last.
             **options: fields of CompletionOptions: sampling, constraint, timeout…
 
         Raises:
-            UnsupportedFeatureError: the model has no infill tokens, as most chat models.
-            Those of chat.
+            UnsupportedFeatureError: the model has no infill tokens, like most chat models.
+            The errors of chat.
         """
         return EventStream(self._infill(prefix, suffix, extra, options, stream=False)()).result()
 
     async def ainfill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
     ) -> Completion:
-        """Write what belongs between two texts; as infill."""
+        """Write the text between two texts; see infill."""
         return await AsyncEventStream(
             self._queueing(
                 lambda: self._infill(prefix, suffix, extra, options, stream=False),
@@ -78,13 +78,13 @@ class InfillMethods:
     def stream_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
     ) -> EventStream:
-        """Write what belongs between two texts, event by event; as infill."""
+        """Write the text between two texts, event by event; see infill."""
         return EventStream(self._infill(prefix, suffix, extra, options, stream=True)())
 
     def astream_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), **options: Unpack[CompletionKwargs]
     ) -> AsyncEventStream:
-        """Write what belongs between two texts, event by event, for ``async for``; as infill."""
+        """Write the text between two texts, event by event, for ``async for``; see infill."""
         return AsyncEventStream(
             self._queueing(
                 lambda: self._infill(prefix, suffix, extra, options, stream=True),
@@ -95,7 +95,7 @@ class InfillMethods:
     def render_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), max_tokens: int | None = None
     ) -> list[int]:
-        """Return the tokens of the prompt that infill makes; ``detokenize(…, special=True)`` writes them out."""
+        """Return the tokens of infill's prompt; ``detokenize(…, special=True)`` turns them into text."""
         options = CompletionOptions.checked(max_tokens=max_tokens)
         infill = _to_prompt(prefix, suffix, extra)
         return self._native.prompt_tokens(to_generation_request(options, stream=False, infill=infill))

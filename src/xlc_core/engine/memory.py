@@ -25,15 +25,15 @@ _HOST = "CPU"
 
 @dataclass(frozen=True)
 class DeviceMemory:
-    """Bytes of one device, by what they hold.
+    """Bytes of one device, by their use.
 
     Attributes:
         device: ggml's name of the device; ``CPU`` is the host's memory, however many devices compute there.
-        model: weights. Of a file that is mapped (``use_mmap``) the system may keep less in memory. Of a projector
+        model: weights. The system may keep less of a mapped file (``use_mmap``) in memory. For a projector
             (``mmproj``) also the most that it computes with.
         context: KV cache, or recurrent state.
-        compute: buffers for what is computed on the way.
-        free: bytes that are free now; None where that cannot be told.
+        compute: buffers for intermediate results.
+        free: bytes that are free now; None if that is unknown.
     """
 
     device: str
@@ -44,7 +44,7 @@ class DeviceMemory:
 
     @property
     def total(self) -> int:
-        """All of it together."""
+        """The sum of all."""
         return self.model + self.context + self.compute
 
 
@@ -96,7 +96,7 @@ class EngineMemory(_Memory):
 
 @dataclass(frozen=True)
 class MemoryEstimate(_Memory):
-    """The memory that opening an engine would take.
+    """The memory that an engine would use once it is open.
 
     Attributes:
         devices: one entry for each device that would be used.
@@ -112,7 +112,7 @@ class MemoryEstimate(_Memory):
 
     @property
     def fits(self) -> bool:
-        """Whether each device has as much free now, as far as that can be told."""
+        """Whether each device has enough free memory now, as far as that is known."""
         return all(device.free is None or device.total <= device.free for device in self.devices)
 
 
@@ -130,7 +130,7 @@ def _read(devices: list[_native.DeviceMemory]) -> tuple[DeviceMemory, ...]:
 
 
 class MemoryMethods:
-    """Engine's methods about its memory, and how it is woken without holding up an event loop."""
+    """Engine's methods about its memory, and how it wakes up without blocking an event loop."""
 
     _native: NativeEngine
 
@@ -138,7 +138,7 @@ class MemoryMethods:
     def estimate(
         cls, model: str | Path | EngineOptions | None = None, **options: Unpack[EngineKwargs]
     ) -> MemoryEstimate:
-        """Return the memory that opening an engine would take, without reading its weights.
+        """Return the memory that an engine would use, without reading its weights.
 
         llama.cpp lays the model and its context out as it would for real, so that the figures are those that
         ``memory()`` of the open engine has, but for buffers that grow later. Takes a fraction of a second, once
@@ -158,7 +158,7 @@ class MemoryMethods:
         return MemoryEstimate(_read(found.devices), found.n_ctx, found.n_ctx_total, found.n_parallel)
 
     def memory(self) -> EngineMemory:
-        """Return what the engine takes of each device's memory; waits for the step under way.
+        """Return the memory in use on each device; waits for the current step.
 
         Not counted is what llama.cpp, Python and the requests take beside their tensors.
 
@@ -169,7 +169,7 @@ class MemoryMethods:
         return EngineMemory(_read(found.devices), found.prompt_cache, found.asleep)
 
     async def amemory(self) -> EngineMemory:
-        """Return what the engine takes of each device's memory; as memory, waiting on a helper thread."""
+        """Return the memory in use on each device; see memory. Waits on a helper thread."""
         return await asyncio.to_thread(self.memory)
 
     @property
@@ -178,7 +178,7 @@ class MemoryMethods:
         return self._native.asleep
 
     def _queueing(self, prepare: Callable[[], Callable[[], Pump]], *, is_long: bool) -> Callable[[], Awaitable[Pump]]:
-        """How an async call queues its request: what is wrong is raised now, unless the engine must wake first."""
+        """Return how an async call queues its request. Errors are raised now, unless the engine must wake first."""
         if self._native.stay_awake():
             return off_loop(prepare(), is_long=is_long)
         return off_loop(lambda: prepare()(), is_long=True)

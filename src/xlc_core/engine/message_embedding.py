@@ -24,7 +24,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 class MessageEmbeddingMethods:
-    """What Engine does to embed messages."""
+    """Engine's methods to embed messages."""
 
     info: ModelInfo
     options: EngineOptions
@@ -37,23 +37,23 @@ class MessageEmbeddingMethods:
         normalize: bool = True,
         timeout: float | None = None,
     ) -> Vectors:
-        """Turn chats into vectors, for models that were trained to embed texts and images alike.
+        """Return vectors of chats, for models that were trained to embed texts and images alike.
 
-        Each is laid out by the model's chat template, as such models expect, and its last token's vector is taken. They
-        are computed in the engine's slots, beside other requests.
+        Each chat is rendered with the model's chat template, as such models expect, and its last token's vector is
+        used. Chats are computed in the engine's slots, beside other requests.
 
         Args:
-            chats: each as chat takes it: messages, maybe with images, or one user's text.
+            chats: chats as for ``chat``: messages, perhaps with images, or one user's text.
             normalize: scale each vector to length 1.
-            timeout: seconds after which all are given up.
+            timeout: seconds after which all of them end with an error.
 
         Returns:
             float32 array of shape (len(chats), n_embd).
 
         Raises:
-            UnsupportedFeatureError: the model pools otherwise than by the last token (``pooling="last"``), or lacks the
-                projector for what a message holds.
-            InvalidRequestError: a message or what it holds cannot be read.
+            UnsupportedFeatureError: the model's pooling is not the last token (``pooling="last"``), or it lacks the
+                projector for a message's media.
+            InvalidRequestError: a message or its media cannot be read.
             ContextOverflowError: a chat does not fit into a slot.
             RequestTimeoutError: ``timeout`` passed.
         """
@@ -71,7 +71,7 @@ class MessageEmbeddingMethods:
         normalize: bool = True,
         timeout: float | None = None,
     ) -> Vectors:
-        """Turn chats into vectors; as embed_messages. Media are read on a helper thread."""
+        """Return vectors of chats; see embed_messages. Media are read on a helper thread."""
         deadline = Deadline(timeout)
         running = await asyncio.to_thread(self._submit_embeddings, chats, deadline)
         try:
@@ -119,7 +119,7 @@ async def _await(generation: Generation, deadline: Deadline) -> list[float]:
 
 
 def _cancel(running: list[Generation]) -> None:
-    """End what has not ended; no harm to what has."""
+    """End all requests that have not ended."""
     for generation in running:
         generation.set_waker(None)
         generation.cancel()

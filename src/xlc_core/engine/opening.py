@@ -43,7 +43,7 @@ def speculation_arguments(options: EngineOptions) -> list[str]:
 
 
 def find_projector(options: EngineOptions, model: Path, *, fetch: bool = True) -> str:
-    """Return where the projector lies that reads images and sound for a model; empty when none is wanted.
+    """Return the path of a model's projector, which reads images and sound; empty if it is not used.
 
     Args:
         options: ``mmproj`` and the model as it was named.
@@ -120,7 +120,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
 
 
 def progress_reporter(progress: bool | LoadProgress | None, name: str) -> LoadProgress | None:
-    """Return what loading reports to: the given function, a bar on stderr, or nothing.
+    """Return the receiver of progress: the given function, a bar on stderr, or nothing.
 
     Args:
         progress: a function of 0 … 1; True or False for a bar or none; None for a bar on a terminal.

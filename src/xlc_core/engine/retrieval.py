@@ -30,13 +30,13 @@ Embeddings = npt.NDArray[Any]
 TokenEmbeddings = list[npt.NDArray[np.float32]]
 
 _LONG_CONVERSION = 1_000_000
-"""Numbers that take longer to convert than an event loop should be held up."""
+"""Converting this many numbers would block an event loop for too long."""
 
 _stream_numbers = itertools.count(1)
 
 
 class RetrievalMethods:
-    """What Engine does on its retrieval worker."""
+    """Engine's methods on its retrieval worker."""
 
     _native: NativeEngine
     _entry: CatalogEntry | None
@@ -47,7 +47,7 @@ class RetrievalMethods:
         async def _awake(self) -> None: ...
 
     def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
-        """Turn texts into vectors.
+        """Return vectors of texts.
 
         Args:
             texts: any number of texts, of any length and order.
@@ -55,13 +55,13 @@ class RetrievalMethods:
                 ``dtype``, ``progress``, ``timeout``…
 
         Returns:
-            float32 array of shape (len(texts), dimensions), in the order of the texts, whose memory was written once;
-            or one of the ``dtype`` asked for.
+            float32 array of shape (len(texts), dimensions), in the order of the texts, without copies; or an array of
+            the requested ``dtype``.
 
         Raises:
             InputTooLongError: a text is too long and ``truncate`` is ``"error"``.
-            InvalidRequestError: a text is no string, or holds what no tokenizer can read; or an option is wrong.
-            UnsupportedFeatureError: the model gives no embeddings.
+            InvalidRequestError: a text is not a string or cannot be encoded, or an option is wrong.
+            UnsupportedFeatureError: the model cannot embed.
             RequestTimeoutError: ``timeout`` passed.
         """
         wanted = EmbedOptions.checked(**options)
@@ -69,7 +69,7 @@ class RetrievalMethods:
         return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
 
     async def aembed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
-        """Turn texts into vectors; as embed."""
+        """Return vectors of texts; see embed."""
         wanted = EmbedOptions.checked(**options)
         await self._awake()
         vectors = await await_job(self._embed_job(texts, wanted), wanted.timeout, wanted.progress)
@@ -78,21 +78,21 @@ class RetrievalMethods:
         return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
 
     def embed_stream(self, texts: Iterable[str], **options: Unpack[EmbedStreamKwargs]) -> EmbeddingStream:
-        """Turn any number of texts into vectors, one after another and in constant memory.
+        """Return vectors of any number of texts, one after another and in constant memory.
 
-        Texts are read as their turn comes, a few chunks ahead of the vectors taken. What goes wrong, in the iterable
-        too, is raised after the vectors of the chunks before it.
+        Texts are read only a few chunks ahead of the vectors that were taken. An error, also one in the iterable, is
+        raised after the vectors of all earlier chunks.
 
         Args:
-            texts: the texts; a generator, a file's lines, a database cursor… An error names their place in it.
+            texts: the texts; a generator, a file's lines, a database cursor… An error names a text by its place in it.
             **options: fields of EmbedStreamOptions: those of embed, and ``chunk_size``.
 
         Returns:
-            an iterator of arrays (dimensions,), views of their chunk's array: copy the few that you keep of many. Its
-            ``chunks()`` gives arrays (n, dimensions) instead; ``close()`` ends it.
+            an iterator of arrays (dimensions,), which are views of their chunk's array; copy them if you keep only a
+            few. ``chunks()`` returns arrays (n, dimensions) instead; ``close()`` ends it.
 
         Raises:
-            Those of embed.
+            The errors of embed.
         """
         wanted = EmbedStreamOptions.checked(**options)
         return EmbeddingStream(self._stream_submitter(wanted), wanted, texts)
@@ -100,29 +100,29 @@ class RetrievalMethods:
     def aembed_stream(
         self, texts: Iterable[str] | AsyncIterable[str], **options: Unpack[EmbedStreamKwargs]
     ) -> AsyncEmbeddingStream:
-        """Turn any number of texts into vectors, for ``async for``; as embed_stream."""
+        """Return vectors of any number of texts, for ``async for``; see embed_stream."""
         wanted = EmbedStreamOptions.checked(**options)
         return AsyncEmbeddingStream(self._stream_submitter(wanted), wanted, texts, self._awake)
 
     def embed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> TokenEmbeddings:
-        """Turn each token of each text into a vector, for late interaction.
+        """Return a vector for each token of each text, for late interaction.
 
         Args:
             texts: any number of texts, of any length and order.
             **options: fields of TokenEmbedOptions.
 
         Returns:
-            one float32 array of shape (tokens of the text, dimensions) per text, special tokens included.
+            one float32 array of shape (tokens of the text, dimensions) per text, with special tokens.
 
         Raises:
-            Those of embed.
+            The errors of embed.
         """
         wanted = TokenEmbedOptions.checked(**options)
         rows: TokenEmbeddings = run_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
         return rows
 
     async def aembed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> TokenEmbeddings:
-        """Turn each token of each text into a vector; as embed_tokens."""
+        """Return a vector for each token of each text; see embed_tokens."""
         wanted = TokenEmbedOptions.checked(**options)
         await self._awake()
         rows: TokenEmbeddings = await await_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
@@ -137,13 +137,13 @@ class RetrievalMethods:
             **options: fields of RerankOptions: ``top_n``, ``truncate``, ``instruction``, ``scores``…
 
         Returns:
-            the scores, best first. Raw scores are what the head says: a logit, or of Qwen3-Reranker and its kind, which
-            answer yes or no, the probability of yes, as llama.cpp gives it. ``scores="sigmoid"`` makes a logit a number
-            from 0 to 1, and leaves a probability as it is.
+            the scores, best first. A raw score is the head's output: a logit, or llama.cpp's probability of yes for
+            models like Qwen3-Reranker, which answer yes or no. ``scores="sigmoid"`` turns a logit into a number from 0
+            to 1 and does not change a probability.
 
         Raises:
-            UnsupportedFeatureError: the model has no ranking head, or takes no instruction.
-            InputTooLongError: a pair is too long and ``truncate`` is ``"error"``, or the query alone is.
+            UnsupportedFeatureError: the model has no ranking head, or does not take an instruction.
+            InputTooLongError: a pair is too long and ``truncate`` is ``"error"``, or the query alone is too long.
             RequestTimeoutError: ``timeout`` passed.
         """
         wanted = RerankOptions.checked(**options)
@@ -152,7 +152,7 @@ class RetrievalMethods:
         return self._ranking(run_job(job, wanted.timeout, wanted.progress), pieces, wanted)
 
     async def arerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
-        """Score how well each document answers the query; as rerank."""
+        """Score how well each document answers the query; see rerank."""
         wanted = RerankOptions.checked(**options)
         await self._awake()
         pieces = None
@@ -171,7 +171,7 @@ class RetrievalMethods:
         )
 
     def _token_room(self, prompt: str) -> tuple[int, Callable[[str], int]]:
-        """Return how many tokens a text may have beside a prompt, and what counts a text's up to one more."""
+        """Return a text's limit of tokens beside a prompt, and a function that counts up to one token more."""
         retriever = self._native.retriever()
         n_around = len(self._native.tokenize(prompt, True, False))
         room = max(1, retriever.limit - n_around)
@@ -218,7 +218,7 @@ class RetrievalMethods:
         return self._native.retriever().rerank(
             query,
             as_sequence(documents, "document"),
-            # Beside its neighbours a piece may have a token more than by itself.
+            # Beside other text a piece may have one token more than alone.
             truncate="end" if options.truncate == "split" else options.truncate,
             instruction=options.instruction,
             sentence_types=True if known is None else known,

@@ -27,8 +27,8 @@ from xlc_core.waiting import Deadline
 
 __all__ = ["SessionInfo", "SessionMethods"]
 
-_ATTEMPTS = 3  # to save a conversation before another request has taken its slot
-_NOT_OF_THE_PROMPT: ChatKwargs = {"max_tokens": 0, "n": 1, "seed": None, "cache_prompt": True, "logprobs": None}
+_ATTEMPTS = 3  # tries to save a conversation before another request takes its slot
+_FIXED_OPTIONS: ChatKwargs = {"max_tokens": 0, "n": 1, "seed": None, "cache_prompt": True, "logprobs": None}
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class SessionInfo:
 
     Attributes:
         path: the file.
-        n_tokens: tokens of the conversation, which a request that begins with them need not compute.
+        n_tokens: tokens of the conversation; a request that begins with them does not compute them again.
         n_bytes: the file's size.
-        model: the name under which the model was opened that saved it.
+        model: name of the model that saved it.
     """
 
     path: Path
@@ -50,21 +50,21 @@ class SessionInfo:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is to be saved: the request whose prompt it is, and how to have that read if no slot holds it."""
+    """The conversation to save: a request with its prompt, and how to compute it if no slot holds it."""
 
     request: GenerationRequest | None
     submit: Callable[[], Pump]
 
 
 class SessionMethods:
-    """What Engine does to keep conversations between processes."""
+    """Engine's methods to keep conversations between processes."""
 
     info: ModelInfo
     options: EngineOptions
     _lora_scales: LoraScales
     _native: NativeEngine
     _file: ModelFile
-    _projector: str  # the mmproj file, empty without
+    _projector: str  # the mmproj file, or empty
 
     def save_session(
         self,
@@ -74,20 +74,20 @@ class SessionMethods:
         prompt: str | None = None,
         **options: Unpack[ChatKwargs],
     ) -> SessionInfo:
-        """Write a conversation, as the model has computed it, to a file.
+        """Write a conversation with the model's computed state to a file.
 
         Args:
-            path: the file; one that is there is replaced once the new one is whole.
-            messages: the conversation, as for chat, maybe with the answer as its last message; what of it no slot
-                holds is read first. None, and no ``prompt``: the conversation that was answered last.
-            prompt: instead of messages, the text that complete was given.
-            **options: what else shaped the prompt of chat: ``tools``, ``thinking``, ``template_kwargs``…
+            path: the file; an old file is replaced when the new one is complete.
+            messages: the conversation, as for chat, perhaps with the answer as its last message; tokens that no slot
+                holds are read first. None, and no ``prompt``: the conversation that was answered last.
+            prompt: a text for complete, instead of messages.
+            **options: other options of chat that shape the prompt: ``tools``, ``thinking``, ``template_kwargs``…
 
         Returns:
-            how many tokens and bytes were saved.
+            the number of tokens and bytes that were saved.
 
         Raises:
-            InvalidRequestError: nothing was answered yet and nothing is named, or a message or option is wrong.
+            InvalidRequestError: there is no conversation yet and none is named, or a message or option is wrong.
             ContextOverflowError: the conversation does not fit into a slot.
             UnsupportedFeatureError: the conversation holds media that llama.cpp cannot save.
             OSError: the file cannot be written.
@@ -108,7 +108,7 @@ class SessionMethods:
         prompt: str | None = None,
         **options: Unpack[ChatKwargs],
     ) -> SessionInfo:
-        """Write a conversation to a file; as save_session, on a helper thread but for what the model computes."""
+        """Write a conversation to a file; see save_session. Only the model's work does not use a helper thread."""
         wanted = await asyncio.to_thread(self._wanted, messages, prompt, options)
         for _ in range(_ATTEMPTS):
             state = await asyncio.to_thread(self._native.save_session, wanted.request)
@@ -122,20 +122,20 @@ class SessionMethods:
         raise _displaced()
 
     def load_session(self, path: str | Path) -> SessionInfo:
-        """Give a saved conversation to an idle slot, as if it had been computed here.
+        """Load a saved conversation into an idle slot, as if it had been computed here.
 
-        A request whose prompt begins with it computes the rest only: ``usage.cached_tokens`` says so. Waits for an
-        idle slot; what that held goes to the prompt cache.
+        A request whose prompt begins with it computes only the rest; see ``usage.cached_tokens``. Waits for an idle
+        slot, whose old conversation goes to the prompt cache.
 
         Args:
-            path: what save_session has written, with the same model and settings that decide what the KV cache holds.
+            path: a file from save_session, saved with the same model and the same settings of the KV cache.
 
         Returns:
-            how many tokens were loaded.
+            the number of tokens that were loaded.
 
         Raises:
             InvalidRequestError: the file is foreign, truncated or corrupt, was saved with another model, llama.cpp or
-                setting, or does not fit into a slot; nothing has changed.
+                setting, or does not fit into a slot; nothing was changed.
             OSError: the file cannot be read.
         """
         path = Path(path)
@@ -144,15 +144,15 @@ class SessionMethods:
         return SessionInfo(path, header.n_tokens, n_bytes, header.model_name)
 
     async def aload_session(self, path: str | Path) -> SessionInfo:
-        """Give a saved conversation to an idle slot; as load_session, on a helper thread."""
+        """Load a saved conversation into an idle slot; see load_session. Runs on a helper thread."""
         return await asyncio.to_thread(self.load_session, path)
 
     def _wanted(self, messages: str | Sequence[MessageLike] | None, prompt: str | None, options: ChatKwargs) -> _Wanted:
         if messages is not None and prompt is not None:
-            raise InvalidRequestError("give messages or prompt, not both")
+            raise InvalidRequestError("pass messages or prompt, not both")
         if messages is None and prompt is None:
             return _Wanted(None, _nothing_to_save)
-        kwargs: ChatKwargs = {**options, **_NOT_OF_THE_PROMPT}
+        kwargs: ChatKwargs = {**options, **_FIXED_OPTIONS}
         if messages is None:
             checked: CompletionOptions = CompletionOptions.checked(**kwargs)
             request = to_generation_request(checked, stream=False, prompt=prompt or "")
@@ -195,7 +195,7 @@ class SessionMethods:
 def _nothing_to_save() -> Pump:
     raise InvalidRequestError(
         "no slot holds a conversation that could be saved: none was answered yet, or all are being answered; "
-        "say which one with messages= or prompt="
+        "name one with messages= or prompt="
     )
 
 

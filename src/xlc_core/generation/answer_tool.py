@@ -1,7 +1,7 @@
-"""Tools and a schema in one request: the answer is a call, or fits the schema, whichever the model chooses.
+"""Tools and a schema in one request: the model chooses between a call and an answer that matches the schema.
 
-llama.cpp can demand "some call" and has no room for a grammar beside that of the tools. So the schema goes in as one
-more tool, a call is demanded, and what the model writes into that tool comes out as the text of the answer.
+llama.cpp can require a call of any tool, but cannot combine the tools' grammar with another one. So the schema becomes
+one more tool, a call is required, and a call of that tool is turned into the text of the answer.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 class AnswerTool:
-    """The tool that stands for the schema, and the way back from its calls to text; for one request.
+    """The tool that stands for the schema, and the conversion of its calls to text; for one request.
 
     Attributes:
-        tool: what the model is shown.
+        tool: the tool for the model.
     """
 
     def __init__(self, constraint: JsonSchema | JsonObject, taken: set[str]) -> None:
@@ -45,9 +45,9 @@ class AnswerTool:
         )
         self._constraint = constraint
         self._places: dict[tuple[int, int], int | None] = {}
-        """Of each choice's calls: their place without the answer's; None for the answer itself."""
+        """(choice, call) → index among the visible calls, or None for the answer tool."""
         self._answers: dict[int, int] = {}
-        """Which call of a choice is its answer: the first one that is."""
+        """Choice → index of its first call of the answer tool, which is its answer."""
 
     @classmethod
     def wanted_by(cls, options: ChatOptions) -> AnswerTool | None:
@@ -61,7 +61,7 @@ class AnswerTool:
         constraint: Constraint = to_constraint(options.constraint)
         if not isinstance(constraint, (JsonSchema, JsonObject)):
             raise UnsupportedFeatureError(
-                f"tools and a {type(constraint).__name__} cannot both shape one answer; give a JsonSchema, pass "
+                f"tools and a {type(constraint).__name__} cannot both shape one answer; use a JsonSchema, pass "
                 "tool_choice='none', or leave one of them out"
             )
         return cls(constraint, {tool.name for tool in to_tools(options.tools)})
@@ -76,9 +76,9 @@ class AnswerTool:
         return options.model_copy(update=update)
 
     def read(self, event: Event) -> Event | None:
-        """Turn what the model writes into the tool back into text; None for what is no part of the answer."""
+        """Return the event with a call of the answer tool turned into text; None if it is not part of the answer."""
         if isinstance(event, TextDelta):
-            return None  # a few words on the way to a call, which would spoil the JSON
+            return None  # words before a call, which would spoil the JSON
         if isinstance(event, ToolCallDelta):
             return self._read_call(event)
         if isinstance(event, Finished):

@@ -1,4 +1,4 @@
-"""From what users write to what the native engine takes, and back."""
+"""Converts users' messages, tools and options to native objects, and native results back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ToolLike = Tool | Mapping[str, Any]
 
 
 def to_messages(messages: str | Sequence[MessageLike]) -> tuple[Message, ...]:
-    """Read messages given as Message objects, as dictionaries in OpenAI's form, or as one user's text.
+    """Return messages from Message objects, dictionaries in OpenAI's form, or one user's text.
 
     Raises:
         InvalidRequestError: a message has an unknown key, role or part; the text names the message.
@@ -86,7 +86,7 @@ def _part(part: Any, index: int) -> Any:
     return part
 
 
-# OpenAI's names of media parts, and llama.cpp's of video, which OpenAI has not.
+# OpenAI's names of media parts, and llama.cpp's name of video, which OpenAI does not have.
 _OPENAI_MEDIA: dict[Any, type[MediaPart]] = {
     "image_url": ImagePart,
     "input_audio": AudioPart,
@@ -125,7 +125,7 @@ def _tool_call(call: Any, index: int) -> ToolCall:
 
 
 def to_tools(tools: Sequence[ToolLike]) -> tuple[Tool, ...]:
-    """Read tools given as Tool objects or as dictionaries, in OpenAI's form or plain."""
+    """Return tools from Tool objects or dictionaries, in OpenAI's form or plain."""
     read = []
     for tool in tools:
         if isinstance(tool, Tool):
@@ -140,12 +140,12 @@ def to_tools(tools: Sequence[ToolLike]) -> tuple[Tool, ...]:
     names = [tool.name for tool in read]
     for name in names:
         if names.count(name) > 1:
-            raise InvalidRequestError(f"two tools are called {name!r}; give each a name of its own")
+            raise InvalidRequestError(f"two tools are called {name!r}; give each its own name")
     return tuple(read)
 
 
 def _text(message: Message) -> str:
-    """Join the parts of a message as llama.cpp does: a new line between texts, none around media."""
+    """Join the parts of a message like llama.cpp: with a new line between texts, but not around media."""
     if isinstance(message.content, str):
         return message.content
     marker = _native.media_marker()
@@ -175,16 +175,16 @@ def _native_message(message: Message, index: int) -> _native.ChatMessage:
 
 
 def to_chat_request(messages: str | Sequence[MessageLike], options: ChatOptions) -> _native.ChatRequest:
-    """Build what the chat template is applied to; media are marked by their places.
+    """Return the input of the chat template; markers show the places of media.
 
     Raises:
-        InvalidRequestError: a message or tool is malformed, or ``tool_choice`` names a tool that is not there.
+        InvalidRequestError: a message or tool is malformed, or ``tool_choice`` names an unknown tool.
     """
     tool_choice = options.tool_choice
     known = to_tools(options.tools)
     is_named = tool_choice not in ("auto", "none", "required")
     if is_named:
-        # llama.cpp can only force "some" tool: then there must be but one.
+        # llama.cpp can only require a call of any tool, so this one must be the only one.
         chosen = tuple(tool for tool in known if tool.name == tool_choice)
         if not chosen:
             names = ", ".join(tool.name for tool in known) or "none"
@@ -212,7 +212,7 @@ def to_chat_request(messages: str | Sequence[MessageLike], options: ChatOptions)
     return chat
 
 
-# Fields of SamplingOptions that are not copied to the native object as they are.
+# Fields of SamplingOptions that are converted for the native object.
 _CONVERTED_FIELDS = {"stop", "logit_bias", "cache_prompt"}
 _COPIED_FIELDS = SamplingOptions.model_fields.keys() - _CONVERTED_FIELDS
 
@@ -232,7 +232,7 @@ def _native_sampling(sampling: SamplingOptions) -> _native.SamplingParams:
         )
         for token, bias in (sampling.logit_bias or {}).items()
     ]
-    # A cached prompt is computed in other batches than a fresh one, and their rounding differs.
+    # A cached prompt was computed in other batches than a new one, so that rounding may differ.
     native.cache_prompt = sampling.seed is None if sampling.cache_prompt is None else sampling.cache_prompt
     return native
 
@@ -246,7 +246,7 @@ def to_generation_request(
     chat: _native.ChatRequest | None = None,
     grammar: str = "",
 ) -> _native.GenerationRequest:
-    """Build a request that completes a prompt or, when one is given, answers a chat or fills a gap."""
+    """Return a request that completes a prompt, or answers a chat or fills a gap if one is passed."""
     request = _native.GenerationRequest()
     request.sampling = _native_sampling(options)
     request.chat = chat
@@ -261,7 +261,7 @@ def to_generation_request(
 
 
 def to_token_logprob(token: _native.TokenProbability) -> TokenLogprob:
-    """Read one token's probability and its alternatives'."""
+    """Return one token's probability and those of its alternatives."""
     return TokenLogprob(
         token=token.text,
         id=token.token,
@@ -271,7 +271,7 @@ def to_token_logprob(token: _native.TokenProbability) -> TokenLogprob:
 
 
 def to_choice(result: _native.ChoiceResult, constraint: Constraint | None) -> CompletionChoice:
-    """Read how one answer ended."""
+    """Return one finished answer."""
     return CompletionChoice(
         text=result.text,
         reasoning=result.reasoning,

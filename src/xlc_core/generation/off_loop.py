@@ -1,4 +1,4 @@
-"""Queueing requests from an event loop without holding it up."""
+"""Queueing requests from an event loop without blocking it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONG_PROMPT = 20_000
 
 
 def is_long(prompt: str | Sequence[Message | Mapping[str, Any]]) -> bool:
-    """Say whether a prompt takes long to be queued: it is a long text, or holds media, which must be read."""
+    """Return whether queueing a prompt takes long: it is a long text, or holds media, which must be read."""
     if isinstance(prompt, str):
         return len(prompt) > _LONG_PROMPT
     n_characters = 0
@@ -39,7 +39,7 @@ def _text_of(part: Any) -> str | None:
 
 
 def off_loop(submit: Callable[[], Pump], *, is_long: bool) -> Callable[[], Awaitable[Pump]]:
-    """Queue a request without holding up the event loop: a long prompt is tokenised on a helper thread."""
+    """Queue a request without blocking the event loop: a long prompt is tokenised on a helper thread."""
 
     async def start() -> Pump:
         if not is_long:

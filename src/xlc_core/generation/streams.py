@@ -1,4 +1,4 @@
-"""Streams of events: the same logic for threads and for asyncio, which differ only in how they wait."""
+"""Streams of events, with the same logic for threads and asyncio. They differ only in how they wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Kind = _native.EventKind
 
 
 class _Collector:
-    """Turns native events into ours and gathers what the last one, Finished, needs."""
+    """Converts native events and collects the data for the last one, Finished."""
 
     def __init__(self, n: int, model: str, constraint: Constraint | None, count_tokens: Callable[[str], int]) -> None:
         self._model = model
@@ -55,7 +55,7 @@ class _Collector:
 
     def _finish_choice(self, index: int, result: _native.ChoiceResult) -> Event | None:
         self._choices[index] = to_choice(result, self._constraint)
-        first = index == 0  # the others share its prompt
+        first = index == 0  # all choices share the first one's prompt
         self._usage = Usage(
             prompt_tokens=result.n_prompt_tokens if first else self._usage.prompt_tokens,
             completion_tokens=self._usage.completion_tokens + result.n_generated_tokens,
@@ -71,12 +71,12 @@ class _Collector:
             return 0
         if not (result.text or result.tool_calls):  # cut off while thinking
             return result.n_generated_tokens
-        with contextlib.suppress(EngineClosedError):  # the answer came before the end, and is worth more than a count
+        with contextlib.suppress(EngineClosedError):  # the answer is complete, only its count is missing
             return min(self._count_tokens(result.reasoning), result.n_generated_tokens)
         return 0
 
     def cancelled(self) -> Finished:
-        """What there is when the request was cancelled: the texts that had come."""
+        """Return the last event of a cancelled request, with the texts so far."""
         for index, choice in enumerate(self._choices):
             if choice is None:
                 self._choices[index] = CompletionChoice(
@@ -110,8 +110,8 @@ class Pump:
         self._answer_tool = answer_tool
 
     def take(self) -> bool:
-        """Fetch what is there; whether there is an event or the end."""
-        finished = self.generation.finished  # read before the events: what is added in between comes next time
+        """Fetch the available events. Return whether there is an event or the end."""
+        finished = self.generation.finished  # read before the events: later ones come with the next call
         for native in self.generation.take():
             event = self._collector.read(native)
             if event is not None and self._answer_tool is not None:
@@ -125,11 +125,11 @@ class Pump:
         return bool(self.ready) or self.ended
 
     def stop_thinking(self) -> None:
-        """Have the model answer with its next token."""
+        """End the model's thinking with its next token."""
         self.generation.stop_thinking()
 
     def close(self) -> None:
-        """End the request, if it has not ended, and forget what nobody took."""
+        """End the request, if it has not ended, and drop all events."""
         self.ready.clear()
         if not self.ended:
             self.ended = True
@@ -144,8 +144,8 @@ class Pump:
 class EventStream:
     """The events of one request, as an iterator.
 
-    The request runs whether or not anybody listens. It ends, and its slot is free, when it is done, when the stream
-    is closed or dropped, on Ctrl+C and at its timeout. Use it as a context manager to be sure.
+    The request runs even if nobody reads the events. It ends and frees its slot when it is done, when the stream is
+    closed or deleted, on Ctrl+C and at its timeout. To be sure, use the stream as a context manager.
     """
 
     def __init__(self, pump: Pump) -> None:
@@ -168,13 +168,14 @@ class EventStream:
         return pump.ready.popleft()
 
     def cancel(self) -> None:
-        """End the answer here, from any thread; the stream still yields what had come and a Finished event."""
+        """End the answer, from any thread. The stream still yields earlier events and a Finished event."""
         self._pump.generation.cancel()
 
     def stop_thinking(self) -> None:
-        """Have the model stop thinking with its next token and answer, from any thread.
+        """End the model's thinking with its next token, so that it answers. From any thread.
 
-        Also before it has begun, and for all ``n`` answers. Nothing happens where it does not think.
+        It may be called before the thinking starts, and applies to all ``n`` answers. If the model does not think, it
+        has no effect.
         """
         self._pump.stop_thinking()
 
@@ -183,7 +184,7 @@ class EventStream:
         self._pump.close()
 
     def result(self) -> Completion:
-        """Skip to the end and return the whole result.
+        """Read all events and return the whole result.
 
         Raises:
             RequestCancelledError: the stream was closed before.
@@ -205,7 +206,7 @@ class EventStream:
 class AsyncEventStream:
     """The events of one request, as an async iterator. The request starts with the first ``anext``.
 
-    Cancelling the task that waits, closing and dropping the stream end the request and free its slot.
+    Cancelling the waiting task, and closing or deleting the stream, end the request and free its slot.
     """
 
     def __init__(self, start: Callable[[], Awaitable[Pump]]) -> None:
@@ -239,12 +240,12 @@ class AsyncEventStream:
         return pump.ready.popleft()
 
     def cancel(self) -> None:
-        """End the answer here, from any thread; the stream still yields what had come and a Finished event."""
+        """End the answer, from any thread. The stream still yields earlier events and a Finished event."""
         if self._pump is not None:
             self._pump.generation.cancel()
 
     def stop_thinking(self) -> None:
-        """Have the model stop thinking with its next token and answer; as EventStream.stop_thinking."""
+        """End the model's thinking with its next token; see EventStream.stop_thinking."""
         self._stops_thinking = True
         if self._pump is not None:
             self._pump.stop_thinking()
@@ -259,7 +260,7 @@ class AsyncEventStream:
             self._pump.close()
 
     async def result(self) -> Completion:
-        """Skip to the end and return the whole result.
+        """Read all events and return the whole result.
 
         Raises:
             RequestCancelledError: the stream was closed before.

@@ -1,27 +1,29 @@
-"""What a chat template cannot express becomes an error that names the message."""
+"""Errors for messages that a chat template refuses or ignores; they name the message."""
 
 from __future__ import annotations
 
 from xlc_core import _native
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 
-__all__ = ["check_nothing_is_lost", "naming_the_message"]
+__all__ = ["check_system_messages", "with_message_index"]
 
 _REFUSED = "the model's chat template refused these messages: "
 
 
-def naming_the_message(
+def with_message_index(
     engine: _native.Engine, chat: _native.ChatRequest | None, error: InvalidRequestError
 ) -> InvalidRequestError:
-    """Find the message at which a template refused a chat: the first one up to which it already does.
+    """Return an error that names the message because of which a template refuses a chat.
+
+    It is the last message of the shortest start of the chat that the template refuses.
 
     Args:
-        engine: renders.
-        chat: what was refused.
-        error: how.
+        engine: renders the chat.
+        chat: the refused chat.
+        error: the error of rendering it.
 
     Returns:
-        the error that names the message; the same one when it is another or no single message is to blame.
+        the error that names the message; the same error if it has another cause, or more than one message causes it.
     """
     if chat is None or type(error) is not InvalidRequestError or not str(error).startswith(_REFUSED):
         return error
@@ -38,13 +40,13 @@ def naming_the_message(
     return error
 
 
-def check_nothing_is_lost(engine: _native.Engine, chat: _native.ChatRequest) -> None:
-    """See that a system message within the chat is in the prompt: some templates pass over it in silence.
+def check_system_messages(engine: _native.Engine, chat: _native.ChatRequest) -> None:
+    """Check that system messages inside the chat are in the prompt: some templates ignore them silently.
 
-    Costs nothing for a chat whose system messages all come first.
+    Takes no time for a chat whose system messages all come first.
 
     Raises:
-        UnsupportedFeatureError: one is not in the prompt.
+        UnsupportedFeatureError: a system message is not in the prompt.
     """
     messages = chat.messages
     n_leading = next((i for i, message in enumerate(messages) if message.role != "system"), len(messages))
@@ -55,7 +57,7 @@ def check_nothing_is_lost(engine: _native.Engine, chat: _native.ChatRequest) -> 
     for i in late:
         if messages[i].content.strip() not in prompt:
             raise UnsupportedFeatureError(
-                f"message {i} (system) is passed over by the model's chat template, which takes a system message "
+                f"message {i} (system) is ignored by the model's chat template, which allows a system message "
                 "only at the start; put it first, or send it as a user's"
             )
 

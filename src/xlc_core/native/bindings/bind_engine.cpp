@@ -209,7 +209,7 @@ void bind_engine(nb::module_& m) {
                 return task_settings(self->generator()->task(request)->params);
             },
             nb::arg("request"), release_gil(),
-            "What llama.cpp would run a request with, as JSON text; nothing is run.")
+            "Return llama.cpp's settings for a request, as JSON text; nothing is run.")
         .def(
             "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
             "Return the worker for embedding and reranking.")
