@@ -74,7 +74,7 @@ def test_a_message_comes_between_the_thinking_and_the_answer(thinker: xlc.Engine
     answer = thinker.chat(TALE, thinking_budget=7, thinking_budget_message="\nEnough of that.\n", **GREEDY)
     assert answer.reasoning.endswith("\nEnough of that.\n")
     assert answer.text
-    with pytest.raises(xlc.InvalidRequestError, match="thinking_budget_message holds the lone surrogate"):
+    with pytest.raises(xlc.InvalidRequestError, match="thinking_budget_message: it holds the lone surrogate"):
         thinker.chat(TALE, thinking_budget=7, thinking_budget_message="\ud800")
 
 
