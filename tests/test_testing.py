@@ -30,7 +30,7 @@ def test_it_has_engines_methods() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(public_methods(xlc.Engine).keys() - LEFT_OUT))
-def test_its_methods_take_what_engines_take(name: str) -> None:
+def test_methods_have_parameters_of_engine(name: str) -> None:
     real = inspect.signature(getattr(xlc.Engine, name)).parameters
     fake = inspect.signature(getattr(ScriptedEngine, name)).parameters
     named = {key for key, parameter in fake.items() if parameter.kind is not parameter.VAR_KEYWORD}

@@ -153,7 +153,7 @@ async def test_the_request_starts_with_the_first_event(engine: xlc.Engine) -> No
     assert await await_until(lambda: is_idle(engine))
 
 
-async def test_cancel_ends_a_stream_with_what_had_come(engine: xlc.Engine) -> None:
+async def test_cancel_keeps_earlier_events(engine: xlc.Engine) -> None:
     stream = engine.astream_chat("Count", **LONG)
     texts = []
     async for event in stream:

@@ -73,7 +73,7 @@ def test_any_json_object_is_an_object(engine: xlc.Engine) -> None:
     assert isinstance(answer.parsed, dict)
 
 
-def test_what_is_cut_off_does_not_parse(engine: xlc.Engine) -> None:
+def test_cut_answer_does_not_parse(engine: xlc.Engine) -> None:
     schema = {"type": "string", "minLength": 500}
     answer = engine.chat("Give JSON.", constraint=schema, **{**HOT, "max_tokens": 5})
     assert answer.finish_reason == "length"

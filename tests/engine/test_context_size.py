@@ -42,9 +42,7 @@ def size_of(file: Any, free: int | None, **options: Any) -> tuple[int, int, int]
         (model_file(kv_bytes_per_token=0), 2, 0, 8192),
     ],
 )
-def test_each_slot_gets_what_the_model_knows_and_memory_allows(
-    file: Any, n_parallel: int, free: int | None, n_ctx: int
-) -> None:
+def test_slot_context_is_limited_by_model_and_memory(file: Any, n_parallel: int, free: int | None, n_ctx: int) -> None:
     assert size_of(file, free, n_parallel=n_parallel) == (n_ctx, n_ctx * n_parallel, n_parallel)
 
 
@@ -95,7 +93,7 @@ def test_the_bytes_of_a_type_are_llama_cpp_s(smollm2_path: Path, cache_type: Any
         ({"n_ctx_total": 9000, "n_ctx": 2048, "n_parallel": 4}, (2048, 8192, 4)),
     ],
 )
-def test_a_total_is_shared_out_whatever_the_memory(options: dict[str, Any], expected: tuple[int, int, int]) -> None:
+def test_total_is_shared_regardless_of_memory(options: dict[str, Any], expected: tuple[int, int, int]) -> None:
     assert size_of(model_file(), 1, **options) == expected
 
 
@@ -171,12 +169,12 @@ def test_more_than_the_model_was_trained_with_is_a_warning(tiny_path: Path) -> N
 
 
 @pytest.mark.parametrize("args", [["--ctx-size", "512"], ["--parallel", "8"]])
-def test_llama_args_do_not_take_a_request_what_n_ctx_gives_it(tiny_path: Path, args: list[str]) -> None:
+def test_llama_args_cannot_reduce_n_ctx(tiny_path: Path, args: list[str]) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=r"llama_args: .* n_ctx=512 is wanted"):
         xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1, llama_args=args)
 
 
-def test_what_is_usable_is_rounded_and_capped() -> None:
+def test_usable_context_is_rounded_and_capped() -> None:
     assert ContextSize(300, 600, 2).usable_n_ctx(model_file()) == 512
     assert size_of(model_file(), None, n_ctx=9000, n_parallel=2) == (8192, 2 * 8192, 2)
     assert ContextSize(9000, 9000, 1).usable_n_ctx(model_file()) == 8192

@@ -81,7 +81,7 @@ def test_two_models_in_one_process_keep_their_own_tokens(coder: xlc.Engine, repo
     assert both[0] == both[2] != both[1]
 
 
-def test_what_is_far_from_the_gap_is_left_away(coder: xlc.Engine) -> None:
+def test_parts_far_from_gap_are_left_out(coder: xlc.Engine) -> None:
     tokens = coder.render_infill("a" * 400 + "b" * 200, "c" * 90 + "d" * 300, extra={"x": "y" * 50}, max_tokens=40)
     text = coder.detokenize(tokens)
     assert len(tokens) == coder.info.n_ctx - 1 - 40

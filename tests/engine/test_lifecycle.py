@@ -118,7 +118,7 @@ def test_ctrl_c_while_loading_gives_up() -> None:
     assert_clean(done, "1")
 
 
-def test_what_a_progress_callback_raises_reaches_the_caller() -> None:
+def test_error_in_progress_callback_reaches_caller() -> None:
     class EnoughError(Exception):
         pass
 
@@ -229,7 +229,7 @@ def test_a_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_forked_children_exit_whatever_the_engine_was_doing() -> None:
+def test_forked_children_exit_during_engine_work() -> None:
     done = run(
         """
         embedder = xlc.Engine("all-minilm-l6-v2")
@@ -330,7 +330,7 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
         xlc.Engine(tmp_path / "nothing-here.gguf")
 
 
-def test_a_file_that_is_no_model_says_so(tmp_path: Path) -> None:
+def test_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "noise.gguf"
     path.write_bytes(b"noise" * 1000)
     with pytest.raises(xlc.ModelLoadError, match="not a GGUF file"):

@@ -70,9 +70,7 @@ def adapted(folder: Path) -> Iterator[xlc.Engine]:
 # LoRA
 
 
-def test_an_adapter_does_what_merged_weights_do(
-    folder: Path, base: list[float], merged: dict[str, list[float]]
-) -> None:
+def test_adapter_equals_merged_weights(folder: Path, base: list[float], merged: dict[str, list[float]]) -> None:
     assert not close(base, merged["style-merged-1.0"])
     assert not close(merged["style-merged-0.5"], merged["style-merged-1.0"])
     for scale, expected in ((1.0, merged["style-merged-1.0"]), (0.5, merged["style-merged-0.5"]), (0.0, base)):
@@ -200,7 +198,7 @@ def test_a_missing_adapter_is_named(folder: Path) -> None:
         xlc.Engine(folder / "base.gguf", control_vectors=folder / "gone.gguf", **OPTIONS)
 
 
-def test_an_encoder_takes_none(folder: Path) -> None:
+def test_encoder_refuses_lora(folder: Path) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="is an encoder"):
         xlc.Engine("all-minilm-l6-v2", lora=folder / "style.gguf")
 
@@ -214,7 +212,7 @@ def direction(folder: Path) -> Path:
     return write_control_vector(folder / "calm.gguf", {1: rng.normal(0, 1, N_EMBD).astype(np.float32)})
 
 
-def test_a_control_vector_changes_what_is_said(folder: Path, direction: Path, base: list[float]) -> None:
+def test_control_vector_changes_text(folder: Path, direction: Path, base: list[float]) -> None:
     def steered(scale: float, **options: Any) -> list[float]:
         with xlc.Engine(folder / "base.gguf", control_vectors={direction: scale}, **options, **OPTIONS) as engine:
             return logprobs(engine)

@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {"n_ctx": 512, "n_parallel": 2}
         {"llama_args": ["--ctx-size", "2048", "--no-repack"]},
     ],
 )
-def test_an_estimate_is_what_the_open_engine_takes(options: dict[str, Any]) -> None:
+def test_estimate_equals_memory_of_open_engine(options: dict[str, Any]) -> None:
     settings = {**SMALL, **options}
     estimate = xlc.Engine.estimate(CHAT, **settings)
     with xlc.Engine(CHAT, **settings) as engine:
@@ -61,7 +61,7 @@ def test_an_estimate_of_an_encoder_too(model: str, encoder: Any) -> None:
     assert (estimate.n_ctx, estimate.n_ctx_total, estimate.n_parallel, estimate.context) == (0, 0, 0, 0)
 
 
-def test_the_parts_are_what_the_model_and_its_cache_need(engine: xlc.Engine) -> None:
+def test_memory_parts_match_model_and_cache(engine: xlc.Engine) -> None:
     memory = engine.memory()
     assert [device.device for device in memory.devices][-1] == "CPU"
     assert memory.model == pytest.approx(engine.info.size_bytes, rel=0.05)
@@ -80,13 +80,13 @@ def test_twice_the_context_takes_twice_the_cache() -> None:
     assert large.model == small.model
 
 
-def test_what_does_not_fit_is_known_before_it_is_opened() -> None:
+def test_estimate_detects_models_that_do_not_fit() -> None:
     estimate = xlc.Engine.estimate(xlc.EngineOptions(model=CHAT, n_ctx=4_000_000, n_parallel=1))
     assert not estimate.fits
     assert estimate.context > 80e9
 
 
-def test_an_estimate_refuses_what_opening_refuses(tmp_path: Path) -> None:
+def test_estimate_and_opening_refuse_alike(tmp_path: Path) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="unknown option 'n_ctxx'"):
         xlc.Engine.estimate(CHAT, n_ctxx=1)  # type: ignore[call-arg]
     with pytest.raises(xlc.ModelNotFoundError):
@@ -126,7 +126,7 @@ def test_memory_can_be_read_while_the_engine_works_and_from_a_loop(engine: xlc.E
         assert engine.metrics().requests_running == 1
 
 
-def test_a_closed_engine_has_no_memory_to_tell_of(tmp_path: Path) -> None:
+def test_memory_of_closed_engine_is_an_error(tmp_path: Path) -> None:
     engine = xlc.Engine(write_byte_llama(tmp_path / "tiny.gguf"), n_ctx=512, n_threads=1)
     engine.close()
     with pytest.raises(xlc.EngineClosedError):

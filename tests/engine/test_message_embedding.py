@@ -97,7 +97,7 @@ def test_timeouts_and_cancelling_free_the_slots(embedder: xlc.Engine) -> None:
     assert wait_until(lambda: is_idle(embedder))
 
 
-def test_what_cannot_be_embedded(embedder: xlc.Engine, engine: xlc.Engine, folder: Path) -> None:
+def test_unembeddable_input_is_refused(embedder: xlc.Engine, engine: xlc.Engine, folder: Path) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=r"message 0, part 1 .*cannot be decoded"):
         embedder.embed_messages(["fine", chat("the", image(RED[:60]))])
     with pytest.raises(xlc.InvalidRequestError, match="takes a list of chats"):

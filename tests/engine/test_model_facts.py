@@ -12,7 +12,7 @@ from xlc_core.engine.model_facts import ModelFacts, read_facts
 from xlc_core.options.engine import EngineOptions
 
 
-def test_the_file_says_what_the_engine_says(engine: xlc.Engine) -> None:
+def test_facts_from_file_match_engine(engine: xlc.Engine) -> None:
     facts = read_facts(engine.options)
     assert facts == ModelFacts(
         n_ctx=engine.info.n_ctx,
@@ -23,7 +23,7 @@ def test_the_file_says_what_the_engine_says(engine: xlc.Engine) -> None:
     assert facts.n_ctx == 2048
 
 
-def test_without_n_ctx_it_is_what_an_engine_would_take(smollm2_path: Path) -> None:
+def test_default_n_ctx_matches_engine(smollm2_path: Path) -> None:
     facts = read_facts(EngineOptions(model=smollm2_path, n_parallel=1))
     assert facts is not None
     with xlc.Engine(smollm2_path, n_parallel=1, warmup=False) as opened:

@@ -16,7 +16,7 @@ def smollm2(smollm2_path: Path) -> _native.ModelFile:
     return _native.read_model_file(str(smollm2_path))
 
 
-def test_what_the_user_left_open_is_decided(smollm2: _native.ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_options_get_defaults(smollm2: _native.ModelFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "available_cores", lambda: 3)
     monkeypatch.setattr(hardware, "available_memory", lambda: None)
     native = opening.native_params(EngineOptions(model="m", n_parallel=2), "the name", smollm2)
@@ -28,7 +28,7 @@ def test_what_the_user_left_open_is_decided(smollm2: _native.ModelFile, monkeypa
     assert native.llama_args == []
 
 
-def test_what_the_user_said_stands(smollm2: _native.ModelFile) -> None:
+def test_user_options_are_kept(smollm2: _native.ModelFile) -> None:
     options = EngineOptions(
         model="m", n_ctx=512, n_parallel=3, n_threads=1, n_threads_batch=2, n_gpu_layers="all",
         thinking=False, on_overflow="shift",

@@ -75,7 +75,7 @@ with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2) as engine:
     assert texts[0] == texts[1]
 
 
-def test_what_was_answered_last_is_saved_when_nothing_is_named(tiny: xlc.Engine, tmp_path: Path) -> None:
+def test_last_conversation_is_saved_by_default(tiny: xlc.Engine, tmp_path: Path) -> None:
     tiny.complete("an older conversation", **ONE)
     n_prompt = tiny.complete(PROMPT, **ONE).usage.prompt_tokens
     assert tiny.save_session(tmp_path / "last").n_tokens == n_prompt
@@ -84,7 +84,7 @@ def test_what_was_answered_last_is_saved_when_nothing_is_named(tiny: xlc.Engine,
     assert tiny.complete(PROMPT, **ONE).usage.cached_tokens == n_prompt - 1
 
 
-def test_what_no_slot_holds_is_computed_first(tiny: xlc.Engine, tmp_path: Path) -> None:
+def test_missing_tokens_are_computed_before_saving(tiny: xlc.Engine, tmp_path: Path) -> None:
     messages = [{"role": "system", "content": PROMPT}, {"role": "user", "content": "who"}]
     n_prompt = tiny.count_tokens(messages)
     assert tiny.save_session(tmp_path / "s", messages).n_tokens == n_prompt
@@ -238,7 +238,7 @@ def test_saving_that_fails_leaves_the_old_file(
     assert list(session.parent.iterdir()) == [session]
 
 
-def test_a_loaded_session_takes_the_place_of_what_is_oldest(tiny: xlc.Engine, tmp_path: Path) -> None:
+def test_loaded_session_replaces_oldest_slot(tiny: xlc.Engine, tmp_path: Path) -> None:
     saved = tiny.save_session(tmp_path / "s", prompt=PROMPT)
     for prompt in ("b" * 60, "c" * 60):  # in both slots
         tiny.complete(prompt, cache_prompt=False, **ONE)
@@ -304,7 +304,7 @@ def test_the_async_twins_do_the_same(tiny: xlc.Engine, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_session_is_of_the_adapters_that_computed_it(tiny_path: Path, tmp_path: Path) -> None:
+def test_session_needs_same_adapters(tiny_path: Path, tmp_path: Path) -> None:
     lora = write_lora(tmp_path / "style.gguf", random_pairs("blk.0.attn_q.weight"), alpha=8.0)
     settings: dict[str, Any] = {"n_ctx": 256, "n_parallel": 2, "n_threads": 1}
     with xlc.Engine(tiny_path, lora=lora, **settings) as engine:
@@ -336,7 +336,7 @@ def test_a_session_of_a_draft_model_speculates_again(tiny_path: Path, tmp_path: 
             assert (again.timings.draft_accepted > 0) == bool(speculation)
 
 
-def test_a_session_of_a_recurrent_model_has_its_checkpoints(tmp_path: Path) -> None:
+def test_session_of_recurrent_model_keeps_checkpoints(tmp_path: Path) -> None:
     model = Path(__file__).parents[1] / "model_files" / "hybrid.gguf"
     settings: dict[str, Any] = {"n_ctx": 512, "n_parallel": 2, "n_threads": 1}
     writing: dict[str, Any] = {"temperature": 0, "max_tokens": 5, "ignore_eos": True}

@@ -77,7 +77,7 @@ def test_after_the_last_release_a_new_engine_is_opened(opened: list[FakeEngine])
     assert len(opened) == 2
 
 
-def test_an_engine_that_somebody_closed_is_opened_again(opened: list[FakeEngine]) -> None:
+def test_closed_engine_is_opened_again(opened: list[FakeEngine]) -> None:
     first = xlc.acquire_engine("m")
     first.engine.close()
     second = xlc.acquire_engine("m")

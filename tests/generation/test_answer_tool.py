@@ -122,6 +122,6 @@ def test_calls_keep_their_numbers_without_the_answer() -> None:
     assert finished.completion.finish_reason == "tool_calls"
 
 
-def test_what_cannot_be_a_tool_is_refused(engine: xlc.Engine) -> None:
+def test_invalid_tool_is_refused(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="must describe an object, got type 'array'"):
         engine.chat("Hi", tools=[ZONE], constraint=list[int])

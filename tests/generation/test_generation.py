@@ -105,7 +105,7 @@ def test_an_answer_ends_where_the_context_ends() -> None:
     assert 250 <= answer.usage.total_tokens <= 256
 
 
-def test_half_a_surrogate_pair_is_refused_naming_the_message(engine: xlc.Engine) -> None:
+def test_half_surrogate_pair_is_refused_with_message_index(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=r"message 1 holds the lone surrogate.*position 2"):
         engine.chat([{"role": "system", "content": "fine"}, {"role": "user", "content": "ab\ud800"}])
     with pytest.raises(xlc.InvalidRequestError, match="the prompt holds the lone surrogate"):
@@ -144,7 +144,7 @@ def test_two_assistant_messages_at_the_end_are_refused(engine: xlc.Engine) -> No
         engine.chat(twice)
 
 
-def test_an_unknown_role_is_refused_naming_the_message(engine: xlc.Engine) -> None:
+def test_unknown_role_is_refused_with_message_index(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=r"message 1: role.*'wizard'"):
         engine.chat([{"role": "user", "content": "x"}, {"role": "wizard", "content": "y"}])
 
@@ -154,7 +154,7 @@ def test_a_developer_is_a_system_to_the_template(engine: xlc.Engine) -> None:
     assert as_developer == engine.render_chat([{"role": "system", "content": "Be short."}])
 
 
-def test_a_seed_repeats_the_text_whatever_ran_in_between(engine: xlc.Engine) -> None:
+def test_seed_repeats_text_after_other_requests(engine: xlc.Engine) -> None:
     assert wait_until(lambda: is_idle(engine))
     first = engine.chat("Invent a name.", **SEEDED)
     for prompt in ("Something else.", "Invent a name, please.", "Invent a name."):
@@ -255,7 +255,7 @@ def test_an_encoder_says_that_it_cannot_generate(embedder: xlc.Engine, call: str
         getattr(embedder, call)("Hi")
 
 
-def test_images_are_refused_naming_the_message(engine: xlc.Engine) -> None:
+def test_images_are_refused_with_message_index(engine: xlc.Engine) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:,"}}
     with pytest.raises(xlc.UnsupportedFeatureError, match="message 0 holds images"):
         engine.chat([{"role": "user", "content": [image]}])

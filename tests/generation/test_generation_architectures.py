@@ -73,7 +73,7 @@ def test_a_request_after_a_cancelled_one_starts_clean(opened: tuple[xlc.Engine, 
 
 
 @with_state
-def test_a_chat_goes_on_from_what_was_read_before(opened: tuple[xlc.Engine, Reference]) -> None:
+def test_next_turn_reuses_computed_tokens(opened: tuple[xlc.Engine, Reference]) -> None:
     engine, reference = opened
     ask = {**reference.ask, "max_tokens": 6}
     messages: list[Any] = [xlc.Message(role="user", content="slots " * 40)]

@@ -89,7 +89,7 @@ def test_media_are_read(omni: xlc.Engine, one: Any, other: Any, n_tokens: int) -
     assert with_it == without + n_tokens + 1  # a text that follows begins with a space of its own
 
 
-def test_what_the_engine_reads(omni: xlc.Engine, seeing: xlc.Engine, engine: xlc.Engine) -> None:
+def test_engine_reports_readable_media(omni: xlc.Engine, seeing: xlc.Engine, engine: xlc.Engine) -> None:
     assert omni.info.reads >= {"image", "audio"}
     assert seeing.info.reads - {"video"} == {"image"}
     assert engine.info.reads == frozenset()
@@ -255,7 +255,7 @@ def test_closing_while_media_are_read(folder: Path) -> None:
 # Unreadable media
 
 
-def test_a_model_without_a_projector_says_what_is_missing(engine: xlc.Engine, seeing: xlc.Engine) -> None:
+def test_model_without_projector_names_the_missing_file(engine: xlc.Engine, seeing: xlc.Engine) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match=r"message 0 holds images.*open it with mmproj="):
         engine.chat(chat("look", image(RED)))
     with pytest.raises(xlc.UnsupportedFeatureError, match=r"message 0 holds sound.*open it with mmproj="):
@@ -299,7 +299,7 @@ def test_video_needs_ffmpeg(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ],
     ids=str,
 )
-def test_what_cannot_be_read_is_refused_and_harms_nobody(omni: xlc.Engine, part: Any, reason: str) -> None:
+def test_unreadable_media_are_refused_without_harm(omni: xlc.Engine, part: Any, reason: str) -> None:
     with omni.stream_chat(chat("the", image(BLUE)), **{**ASK, "max_tokens": 32}) as other:
         for _ in range(2):
             with pytest.raises(xlc.InvalidRequestError, match=reason):

@@ -52,14 +52,14 @@ def test_with_shift_a_prompt_that_does_not_fit_is_refused_all_the_same(shifting:
 
 
 @pytest.mark.parametrize(("n_keep", "keeps_prompt"), [(0, False), (-1, True)])
-def test_what_a_shift_keeps(shifting: xlc.Engine, n_keep: int, keeps_prompt: bool) -> None:
+def test_shift_keeps_n_keep_tokens(shifting: xlc.Engine, n_keep: int, keeps_prompt: bool) -> None:
     prompt = f"{'abc'[n_keep]} tale of the hat"  # no other begins so
     n_prompt = shifting.complete(prompt, max_tokens=400, n_keep=n_keep, **LONG).usage.prompt_tokens
     n_cached = shifting.complete(prompt, **ONE).usage.cached_tokens
     assert n_cached == n_prompt - 1 if keeps_prompt else n_cached <= 1
 
 
-def test_n_discard_says_how_many_tokens_a_shift_drops(shifting: xlc.Engine, tmp_path: Path) -> None:
+def test_n_discard_sets_tokens_dropped_by_shift(shifting: xlc.Engine, tmp_path: Path) -> None:
     held = {}
     for n_discard in (0, 20):
         answer = shifting.complete(PROMPT, max_tokens=300, n_discard=n_discard, cache_prompt=False, **LONG)

@@ -36,7 +36,7 @@ def n_common(engine: xlc.Engine, one: str, other: str) -> int:
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def test_of_a_prompt_with_a_known_start_only_the_tail_is_computed(narrow: xlc.Engine) -> None:
+def test_only_tail_of_prompt_with_known_start_is_computed(narrow: xlc.Engine) -> None:
     context = a_context(80)
     first, second = chat(context, "How many rooms are there?"), chat(context, "Which shelf is the fullest?")
     shared = n_common(narrow, narrow.render_chat(first), narrow.render_chat(second))
@@ -85,7 +85,7 @@ def test_another_slot_takes_the_start_of_a_prompt_from_one_that_is_busy(kv_unifi
             assert answer.choices[0].timings.prompt_tokens == answer.usage.prompt_tokens - shared
 
 
-def test_what_is_taken_from_a_busy_slot_is_as_good_as_computed() -> None:
+def test_tokens_from_busy_slot_equal_computed_ones() -> None:
     with xlc.Engine("smollm2-135m-instruct", n_ctx=1024, n_parallel=2) as engine:
         # Something to be copied from far back, so that no rounding decides what comes next.
         secret = "The password of the room is tangerine lake."

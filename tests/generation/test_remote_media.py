@@ -106,7 +106,7 @@ async def test_it_is_fetched_off_the_event_loop(seeing: xlc.Engine, base: str) -
         ("/round", "could not be fetched: it redirects more than 5 times"),
     ],
 )
-def test_what_cannot_be_fetched_is_named(seeing: xlc.Engine, base: str, path: str, reason: str) -> None:
+def test_unfetchable_link_is_named(seeing: xlc.Engine, base: str, path: str, reason: str) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=f"message 0, part 0: '{base}{path}' {reason}"):
         ask(seeing, base + path)
 

@@ -117,7 +117,7 @@ def test_a_field_reaches_llama_cpp(engine: xlc.Engine, name: str) -> None:
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_an_option_changes_what_is_drawn(engine: xlc.Engine, what: str) -> None:
+def test_option_changes_sampling(engine: xlc.Engine, what: str) -> None:
     plain = engine.complete("My favourite word is", **{**DRAWN, "temperature": 1.2, "min_p": 0.0})
     changed = engine.complete("My favourite word is", **{**DRAWN, "temperature": 1.2, "min_p": 0.0, **CHANGES[what]})
     assert changed.text != plain.text
@@ -218,7 +218,7 @@ def test_logprobs_of_a_chat_cover_its_tokens(engine: xlc.Engine) -> None:
     assert engine.chat("Say something.", max_tokens=2).logprobs == ()
 
 
-def test_probabilities_after_sampling_are_those_of_what_was_left(engine: xlc.Engine) -> None:
+def test_probabilities_after_sampling_are_renormalised(engine: xlc.Engine) -> None:
     answer = engine.complete(PROMPT, **DRAWN, logprobs=5, top_k=1, post_sampling_probs=True)
     assert [token.logprob for token in answer.logprobs] == pytest.approx([0] * len(answer.logprobs), abs=1e-4)
 

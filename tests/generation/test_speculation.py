@@ -102,7 +102,7 @@ def test_many_requests_share_it(plain: str) -> None:
     ],
     ids=["mtp", "eagle3", "vocabulary"],
 )
-def test_what_does_not_come_up_is_an_error(speculation: Any, reason: str) -> None:
+def test_failed_start_raises_error(speculation: Any, reason: str) -> None:
     with pytest.raises(xlc.ModelLoadError, match=reason):
         open_with(speculation)
 
@@ -125,7 +125,7 @@ def test_a_missing_draft_model_is_named() -> None:
         (lambda: "ngram", "speculation"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(make: Any, reason: str) -> None:
+def test_ambiguous_arguments_are_refused(make: Any, reason: str) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=reason):
         open_with(make())
 

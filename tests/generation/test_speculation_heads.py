@@ -359,7 +359,7 @@ def test_the_model_may_be_one_that_cannot_drop_tokens(kind: str, tmp_path: Path)
         ("llama-dspark", (), "no model but a head"),
     ],
 )
-def test_what_does_not_belong_together_is_an_error(model: str, speculation: Any, reason: str) -> None:
+def test_mismatched_files_raise_error(model: str, speculation: Any, reason: str) -> None:
     with pytest.raises(xlc.ModelLoadError, match=reason), Case(MODELS / f"{model}.gguf", speculation).open(n_ctx=512):
         pass
 

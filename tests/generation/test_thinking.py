@@ -111,7 +111,7 @@ def test_a_model_that_does_not_think_is_not_limited(engine: xlc.Engine) -> None:
     assert stream.result().text == plain.text
 
 
-def test_a_stream_can_be_told_to_stop_thinking(thinker: xlc.Engine) -> None:
+def test_stream_can_stop_thinking(thinker: xlc.Engine) -> None:
     options = {**GREEDY, "max_tokens": 200}
     stopped = thoughts(thinker.stream_chat(TALE, thinking_budget_message=" So:", **options), stop_after=5)
     n_thought = len(thinker.tokenize(stopped.reasoning.removesuffix(" So:")))
@@ -151,7 +151,7 @@ def test_stopping_again_or_later_does_nothing(thinker: xlc.Engine) -> None:
     stream.stop_thinking()
 
 
-def test_an_async_stream_can_be_told_before_it_starts_and_later(thinker: xlc.Engine) -> None:
+def test_async_stream_can_stop_thinking_before_start_and_later(thinker: xlc.Engine) -> None:
     async def run() -> None:
         early = thinker.astream_chat(TALE, **GREEDY)
         early.stop_thinking()
@@ -232,7 +232,7 @@ def test_a_switch_is_for_all_that_have_it_now_and_later(thinker: xlc.Engine) -> 
     assert later.text
 
 
-def test_a_switch_does_not_keep_what_has_ended(thinker: xlc.Engine) -> None:
+def test_switch_releases_ended_requests(thinker: xlc.Engine) -> None:
     switch = xlc.ThinkingSwitch()
     stream = thinker.stream_chat(TALE, thinking_switch=switch, **GREEDY)
     stream.result()

@@ -172,12 +172,12 @@ def test_tools_are_counted(engine: xlc.Engine) -> None:
         ({"tools": [{"name": ""}]}, "name"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(engine: xlc.Engine, options: dict[str, Any], reason: str) -> None:
+def test_ambiguous_arguments_are_refused(engine: xlc.Engine, options: dict[str, Any], reason: str) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=reason):
         engine.chat("Time?", **options)
 
 
-def test_a_constraint_goes_with_tools_that_may_not_be_called(engine: xlc.Engine) -> None:
+def test_constraint_is_allowed_beside_disabled_tools(engine: xlc.Engine) -> None:
     answer = engine.chat("Time?", tools=[ZONE], tool_choice="none", constraint=["noon", "midnight"], max_tokens=10)
     assert answer.text in ("noon", "midnight")
 

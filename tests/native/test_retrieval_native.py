@@ -191,7 +191,7 @@ def test_rerank_truncates_the_document_only(reranker: Any) -> None:
     assert caught.value.index == -1
 
 
-def test_each_kind_of_model_refuses_what_it_cannot(embedder: Any, reranker: Any) -> None:
+def test_each_kind_of_model_refuses_unsupported_calls(embedder: Any, reranker: Any) -> None:
     with pytest.raises(UnsupportedFeatureError, match="no ranking head"):
         finished(embedder.rerank("query", ["document"]))
     with pytest.raises(UnsupportedFeatureError, match="reranker"):

@@ -195,7 +195,7 @@ def test_numbers_are_finite(model: type[base.NativeOptions]) -> None:
         (EmbedOptions, {"prompt": "\ud800"}),
     ],
 )
-def test_what_native_code_cannot_take_is_refused_by_name(options: type[base.Options], values: dict[str, Any]) -> None:
+def test_values_of_the_wrong_type_are_refused_by_name(options: type[base.Options], values: dict[str, Any]) -> None:
     (name,) = values
     with pytest.raises(xlc.InvalidRequestError, match=f"^{name}"):
         options.checked(**values)

@@ -115,7 +115,7 @@ async def test_a_hundred_at_four_at_a_time(llm: ChatXLlama) -> None:
     assert sum(one.text == other.text for one, other in zip(answers, again, strict=False)) >= 18
 
 
-def test_a_batch_fills_all_slots_whatever_the_machine(smollm2_path: Path) -> None:
+def test_batch_fills_all_slots(smollm2_path: Path) -> None:
     """LangChain's own pool has as many threads as the machine has processors, and four more."""
     slots = {"n_parallel": 16, "warmup": False}
     under_way = UnderWay()
@@ -147,7 +147,7 @@ async def test_fallbacks_may_tell_errors_apart(llm: ChatXLlama) -> None:
     assert await backed.ainvoke("word " * 4000) == "too long"
 
 
-async def test_events_tell_what_happens_in_a_chain(llm: ChatXLlama) -> None:
+async def test_events_report_steps_of_chain(llm: ChatXLlama) -> None:
     chain = (PROMPT | llm | StrOutputParser()).with_config(run_name="colours")
     events = [event async for event in chain.astream_events({"thing": "the sky"}, version="v2")]
     names = [event["event"] for event in events]

@@ -70,7 +70,7 @@ def test_states_of_every_form_are_written_out() -> None:
         ({"picture": {"type": "image", "base64": "AA=="}}, URGENT, "'image'"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(state: Any, question: Any, reason: str) -> None:
+def test_invalid_request_is_refused(state: Any, question: Any, reason: str) -> None:
     decide = XLlamaDecision(engine=ScriptedEngine([""]))
     with pytest.raises(InvalidRequestError, match=reason):
         decide.invoke({"state": state, "questions": {"q": question}})

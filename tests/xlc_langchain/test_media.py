@@ -45,7 +45,7 @@ async def test_media_are_read_in_every_way_to_call(omni: ChatXLlama, kind: str, 
     assert omni.get_num_tokens_from_messages(look(one, kind)) == answer.usage_metadata["input_tokens"]
 
 
-def test_what_cannot_be_read_is_langchains_error(omni: ChatXLlama) -> None:
+def test_unreadable_message_raises_langchain_error(omni: ChatXLlama) -> None:
     with pytest.raises(InvalidRequestError, match="cannot be decoded"):
         omni.invoke(look(RED[:60]))
     link = HumanMessage([{"type": "image", "url": "https://example.org/x.png"}])

@@ -191,13 +191,13 @@ def test_anthropic_calls_and_results() -> None:
         (AIMessage([{"type": "image", "base64": PIXEL, "mime_type": "image/png"}]), "'image'"),
     ],
 )
-def test_what_cannot_be_said_is_refused(message: BaseMessage, reason: str) -> None:
+def test_inexpressible_options_are_refused(message: BaseMessage, reason: str) -> None:
     with pytest.raises(InvalidRequestError, match=reason) as caught:
         to_engine_messages([HumanMessage("fine"), message])
     assert f"messages[1], {type(message).__name__}: " in str(caught.value)
 
 
-def test_a_tool_s_error_is_told_as_its_result() -> None:
+def test_tool_error_becomes_its_result() -> None:
     message = ToolMessage("Error: no such city", tool_call_id="c1", status="error")
     assert to_engine_messages([message]) == [Message(role="tool", content="Error: no such city", tool_call_id="c1")]
 
@@ -240,7 +240,7 @@ def test_a_system_message_within_the_chat_stays_where_it_is(llm: ChatXLlama, eng
     assert prompt.index("Hello") < prompt.index("Rhyme from now on.") < prompt.index("Why?")
 
 
-def test_what_the_template_refuses_names_the_message(smollm2_path: Path) -> None:
+def test_template_refusal_names_message(smollm2_path: Path) -> None:
     template = (
         "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{{ raise_exception('no') }}{% endif %}"
         "{{ m.content }}{% endfor %}"

@@ -31,7 +31,7 @@ def test_the_file_tells_without_being_loaded(smollm2_path: Path) -> None:
 
 
 @pytest.mark.parametrize("audio", [True, False])
-def test_a_projector_tells_what_can_be_read(tmp_path: Path, audio: bool) -> None:
+def test_projector_decides_readable_media(tmp_path: Path, audio: bool) -> None:
     model = write_byte_llama(tmp_path / "model.gguf")
     write_mmproj(tmp_path / "mmproj.gguf", audio=audio)
     options = {"mmproj": "auto", "n_parallel": 1, "warmup": False, "allow_remote_media": audio}
@@ -60,7 +60,7 @@ def test_an_open_engine_is_asked(engine: Engine) -> None:
     assert profile["max_input_tokens"] == engine.info.n_ctx == 2048
 
 
-def test_a_model_that_is_not_here_yet_has_none() -> None:
+def test_missing_model_has_no_facts() -> None:
     assert ChatXLlama(model="hf:nobody/nothing-GGUF:Q8_0").profile is None
 
 
@@ -104,5 +104,5 @@ def test_thinking_is_the_template_s(smollm2_path: Path, thinks: bool) -> None:
     assert profile["reasoning_output"] is thinks
 
 
-def test_it_is_no_part_of_the_configuration() -> None:
+def test_it_is_excluded_from_configuration() -> None:
     assert "profile" not in ChatXLlama(engine=ScriptedEngine(["ok"])).asdict()

@@ -164,7 +164,7 @@ async def test_function_calling() -> None:
 
 @pytest.mark.parametrize("schema", [Person, PersonDict])
 @pytest.mark.parametrize("calls", [[], [ToolCall(id="1", name="Person", arguments='{"name": "A')]])
-def test_a_call_that_is_not_whole_is_not_none(schema: Any, calls: list[ToolCall]) -> None:
+def test_incomplete_call_is_an_error(schema: Any, calls: list[ToolCall]) -> None:
     llm, _ = chat(completion(calls=calls, finish="length"))
     with pytest.raises(OutputParserException, match="raise max_tokens"):
         llm.with_structured_output(schema, method="function_calling").invoke("Who?")
@@ -210,7 +210,7 @@ def test_an_answer_that_was_cut_off_is_not_completed() -> None:
             llm.with_structured_output(schema).invoke("Who?")
 
 
-def test_include_raw_tells_what_went_wrong() -> None:
+def test_include_raw_contains_error() -> None:
     llm, _ = chat(ANN, "no JSON")
     structured = llm.with_structured_output(Person, include_raw=True)
     fine, wrong = structured.invoke("Who?"), structured.invoke("Who?")

@@ -80,7 +80,7 @@ def test_the_ingestion_cache_knows_the_model(embed_model: XLlamaEmbedding) -> No
     assert n_embedded(embed_model.model_copy(update={"dimensions": 64})) == 12
 
 
-def test_another_file_of_the_same_name_is_embedded_anew(tmp_path: Path, embedder_path: Path) -> None:
+def test_other_file_with_same_name_is_embedded_again(tmp_path: Path, embedder_path: Path) -> None:
     path = tmp_path / "embedder.gguf"
     path.write_bytes(embedder_path.read_bytes())
     model = XLlamaEmbedding(model=path)

@@ -47,7 +47,7 @@ def test_a_path_is_the_same(omni: XLlama, tmp_path: Path) -> None:
     assert omni.chat(look(ImageBlock(path=path))).message.content == expected
 
 
-def test_what_cannot_be_read_is_named(omni: XLlama, llm: XLlama) -> None:
+def test_unreadable_input_is_named(omni: XLlama, llm: XLlama) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="no picture that can be read"):
         omni.chat(look(ImageBlock(image=b"no picture")))
     with pytest.raises(xlc.InvalidRequestError, match="allow_remote_media=True"):

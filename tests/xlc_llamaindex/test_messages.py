@@ -146,7 +146,7 @@ def test_a_cache_point_is_ignored_with_a_warning() -> None:
         (ToolCallBlock(tool_name="weather"), "only an assistant's message"),
     ],
 )
-def test_what_cannot_be_taken_is_named(block: object, reason: str) -> None:
+def test_unsupported_input_is_named(block: object, reason: str) -> None:
     messages = [ChatMessage(role="system", content="Hi"), ChatMessage(blocks=[block])]
     with pytest.raises(InvalidRequestError, match=rf"messages\[1\], user: .*{reason}"):
         to_engine_messages(messages)

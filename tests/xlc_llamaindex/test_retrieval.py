@@ -131,7 +131,7 @@ async def test_a_judge_s_score_is_the_logit_of_its_yes() -> None:
         np.testing.assert_allclose([score.score for score in scores], expected, atol=1e-5)
 
 
-def test_a_judge_refuses_or_cuts_what_is_too_long(llm: XLlama) -> None:
+def test_judge_refuses_or_truncates_long_documents(llm: XLlama) -> None:
     judge = llm._get_engine()
     with pytest.raises(xlc.InputTooLongError) as caught:
         rerank_documents(judge, "q", ["short", "word " * 3000], method="generative")
