@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from helpers.module_files import load_file
+from helpers.waiting import await_until, is_idle
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -135,8 +136,7 @@ def asking(text: str) -> bytes:
 async def test_server_lives_and_answers(server: ModuleType) -> None:
     life = Client({"type": "lifespan.startup"})
     living = asyncio.create_task(server.app({"type": "lifespan"}, life.waiting.get, life.send))
-    while not life.sent:  # noqa: ASYNC110 - nothing says so
-        await asyncio.sleep(0.01)
+    assert await await_until(lambda: life.sent)
     server.llm.max_tokens = 10
     clients = await asyncio.gather(*(post(server, asking(f"Count to {n}.")) for n in range(3, 9)))
     for client in clients:
@@ -156,12 +156,11 @@ async def test_client_that_leaves_frees_its_slot(server: ModuleType) -> None:
     handling = asyncio.create_task(
         server.app({"type": "http", "method": "POST", "path": "/chat"}, client.waiting.get, client.send)
     )
-    await asyncio.wait_for(client.first.wait(), 60)
+    await client.first.wait()
     client.waiting.put_nowait({"type": "http.disconnect"})
-    await asyncio.wait_for(handling, 10)
-    engine = server.llm._get_engine()
-    while engine.metrics().requests_running:  # noqa: ASYNC110 - the counter has no event
-        await asyncio.sleep(0.01)
+    await handling
+    assert await await_until(lambda: is_idle(server.llm._get_engine()))
+    assert server.llm._get_engine().metrics().generation_tokens < 1500
     assert "[DONE]" not in client.body
     server.llm.close()
 

@@ -16,6 +16,7 @@ import pytest
 
 import xlc_core as xlc
 from helpers.thinking_template import THINKING_TEMPLATE
+from helpers.waiting import await_until, wait_until
 
 TALE = "Write a long story about a llama."
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 32}
@@ -207,10 +208,10 @@ def test_a_switch_ends_the_thinking_of_a_blocking_call(thinker: xlc.Engine) -> N
     options = {**GREEDY, "max_tokens": 200}
     free = thinker.chat(TALE, **options).usage.reasoning_tokens
     switch = xlc.ThinkingSwitch()
-    timer = threading.Timer(0.3, switch.stop)
-    timer.start()
+    thread = threading.Thread(target=lambda: wait_until(lambda: thinker.metrics().requests_running) and switch.stop())
+    thread.start()
     answer = thinker.chat(TALE, thinking_switch=switch, **options)
-    timer.join()
+    thread.join()
     assert switch.stopped
     assert answer.usage.reasoning_tokens < free
     assert answer.text
@@ -221,8 +222,14 @@ def test_a_switch_is_for_all_that_have_it_now_and_later(thinker: xlc.Engine) -> 
     options = {**GREEDY, "max_tokens": 200, "thinking_switch": switch}
 
     async def run() -> list[xlc.Completion]:
-        asyncio.get_running_loop().call_later(0.3, switch.stop)
-        return await asyncio.gather(thinker.achat(TALE, **options), thinker.achat(f"{TALE} Now.", **options))
+        async def stop() -> None:
+            assert await await_until(lambda: thinker.metrics().requests_running == 2)
+            switch.stop()
+
+        first, second, _ = await asyncio.gather(
+            thinker.achat(TALE, **options), thinker.achat(f"{TALE} Now.", **options), stop()
+        )
+        return [first, second]
 
     for answer in asyncio.run(run()):
         assert answer.usage.reasoning_tokens < 150

@@ -21,6 +21,7 @@ from langchain_core.tracers import BaseTracer
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
+from helpers.waiting import WorkCounter, await_until
 from xlc_langchain import ChatXLlama
 from xlc_langchain.errors import ContextOverflowError, ModelNotFoundError
 
@@ -265,14 +266,13 @@ def test_few_shot_examples_reach_the_model(llm: ChatXLlama) -> None:
 
 async def test_a_cancelled_chain_frees_its_slot(llm: ChatXLlama, engine: Engine) -> None:
     chain = PROMPT | llm.bind(max_tokens=1500, ignore_eos=True) | StrOutputParser()
+    work = WorkCounter(engine)
     task = asyncio.create_task(chain.ainvoke({"thing": "the sky"}))
-    while not engine.metrics().requests_running:  # noqa: ASYNC110 - the counter has no event
-        await asyncio.sleep(0.01)
+    assert await await_until(lambda: engine.metrics().requests_running)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    while engine.metrics().requests_running:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    assert work.generation_tokens() < 1500
 
 
 class Person(BaseModel):

@@ -11,6 +11,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, load
 
+from helpers.waiting import WorkCounter, await_until
 from xlc_core import Choice, TokenLogprob
 from xlc_core.events import Finished, TextDelta
 from xlc_core.results import Completion, CompletionChoice, Usage
@@ -87,23 +88,22 @@ def test_a_constraint_and_a_stop_hold_here_too(llm: XLlama) -> None:
 
 async def test_one_bad_prompt_ends_the_others(llm: XLlama, engine: Engine) -> None:
     prompts = ["Once upon a time", "word " * 4000]
+    work = WorkCounter(engine)
     with pytest.raises(ContextOverflowError, match="tokens and the context holds"):
         llm.generate(prompts, max_tokens=1500)
     with pytest.raises(ContextOverflowError, match="tokens and the context holds"):
         await llm.agenerate(prompts, max_tokens=1500)
-    while engine.metrics().requests_running:  # noqa: ASYNC110 - the counter has no event; the test's timeout ends it
-        await asyncio.sleep(0.01)
+    assert work.generation_tokens() < 1500
 
 
 async def test_a_cancelled_call_frees_its_slots(llm: XLlama, engine: Engine) -> None:
+    work = WorkCounter(engine)
     task = asyncio.create_task(llm.agenerate([COUNT, COUNT], max_tokens=1500, ignore_eos=True))
-    while engine.metrics().requests_running < 2:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    assert await await_until(lambda: engine.metrics().requests_running == 2)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    while engine.metrics().requests_running:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    assert work.generation_tokens() < 1500
 
 
 def test_a_timeout_is_langchain_s_error(llm: XLlama) -> None:

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
+from helpers.waiting import WorkCounter, await_until
 from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker
 from xlc_langchain.errors import ContextOverflowError, RequestTimeoutError
 
@@ -36,14 +37,6 @@ def running(llm: ChatXLlama) -> int:
 
 def engine_of(llm: ChatXLlama) -> Engine:
     return llm._get_engine()
-
-
-async def until_idle(llm: ChatXLlama) -> None:
-    async def wait() -> None:
-        while running(llm):  # noqa: ASYNC110 - the counter has no event
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(wait(), 2)
 
 
 async def test_four_ways_to_the_same_answer(llm: ChatXLlama) -> None:
@@ -72,24 +65,24 @@ async def test_concurrent_calls_share_the_engine(llm: ChatXLlama) -> None:
 
 
 async def test_a_cancelled_call_frees_its_slot(llm: ChatXLlama) -> None:
-    task = asyncio.create_task(llm.ainvoke("Tell a long story.", max_tokens=1500))
-    while not running(llm):  # noqa: ASYNC110 - the counter has no event
-        await asyncio.sleep(0.01)
+    work = WorkCounter(engine_of(llm))
+    task = asyncio.create_task(llm.ainvoke("Tell a long story.", max_tokens=1500, ignore_eos=True))
+    assert await await_until(lambda: running(llm))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until_idle(llm)
+    assert work.generation_tokens() < 1500
 
 
 async def test_leaving_a_stream_frees_its_slot(llm: ChatXLlama) -> None:
-    stream = llm.stream("Tell a long story.", max_tokens=1500)
+    work = WorkCounter(engine_of(llm))
+    stream = llm.stream("Tell a long story.", max_tokens=1500, ignore_eos=True)
     next(stream)
     stream.close()
-    await until_idle(llm)
-    astream = llm.astream("Tell a long story.", max_tokens=1500)
+    astream = llm.astream("Tell a long story.", max_tokens=1500, ignore_eos=True)
     await anext(astream)
     await astream.aclose()
-    await until_idle(llm)
+    assert work.generation_tokens() < 1500
 
 
 def test_a_timeout_is_langchain_s_error(llm: ChatXLlama) -> None:

@@ -20,6 +20,7 @@ from qdrant_client import AsyncQdrantClient, QdrantClient
 from workflows.errors import WorkflowCancelledByUser
 
 from helpers.llamaindex_watching import watched_events
+from helpers.waiting import WorkCounter, await_until, is_idle
 from xlc_core import JsonSchema, Regex
 
 if TYPE_CHECKING:
@@ -49,17 +50,12 @@ def nodes() -> list[TextNode]:
     return [TextNode(text=text, metadata={"file": f"{n}.md"}) for n, text in enumerate(TEXTS)]
 
 
+ENDLESS: dict[str, Any] = {"max_tokens": 1500, "additional_kwargs": {"ignore_eos": True}}
+
+
 @pytest.fixture
 def index() -> VectorStoreIndex:
     return VectorStoreIndex(nodes())
-
-
-async def until_idle(llm: XLlama) -> None:
-    async def wait() -> None:
-        while llm._get_engine().metrics().requests_running:  # noqa: ASYNC110 - the counter has no event
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(wait(), 2)
 
 
 async def test_qdrant_with_rerank_and_a_streamed_answer(llm: XLlama, rerank: XLlamaRerank, tmp_path: Path) -> None:
@@ -199,24 +195,27 @@ async def test_a_react_agent_without_help_ends_too(llm: XLlama) -> None:
 
 
 async def test_a_cancelled_workflow_frees_its_slot(llm: XLlama) -> None:
-    agent = FunctionAgent(tools=[WEATHER], llm=llm.model_copy(update={"max_tokens": 1500}))
+    agent = FunctionAgent(tools=[WEATHER], llm=llm.model_copy(update=ENDLESS))
+    work = WorkCounter(llm._get_engine())
     handler = agent.run("Tell a very long story about a dog.")
     async for event in handler.stream_events():
         if isinstance(event, AgentStream) and event.delta:
             break
     assert llm._get_engine().metrics().requests_running == 1
     await handler.cancel_run()
-    await until_idle(llm)
     with pytest.raises(WorkflowCancelledByUser):
         await handler
+    assert await await_until(lambda: is_idle(llm._get_engine()))
+    assert work.generation_tokens() < 1500
 
 
 async def test_a_cancelled_query_frees_its_slot(llm: XLlama, index: VectorStoreIndex) -> None:
-    engine = index.as_query_engine(llm=llm.model_copy(update={"max_tokens": 1500}))
+    engine = index.as_query_engine(llm=llm.model_copy(update=ENDLESS))
+    work = WorkCounter(llm._get_engine())
     task = asyncio.create_task(engine.aquery("Tell a very long story."))
-    while not llm._get_engine().metrics().requests_running:  # noqa: ASYNC110 - the counter has no event
-        await asyncio.sleep(0.01)
+    assert await await_until(lambda: llm._get_engine().metrics().requests_running)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until_idle(llm)
+    assert await await_until(lambda: is_idle(llm._get_engine()))
+    assert work.generation_tokens() < 1500
