@@ -50,7 +50,7 @@ def _engine_tool(tool: dict[str, Any]) -> Tool:
     return Tool(
         name=function["name"],
         description=function.get("description", ""),
-        parameters=function.get("parameters") or {"type": "object", "properties": {}},
+        parameters=close_schema(function.get("parameters") or {"type": "object", "properties": {}}),
     )
 
 

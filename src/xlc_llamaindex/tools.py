@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 
-from xlc_core.frameworks import to_tool_choice
+from xlc_core import Tool
+from xlc_core.frameworks import close_schema, to_tool_choice
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
@@ -49,14 +50,21 @@ def chat_with_tools_request(
         messages.append(ChatMessage(role="user", content=user_msg) if isinstance(user_msg, str) else user_msg)
     if not tools:
         return {"messages": messages}
-    described = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
-    chosen = to_tool_choice(choice, [tool["function"]["name"] for tool in described])
+    described = [_engine_tool(tool) for tool in tools]
+    chosen = to_tool_choice(choice, [tool.name for tool in described])
     return {
         "messages": messages,
         "tools": described,
         "tool_choice": chosen or ("required" if required else "auto"),
         "parallel_tool_calls": parallel,
     }
+
+
+def _engine_tool(tool: BaseTool) -> Tool:
+    function = tool.metadata.to_openai_tool(skip_length_check=True)["function"]
+    return Tool(
+        name=function["name"], description=function["description"], parameters=close_schema(function["parameters"])
+    )
 
 
 def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[ToolSelection]:

@@ -118,7 +118,7 @@ def test_several_answers() -> None:
         True,
     ]
     assert engine.requests[0].options.n == 2
-    with pytest.raises(InvalidRequestError, match="a stream has one answer"):
+    with pytest.raises(InvalidRequestError, match="only one answer is possible"):
         next(llm.stream("Well?"))
 
 

@@ -73,6 +73,13 @@ def test_a_tool_may_have_such_arguments(name: str, form: Any) -> None:
     assert result == answer if form is as_typed_dict else type(result).__name__ == "Answer"
 
 
+def test_a_model_s_tool_call_is_of_the_types(engine: Engine) -> None:
+    schema = as_model(HINT_TYPES["UUID4"])
+    llm = ChatXLlama(engine=engine, temperature=0, max_tokens=70)
+    bound = llm.with_structured_output(schema, method="function_calling", strict=True)
+    assert isinstance(bound.invoke("Give an example."), schema)
+
+
 @pytest.mark.parametrize("strict", [None, True])
 @pytest.mark.parametrize("name", EVERY_TYPE)
 def test_an_agent_s_response_format_compiles(name: str, strict: bool | None) -> None:

@@ -107,6 +107,7 @@ def test_tools_of_every_kind() -> None:
             "type": "object",
             "properties": {"city": {"type": "string"}},
             "required": ["city"],
+            "additionalProperties": False,
         },
     )
     assert person.parameters["required"] == ["name", "age"]

@@ -168,8 +168,8 @@ def test_a_request_with_tools() -> None:
     assert request["tool_choice"] == "required"
     assert request["parallel_tool_calls"] is False
     (tool,) = request["tools"]
-    assert tool["function"]["name"] == "add"
-    assert tool["function"]["parameters"]["required"] == ["a", "b"]
+    assert tool.name == "add"
+    assert tool.parameters["required"] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
