@@ -64,21 +64,21 @@ def ingestion(engine: xlc.Engine, texts: list[str]) -> list[Contender]:
 
         return measure
 
-    def by_the_engine() -> Callable[[], object]:
+    def engine_embed() -> Callable[[], object]:
         return lambda: engine.embed(texts, truncate="end")
 
-    def by_run() -> Callable[[], object]:
+    def pipeline_run() -> Callable[[], object]:
         given = nodes()
         return lambda: pipeline().run(nodes=given)
 
-    def by_arun() -> Callable[[], object]:
+    def pipeline_arun() -> Callable[[], object]:
         given = nodes()
         return lambda: asyncio.run(pipeline().arun(nodes=given))
 
     return [
-        Contender("`Engine.embed`", timed(by_the_engine)),
-        Contender("`IngestionPipeline.run`", timed(by_run), INGESTION_TARGET),
-        Contender("`IngestionPipeline.arun`", timed(by_arun), INGESTION_TARGET),
+        Contender("`Engine.embed`", timed(engine_embed)),
+        Contender("`IngestionPipeline.run`", timed(pipeline_run), INGESTION_TARGET),
+        Contender("`IngestionPipeline.arun`", timed(pipeline_arun), INGESTION_TARGET),
     ]
 
 

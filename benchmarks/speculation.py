@@ -83,7 +83,7 @@ def same_text(baseline: Contender) -> Column:
     return "same text", cell
 
 
-def beside_the_server(pairs: list[tuple[str, Contender, Contender]]) -> str:
+def server_comparison(pairs: list[tuple[str, Contender, Contender]]) -> str:
     """Return a table with a row for each type: llama-server, Engine, and their ratio."""
     rows = [["", "llama-server", "Engine", "Engine / llama-server", "expected", "accepted, both"]]
     for name, server, engine in pairs:
@@ -156,7 +156,7 @@ Decode steps per second by llama.cpp's own timings on both sides. Engine and ser
 measurement, so that no type remembers an answer. Figures are medians over {settings.n_rounds} rounds (least–greatest);
 ratios are taken round by round.
 
-{beside_the_server(beside)}
+{server_comparison(beside)}
 
 The gain of each type, with Engine alone:
 

@@ -103,15 +103,15 @@ def report(path: Path, line: int, passage: str, match: re.Match[str], better: st
 def passages(path: Path, text: str) -> Iterable[Passage]:
     """Return the comments, strings or paragraphs of a file."""
     if path.suffix in (".py", ".pyi"):
-        return of_python(text)
+        return python_passages(text)
     if path.suffix in (".h", ".cpp", ".c"):
-        return of_cpp(text)
+        return cpp_passages(text)
     if path.suffix == ".md":
         return paragraphs(re.sub(r"```.*?```", lambda code: "\n" * code[0].count("\n"), text, flags=re.DOTALL))
     return comments(text, "#")
 
 
-def of_python(text: str) -> Iterator[Passage]:
+def python_passages(text: str) -> Iterator[Passage]:
     """Yield the strings and comments of Python code; lines of comment that follow each other are one passage."""
     yield from comments(text, "#")
     string_kinds = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
@@ -121,7 +121,7 @@ def of_python(text: str) -> Iterator[Passage]:
             yield token.start[0], re.sub(r'^[a-zA-Z]*("""|\'\'\'|"|\')', "", token.string), is_prose
 
 
-def of_cpp(text: str) -> Iterator[Passage]:
+def cpp_passages(text: str) -> Iterator[Passage]:
     """Yield the comments and strings of C++ code."""
     yield from comments(text, "//")
     for match in re.finditer(r'"(?:\\.|[^"\\\n])*"(?:\s*"(?:\\.|[^"\\\n])*")*', text):

@@ -114,7 +114,7 @@ def test_its_streams_have_methods_of_real_ones(real: type, fake: type) -> None:
         assert inspect.iscoroutinefunction(method) == inspect.iscoroutinefunction(getattr(fake, name))
 
 
-async def test_cancelled_stream_ends_with_what_has_come() -> None:
+async def test_cancelled_stream_keeps_earlier_events() -> None:
     engine = ScriptedEngine(["one two three"])
     stream = engine.stream_chat("Hi")
     first = next(stream)

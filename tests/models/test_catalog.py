@@ -53,7 +53,7 @@ class TestNames:
         with pytest.raises(ModelNotFoundError, match=r"is not a file\. `xllama models list` shows all"):
             catalog.resolve(name)
 
-    def test_folder_lists_what_is_in_it(self, tmp_path: Path) -> None:
+    def test_folder_lists_its_models(self, tmp_path: Path) -> None:
         (tmp_path / "in-it.gguf").touch()
         with pytest.raises(ModelNotFoundError, match=r"is a folder; .*\(it has: in-it.gguf\)"):
             catalog.resolve(tmp_path)

@@ -65,7 +65,7 @@ class TokenEmbedOptions(NativeOptions):
 
     @field_validator("prompt")
     @classmethod
-    def _prompt_is_not_a_name(cls, value: str | None) -> str | None:
+    def _refuse_prompt_name(cls, value: str | None) -> str | None:
         if value in ("query", "document"):
             raise ValueError(f"must be the text itself; the model's own prompt is prompt_name={value!r}")
         return value

@@ -71,7 +71,7 @@ public:
             if (candidates.size == 1) {
                 check(candidates.data[0]);
             } else {
-                keep_what_can_be_ended(candidates);
+                keep_tokens_with_ending(candidates);
             }
         } catch (const std::exception&) {
             gave_up_ = true; // llguidance refuses to search further: the answer is cut at its last token
@@ -157,7 +157,7 @@ private:
     }
 
     // Keep the first token of an ending, and each of the likeliest tokens after which an ending fits.
-    void keep_what_can_be_ended(llama_token_data_array& candidates) {
+    void keep_tokens_with_ending(llama_token_data_array& candidates) {
         std::vector<llama_token_data> likeliest(std::min(n_tried, candidates.size));
         const auto likelier = [](const llama_token_data& a, const llama_token_data& b) {
             return a.logit > b.logit;

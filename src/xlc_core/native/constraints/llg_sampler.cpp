@@ -38,7 +38,7 @@ const char* name(const llama_sampler* /*sampler*/) {
 }
 
 // A complete grammar that allows no more text stops by itself, and then treats the end token as an error.
-bool ends_what_is_over(const LlgSampler& state, uint32_t token) {
+bool is_redundant_end(const LlgSampler& state, uint32_t token) {
     const xlc::llg::Api& api = xlc::llg::api();
     return state.tokenizer->ends_answer(token) && api.matcher_is_accepting(state.matcher.get()) &&
            api.matcher_is_stopped(state.matcher.get());
@@ -47,8 +47,7 @@ bool ends_what_is_over(const LlgSampler& state, uint32_t token) {
 void accept(llama_sampler* sampler, llama_token token) {
     LlgSampler& state = state_of(sampler);
     const auto id = static_cast<uint32_t>(token);
-    if (!ends_what_is_over(state, id) &&
-        xlc::llg::api().matcher_consume_token(state.matcher.get(), id) != 0) {
+    if (!is_redundant_end(state, id) && xlc::llg::api().matcher_consume_token(state.matcher.get(), id) != 0) {
         fail(state, "refuses a token that was chosen");
     }
 }
@@ -69,7 +68,7 @@ const uint32_t* mask_of(LlgSampler& state) {
 // checking one token is many times cheaper than computing the mask of all.
 bool fits(LlgSampler& state, llama_token token) {
     const auto id = static_cast<uint32_t>(token);
-    if (ends_what_is_over(state, id)) {
+    if (is_redundant_end(state, id)) {
         return true;
     }
     const int32_t n_valid = xlc::llg::api().matcher_validate_tokens(state.matcher.get(), &id, 1);
