@@ -170,7 +170,7 @@ def test_more_than_the_model_was_trained_with_is_a_warning(tiny_path: Path) -> N
 
 @pytest.mark.parametrize("args", [["--ctx-size", "512"], ["--parallel", "8"]])
 def test_llama_args_cannot_reduce_n_ctx(tiny_path: Path, args: list[str]) -> None:
-    with pytest.raises(xlc.InvalidRequestError, match=r"llama_args: .* n_ctx=512 is wanted"):
+    with pytest.raises(xlc.InvalidRequestError, match=r"llama_args: .* n_ctx=512 is required"):
         xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1, llama_args=args)
 
 

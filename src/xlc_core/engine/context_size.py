@@ -39,19 +39,19 @@ class ContextSize:
     n_parallel: int
 
     def usable_n_ctx(self, file: _native.ModelFile) -> int:
-        """Return what llama.cpp makes of ``n_ctx``: rounded up, but no more than the model was trained with."""
+        """Return llama.cpp's value for ``n_ctx``: rounded up, but not above the context of the model's training."""
         return min(_rounded_up(self.n_ctx), file.n_ctx_train or _UNKNOWN_N_CTX_TRAIN)
 
 
 def context_size(options: EngineOptions, file: _native.ModelFile, free_memory: int | None) -> ContextSize:
-    """Decide what the user left open. What the user gave stands.
+    """Return the user's sizes, with values for those that are not set.
 
-    Without numbers from the user the cache takes at most a quarter of the free memory. To fit in there, the number of
-    slots gives way first, down to 1, until a request may hold ``n_ctx``, or 4096 tokens where that is open too; then
-    ``n_ctx`` gives way, down to 512. With ``kv_unified`` the slots share the cache, and the total gives way first.
+    Without the user's sizes the cache takes at most a quarter of the free memory. If it would need more, the number of
+    slots is reduced first, down to 1, until a request may hold ``n_ctx``, or 4096 tokens if that is not set; then
+    ``n_ctx`` is reduced, down to 512. With ``kv_unified`` the slots share the cache, and the total is reduced first.
 
     Args:
-        options: what the user gave.
+        options: the user's options.
         file: the model file.
         free_memory: bytes that may be allocated; None when unknown.
     """

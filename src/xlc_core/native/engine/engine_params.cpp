@@ -156,7 +156,7 @@ void check_n_ctx(const common_params& params, int32_t n_ctx) {
             "llama_args: a total context of " + std::to_string(params.n_ctx) + " tokens gives each of " +
                 std::to_string(params.n_parallel) + " slots " + std::to_string(per_slot) +
                 ", but n_ctx=" + std::to_string(n_ctx) +
-                " is wanted; leave --ctx-size and --parallel out of llama_args, or n_ctx");
+                " is required; leave --ctx-size and --parallel out of llama_args, or n_ctx");
     }
 }
 
