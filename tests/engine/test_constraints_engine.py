@@ -120,11 +120,11 @@ def test_two_vocabularies_at_once(engine: xlc.Engine, tmp_path: Path) -> None:
 
         def ask(number: int) -> Animal:
             engines = (engine, other)
-            animal = engines[number % 2].chat("Describe an animal.", constraint=Animal, **{**HOT, "max_tokens": 150})
+            animal = engines[number % 2].chat("Describe an animal.", constraint=Animal, **{**HOT, "max_tokens": 100})
             assert isinstance(animal.parsed, Animal)
             return animal.parsed
 
-        assert len(list(pool.map(ask, range(12)))) == 12
+        assert len(list(pool.map(ask, range(6)))) == 6
         assert other.accepts(Animal, '{"name": "x"}') == engine.accepts(Animal, '{"name": "x"}')
 
 
@@ -134,10 +134,10 @@ def test_a_constraint_holds_under_speculation(engine: xlc.Engine, kind: str) -> 
     question = "Describe an animal, then the same animal again."
     with xlc.Engine("smollm2-135m-instruct", n_ctx=512, n_parallel=2, warmup=False, llama_args=args) as drafting:
         for temperature in (0.0, 1.0):
-            options: dict[str, Any] = {"temperature": temperature, "seed": 4, "max_tokens": 120}
+            options: dict[str, Any] = {"temperature": temperature, "seed": 4, "max_tokens": 60}
             answer = drafting.chat(question, constraint=list[Animal], **options)
             assert xlc.JsonSchema(list[Animal]).accepts(answer.text)
-        free = {"temperature": 0.0, "seed": 4, "max_tokens": 40}
+        free = {"temperature": 0.0, "seed": 4, "max_tokens": 20}
         assert drafting.chat("Count.", **free).text == engine.chat("Count.", **free).text  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ import pytest
 import xlc_core as xlc
 from helpers.waiting import WorkCounter, is_idle, wait_until
 
-SEEDED: dict[str, Any] = {"seed": 7, "temperature": 1.0, "max_tokens": 12}
+SEEDED: dict[str, Any] = {"seed": 7, "temperature": 1.0, "max_tokens": 8}
 LLAMAS = "🦙🦙🦙🦙🦙🦙🦙"
 
 
@@ -175,7 +175,7 @@ def test_a_seed_gives_the_same_text_in_another_process(engine: xlc.Engine) -> No
 
 
 def test_other_seeds_give_other_texts(engine: xlc.Engine) -> None:
-    texts = {engine.chat("Invent a name.", **{**SEEDED, "seed": seed}).text for seed in range(4)}
+    texts = {engine.chat("Invent a name.", **{**SEEDED, "seed": seed}).text for seed in range(3)}
     assert len(texts) > 1
 
 
