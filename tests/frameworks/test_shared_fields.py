@@ -21,7 +21,7 @@ FURTHER = {xlc_langchain.ChatXLlama: "model_kwargs", xlc_llamaindex.XLlama: "add
 
 
 @pytest.mark.parametrize("adapter", [xlc_langchain.ChatXLlama, xlc_llamaindex.XLlama])
-def test_chat_models_have_the_same_option_fields(adapter: Any) -> None:
+def test_chat_models_have_same_option_fields(adapter: Any) -> None:
     assert set(adapter._option_names()) == CHAT_FIELDS <= ChatOptions.model_fields.keys()
 
 
@@ -31,7 +31,7 @@ def test_text_models_have_those_that_chats_do_not_need() -> None:
 
 
 @pytest.mark.parametrize(("adapter", "further"), FURTHER.items())
-def test_further_options_are_those_of_a_chat(adapter: Any, further: str) -> None:
+def test_further_options_are_those_of_chat(adapter: Any, further: str) -> None:
     given = adapter(
         model="a.gguf", **{further: {"dry_multiplier": 0.8, "reasoning_format": "none", "top_k": 1}}, top_k=2
     )

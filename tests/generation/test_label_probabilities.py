@@ -15,19 +15,19 @@ def token(text: str, probability: float, others: dict[str, float]) -> TokenLogpr
     return TokenLogprob(text, 0, math.log(probability), top)
 
 
-def test_spellings_of_a_label_add_up() -> None:
+def test_spellings_of_label_add_up() -> None:
     answer = token("A", 0.2, {" A": 0.1, "B": 0.1, "C": 0.5})
     assert label_probabilities(answer, ["A", "B"]) == pytest.approx([0.75, 0.25])
 
 
-def test_the_token_itself_counts_once() -> None:
+def test_token_itself_counts_once() -> None:
     answer = TokenLogprob(
         "A", 7, math.log(0.5), (TokenLogprob("A", 7, math.log(0.5)), TokenLogprob("B", 8, math.log(0.25)))
     )
     assert label_probabilities(answer, ["A", "B"]) == pytest.approx([2 / 3, 1 / 3])
 
 
-def test_a_label_that_is_not_there_has_no_probability() -> None:
+def test_label_that_is_not_there_has_no_probability() -> None:
     assert label_probabilities(token("A", 0.5, {}), ["A", "B"]) == [1.0, 0.0]
     assert label_logprobs(token("A", 0.5, {}), ["B"]) == [-math.inf]
 
@@ -43,6 +43,6 @@ def test_case_counts_unless_it_is_ignored() -> None:
     assert label_logprobs(answer, ["yes"], ignore_case=True) == pytest.approx([math.log(0.75)])
 
 
-def test_a_token_that_is_no_label_is_refused() -> None:
+def test_token_that_is_no_label_is_refused() -> None:
     with pytest.raises(ValueError, match="'maybe' is not one of the labels"):
         label_probabilities(token("maybe", 1.0, {}), ["yes", "no"])

@@ -72,7 +72,7 @@ def model(engine: Engine) -> ChatXLlama:
 QUESTION = {"messages": [HumanMessage("How is the weather in Oslo, and how late is it there?")]}
 
 
-def test_an_agent_calls_its_tools_and_answers(model: ChatXLlama) -> None:
+def test_agent_calls_its_tools_and_answers(model: ChatXLlama) -> None:
     agent = create_agent(model, [get_weather, get_time], middleware=[one_after_the_other])
     messages = agent.invoke(QUESTION)["messages"]
     kinds = [type(message).__name__ for message in messages]
@@ -85,7 +85,7 @@ def test_an_agent_calls_its_tools_and_answers(model: ChatXLlama) -> None:
     assert not messages[-1].tool_calls
 
 
-async def test_an_async_agent_streams(model: ChatXLlama) -> None:
+async def test_async_agent_streams(model: ChatXLlama) -> None:
     agent = create_agent(model, [get_weather, get_time], middleware=[aone_after_the_other])
     nodes, text = [], ""
     async for mode, part in agent.astream(QUESTION, stream_mode=["updates", "messages"]):
@@ -98,7 +98,7 @@ async def test_an_async_agent_streams(model: ChatXLlama) -> None:
     assert text
 
 
-def test_a_tool_s_error_goes_back_to_the_model(model: ChatXLlama) -> None:
+def test_tool_error_goes_back_to_model(model: ChatXLlama) -> None:
     @tool
     def get_weather(city: str) -> str:
         """Say how the weather is."""
@@ -123,7 +123,7 @@ def test_a_tool_s_error_goes_back_to_the_model(model: ChatXLlama) -> None:
     assert messages[-1].usage_metadata["input_tokens"] == prompt_tokens
 
 
-def test_tools_or_the_response_format_by_one_grammar(model: ChatXLlama) -> None:
+def test_tools_or_response_format_by_one_grammar(model: ChatXLlama) -> None:
     """Given a profile that says so, the agent binds both, and every answer is a call or parses."""
     bound = []
 
@@ -140,7 +140,7 @@ def test_tools_or_the_response_format_by_one_grammar(model: ChatXLlama) -> None:
         assert message.tool_calls or Report.model_validate_json(message.text)
 
 
-def test_summarising_middleware_knows_the_limit(model: ChatXLlama) -> None:
+def test_summarising_middleware_knows_limit(model: ChatXLlama) -> None:
     """Fractions of the context need a profile, which only the model's file can give."""
     assert model.profile is not None
     limit = model.profile["max_input_tokens"]

@@ -33,7 +33,7 @@ def joined(chunks: Sequence[AIMessageChunk]) -> AIMessageChunk:
     return chunks[0] + list(chunks[1:])
 
 
-async def test_invoke_and_ainvoke_give_the_same() -> None:
+async def test_invoke_and_ainvoke_give_same() -> None:
     llm, engine = chat(completion("Hello.", reasoning="Greet.", calls=[WEATHER_CALL]))
     answers = [llm.invoke("Hi"), await llm.ainvoke("Hi")]
     for answer in answers:
@@ -68,7 +68,7 @@ async def test_invoke_and_ainvoke_give_the_same() -> None:
     assert engine.requests[0] == engine.requests[1]
 
 
-async def test_stream_and_astream_give_the_same() -> None:
+async def test_stream_and_astream_give_same() -> None:
     llm, _ = chat(thinking_then_calling())
     streams = [list(llm.stream("Hi")), [chunk async for chunk in llm.astream("Hi")]]
     for chunks in streams:
@@ -122,7 +122,7 @@ def test_several_answers() -> None:
         next(llm.stream("Well?"))
 
 
-def test_logprobs_have_openai_s_form() -> None:
+def test_logprobs_have_openai_form() -> None:
     token = TokenLogprob("Yes", 7, -0.1, (TokenLogprob("No", 8, -2.3),))
     expected = {
         "content": [
@@ -139,7 +139,7 @@ def test_logprobs_have_openai_s_form() -> None:
     assert joined(list(llm.stream("Well?"))).response_metadata["logprobs"] == expected
 
 
-def test_parameters_reach_the_engine_and_a_call_overrides_them() -> None:
+def test_parameters_reach_engine_and_call_overrides_them() -> None:
     llm, engine = chat(
         "ok",
         temperature=0.2,
@@ -162,13 +162,13 @@ def test_bad_parameters_are_refused_before_anything_is_loaded(fields: dict[str, 
         ChatXLlama(model="some.gguf", **fields)
 
 
-def test_an_unknown_option_of_a_call_is_refused() -> None:
+def test_unknown_option_of_call_is_refused() -> None:
     llm, _ = chat("ok")
     with pytest.raises(InvalidRequestError, match="did you mean 'temperature'"):
         llm.invoke("Hi", temprature=1)
 
 
-def test_the_cache_tells_models_and_parameters_apart() -> None:
+def test_cache_tells_models_and_parameters_apart() -> None:
     cache = InMemoryCache()
     engine = ScriptedEngine(["one", "two", "three"])
     calm = ChatXLlama(engine=engine, temperature=0, cache=cache)
@@ -191,7 +191,7 @@ def test_configuration_travels() -> None:
     assert copy.deepcopy(llm).engine is llm.engine
 
 
-def test_tokens_are_the_model_s_own() -> None:
+def test_tokens_come_from_model() -> None:
     llm, engine = chat("ok")
     messages = [HumanMessage("Hi"), AIMessage("Ho")]
     assert llm.get_token_ids("Hi") == [72, 105]
@@ -201,7 +201,7 @@ def test_tokens_are_the_model_s_own() -> None:
     )
 
 
-def test_traces_name_the_model() -> None:
+def test_traces_name_model() -> None:
     llm = ChatXLlama(model="some.gguf", temperature=0.1)
     assert llm._get_ls_params() == {
         "ls_provider": "xllama",
@@ -212,7 +212,7 @@ def test_traces_name_the_model() -> None:
     }
 
 
-def test_a_broken_call_is_kept_as_invalid() -> None:
+def test_broken_call_is_kept_as_invalid() -> None:
     cut = WEATHER_CALL.model_copy(update={"arguments": '{"city": "Os'})
     llm, _ = chat(completion(calls=[cut], finish="length"))
     answer = llm.invoke("Hi")

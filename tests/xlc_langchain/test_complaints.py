@@ -77,7 +77,7 @@ def test_threads_may_call_at_once(llm: ChatXLlama) -> None:
         assert all(stream.result(timeout=120).text for stream in streams)
 
 
-async def test_async_leaves_the_loop_free(llm: ChatXLlama) -> None:
+async def test_async_leaves_loop_free(llm: ChatXLlama) -> None:
     """langchain #9865: there was no async; what core puts in its place blocks a thread per call."""
     before = threading.active_count()
     ticks = 0
@@ -97,7 +97,7 @@ async def test_async_leaves_the_loop_free(llm: ChatXLlama) -> None:
     assert threads <= before
 
 
-def test_a_large_batch_of_texts_is_embedded(embedder: Engine) -> None:
+def test_large_batch_of_texts_is_embedded(embedder: Engine) -> None:
     """llama-cpp-python #2051: embedding a batch failed with "llama_decode returned -1"."""
     embeddings = XLlamaEmbeddings(engine=embedder)
     texts = [f"Text number {n}, " + "with more words " * (n % 12) for n in range(120)]
@@ -107,7 +107,7 @@ def test_a_large_batch_of_texts_is_embedded(embedder: Engine) -> None:
     np.testing.assert_allclose(together[[0, 11, 119]], alone, atol=1e-3)
 
 
-def test_closing_gives_the_memory_back(smollm2_path: Path) -> None:
+def test_closing_gives_memory_back(smollm2_path: Path) -> None:
     """llama-cpp-python #1442: memory was not freed when a model was unloaded."""
     program = f"""
 import gc, psutil
@@ -129,7 +129,7 @@ print(first[0], max(rss for _, rss in rest) - first[1])
     assert grown < 40e6
 
 
-async def test_cancelling_ends_the_prefill_too(engine: Engine) -> None:
+async def test_cancelling_ends_prefill_too(engine: Engine) -> None:
     """llama-cpp-python #733: a call could not be cancelled while it read its prompt."""
     llm = ChatXLlama(engine=engine, max_tokens=1)
     prompt = " ".join(f"{n} bottles" for n in range(350))
@@ -154,7 +154,7 @@ async def test_reranking_is_there(reranker: Engine) -> None:
     assert again.page_content == best.page_content
 
 
-def test_counts_are_the_model_s_own(llm: ChatXLlama) -> None:
+def test_counts_come_from_model(llm: ChatXLlama) -> None:
     """langchain #4815: token counts were wrong, GPT-2's, and left template and tools out."""
     messages = [SystemMessage("Be brief."), HumanMessage("Wie spät ist es in 東京?")]
     tools = [get_weather, get_time]
@@ -166,7 +166,7 @@ def test_counts_are_the_model_s_own(llm: ChatXLlama) -> None:
 
 
 @pytest.mark.parametrize("name", ["get_weather", "get_time"])
-def test_a_tool_choice_is_kept_to(llm: ChatXLlama, name: str) -> None:
+def test_tool_choice_is_kept_to(llm: ChatXLlama, name: str) -> None:
     """ollama #17921: tool_choice was ignored."""
     bound = llm.bind_tools([get_weather, get_time], tool_choice=name, max_tokens=60)
     assert [call["name"] for call in bound.invoke("Tell me a joke.").tool_calls] == [name]
@@ -214,7 +214,7 @@ async def test_structured_output_is_never_none(llm: ChatXLlama, method: Any) -> 
         assert isinstance(answer, Person)
 
 
-def test_nothing_of_the_retired_package_is_needed() -> None:
+def test_retired_package_is_not_needed() -> None:
     """langchain-community #674: the package that held the llama.cpp classes is retired."""
     program = (
         "import sys, xlc_langchain; "

@@ -48,7 +48,7 @@ class Records(BaseTracer):
         self.runs.append(run)
 
 
-async def test_a_chain_streams_as_it_goes(llm: ChatXLlama) -> None:
+async def test_chain_streams_as_it_goes(llm: ChatXLlama) -> None:
     chain = PROMPT | llm | StrOutputParser()
     pieces = list(chain.stream({"thing": "the sky"}))
     assert len(pieces) > 3
@@ -56,7 +56,7 @@ async def test_a_chain_streams_as_it_goes(llm: ChatXLlama) -> None:
     assert [piece async for piece in chain.astream({"thing": "the sky"})] == pieces
 
 
-async def test_a_chain_s_first_piece_comes_before_its_last(llm: ChatXLlama, engine: Engine) -> None:
+async def test_chain_first_piece_comes_before_its_last(llm: ChatXLlama, engine: Engine) -> None:
     chain = PROMPT | llm.bind(max_tokens=200, ignore_eos=True) | StrOutputParser()
     stream = chain.stream({"thing": "the sky"})
     assert next(stream) is not None
@@ -74,7 +74,7 @@ class Colour(TypedDict):
     letters: int
 
 
-async def test_a_structured_chain_streams_a_growing_object(llm: ChatXLlama) -> None:
+async def test_structured_chain_streams_growing_object(llm: ChatXLlama) -> None:
     chain = PROMPT | llm.with_structured_output(Colour, max_tokens=40)
     states = list(chain.stream({"thing": "grass"}))
     assert len(states) > 2
@@ -100,7 +100,7 @@ class UnderWay(BaseCallbackHandler):
             self.now -= 1
 
 
-async def test_a_hundred_at_four_at_a_time(llm: ChatXLlama) -> None:
+async def test_hundred_inputs_run_four_at_a_time(llm: ChatXLlama) -> None:
     """None is lost or mixed up, and never more than four are under way."""
     questions = [f"Repeat the number {n}." for n in range(100)]
     under_way = UnderWay()
@@ -126,7 +126,7 @@ def test_batch_fills_all_slots(smollm2_path: Path) -> None:
     assert 16 <= under_way.most <= 18
 
 
-def test_one_failure_of_a_batch_harms_no_other(llm: ChatXLlama) -> None:
+def test_one_failure_of_batch_harms_no_other(llm: ChatXLlama) -> None:
     answers = llm.batch(["Hi", "word " * 4000, "Ho"], return_exceptions=True)
     assert isinstance(answers[1], ContextOverflowError)
     assert answers[0].text
@@ -158,7 +158,7 @@ async def test_events_report_steps_of_chain(llm: ChatXLlama) -> None:
     assert text == chain.invoke({"thing": "the sky"})
 
 
-def test_traces_hold_the_whole_call(llm: ChatXLlama) -> None:
+def test_traces_hold_whole_call(llm: ChatXLlama) -> None:
     records = Records()
     answer = (PROMPT | llm.bind(stop=["zzz"])).invoke({"thing": "the sky"}, {"callbacks": [records]})
     (root,) = records.runs
@@ -220,7 +220,7 @@ def cache() -> Iterator[InMemoryCache]:
     set_llm_cache(None)
 
 
-async def test_a_cached_answer_runs_nothing(engine: Engine, cache: InMemoryCache) -> None:
+async def test_cached_answer_runs_no_request(engine: Engine, cache: InMemoryCache) -> None:
     llm = ChatXLlama(engine=engine, temperature=0, max_tokens=6)
     first = llm.invoke("Name a tree.")
     before = engine.metrics().generation_tokens
@@ -238,7 +238,7 @@ def test_two_models_share_no_cached_answer(cache: InMemoryCache) -> None:
     assert one._get_llm_string() != ChatXLlama(model="smollm2-135m-instruct", thinking=False)._get_llm_string()
 
 
-def test_a_whole_chain_is_pickled_and_finds_its_model(engine: Engine) -> None:
+def test_whole_chain_is_pickled_and_finds_its_model(engine: Engine) -> None:
     chain = PROMPT | ChatXLlama(engine=engine, temperature=0, seed=1, max_tokens=6)
     with pickle.loads(pickle.dumps(chain)).steps[-1] as twin:
         assert twin.engine is None
@@ -252,7 +252,7 @@ async def test_parallel_branches_are_decoded_together(llm: ChatXLlama) -> None:
     assert answers["grass"].text
 
 
-def test_few_shot_examples_reach_the_model(llm: ChatXLlama) -> None:
+def test_few_shot_examples_reach_model(llm: ChatXLlama) -> None:
     shots = FewShotChatMessagePromptTemplate(
         example_prompt=ChatPromptTemplate.from_messages([("user", "{q}"), ("ai", "{a}")]),
         examples=[{"q": "2 🦜 9", "a": "11"}, {"q": "2 🦜 3", "a": "5"}],
@@ -264,7 +264,7 @@ def test_few_shot_examples_reach_the_model(llm: ChatXLlama) -> None:
     assert answer.usage_metadata["input_tokens"] == llm.get_num_tokens_from_messages(messages)
 
 
-async def test_a_cancelled_chain_frees_its_slot(llm: ChatXLlama, engine: Engine) -> None:
+async def test_cancelled_chain_frees_its_slot(llm: ChatXLlama, engine: Engine) -> None:
     chain = PROMPT | llm.bind(max_tokens=1500, ignore_eos=True) | StrOutputParser()
     work = WorkCounter(engine)
     task = asyncio.create_task(chain.ainvoke({"thing": "the sky"}))

@@ -48,7 +48,7 @@ async def test_no_pairs_need_no_model() -> None:
     assert missing.score([]) == await missing.ascore([]) == []
 
 
-async def test_a_pair_that_is_too_long_is_refused_or_cut(reranker: Engine) -> None:
+async def test_pair_that_is_too_long_is_refused_or_cut(reranker: Engine) -> None:
     pairs = [("tea", "word " * 2000)]
     with pytest.raises(InputTooLongError):
         XLlamaCrossEncoder(engine=reranker).score(pairs)
@@ -56,13 +56,13 @@ async def test_a_pair_that_is_too_long_is_refused_or_cut(reranker: Engine) -> No
     assert len(cutting.score(pairs)) == len(await cutting.ascore(pairs)) == 1
 
 
-def test_a_pickle_finds_its_model_again(scorer: XLlamaCrossEncoder) -> None:
+def test_pickle_finds_its_model_again(scorer: XLlamaCrossEncoder) -> None:
     with pickle.loads(pickle.dumps(scorer)) as twin:
         assert twin.score(PAIRS[:1]) == pytest.approx(scorer.score(PAIRS[:1]), abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["cross_encoder", "reranker"])
-async def test_in_a_retriever_that_reranks(kind: str, reranker: Engine, embedder: Engine) -> None:
+async def test_in_retriever_that_reranks(kind: str, reranker: Engine, embedder: Engine) -> None:
     store = InMemoryVectorStore.from_texts(TEXTS, XLlamaEmbeddings(engine=embedder))
     compressor = (
         CrossEncoderReranker(model=XLlamaCrossEncoder(engine=reranker), top_n=1)

@@ -34,7 +34,7 @@ def answer(**probabilities: float) -> Completion:
     return Completion((choice,), Usage(prompt_tokens=10, completion_tokens=1), "scripted")
 
 
-async def test_probabilities_are_those_of_the_letters() -> None:
+async def test_probabilities_are_those_of_letters() -> None:
     engine = ScriptedEngine([answer(A=0.3, B=0.1), answer(A=0.1, B=0.3), answer(A=0.1, B=0.1, C=0.2)])
     decide = XLlamaDecision(engine=engine)
     questions = {"urgent": URGENT, "team": TEAM, "anger": ANGER}
@@ -76,7 +76,7 @@ def test_invalid_request_is_refused(state: Any, question: Any, reason: str) -> N
         decide.invoke({"state": state, "questions": {"q": question}})
 
 
-async def test_a_real_model_decides(engine: Engine) -> None:
+async def test_real_model_decides(engine: Engine) -> None:
     decide = XLlamaDecision(engine=engine)
     request = {"state": "The server burns! Send help now!", "questions": {"urgent": URGENT, "team": TEAM, "a": ANGER}}
     response = decide.invoke(request)

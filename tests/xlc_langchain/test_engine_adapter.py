@@ -41,7 +41,7 @@ def leases(monkeypatch: pytest.MonkeyPatch) -> list[FakeLease]:
     return made
 
 
-def test_the_model_is_leased_on_first_use_only(leases: list[FakeLease]) -> None:
+def test_model_is_leased_on_first_use_only(leases: list[FakeLease]) -> None:
     llm = ChatXLlama(model="a.gguf", n_ctx=512, engine_options={"n_parallel": 2})
     assert leases == []
     assert llm.invoke("Hi").text == llm.invoke("Hi").text == "I am a.gguf."
@@ -54,7 +54,7 @@ async def test_async_calls_lease_once_too(leases: list[FakeLease]) -> None:
     assert len(leases) == 1
 
 
-def test_close_gives_the_model_back_and_use_leases_it_again(leases: list[FakeLease]) -> None:
+def test_close_gives_model_back_and_use_leases_it_again(leases: list[FakeLease]) -> None:
     with ChatXLlama(model="a.gguf") as llm:
         assert len(leases) == 1
         assert not leases[0].released
@@ -63,7 +63,7 @@ def test_close_gives_the_model_back_and_use_leases_it_again(leases: list[FakeLea
     assert [lease.released for lease in leases] == [True, False]
 
 
-def test_the_garbage_collector_gives_it_back(leases: list[FakeLease]) -> None:
+def test_garbage_collector_gives_it_back(leases: list[FakeLease]) -> None:
     llm = ChatXLlama(model="a.gguf").load()
     lease = weakref.ref(leases.pop())
     gc.collect()
@@ -81,24 +81,24 @@ def test_one_call_may_ask_for_another_model(leases: list[FakeLease]) -> None:
     assert all(lease.released for lease in leases)
 
 
-def test_a_changed_copy_uses_its_own_model(leases: list[FakeLease]) -> None:
+def test_changed_copy_uses_its_own_model(leases: list[FakeLease]) -> None:
     llm = ChatXLlama(model="a.gguf").load()
     assert llm.model_copy(update={"model": "b.gguf"}).invoke("Hi").text == "I am b.gguf."
 
 
-def test_a_pickle_leases_for_itself(leases: list[FakeLease]) -> None:
+def test_pickle_leases_for_itself(leases: list[FakeLease]) -> None:
     llm = ChatXLlama(model="a.gguf").load()
     assert pickle.loads(pickle.dumps(llm)).invoke("Hi").text == "I am a.gguf."
     assert len(leases) == 2
 
 
-def test_the_environment_names_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_names_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLLAMA_MODEL", "env.gguf")
     assert ChatXLlama().model == "env.gguf"
 
 
 @pytest.mark.parametrize("adapter", [ChatXLlama, XLlamaEmbeddings, XLlamaReranker])
-def test_a_model_is_needed(adapter: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_is_needed(adapter: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XLLAMA_MODEL", raising=False)
     with pytest.raises(ValueError, match="xllama models list"):
         adapter()
@@ -128,11 +128,11 @@ def test_names_of_other_adapters_are_translated(name: str, value: Any, hint: str
     assert str(caught[0].message) == f"ChatXLlama ignores the unknown argument {name!r}; {hint}"
 
 
-def test_a_path_is_a_model_too(tmp_path: Path) -> None:
+def test_path_is_taken_as_model(tmp_path: Path) -> None:
     assert ChatXLlama(model=tmp_path / "a.gguf").model == str(tmp_path / "a.gguf")
 
 
-def test_a_missing_model_is_langchain_s_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_model_is_langchain_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def acquire(model: str, **options: Any) -> None:
         raise ModelNotFoundError(f"no {model}")
 
@@ -142,7 +142,7 @@ def test_a_missing_model_is_langchain_s_error(monkeypatch: pytest.MonkeyPatch) -
             adapter(model="a.gguf").load()
 
 
-def test_without_langchain_the_extra_is_named() -> None:
+def test_without_langchain_extra_is_named() -> None:
     program = "import sys; sys.modules['langchain_core'] = None; import xlc_langchain"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 1

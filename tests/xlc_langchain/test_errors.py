@@ -41,12 +41,12 @@ def test_each_is_both(error: core.XllamaError, counterpart: type[Exception]) -> 
     assert (type(copied), vars(copied)) == (type(caught.value), vars(error))
 
 
-def test_every_error_of_the_core_has_a_counterpart() -> None:
+def test_every_error_of_core_has_counterpart() -> None:
     assert {type(error).__name__ for error, _ in RAISED} == set(core.__all__)
     assert {*core.__all__, "LangChainErrors", "langchain_errors"} == set(errors.__all__)
 
 
-def test_a_subclass_takes_the_nearest_counterpart() -> None:
+def test_subclass_takes_nearest_counterpart() -> None:
     class OddSchemaError(core.ConstraintError):
         pass
 

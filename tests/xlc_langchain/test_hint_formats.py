@@ -43,7 +43,7 @@ FORMS = [as_model, as_typed_dict, as_dataclass]
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", EVERY_TYPE)
-def test_the_constraint_compiles_and_takes_values(name: str, form: Any) -> None:
+def test_constraint_compiles_and_takes_values(name: str, form: Any) -> None:
     answer = json.dumps({"value": EXAMPLES[name]})
     schema = form(EVERY_TYPE[name])
     engine = ScriptedEngine([answer])
@@ -57,7 +57,7 @@ def test_the_constraint_compiles_and_takes_values(name: str, form: Any) -> None:
     assert parsed == TypeAdapter(schema).validate_json(answer)
 
 
-def test_a_model_s_answer_is_of_the_types(engine: Engine) -> None:
+def test_model_answer_has_types(engine: Engine) -> None:
     schema = create_model("Answer", path=HINT_TYPES["Path"], key=HINT_TYPES["UUID4"])  # type: ignore[call-overload]
     llm = ChatXLlama(engine=engine, temperature=0, max_tokens=60)
     assert isinstance(llm.with_structured_output(schema).invoke("Give an example."), schema)
@@ -65,7 +65,7 @@ def test_a_model_s_answer_is_of_the_types(engine: Engine) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", EVERY_TYPE)
-def test_a_tool_may_have_such_arguments(name: str, form: Any) -> None:
+def test_tool_may_have_such_arguments(name: str, form: Any) -> None:
     answer = {"value": EXAMPLES[name]}
     call = ToolCall(id="1", name="Answer", arguments=json.dumps(answer))
     llm = ChatXLlama(engine=ScriptedEngine([completion(calls=[call])]))
@@ -73,7 +73,7 @@ def test_a_tool_may_have_such_arguments(name: str, form: Any) -> None:
     assert result == answer if form is as_typed_dict else type(result).__name__ == "Answer"
 
 
-def test_a_model_s_tool_call_is_of_the_types(engine: Engine) -> None:
+def test_model_tool_call_has_types(engine: Engine) -> None:
     schema = as_model(HINT_TYPES["UUID4"])
     llm = ChatXLlama(engine=engine, temperature=0, max_tokens=70)
     bound = llm.with_structured_output(schema, method="function_calling", strict=True)
@@ -82,7 +82,7 @@ def test_a_model_s_tool_call_is_of_the_types(engine: Engine) -> None:
 
 @pytest.mark.parametrize("strict", [None, True])
 @pytest.mark.parametrize("name", EVERY_TYPE)
-def test_an_agent_s_response_format_compiles(name: str, strict: bool | None) -> None:
+def test_agent_response_format_compiles(name: str, strict: bool | None) -> None:
     answer = json.dumps({"value": EXAMPLES[name]})
     for form in FORMS:
         schema = form(EVERY_TYPE[name])
@@ -110,7 +110,7 @@ class Optional(TypedDict):
     note: NotRequired[str]
 
 
-def test_keys_of_a_typed_dict_may_be_left_out() -> None:
+def test_keys_of_typed_dict_may_be_left_out() -> None:
     constraint = schema_constraint(Optional)
     assert constraint is not None
     assert constraint.accepts('{"inner": {"size": "a"}}')
@@ -119,7 +119,7 @@ def test_keys_of_a_typed_dict_may_be_left_out() -> None:
     assert (tool.name, tool.parameters["required"]) == ("Optional", ["inner"])
 
 
-def test_a_class_s_own_descriptions_reach_the_constraint() -> None:
+def test_class_own_descriptions_reach_constraint() -> None:
     class Sized(BaseModel):
         """A thing with a size."""
 
@@ -133,12 +133,12 @@ def test_a_class_s_own_descriptions_reach_the_constraint() -> None:
     constraint.check()
 
 
-def test_a_constraint_is_a_response_format_too() -> None:
+def test_constraint_is_response_format_too() -> None:
     wanted = JsonSchema({"type": "integer"})
     assert response_constraint(wanted) is wanted
     assert isinstance(response_constraint(as_dataclass(int)), Constraint)
 
 
-def test_a_tool_that_is_bound_already_stays_as_it_is() -> None:
+def test_tool_that_is_bound_already_stays_as_it_is() -> None:
     bound = to_openai_tool(as_model(int))
     assert to_openai_tool(bound) is bound

@@ -22,7 +22,7 @@ def coder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[xlc.Engine]:
 
 
 @pytest.mark.parametrize("adapter", [ChatXLlama, XLlama])
-async def test_four_ways_to_the_same_text(adapter: Any, coder: xlc.Engine) -> None:
+async def test_four_ways_give_same_text(adapter: Any, coder: xlc.Engine) -> None:
     llm = adapter(engine=coder, temperature=0, seed=1, max_tokens=6)
     text = coder.infill("def f(", "return 1", extra={"a.py": "x"}, temperature=0, seed=1, max_tokens=6).text
     call = ("def f(", "return 1")
@@ -32,7 +32,7 @@ async def test_four_ways_to_the_same_text(adapter: Any, coder: xlc.Engine) -> No
     assert "".join([piece async for piece in llm.astream_infill(*call, extra={"a.py": "x"})]) == text
 
 
-def test_settings_and_a_calls_own_options() -> None:
+def test_call_options_override_settings() -> None:
     engine = ScriptedEngine(["ok"])
     llm = ChatXLlama(engine=engine, temperature=0.3, thinking=False)
     assert llm.infill("a", "b", max_tokens=3) == "ok"
@@ -42,6 +42,6 @@ def test_settings_and_a_calls_own_options() -> None:
         llm.infill("a", "b", tools=[])
 
 
-def test_a_chat_model_without_infill_tokens_says_so(llm: ChatXLlama) -> None:
+def test_chat_model_without_infill_tokens_says_so(llm: ChatXLlama) -> None:
     with pytest.raises(UnsupportedFeatureError, match="not made for infill"):
         llm.infill("a", "b")

@@ -42,7 +42,7 @@ class Watch(BaseCallbackHandler):
         self.ended.append(response)
 
 
-async def test_four_ways_to_the_same_text(llm: XLlama) -> None:
+async def test_four_ways_give_same_text(llm: XLlama) -> None:
     text = llm.invoke(COUNT)
     assert text.startswith(" 6, 7")
     assert await llm.ainvoke(COUNT) == text
@@ -50,7 +50,7 @@ async def test_four_ways_to_the_same_text(llm: XLlama) -> None:
     assert "".join([piece async for piece in llm.astream(COUNT)]) == text
 
 
-async def test_prompts_of_a_batch_are_generated_together(llm: XLlama) -> None:
+async def test_prompts_of_batch_are_generated_together(llm: XLlama) -> None:
     prompts = [COUNT, "a, b, c, d,", COUNT]
     watch = Watch()
     first = llm.batch(prompts, {"callbacks": [watch]})
@@ -64,7 +64,7 @@ async def test_prompts_of_a_batch_are_generated_together(llm: XLlama) -> None:
     assert both.generations[0][0].generation_info["finish_reason"] == "length"
 
 
-async def test_the_same_text_is_streamed_to_callbacks(llm: XLlama) -> None:
+async def test_same_text_is_streamed_to_callbacks(llm: XLlama) -> None:
     watch, awatch = Watch(), Watch()
     text = "".join(llm.stream(COUNT, {"callbacks": [watch]}))
     assert "".join([piece async for piece in llm.astream(COUNT, {"callbacks": [awatch]})]) == text
@@ -73,7 +73,7 @@ async def test_the_same_text_is_streamed_to_callbacks(llm: XLlama) -> None:
     assert info["usage_metadata"]["output_tokens"] == 8
 
 
-def test_a_constraint_and_a_stop_hold_here_too(llm: XLlama) -> None:
+def test_constraint_and_stop_hold_here_too(llm: XLlama) -> None:
     assert llm.invoke("Is water wet? Answer:", constraint=Choice(" yes", " no")) in (" yes", " no")
     assert llm.invoke(COUNT, stop=["7"]) == " 6, "
     schema = {
@@ -86,7 +86,7 @@ def test_a_constraint_and_a_stop_hold_here_too(llm: XLlama) -> None:
     assert llm.invoke("An object:", response_format=wanted, max_tokens=30).replace(" ", "") in ('{"a":1}', '{"a":2}')
 
 
-async def test_one_bad_prompt_ends_the_others(llm: XLlama, engine: Engine) -> None:
+async def test_one_bad_prompt_ends_others(llm: XLlama, engine: Engine) -> None:
     prompts = ["Once upon a time", "word " * 4000]
     work = WorkCounter(engine)
     with pytest.raises(ContextOverflowError, match="tokens and the context holds"):
@@ -96,7 +96,7 @@ async def test_one_bad_prompt_ends_the_others(llm: XLlama, engine: Engine) -> No
     assert work.generation_tokens() < 1500
 
 
-async def test_a_cancelled_call_frees_its_slots(llm: XLlama, engine: Engine) -> None:
+async def test_cancelled_call_frees_its_slots(llm: XLlama, engine: Engine) -> None:
     work = WorkCounter(engine)
     task = asyncio.create_task(llm.agenerate([COUNT, COUNT], max_tokens=1500, ignore_eos=True))
     assert await await_until(lambda: engine.metrics().requests_running == 2)
@@ -106,12 +106,12 @@ async def test_a_cancelled_call_frees_its_slots(llm: XLlama, engine: Engine) -> 
     assert work.generation_tokens() < 1500
 
 
-def test_a_timeout_is_langchain_s_error(llm: XLlama) -> None:
+def test_timeout_is_langchain_error(llm: XLlama) -> None:
     with pytest.raises(RequestTimeoutError):
         llm.invoke(COUNT, max_tokens=1500, ignore_eos=True, timeout=0.05)
 
 
-def test_counts_are_the_model_s(llm: XLlama, engine: Engine) -> None:
+def test_counts_come_from_model(llm: XLlama, engine: Engine) -> None:
     assert llm.get_num_tokens(COUNT) == len(engine.tokenize(COUNT))
 
 
@@ -124,14 +124,14 @@ def test_configuration_travels() -> None:
     assert llm.asdict()["_type"] == "xllama"
 
 
-def test_the_cache_tells_parameters_apart() -> None:
+def test_cache_tells_parameters_apart() -> None:
     cache = InMemoryCache()
     engine = ScriptedEngine(["one", "two", "three"])
     calm, wild = (XLlama(engine=engine, temperature=value, cache=cache) for value in (0, 1))
     assert [calm.invoke("Hi"), calm.invoke("Hi"), wild.invoke("Hi")] == ["one", "one", "two"]
 
 
-async def test_logprobs_are_in_the_generation_info() -> None:
+async def test_logprobs_are_in_generation_info() -> None:
     token = TokenLogprob("Yes", 7, -0.1, (TokenLogprob("No", 8, -2.3),))
     done = Completion((CompletionChoice(text="Yes", logprobs=(token,)),), Usage(1, 1), "scripted")
     llm = XLlama(engine=ScriptedEngine([[TextDelta("Yes", logprobs=(token,)), Finished(done)]]), logprobs=1)
@@ -142,6 +142,6 @@ async def test_logprobs_are_in_the_generation_info() -> None:
     assert watch.ended[0].generations[0][0].generation_info["logprobs"] == expected
 
 
-def test_traces_name_the_model() -> None:
+def test_traces_name_model() -> None:
     params = XLlama(model="some.gguf", temperature=0.1)._get_ls_params()
     assert (params["ls_provider"], params["ls_model_type"], params["ls_model_name"]) == ("xllama", "llm", "some.gguf")

@@ -11,7 +11,7 @@ from xlc_langchain import ChatXLlama
 from xlc_langchain.errors import InvalidRequestError
 
 
-def test_a_call_chooses_its_adapters(tmp_path: Path) -> None:
+def test_call_chooses_its_adapters(tmp_path: Path) -> None:
     base = write_byte_llama(tmp_path / "base.gguf")
     write_lora(tmp_path / "style.gguf", random_pairs("blk.0.attn_q.weight", "blk.1.attn_output.weight"))
     options = {"lora": {str(tmp_path / "style.gguf"): 1.0}, "n_parallel": 1, "warmup": False}

@@ -49,7 +49,7 @@ def test_roles_and_text() -> None:
     ]
 
 
-def test_a_call_and_its_answer() -> None:
+def test_call_and_its_answer() -> None:
     call = {"name": "get_weather", "args": {"city": "Tromsø"}, "id": "c1"}
     chat = [
         AIMessage("", tool_calls=[call]),
@@ -64,7 +64,7 @@ def test_a_call_and_its_answer() -> None:
     ]
 
 
-def test_calls_of_the_old_kind() -> None:
+def test_calls_of_old_kind() -> None:
     function = {"name": "get_weather", "arguments": '{"city": "Oslo"}'}
     chat = [AIMessage("", additional_kwargs={"function_call": function}), FunctionMessage("rain", name="get_weather")]
     assert to_engine_messages(chat) == [
@@ -73,7 +73,7 @@ def test_calls_of_the_old_kind() -> None:
     ]
 
 
-def test_a_call_that_could_not_be_parsed_goes_back_as_written() -> None:
+def test_call_that_could_not_be_parsed_goes_back_as_written() -> None:
     broken = {"name": "f", "args": '{"city": "Os', "id": "c1", "error": "cut off"}
     (message,) = to_engine_messages([AIMessage("", invalid_tool_calls=[broken])])
     assert message.tool_calls == (ToolCall(id="c1", name="f", arguments='{"city": "Os'),)
@@ -124,7 +124,7 @@ def test_images_in_every_form(block: dict[str, object]) -> None:
     ],
     ids=["standard", "openai", "older standard", "anthropic"],
 )
-def test_links_are_the_engines_to_follow(block: dict[str, object]) -> None:
+def test_engine_decides_about_links(block: dict[str, object]) -> None:
     (message,) = to_engine_messages([HumanMessage([block])])
     assert message.content == (ImagePart(url="https://example.org/x.png"),)
 
@@ -210,7 +210,7 @@ def test_several_calls_and_their_results_stay_in_order() -> None:
     assert [(message.tool_call_id, message.content) for message in results] == [("c0", "r0"), ("c1", "r1")]
 
 
-def test_an_answer_goes_back_as_it_came() -> None:
+def test_answer_goes_back_as_it_came() -> None:
     """Both directions: what the model thought, said and called is what it reads on the next turn."""
     for version in ("v0", "v1"):
         llm = ChatXLlama(engine=ScriptedEngine([thinking_then_calling()]), output_version=version)
@@ -222,7 +222,7 @@ def test_an_answer_goes_back_as_it_came() -> None:
 
 
 @pytest.mark.parametrize("kind", ["image", "audio"])
-async def test_a_model_without_eyes_names_the_message(llm: ChatXLlama, kind: str) -> None:
+async def test_model_without_eyes_names_message(llm: ChatXLlama, kind: str) -> None:
     block = {"type": kind, "base64": PIXEL, "mime_type": f"{kind}/x"}
     chat = [HumanMessage("Look:"), AIMessage("Yes?"), HumanMessage([{"type": "text", "text": "this"}, block])]
     with pytest.raises(UnsupportedFeatureError, match="message 2 holds"):
@@ -233,7 +233,7 @@ async def test_a_model_without_eyes_names_the_message(llm: ChatXLlama, kind: str
         next(llm.stream(chat))
 
 
-def test_a_system_message_within_the_chat_stays_where_it_is(llm: ChatXLlama, engine: Engine) -> None:
+def test_system_message_within_chat_stays_where_it_is(llm: ChatXLlama, engine: Engine) -> None:
     chat = [HumanMessage("Hi"), AIMessage("Hello"), SystemMessage("Rhyme from now on."), HumanMessage("Why?")]
     assert llm.invoke(chat).text
     prompt = engine.render_chat(to_engine_messages(chat))

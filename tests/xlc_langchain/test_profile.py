@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xlc_core import Engine
 
 
-def test_the_file_tells_without_being_loaded(smollm2_path: Path) -> None:
+def test_file_tells_without_being_loaded(smollm2_path: Path) -> None:
     llm = ChatXLlama(model=smollm2_path, n_ctx=2048, engine_options={"n_parallel": 2})
     assert llm._opened_engine(None) is None
     assert llm.profile is not None
@@ -54,7 +54,7 @@ def test_loading_makes_it_exact(smollm2_path: Path) -> None:
         assert llm.profile["max_input_tokens"] == llm._get_engine().info.n_ctx == 1024
 
 
-def test_an_open_engine_is_asked(engine: Engine) -> None:
+def test_open_engine_is_asked(engine: Engine) -> None:
     profile = ChatXLlama(engine=engine).profile
     assert profile is not None
     assert profile["max_input_tokens"] == engine.info.n_ctx == 2048
@@ -64,14 +64,14 @@ def test_missing_model_has_no_facts() -> None:
     assert ChatXLlama(model="hf:nobody/nothing-GGUF:Q8_0").profile is None
 
 
-def test_a_profile_that_is_set_later_stays(smollm2_path: Path) -> None:
+def test_profile_that_is_set_later_stays(smollm2_path: Path) -> None:
     llm = ChatXLlama(model=smollm2_path, n_ctx=256, engine_options={"warmup": False})
     llm.profile = {"max_input_tokens": 7}
     with llm:
         assert llm.profile == {"max_input_tokens": 7}
 
 
-def test_threads_see_the_guess_and_then_one_exact_profile(smollm2_path: Path) -> None:
+def test_threads_see_guess_and_then_one_exact_profile(smollm2_path: Path) -> None:
     llm = ChatXLlama(model=smollm2_path, n_ctx=1000, engine_options={"n_parallel": 1, "warmup": False})
     guess = llm.profile
 
@@ -85,19 +85,19 @@ def test_threads_see_the_guess_and_then_one_exact_profile(smollm2_path: Path) ->
         assert llm.profile is not guess
 
 
-def test_a_given_profile_stays(smollm2_path: Path) -> None:
+def test_given_profile_stays(smollm2_path: Path) -> None:
     llm = ChatXLlama(model=smollm2_path, profile={"max_input_tokens": 7}, engine_options={"warmup": False})
     with llm:
         assert llm.profile == {"max_input_tokens": 7}
 
 
-def test_a_pickle_has_it_too(engine: Engine) -> None:
+def test_pickle_has_it_too(engine: Engine) -> None:
     llm = ChatXLlama(engine=engine)
     assert pickle.loads(pickle.dumps(llm)).profile == llm.profile
 
 
 @pytest.mark.parametrize("thinks", [True, False])
-def test_thinking_is_the_template_s(smollm2_path: Path, thinks: bool) -> None:
+def test_thinking_comes_from_template(smollm2_path: Path, thinks: bool) -> None:
     template = "{{ '<think>' }}" if thinks else "{{ messages }}"
     profile = ChatXLlama(model=smollm2_path, engine_options={"chat_template": template}).profile
     assert profile is not None

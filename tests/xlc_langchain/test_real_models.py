@@ -39,7 +39,7 @@ def engine_of(llm: ChatXLlama) -> Engine:
     return llm._get_engine()
 
 
-async def test_four_ways_to_the_same_answer(llm: ChatXLlama) -> None:
+async def test_four_ways_give_same_answer(llm: ChatXLlama) -> None:
     invoked = llm.invoke("Name a colour.")
     assert invoked.text
     assert (await llm.ainvoke("Name a colour.")).text == invoked.text
@@ -55,7 +55,7 @@ async def test_four_ways_to_the_same_answer(llm: ChatXLlama) -> None:
     assert invoked.response_metadata["finish_reason"] == ("length" if used_up else "stop")
 
 
-async def test_concurrent_calls_share_the_engine(llm: ChatXLlama) -> None:
+async def test_concurrent_calls_share_engine(llm: ChatXLlama) -> None:
     questions = [f"Count to {n}." for n in range(3, 9)]
     assert len(llm.batch(questions)) == len(await llm.abatch(questions)) == 6
     twin = pickle.loads(pickle.dumps(llm))
@@ -64,7 +64,7 @@ async def test_concurrent_calls_share_the_engine(llm: ChatXLlama) -> None:
     assert not engine_of(llm).closed
 
 
-async def test_a_cancelled_call_frees_its_slot(llm: ChatXLlama) -> None:
+async def test_cancelled_call_frees_its_slot(llm: ChatXLlama) -> None:
     work = WorkCounter(engine_of(llm))
     task = asyncio.create_task(llm.ainvoke("Tell a long story.", max_tokens=1500, ignore_eos=True))
     assert await await_until(lambda: running(llm))
@@ -74,7 +74,7 @@ async def test_a_cancelled_call_frees_its_slot(llm: ChatXLlama) -> None:
     assert work.generation_tokens() < 1500
 
 
-async def test_leaving_a_stream_frees_its_slot(llm: ChatXLlama) -> None:
+async def test_leaving_stream_frees_its_slot(llm: ChatXLlama) -> None:
     work = WorkCounter(engine_of(llm))
     stream = llm.stream("Tell a long story.", max_tokens=1500, ignore_eos=True)
     next(stream)
@@ -85,12 +85,12 @@ async def test_leaving_a_stream_frees_its_slot(llm: ChatXLlama) -> None:
     assert work.generation_tokens() < 1500
 
 
-def test_a_timeout_is_langchain_s_error(llm: ChatXLlama) -> None:
+def test_timeout_is_langchain_error(llm: ChatXLlama) -> None:
     with pytest.raises(RequestTimeoutError):
         llm.invoke("Tell a long story.", max_tokens=1500, timeout=0.05)
 
 
-def test_an_overflow_is_refused_and_says_by_how_much(llm: ChatXLlama) -> None:
+def test_overflow_is_refused_and_says_by_how_much(llm: ChatXLlama) -> None:
     prompt = "word " * 4000
     with pytest.raises(ContextOverflowError) as caught:
         llm.invoke(prompt)
@@ -117,7 +117,7 @@ class Person(BaseModel):
     age: int
 
 
-async def test_a_forced_call_is_made(llm: ChatXLlama) -> None:
+async def test_forced_call_is_made(llm: ChatXLlama) -> None:
     caller = llm.bind_tools([get_weather], tool_choice="any", max_tokens=200)
     calls = caller.invoke("How is the weather in Oslo?").tool_calls
     assert get_weather.invoke(calls[0]["args"]).startswith("rain in")
@@ -143,7 +143,7 @@ class Story(BaseModel):
 
 
 @pytest.mark.parametrize("max_tokens", [12, 24])
-async def test_a_tight_budget_closes_the_answer(llm: ChatXLlama, max_tokens: int) -> None:
+async def test_tight_budget_closes_answer(llm: ChatXLlama, max_tokens: int) -> None:
     question = "Tell a very long story in many chapters."
     structured = llm.with_structured_output(Story, include_raw=True, max_tokens=max_tokens)
     for answer in (structured.invoke(question), await structured.ainvoke(question)):

@@ -58,7 +58,7 @@ async def test_no_texts_need_no_model() -> None:
     assert reranker.compress_documents([], "q") == await reranker.acompress_documents([], "q") == []
 
 
-def test_prompts_are_the_model_s_unless_given() -> None:
+def test_prompts_come_from_model_unless_given() -> None:
     asking = XLlamaEmbeddings(model="some.gguf")._embed_options("query")
     assert (asking["prompt"], asking["prompt_name"]) == (None, "query")
     given = XLlamaEmbeddings(model="some.gguf", query_prompt="", document_prompt="d: ")
@@ -73,7 +73,7 @@ DOCUMENTS = [
 ]
 
 
-async def test_reranking_orders_and_keeps_the_input() -> None:
+async def test_reranking_orders_and_keeps_input() -> None:
     before = copy.deepcopy(DOCUMENTS)
     engine = RecordingEngine()
     reranker = XLlamaReranker(engine=engine, top_n=2, truncate="end")
@@ -104,7 +104,7 @@ CANDIDATES = [
 ]
 
 
-async def test_an_embedder_can_order_too(embedder: Engine) -> None:
+async def test_embedder_can_order_too(embedder: Engine) -> None:
     """By its token vectors, since it has no ranking head."""
     reranker = XLlamaReranker(engine=embedder, top_n=1)
     (best,) = reranker.compress_documents(CANDIDATES, QUERY)
@@ -114,7 +114,7 @@ async def test_an_embedder_can_order_too(embedder: Engine) -> None:
         XLlamaReranker(engine=embedder, method="cross-encoder").compress_documents(CANDIDATES, QUERY)
 
 
-async def test_a_chat_model_can_judge(engine: Engine) -> None:
+async def test_chat_model_can_judge(engine: Engine) -> None:
     scorer = XLlamaCrossEncoder(engine=engine)
     pairs = [(QUERY, document.page_content) for document in CANDIDATES]
     scores = scorer.score(pairs)
@@ -122,7 +122,7 @@ async def test_a_chat_model_can_judge(engine: Engine) -> None:
     assert all(type(score) is float for score in scores)
 
 
-async def test_a_timeout_is_langchain_s_error(embedder: Engine) -> None:
+async def test_timeout_is_langchain_error(embedder: Engine) -> None:
     texts = ["word " * 200] * 400
     with pytest.raises(RequestTimeoutError):
         XLlamaEmbeddings(engine=embedder, timeout=0.01).embed_documents(texts)

@@ -17,7 +17,7 @@ OPTIONS = {"n_parallel": 1, "cache_ram_mib": 0}
 QUESTION = "Of all the colours that there are in the world, which one is your favourite?"
 
 
-async def test_a_conversation_is_saved_and_loaded(smollm2_path: Path, tmp_path: Path) -> None:
+async def test_conversation_is_saved_and_loaded(smollm2_path: Path, tmp_path: Path) -> None:
     with ChatXLlama(model=smollm2_path, n_ctx=512, temperature=0, max_tokens=4, engine_options=OPTIONS) as llm:
         first = llm.invoke(QUESTION)
         saved = llm.get_engine().save_session(tmp_path / "talk")
@@ -33,7 +33,7 @@ async def test_a_conversation_is_saved_and_loaded(smollm2_path: Path, tmp_path: 
     assert saved.n_tokens >= again.usage_metadata["input_tokens"]
 
 
-def test_a_model_sleeps_and_wakes(smollm2_path: Path) -> None:
+def test_model_sleeps_and_wakes(smollm2_path: Path) -> None:
     options = {"n_parallel": 1, "sleep_after": 0.2}
     with ChatXLlama(model=smollm2_path, n_ctx=512, max_tokens=2, engine_options=options) as llm:
         engine = llm.get_engine()
@@ -44,6 +44,6 @@ def test_a_model_sleeps_and_wakes(smollm2_path: Path) -> None:
             assert engine.memory().asleep
 
 
-def test_getting_the_engine_has_langchains_errors() -> None:
+def test_getting_engine_has_langchains_errors() -> None:
     with pytest.raises(ModelNotFoundError):
         ChatXLlama(model="no-such.gguf").get_engine()

@@ -131,7 +131,7 @@ class TestChatXLlama(ChatModelIntegrationTests):
     def test_agent_loop(self, model: BaseChatModel) -> None:
         super().test_agent_loop(model)
 
-    def test_anthropic_inputs_with_an_image(self, omni: BaseChatModel) -> None:
+    def test_anthropic_inputs_with_image(self, omni: BaseChatModel) -> None:
         super().test_anthropic_inputs(omni)
 
 

@@ -26,7 +26,7 @@ def events_of(llm: Any, text: str = "Hi") -> list[dict[str, Any]]:
     return list(llm.stream_events(text, version="v3"))
 
 
-async def test_sync_and_async_give_the_same_events() -> None:
+async def test_sync_and_async_give_same_events() -> None:
     llm = scripted(thinking_then_calling())
     events = events_of(llm)
     assert_valid_event_stream(events)
@@ -37,7 +37,7 @@ async def test_sync_and_async_give_the_same_events() -> None:
     assert events == others
 
 
-def test_each_block_closes_before_the_next_begins() -> None:
+def test_each_block_closes_before_next_begins() -> None:
     """So that a call can be run while its sibling is still written."""
     names = [(event["event"], event.get("index")) for event in events_of(scripted(thinking_then_calling()))]
     assert names[0] == ("message-start", None)
@@ -55,7 +55,7 @@ def test_arguments_come_live() -> None:
     assert (start["content"]["name"], start["content"]["id"]) == ("get_weather", "call_1")
 
 
-def test_the_message_is_whole() -> None:
+def test_message_is_whole() -> None:
     stream = scripted(thinking_then_calling()).stream_events("Hi", version="v3")
     assert str(stream.text) == "Let me look."
     message = stream.output
@@ -75,7 +75,7 @@ def test_broken_arguments_are_kept_as_invalid(arguments: str) -> None:
     assert message.invalid_tool_calls[0]["args"] == arguments
 
 
-def test_logprobs_are_in_the_metadata() -> None:
+def test_logprobs_are_in_metadata() -> None:
     token = TokenLogprob("Yes", 7, -0.1)
     script = [TextDelta("Yes", logprobs=(token,)), Finished(completion("Yes"))]
     metadata = scripted(script, logprobs=1).stream_events("Hi", version="v3").output.response_metadata
@@ -95,7 +95,7 @@ def test_callbacks_see_every_event() -> None:
     assert watch.seen == [event["event"] for event in events]
 
 
-async def test_a_real_answer_and_a_real_call(llm: ChatXLlama) -> None:
+async def test_real_answer_and_real_call(llm: ChatXLlama) -> None:
     @tool
     def get_weather(city: str) -> str:
         """Say how the weather is."""
@@ -112,6 +112,6 @@ async def test_a_real_answer_and_a_real_call(llm: ChatXLlama) -> None:
     assert message.tool_calls[0]["args"] == caller.invoke("Weather in Oslo?").tool_calls[0]["args"]
 
 
-def test_errors_are_langchain_s(llm: ChatXLlama) -> None:
+def test_errors_derive_from_langchain_errors(llm: ChatXLlama) -> None:
     with pytest.raises(ContextOverflowError):
         _ = llm.stream_events("word " * 4000, version="v3").output

@@ -83,13 +83,13 @@ def test_every_form_of_tool_choice(choice: Any, expected: str) -> None:
     assert [wanted.name for wanted in asked(engine).tools] == ["get_weather", "get_time"]
 
 
-def test_a_tool_that_is_not_there_cannot_be_chosen() -> None:
+def test_tool_that_is_not_there_cannot_be_chosen() -> None:
     llm, _ = chat("ok")
     with pytest.raises(InvalidRequestError, match="get_rain"):
         llm.bind_tools([get_weather], tool_choice="get_rain")
 
 
-def test_a_tool_of_a_provider_is_refused() -> None:
+def test_tool_of_provider_is_refused() -> None:
     llm, _ = chat("ok")
     with pytest.raises(InvalidRequestError, match="web_search"):
         llm.bind_tools([{"type": "web_search"}]).invoke("Hi")
@@ -145,7 +145,7 @@ class Open(BaseModel, extra="allow"):
     """Takes what comes."""
 
 
-def test_nothing_is_invented_beside_a_class_s_fields() -> None:
+def test_nothing_is_invented_beside_class_fields() -> None:
     llm, engine = chat('{"people": []}')
     llm.with_structured_output(Team).invoke("Who?")
     schema = asked(engine).constraint.schema
@@ -165,7 +165,7 @@ async def test_function_calling() -> None:
 
 @pytest.mark.parametrize("schema", [Person, PersonDict])
 @pytest.mark.parametrize("calls", [[], [ToolCall(id="1", name="Person", arguments='{"name": "A')]])
-def test_incomplete_call_is_an_error(schema: Any, calls: list[ToolCall]) -> None:
+def test_incomplete_call_is_error(schema: Any, calls: list[ToolCall]) -> None:
     llm, _ = chat(completion(calls=calls, finish="length"))
     with pytest.raises(OutputParserException, match="raise max_tokens"):
         llm.with_structured_output(schema, method="function_calling").invoke("Who?")
@@ -185,13 +185,13 @@ def test_json_mode_needs_no_schema() -> None:
         llm.with_structured_output(Person, method="json")
 
 
-def test_json_mode_with_a_schema_holds_to_it() -> None:
+def test_json_mode_with_schema_holds_to_it() -> None:
     llm, engine = chat(ANN)
     assert llm.with_structured_output(Person, method="json_mode").invoke("Who?") == Person(name="Ann", age=7)
     assert isinstance(asked(engine).constraint, JsonSchema)
 
 
-def test_the_schema_can_be_shown_in_the_prompt() -> None:
+def test_schema_can_be_shown_in_prompt() -> None:
     llm, engine = chat(ANN)
     structured = llm.with_structured_output(Person, show_schema=True)
     wanted = f"Answer with a JSON object that matches this JSON schema:\n{json.dumps(JsonSchema(Person).schema)}"
@@ -204,7 +204,7 @@ def test_the_schema_can_be_shown_in_the_prompt() -> None:
     assert [message.content for message in engine.requests[-1].messages] == [wanted, "Who?"]
 
 
-def test_an_answer_that_was_cut_off_is_not_completed() -> None:
+def test_answer_that_was_cut_off_is_not_completed() -> None:
     llm, _ = chat(completion('{"name": "Ann", "ag', finish="length"))
     for schema in (Person, PersonDict):
         with pytest.raises(OutputParserException, match="raise max_tokens"):
@@ -228,7 +228,7 @@ def test_structured_answers_stream_as_they_grow() -> None:
     assert parts[-1] == {"name": "Ann", "age": 7}
 
 
-def test_tools_and_a_schema_together() -> None:
+def test_tools_and_schema_together() -> None:
     llm, engine = chat(completion(calls=[WEATHER_CALL]))
     wanted = {"type": "json_schema", "json_schema": {"name": "p", "schema": {"type": "object"}}}
     llm.bind_tools([get_weather], response_format=wanted).invoke("Hi")

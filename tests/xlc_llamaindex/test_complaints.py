@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STORY = [ChatMessage(content="Tell a story about a dog.")]
 
 
-async def test_a_stream_comes_bit_by_bit(llm: XLlama) -> None:
+async def test_stream_comes_bit_by_bit(llm: XLlama) -> None:
     """#17024: streams that print all at once."""
 
     def is_running() -> int:
@@ -40,7 +40,7 @@ async def test_a_stream_comes_bit_by_bit(llm: XLlama) -> None:
 
 @pytest.mark.usefixtures("settings")
 @pytest.mark.parametrize("mode", ["tree_summarize", "compact"])
-def test_summaries_fit_into_the_context(smollm2_path: Any, mode: Any) -> None:
+def test_summaries_fit_into_context(smollm2_path: Any, mode: Any) -> None:
     """#14066, #8046: summarising overflows the context.
 
     With the model's own tokenizer in Settings and its real context in the metadata, LlamaIndex packs prompts that
@@ -107,7 +107,7 @@ def test_scores_are_python_floats(rerank: XLlamaRerank, embed_model: XLlamaEmbed
 
 
 @pytest.mark.parametrize("mode", [MetadataMode.EMBED, MetadataMode.NONE, MetadataMode.ALL])
-def test_each_node_has_the_score_of_its_own_text(rerank: XLlamaRerank, reranker: Engine, mode: MetadataMode) -> None:
+def test_each_node_has_score_of_its_own_text(rerank: XLlamaRerank, reranker: Engine, mode: MetadataMode) -> None:
     """#20597: wrong nodes scored."""
     query = "Who wrote the letter?"
     nodes = [
@@ -171,7 +171,7 @@ async def test_tokens_of_streams_are_counted_right(llm: XLlama) -> None:
     assert counts == expected
 
 
-def test_a_long_document_keeps_the_question_after_it(llm: XLlama) -> None:
+def test_long_document_keeps_question_after_it(llm: XLlama) -> None:
     """sentence-transformers #3787: truncation cuts what a generative reranker is asked at the end."""
     judge = XLlamaRerank(model=llm.model, n_ctx=512, top_n=2)
     nodes = [NodeWithScore(node=TextNode(text=text)) for text in ("A dog. " * 900, "A cat.")]

@@ -28,7 +28,7 @@ def as_model(kind: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", EVERY_TYPE)
-def test_the_constraint_compiles_and_takes_values(name: str) -> None:
+def test_constraint_compiles_and_takes_values(name: str) -> None:
     answer = json.dumps({"value": EXAMPLES[name]})
     schema = as_model(EVERY_TYPE[name])
     engine = ScriptedEngine([answer])
@@ -39,14 +39,14 @@ def test_the_constraint_compiles_and_takes_values(name: str) -> None:
     assert result == schema.model_validate_json(answer)
 
 
-def test_a_model_s_answer_is_of_the_types(engine: Engine) -> None:
+def test_model_answer_has_types(engine: Engine) -> None:
     schema = create_model("Answer", path=HINT_TYPES["Path"], key=HINT_TYPES["UUID4"])  # type: ignore[call-overload]
     llm = XLlama(engine=engine, temperature=0, max_tokens=60)
     assert isinstance(list(llm.stream_structured_predict(schema, PROMPT))[-1], schema)
 
 
 @pytest.mark.parametrize("name", EVERY_TYPE)
-def test_a_tool_may_have_such_arguments(name: str) -> None:
+def test_tool_may_have_such_arguments(name: str) -> None:
     def take(value: Any) -> str:
         """Take a value."""
         return "done"

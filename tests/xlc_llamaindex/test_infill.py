@@ -12,7 +12,7 @@ from helpers.tiny_models import FIM_TOKENS, write_byte_llama
 from xlc_llamaindex import XLlama
 
 
-def test_four_ways_to_the_same_text(tmp_path: Path) -> None:
+def test_four_ways_give_same_text(tmp_path: Path) -> None:
     path = write_byte_llama(tmp_path / "coder.gguf", control=FIM_TOKENS)
     with XLlama(model=path, n_ctx=256, temperature=0, seed=1, max_tokens=6, thinking=False) as llm:
         whole = llm.infill("def f(", "return 1")
@@ -30,6 +30,6 @@ def test_four_ways_to_the_same_text(tmp_path: Path) -> None:
         assert asyncio.run(run()) == (whole.text, whole.text)
 
 
-def test_a_chat_model_without_infill_tokens_says_so(llm: XLlama) -> None:
+def test_chat_model_without_infill_tokens_says_so(llm: XLlama) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="not made for infill"):
         llm.infill("a", "b")

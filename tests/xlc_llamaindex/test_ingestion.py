@@ -66,7 +66,7 @@ def test_worker_processes_embed(tmp_path: Path, way: str) -> None:
     assert done.stdout.strip() == "done"
 
 
-def test_the_ingestion_cache_knows_the_model(embed_model: XLlamaEmbedding) -> None:
+def test_ingestion_cache_knows_model(embed_model: XLlamaEmbedding) -> None:
     cache = IngestionCache()
 
     def n_embedded(model: XLlamaEmbedding) -> int:
@@ -94,21 +94,21 @@ def test_other_file_with_same_name_is_embedded_again(tmp_path: Path, embedder_pa
     assert model.to_dict()["model_file"] is None
 
 
-async def test_a_batch_of_any_size(embed_model: XLlamaEmbedding) -> None:
+async def test_batch_of_any_size(embed_model: XLlamaEmbedding) -> None:
     huge = XLlamaEmbedding(model=embed_model.model, embed_batch_size=1_000_000)
     nodes = await IngestionPipeline(transformations=[huge], disable_cache=True).arun(documents=DOCUMENTS)
     one_by_one = [embed_model.get_text_embedding(document.text) for document in DOCUMENTS]
     np.testing.assert_allclose([node.embedding for node in nodes], one_by_one, atol=5e-3)
 
 
-def test_a_progress_bar_counts_texts(embed_model: XLlamaEmbedding, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_counts_texts(embed_model: XLlamaEmbedding, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(embed_model.get_text_embedding_batch(["a", "b", "c"], show_progress=True)) == 3
     assert "3/3" in capsys.readouterr().err
     embed_model.get_text_embedding_batch(["a", "b", "c"])
     assert capsys.readouterr().err == ""
 
 
-def test_langchain_and_llamaindex_share_one_copy_of_the_weights(smollm2_path: Path) -> None:
+def test_langchain_and_llamaindex_share_one_copy_of_weights(smollm2_path: Path) -> None:
     options: dict[str, Any] = {"model": "smollm2-135m-instruct", "n_ctx": 768, "engine_options": {"warmup": True}}
     process = psutil.Process()
     weights = smollm2_path.stat().st_size

@@ -35,7 +35,7 @@ def scripted(*replies: Any, **fields: Any) -> tuple[XLlama, ScriptedEngine]:
 # Options and metadata
 
 
-def test_options_reach_the_engine_and_a_call_overrides_them() -> None:
+def test_options_reach_engine_and_call_overrides_them() -> None:
     llm, engine = scripted("ok", temperature=0.2, stop=["A"], timeout=9, additional_kwargs={"dry_multiplier": 0.8})
     llm.chat(HELLO)
     llm.chat(HELLO, temperature=0.9, max_tokens=None, stop=["B"], seed=None)
@@ -71,7 +71,7 @@ def test_nothing_is_loaded_before_it_is_needed(monkeypatch: pytest.MonkeyPatch) 
         _ = llm.metadata
 
 
-def test_metadata_is_the_model_s(llm: XLlama, smollm2_path: Path) -> None:
+def test_metadata_comes_from_model(llm: XLlama, smollm2_path: Path) -> None:
     metadata = llm.metadata
     assert 2048 - 64 < metadata.context_window < 2048  # 8192 for 4 slots, less the template
     assert metadata.num_output == 32
@@ -80,11 +80,11 @@ def test_metadata_is_the_model_s(llm: XLlama, smollm2_path: Path) -> None:
     assert llm.to_payload()["context_window"] == metadata.context_window
 
 
-def test_the_tokenizer_is_the_model_s(llm: XLlama, settings: None, engine: xlc.Engine) -> None:
+def test_tokenizer_comes_from_model(llm: XLlama, settings: None, engine: xlc.Engine) -> None:
     assert Settings.tokenizer("Hello, Wörld!") == engine.tokenize("Hello, Wörld!")
 
 
-def test_the_model_loads_off_the_event_loop(smollm2_path: Path) -> None:
+def test_model_loads_off_event_loop(smollm2_path: Path) -> None:
     """Two tasks that both come first share one load, and the loop goes on meanwhile."""
     llm = XLlama(model="smollm2-135m-instruct", n_ctx=640, max_tokens=2)
 
@@ -111,7 +111,7 @@ def test_the_model_loads_off_the_event_loop(smollm2_path: Path) -> None:
 # Answers
 
 
-def test_a_model_without_a_template_continues_texts() -> None:
+def test_model_without_template_continues_texts() -> None:
     engine = ScriptedEngine(["ok"])
     engine.info = xlc.ModelInfo(**{**vars(engine.info), "has_chat_template": False})
     llm = XLlama(engine=engine, thinking=False)
@@ -121,7 +121,7 @@ def test_a_model_without_a_template_continues_texts() -> None:
     assert [request.prompt for request in engine.requests] == ["Once", "user: Say hello.\nassistant: "]
 
 
-def test_a_completion_to_prompt_of_the_user_s_is_used() -> None:
+def test_completion_to_prompt_of_user_is_used() -> None:
     llm, engine = scripted("ok", completion_to_prompt=lambda prompt: f"[INST]{prompt}[/INST]")
     llm.complete("Hi")
     llm.complete("Hi", formatted=True)
@@ -149,7 +149,7 @@ def test_raw_says_how_it_went(llm: XLlama) -> None:
     assert "two" not in stopped.message.content
 
 
-async def test_overflow_and_timeouts_are_xllama_s_errors(llm: XLlama) -> None:
+async def test_overflow_and_timeouts_are_xllama_errors(llm: XLlama) -> None:
     with pytest.raises(xlc.ContextOverflowError) as caught:
         llm.complete("word " * 4000)
     assert caught.value.n_prompt_tokens > caught.value.n_ctx
@@ -183,7 +183,7 @@ def test_one_tool_may_be_forced_and_only_once(llm: XLlama) -> None:
         llm.chat_with_tools(TOOLS, "?", tool_choice="nothing")
 
 
-def test_a_call_that_was_cut_off_is_not_made(caplog: pytest.LogCaptureFixture) -> None:
+def test_call_that_was_cut_off_is_not_made(caplog: pytest.LogCaptureFixture) -> None:
     calls = (
         xlc.ToolCall(id="1", name="get_time", arguments='{"zone": "CET"}'),
         xlc.ToolCall(id="2", name="get_weather", arguments='{"city": "Os'),
@@ -257,7 +257,7 @@ class Adult(Person):
 PROMPT = PromptTemplate("{name} is seven years old.")
 
 
-async def test_an_answer_that_was_cut_off_says_so(llm: XLlama) -> None:
+async def test_answer_that_was_cut_off_says_so(llm: XLlama) -> None:
     cut = {"max_tokens": 4, "close_constraint": False}
     with pytest.raises(ValueError, match=r"cut off after 4 tokens, before the Person was whole .*raise max_tokens"):
         llm.structured_predict(Person, PROMPT, llm_kwargs=cut, name="Ann")
@@ -267,17 +267,17 @@ async def test_an_answer_that_was_cut_off_says_so(llm: XLlama) -> None:
         await llm.astructured_predict(Person, PROMPT, llm_kwargs=cut, name="Ann")
 
 
-async def test_a_budget_that_runs_out_still_gives_an_object(llm: XLlama) -> None:
+async def test_budget_that_runs_out_still_gives_object(llm: XLlama) -> None:
     person = llm.structured_predict(Person, PROMPT, llm_kwargs={"max_tokens": 20}, name="Ann" * 20)
     assert person.name.startswith("AnnAnn")
 
 
-def test_a_validator_has_the_last_word(llm: XLlama) -> None:
+def test_validator_has_last_word(llm: XLlama) -> None:
     with pytest.raises(ValueError, match="too young"):
         llm.structured_predict(Adult, PROMPT, name="Ann")
 
 
-async def test_the_schema_is_shown_and_the_prompt_is_kept(llm: XLlama) -> None:
+async def test_schema_is_shown_and_prompt_is_kept(llm: XLlama) -> None:
     held = llm.model_copy(update={"system_prompt": "You know Ann."})
     with watched_events() as events:
         held.structured_predict(Person, PROMPT, name="Ann")
@@ -293,21 +293,21 @@ async def test_the_schema_is_shown_and_the_prompt_is_kept(llm: XLlama) -> None:
             assert user.content.startswith("Ann is seven")
 
 
-async def test_llamaindex_s_own_program_works_too(llm: XLlama) -> None:
+async def test_llamaindex_own_program_works_too(llm: XLlama) -> None:
     roomy = llm.model_copy(update={"max_tokens": 100})
     program = FunctionCallingProgram.from_defaults(Person, prompt=PROMPT, llm=roomy)
     assert isinstance(program(name="Ann"), Person)
     assert isinstance(await program.acall(name="Ann"), Person)
 
 
-def test_without_llamaindex_the_extra_is_named() -> None:
+def test_without_llamaindex_extra_is_named() -> None:
     program = "import sys; sys.modules['llama_index'] = None; import xlc_llamaindex"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "pip install 'xllama[llamaindex]'" in result.stderr
 
 
-def test_streamed_responses_carry_the_engine_s_events() -> None:
+def test_streamed_responses_carry_engine_events() -> None:
     llm = XLlama(engine=ScriptedEngine(["A short answer."]))
     responses = list(llm.stream_chat([ChatMessage(content="Hi")]))
     events = [response._event for response in responses]  # type: ignore[attr-defined]

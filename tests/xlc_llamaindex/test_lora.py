@@ -11,7 +11,7 @@ from helpers.tiny_models import random_pairs, write_byte_llama, write_lora
 from xlc_llamaindex import XLlama
 
 
-def test_a_call_chooses_its_adapters(tmp_path: Path) -> None:
+def test_call_chooses_its_adapters(tmp_path: Path) -> None:
     base = write_byte_llama(tmp_path / "base.gguf")
     write_lora(tmp_path / "style.gguf", random_pairs("blk.0.attn_q.weight", "blk.1.attn_output.weight"))
     options = {"lora": {str(tmp_path / "style.gguf"): 1.0}, "n_parallel": 1, "warmup": False}

@@ -40,7 +40,7 @@ def test_media_are_read(omni: XLlama, one: ImageBlock | AudioBlock, other: Image
     assert answer.raw["usage"]["prompt_tokens"] >= IMAGE_TOKENS
 
 
-def test_a_path_is_the_same(omni: XLlama, tmp_path: Path) -> None:
+def test_path_is_same(omni: XLlama, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     path.write_bytes(RED)
     expected = omni.chat(look(ImageBlock(image=RED))).message.content

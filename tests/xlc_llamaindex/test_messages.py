@@ -54,7 +54,7 @@ def test_every_role_has_its_counterpart(role: MessageRole, expected: str) -> Non
     assert len(MessageRole) == 8, "a new role wants a counterpart"
 
 
-def test_an_assistant_s_blocks_go_where_they_belong() -> None:
+def test_assistant_blocks_go_where_they_belong() -> None:
     message = ChatMessage(
         role="assistant",
         blocks=[
@@ -90,7 +90,7 @@ def test_calls_of_other_providers_are_read() -> None:
     assert message.tool_calls == (ToolCall(id="1", name="weather", arguments='{"city": "Oslo"}'),)
 
 
-def test_a_tool_s_result_names_its_call() -> None:
+def test_tool_result_names_its_call() -> None:
     result = ChatMessage(role="tool", content="rain", additional_kwargs={"tool_call_id": "1", "name": "weather"})
     assert to_engine_messages([result]) == [Message(role="tool", content="rain", tool_call_id="1", name="weather")]
 
@@ -130,7 +130,7 @@ def test_media_documents_and_citations(tmp_path: Path) -> None:
     )
 
 
-def test_a_cache_point_is_ignored_with_a_warning() -> None:
+def test_cache_point_is_ignored_with_warning() -> None:
     blocks = [TextBlock(text="Hi"), CachePoint(cache_control=CacheControl(type="ephemeral"))]
     with pytest.warns(UserWarning, match="CachePoint is ignored"):
         assert to_engine_messages([ChatMessage(blocks=blocks)]) == [Message(role="user", content="Hi")]
@@ -160,7 +160,7 @@ def add(a: int, b: int) -> int:
 ADD = FunctionTool.from_defaults(add)
 
 
-def test_a_request_with_tools() -> None:
+def test_request_with_tools() -> None:
     history = [ChatMessage(content="Hello")]
     request = chat_with_tools_request([ADD], "1 + 1?", history, parallel=False, required=True, choice=None)
     assert [message.content for message in request["messages"]] == ["Hello", "1 + 1?"]
@@ -188,6 +188,6 @@ def test_tool_choice(choice: object, required: bool, expected: str) -> None:
     assert request["tool_choice"] == expected
 
 
-def test_a_tool_that_is_not_there_cannot_be_chosen() -> None:
+def test_tool_that_is_not_there_cannot_be_chosen() -> None:
     with pytest.raises(InvalidRequestError, match="one of the tools \\['add'\\], got 'subtract'"):
         chat_with_tools_request([ADD], "?", None, parallel=True, required=False, choice="subtract")

@@ -58,7 +58,7 @@ def index() -> VectorStoreIndex:
     return VectorStoreIndex(nodes())
 
 
-async def test_qdrant_with_rerank_and_a_streamed_answer(llm: XLlama, rerank: XLlamaRerank, tmp_path: Path) -> None:
+async def test_qdrant_with_rerank_and_streamed_answer(llm: XLlama, rerank: XLlamaRerank, tmp_path: Path) -> None:
     client = QdrantClient(path=str(tmp_path / "qdrant"))
     try:
         store = QdrantVectorStore("passages", client=client)
@@ -92,7 +92,7 @@ async def test_qdrant_asynchronously(llm: XLlama, rerank: XLlamaRerank) -> None:
 
 
 @pytest.mark.parametrize("selector", [PydanticSingleSelector, PydanticMultiSelector])
-async def test_a_router_chooses_by_constraint(llm: XLlama, index: VectorStoreIndex, selector: Any) -> None:
+async def test_router_chooses_by_constraint(llm: XLlama, index: VectorStoreIndex, selector: Any) -> None:
     tools = [
         QueryEngineTool.from_defaults(index.as_query_engine(similarity_top_k=1), name="facts", description="Facts."),
         QueryEngineTool.from_defaults(
@@ -144,7 +144,7 @@ def get_weather(city: str) -> str:
 WEATHER = FunctionTool.from_defaults(get_weather)
 
 
-async def test_a_function_agent_calls_and_ends(llm: XLlama) -> None:
+async def test_function_agent_calls_and_ends(llm: XLlama) -> None:
     agent = FunctionAgent(
         tools=[WEATHER],
         llm=llm.model_copy(update={"max_tokens": 60}),
@@ -171,7 +171,7 @@ def constrained_agent(llm: XLlama, step: str) -> ReActAgent:
     return ReActAgent(tools=[WEATHER], llm=llm.model_copy(update=options))
 
 
-async def test_a_react_agent_thinks_and_acts(llm: XLlama) -> None:
+async def test_react_agent_thinks_and_acts(llm: XLlama) -> None:
     agent = constrained_agent(llm, r'Action: get_weather\nAction Input: \{"city": "[A-Za-z]{2,12}"\}')
     handler = agent.run("How is the weather in Oslo?", max_iterations=2, early_stopping_method="generate")
     seen = [event async for event in handler.stream_events()]
@@ -182,19 +182,19 @@ async def test_a_react_agent_thinks_and_acts(llm: XLlama) -> None:
     assert [result for result in results if not result.startswith("rain in")] == []
 
 
-async def test_a_react_agent_thinks_and_answers(llm: XLlama) -> None:
+async def test_react_agent_thinks_and_answers(llm: XLlama) -> None:
     agent = constrained_agent(llm, r"Answer: [A-Za-z ,.']{3,60}")
     output = await agent.run("How is the weather in Oslo?", max_iterations=2)
     assert 3 <= len(str(output)) <= 60
 
 
-async def test_a_react_agent_without_help_ends_too(llm: XLlama) -> None:
+async def test_react_agent_without_help_ends_too(llm: XLlama) -> None:
     agent = ReActAgent(tools=[WEATHER], llm=llm)
     output = await agent.run("Say hello.", max_iterations=2, early_stopping_method="generate")
     assert str(output).strip()
 
 
-async def test_a_cancelled_workflow_frees_its_slot(llm: XLlama) -> None:
+async def test_cancelled_workflow_frees_its_slot(llm: XLlama) -> None:
     agent = FunctionAgent(tools=[WEATHER], llm=llm.model_copy(update=ENDLESS))
     work = WorkCounter(llm._get_engine())
     handler = agent.run("Tell a very long story about a dog.")
@@ -209,7 +209,7 @@ async def test_a_cancelled_workflow_frees_its_slot(llm: XLlama) -> None:
     assert work.generation_tokens() < 1500
 
 
-async def test_a_cancelled_query_frees_its_slot(llm: XLlama, index: VectorStoreIndex) -> None:
+async def test_cancelled_query_frees_its_slot(llm: XLlama, index: VectorStoreIndex) -> None:
     engine = index.as_query_engine(llm=llm.model_copy(update=ENDLESS))
     work = WorkCounter(llm._get_engine())
     task = asyncio.create_task(engine.aquery("Tell a very long story."))

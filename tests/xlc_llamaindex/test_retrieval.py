@@ -19,7 +19,7 @@ from xlc_core.testing import ScriptedEngine
 from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
 
 
-def test_a_model_has_two_names(embed_model: XLlamaEmbedding) -> None:
+def test_model_has_two_names(embed_model: XLlamaEmbedding) -> None:
     named = XLlamaEmbedding(model_name="all-minilm-l6-v2")
     assert (named.model, named.model_name) == ("all-minilm-l6-v2", "all-minilm-l6-v2")
     assert load_embed_model(named.to_dict()).to_dict() == named.to_dict()
@@ -29,7 +29,7 @@ def test_a_model_has_two_names(embed_model: XLlamaEmbedding) -> None:
         XLlamaEmbedding(model="a.gguf", engine_options={"n_paralel": 2})
 
 
-def test_prompts_are_the_model_s_unless_given() -> None:
+def test_prompts_come_from_model_unless_given() -> None:
     asking = XLlamaEmbedding(model="some.gguf")._embed_options("query")
     assert (asking["prompt"], asking["prompt_name"]) == (None, "query")
     given = XLlamaEmbedding(model="some.gguf", query_prompt="", document_prompt="t: ")
@@ -41,7 +41,7 @@ def test_names_of_other_adapters_are_refused() -> None:
         XLlamaEmbedding(model="some.gguf", query_instruction="q: ")
 
 
-def test_prompts_change_the_vectors(embed_model: XLlamaEmbedding) -> None:
+def test_prompts_change_vectors(embed_model: XLlamaEmbedding) -> None:
     told = embed_model.model_copy(update={"query_prompt": "question: ", "document_prompt": "passage: "})
     expected = embed_model.get_text_embedding("question: tea")
     np.testing.assert_allclose(told.get_query_embedding("tea"), expected, atol=2e-3)
@@ -58,7 +58,7 @@ def test_dimensions_and_length(embed_model: XLlamaEmbedding) -> None:
     assert not math.isclose(np.linalg.norm(raw.get_query_embedding("tea")), 1, abs_tol=1e-2)
 
 
-async def test_a_long_text_is_refused_unless_it_may_be_cut(embed_model: XLlamaEmbedding) -> None:
+async def test_long_text_is_refused_unless_it_may_be_cut(embed_model: XLlamaEmbedding) -> None:
     long = "tea " * 2000
     with pytest.raises(xlc.InputTooLongError) as caught:
         embed_model.get_text_embedding_batch(["short", long])
@@ -76,7 +76,7 @@ def found(*texts: str) -> list[NodeWithScore]:
     return [NodeWithScore(node=TextNode(text=text, metadata={"file": "a.md"}), score=0.25) for text in texts]
 
 
-def test_the_retrieval_score_is_kept_but_not_shown(rerank: XLlamaRerank) -> None:
+def test_retrieval_score_is_kept_but_not_shown(rerank: XLlamaRerank) -> None:
     (best,) = rerank.postprocess_nodes(found("A slot is free."), query_str="Is a slot free?")
     assert best.node.metadata == {"file": "a.md", "retrieval_score": 0.25}
     for mode in (MetadataMode.LLM, MetadataMode.EMBED):
@@ -100,14 +100,14 @@ async def test_events_are_balanced_when_something_fails() -> None:
 
 
 @pytest.mark.parametrize("method", ["cross-encoder", "late-interaction"])
-async def test_a_method_that_the_model_cannot_do_is_refused(llm: XLlama, method: Any) -> None:
+async def test_method_that_model_cannot_do_is_refused(llm: XLlama, method: Any) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError):
         XLlamaRerank(model="all-minilm-l6-v2", method="cross-encoder").postprocess_nodes(found("A"), query_str="q")
     with pytest.raises(xlc.XllamaError):
         await XLlamaRerank(model="all-minilm-l6-v2", method="generative").apostprocess_nodes(found("A"), query_str="q")
 
 
-def test_late_interaction_is_the_mean_of_the_best_cosines(embedder: xlc.Engine) -> None:
+def test_late_interaction_is_mean_of_best_cosines(embedder: xlc.Engine) -> None:
     documents = ["Green tea is hot.", "A road tyre."]
     query, *tokens = embedder.embed_tokens(["hot tea", *documents])
     scores = rerank_documents(embedder, "hot tea", documents)
@@ -117,7 +117,7 @@ def test_late_interaction_is_the_mean_of_the_best_cosines(embedder: xlc.Engine) 
         np.testing.assert_allclose(score.score, expected, atol=2e-3)
 
 
-async def test_a_judge_s_score_is_the_logit_of_its_yes() -> None:
+async def test_judge_score_is_logit_of_its_yes() -> None:
     def judged(**logprobs: float) -> xlc.Completion:
         top = tuple(xlc.TokenLogprob(token, n, value) for n, (token, value) in enumerate(logprobs.items()))
         choice = xlc.CompletionChoice(text="", logprobs=(xlc.TokenLogprob("", 0, 0.0, top),))

@@ -19,7 +19,7 @@ def n_thought(response: Any) -> int:
     return details["reasoning_tokens"]
 
 
-def test_a_budget_is_the_models_or_a_calls(smollm2_path: Path) -> None:
+def test_budget_comes_from_model_or_call(smollm2_path: Path) -> None:
     options = {"chat_template": THINKING_TEMPLATE, "n_parallel": 1}
     with XLlama(
         model=smollm2_path, n_ctx=512, temperature=0, max_tokens=24, thinking_budget=5, engine_options=options
@@ -31,7 +31,7 @@ def test_a_budget_is_the_models_or_a_calls(smollm2_path: Path) -> None:
         assert n_thought(llm.chat(TALE, thinking=False)) == 0
 
 
-def test_a_switch_ends_the_thinking_of_a_stream(smollm2_path: Path) -> None:
+def test_switch_ends_thinking_of_stream(smollm2_path: Path) -> None:
     options = {"chat_template": THINKING_TEMPLATE, "n_parallel": 1}
     switch = ThinkingSwitch()
     with XLlama(model=smollm2_path, n_ctx=512, temperature=0, max_tokens=200, engine_options=options) as llm:
