@@ -7,7 +7,7 @@
       EngineClosedError, RequestCancelledError, EngineFailedError
       RequestTimeoutError (also a TimeoutError)
 
-Every message says what was wrong, with the value, and what to do about it.
+Every message names the problem, with the value, and a remedy.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ConstraintError(InvalidRequestError):
 
 
 class UnsupportedFeatureError(InvalidRequestError):
-    """The model cannot do what was asked, such as reranking without a ranking head."""
+    """The model does not have the requested feature, such as reranking without a ranking head."""
 
 
 class InputTooLongError(InvalidRequestError):

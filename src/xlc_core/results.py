@@ -279,7 +279,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class EngineMetrics:
-    """Counters since the engine was opened, and what it is doing now.
+    """Counters since the engine was opened, and its current work.
 
     Attributes:
         requests_running: requests that hold a slot.

@@ -68,7 +68,7 @@ class ScriptedStream(AbstractContextManager["ScriptedStream"]):
         self._script.closed = True
 
     def cancel(self) -> None:
-        """End the stream with what has come."""
+        """End the stream with the events so far."""
         self._script.cancel()
 
     def stop_thinking(self) -> None:
@@ -108,7 +108,7 @@ class AsyncScriptedStream(AbstractAsyncContextManager["AsyncScriptedStream"]):
         return event
 
     def cancel(self) -> None:
-        """End the stream with what has come."""
+        """End the stream with the events so far."""
         self._script.cancel()
 
     def stop_thinking(self) -> None:

@@ -250,7 +250,7 @@ class ScriptedEngine:
         return to_constraint(constraint).explain(text)
 
     def metrics(self) -> EngineMetrics:
-        """As Engine.metrics, of nothing."""
+        """Return counters that are all 0; see Engine.metrics."""
         return EngineMetrics()
 
     @property

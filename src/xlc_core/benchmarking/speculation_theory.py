@@ -1,6 +1,6 @@
 """The theoretical speedup of speculative decoding, from how often drafts are right and the costs of each step.
 
-The theory assumes that each drafted token is right with the same probability α, whatever came before it. Times are
+The theory assumes that each drafted token is right with the same probability α, regardless of earlier tokens. Times are
 multiples of one step of the model for one token: c for drafting a token, v(k) for one step over k tokens. With drafts
 of γ tokens, a step yields E = (1 − α^(γ+1)) / (1 − α) tokens and takes γc + v(γ+1).
 """

@@ -1,4 +1,4 @@
-"""Rewriting JSON schemas so that llguidance enforces exactly what they say.
+"""Rewriting JSON schemas so that llguidance enforces exactly their meaning.
 
 Some keywords that llguidance refuses can be expressed by others: ``not``, ``oneOf``, ``dependentRequired``. Keywords
 that it treats differently from the specification are written more exactly, or refused: a wrong answer is worse than

@@ -11,14 +11,14 @@ from xlc_core.options.engine import CacheType, EngineOptions
 __all__ = ["ContextSize", "context_size", "exceeds_training"]
 
 _N_SLOTS = 4
-_KV_SHARE = 4  # by default the cache takes at most one part in four of the free memory
+_KV_SHARE = 4  # by default the cache uses at most a quarter of the free memory
 _USEFUL_N_CTX = 4096  # the number of slots gives way until a request may hold this much
 _MIN_N_CTX = 512
 _STEP = 256  # llama.cpp rounds the context up to a multiple of this
 _UNKNOWN_N_CTX_TRAIN = 4096
 _UNLIMITED = 2**62
 
-# Sixteenths of a bit that a number takes, its share of a scale included. ModelFile counts with f16.
+# Size of a number in sixteenths of a bit, with its share of a scale. ModelFile counts with f16.
 _BITS: Mapping[CacheType, int] = {
     "f32": 512, "f16": 256, "bf16": 256, "q8_0": 136, "q5_1": 96, "q5_0": 88, "q4_1": 80, "q4_0": 72, "iq4_nl": 72,
 }  # fmt: skip

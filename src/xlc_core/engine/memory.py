@@ -81,7 +81,7 @@ class _Memory:
 
 @dataclass(frozen=True)
 class EngineMemory(_Memory):
-    """The memory that an engine takes now: that of generation, of its draft model, and of retrieval.
+    """The memory that an engine uses now: for generation, its draft model, and retrieval.
 
     Attributes:
         devices: one entry for each device that is used; none while it sleeps.
@@ -149,7 +149,7 @@ class MemoryMethods:
             **options: fields of EngineOptions.
 
         Raises:
-            Those of opening an engine, as far as the head of the file shows what is wrong.
+            The errors of opening an engine that the file's header already reveals.
         """
         wanted = model if isinstance(model, EngineOptions) else EngineOptions.checked(model=model, **options)
         resolved = catalog.resolve(wanted.model)
@@ -160,7 +160,7 @@ class MemoryMethods:
     def memory(self) -> EngineMemory:
         """Return the memory in use on each device; waits for the current step.
 
-        Not counted is what llama.cpp, Python and the requests take beside their tensors.
+        Memory of llama.cpp, Python and requests outside tensors is not counted.
 
         Raises:
             EngineClosedError: the engine is closed.

@@ -87,7 +87,7 @@ class MessageEmbeddingMethods:
         running: list[Generation] = []
         try:
             for request in requests:
-                running.append(self._native.submit(request))  # noqa: PERF401 what is queued must be known on errors
+                running.append(self._native.submit(request))  # noqa: PERF401 after an error, all queued ones must be known
         except BaseException:
             _cancel(running)
             raise

@@ -1,4 +1,4 @@
-"""Facts about a model that is not loaded yet, from the head of its file: frameworks ask when they build a model."""
+"""Facts about a model that is not loaded yet, from its file's header. Frameworks read them when they build a model."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class _Collector:
 
 
 class Pump:
-    """Takes what a generation has produced; says when there is nothing more."""
+    """Collects the events of a generation and detects its end."""
 
     def __init__(
         self,

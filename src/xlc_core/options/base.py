@@ -155,7 +155,7 @@ def _with_default(cls: type[NativeOptions]) -> frozenset[str]:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """Yield a value, or what it consists of: texts, numbers, and the keys of mappings."""
+    """Yield a value, or its parts: texts, numbers, and the keys of mappings."""
     if isinstance(value, (tuple, dict)):
         yield from value
     else:

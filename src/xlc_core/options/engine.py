@@ -32,7 +32,7 @@ class EngineOptions(NativeOptions):
         model: path of a GGUF file, a catalog name, or ``hf:owner/repo[:quant-or-file]``; None takes the name in the
             environment variable ``XLLAMA_MODEL``.
         n_ctx: tokens that one request may hold, prompt and answer together, at most 2²⁴. llama.cpp rounds it up to a
-            multiple of 256 and caps it at what the model was trained with. None: as many as the model was trained
+            multiple of 256 but not above the context of the model's training. None: as many as the model was trained
             with, fewer if memory is short (docs/engine.md).
         n_ctx_total: tokens of KV cache for all slots together. If ``n_ctx`` is None the slots get equal shares; with
             ``kv_unified`` it may be as small as ``n_ctx``. Tokens that no request could use are not allocated. None:
@@ -66,7 +66,7 @@ class EngineOptions(NativeOptions):
         thinking_budget_message: text that ends the thinking when the budget is used up.
         reasoning_format: place of the thinking: ``deepseek`` keeps it apart, ``none`` leaves it in the text.
         cache_ram_mib: memory for prompts that have lost their slot, in MiB; 0 turns it off, -1 is without limit.
-        on_overflow: what happens when an answer fills the context: end it with ``finish_reason="length"``
+        on_overflow: the reaction when an answer fills the context: end it with ``finish_reason="length"``
             (``"error"`` refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``).
         speculation: source of drafted tokens, which the model verifies (docs/speculation.md); one, or several in
             llama.cpp's order of preference.

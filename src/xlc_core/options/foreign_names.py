@@ -194,8 +194,8 @@ REQUEST_NAMES: Mapping[str, ForeignName] = {
     "add_generation_prompt": ForeignName(note="a chat that ends with an assistant's message is continued"),
     "continue_final_message": ForeignName(note="a chat that ends with an assistant's message is continued"),
     "raw": ForeignName("Engine.complete", note="it uses no chat template"),
-    "options": ForeignName(note="pass what it holds as keyword arguments"),
-    "extra_body": ForeignName(note="pass what it holds as keyword arguments"),
+    "options": ForeignName(note="pass its content as keyword arguments"),
+    "extra_body": ForeignName(note="pass its content as keyword arguments"),
     **dict.fromkeys(("use_cache", "prompt_cache", "cache"), ForeignName("cache_prompt", _same)),
     **dict.fromkeys(
         (
@@ -252,7 +252,7 @@ ENGINE_NAMES: Mapping[str, ForeignName] = {
         ForeignName("n_gpu_layers", note="'all', 'auto', or 0 for the processor alone"),
     ),
     **dict.fromkeys(("cpu_offload_gb", "swap_space"), ForeignName("n_gpu_layers", note="the other layers stay in RAM")),
-    "gpu_memory_utilization": ForeignName("n_gpu_layers", note="'auto' takes as many layers as fit"),
+    "gpu_memory_utilization": ForeignName("n_gpu_layers", note="'auto' loads as many layers as fit"),
     **dict.fromkeys(("tensor_parallel_size", "tensor_parallel"), ForeignName("split_mode", note="with tensor_split")),
     **dict.fromkeys(("num_thread", "num_threads", "threads", "cpu_threads"), ForeignName("n_threads", _same)),
     **dict.fromkeys(("threads_batch", "num_threads_batch"), ForeignName("n_threads_batch", _same)),

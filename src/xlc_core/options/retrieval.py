@@ -113,7 +113,7 @@ class RerankOptions(NativeOptions):
         truncate: how to treat a document that does not fit beside the query: refuse it, remove tokens at its end or
             start, or ``"split"`` it into pieces and use the best one's score. The query is never truncated.
         overlap: tokens that the end of a piece and the start of the next one share.
-        instruction: says which documents are good ones, such as "Given a bug report, find its duplicates", for models
+        instruction: describes good documents, such as "Given a bug report, find its duplicates", for models
             that take one; None: the instruction in the model's template.
         scores: ``"raw"``: the model's scores; ``"sigmoid"``: numbers from 0 to 1.
         order_weight: how much the original order of the documents counts, best first, as a retriever found them. They

@@ -141,7 +141,7 @@ class SamplingOptions(NativeOptions):
 
 
 class CompletionOptions(SamplingOptions):
-    """Everything that a completion takes beside its prompt.
+    """All options of a completion, without its prompt.
 
     Attributes:
         constraint: constrains the answer: a Constraint, or an argument of JsonSchema, such as a pydantic model.
@@ -162,7 +162,7 @@ class CompletionOptions(SamplingOptions):
 
 
 class ChatOptions(CompletionOptions):
-    """Everything that a chat takes beside its messages.
+    """All options of a chat, without its messages.
 
     Attributes:
         tools: functions that the model may call: Tool objects or dictionaries in OpenAI's form.

@@ -16,7 +16,7 @@ struct server_task;
 
 namespace xlc {
 
-// Counters since the engine was opened, and what it is doing now.
+// Counters since the engine was opened, and its current work.
 struct GeneratorMetrics {
     int32_t n_running = 0;
     int32_t n_waiting = 0;
