@@ -6,17 +6,19 @@ import json
 from typing import Any
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.tools import tool
-from pydantic import BaseModel, Field
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel, Field, create_model
 from typing_extensions import TypedDict
 
 from helpers.langchain_scripts import WEATHER_CALL, completion
 from xlc_core import JsonObject, JsonSchema, Tool, ToolCall
 from xlc_core.options.sampling import ChatOptions
 from xlc_core.testing import ScriptedEngine
-from xlc_langchain import ChatXLlama
+from xlc_langchain import ChatXLlama, tools
 from xlc_langchain.errors import InvalidRequestError
 
 
@@ -234,3 +236,26 @@ def test_tools_and_schema_together() -> None:
     llm.bind_tools([get_weather], response_format=wanted).invoke("Hi")
     assert asked(engine).constraint == JsonSchema({"type": "object"})
     assert len(asked(engine).tools) == 1
+
+
+def test_tools_are_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    converted: list[Any] = []
+
+    def convert(tool: Any, *, strict: bool | None = None) -> dict[str, Any]:
+        converted.append(tool)
+        return convert_to_openai_tool(tool, strict=strict)
+
+    monkeypatch.setattr(tools, "convert_to_openai_tool", convert)
+    llm, _ = chat("ok", "ok")
+    bound = llm.bind_tools([get_weather, get_time])
+    bound.invoke("Hi")
+    bound.invoke("Hi")
+    assert converted == [get_weather, get_time]
+
+
+def test_cache_tells_schemas_of_equal_names_apart() -> None:
+    llm = ChatXLlama(engine=ScriptedEngine([ANN, '{"name": "Bob"}']), cache=InMemoryCache())
+    one = create_model("Same", name=(str, ...), age=(int, ...))
+    other = create_model("Same", name=(str, ...))
+    answers = [llm.with_structured_output(schema).invoke("Who?") for schema in (one, one, other)]
+    assert [answer.name for answer in answers] == ["Ann", "Ann", "Bob"]  # type: ignore[union-attr]
