@@ -25,7 +25,7 @@ test-convert: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
-# Static checks: style, types, whether generated files are up to date, and clang-tidy.
+# Static checks: style, types, whether generated files are up to date, plain English, and clang-tidy.
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,6 +33,7 @@ check: $(STAMP)
 	git ls-files -co --exclude-standard 'src/*.c' 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/python cmake/make_stub.py --check
 	$(BIN)/python cmake/make_kwargs.py --check
+	$(BIN)/python cmake/check_words.py
 	$(BIN)/python cmake/tidy.py
 
 # clang-tidy on our C++, with the checks of .clang-tidy.

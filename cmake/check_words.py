@@ -50,11 +50,15 @@ OPENINGS = {
 ALLOWED = {
     ("cmake/check_words.py", "*"): "lists the phrases",
     ("CONTRIBUTING.md", "*"): "lists some of the phrases",
+    ("tests/test_words.py", "*"): "has some of the phrases, to find them",
 }
 
 Passage = tuple[int, str, bool]  # first line, text, and whether it is a comment, docstring or document
 
-SKIPPED = re.compile(r"^(?:vendor/llama\.cpp/|examples/corpus/|benchmarks/questions\.jsonl|.*\.svg$|.*\.gguf$|LICENSE)")
+# Other people's texts, data, and the overrides, whose comments are not rewritten yet.
+SKIPPED = re.compile(
+    r"^(?:vendor/llama\.cpp/|src/xlc_core/native/overrides/|examples/corpus/|benchmarks/questions\.jsonl|LICENSE)"
+)
 NAMES = {"Makefile"}
 SUFFIXES = {".py", ".pyi", ".md", ".h", ".cpp", ".c", ".cmake", ".toml", ".yml", ".txt"}
 
