@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from llama_index.core.embeddings.loading import load_embed_model
+from llama_index.core.rate_limiter import BaseRateLimiter
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
+from llama_index.core.storage.kvstore import SimpleKVStore
 
 import xlc_core as xlc
 from helpers.llamaindex_watching import watched_events
@@ -156,3 +158,47 @@ async def test_long_nodes_instructions_and_scales() -> None:
             scores = {node.node.get_content(metadata_mode=MetadataMode.NONE): node.score for node in nodes}
             assert scores == pytest.approx(expected, abs=1e-4)
         assert rerank.to_dict()["instruction"] == "find the opposite"
+
+
+class CountingEngine(ScriptedEngine):
+    """Keeps the texts that it embeds."""
+
+    def embed(self, texts: Any, **options: Any) -> Any:
+        self.__dict__.setdefault("embedded", []).extend(texts)
+        return super().embed(texts, **options)
+
+
+def test_cache_holds_each_text_once_and_copies_no_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = CountingEngine(embeddings=lambda texts: np.ones((len(texts), 2), dtype=np.float32))
+    store = SimpleKVStore()
+    embed_model = XLlamaEmbedding(engine=engine, embeddings_cache=store, embed_batch_size=2)
+    monkeypatch.setattr(XLlamaEmbedding, "model_copy", None)  # a call that copied would fail
+    for _ in range(2):
+        assert embed_model.get_text_embedding_batch(["a", "b", "c"], show_progress=True) == [[1.0, 1.0]] * 3
+    assert embed_model.get_text_embedding("a") == embed_model.get_query_embedding("a") == [1.0, 1.0]
+    assert engine.__dict__["embedded"] == ["a", "b", "c", "a"]
+    assert len(store.get_all("embeddings")) == 4
+    assert embed_model.embeddings_cache is store
+
+
+class Limiter(BaseRateLimiter):
+    """Counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def acquire(self) -> None:
+        self.asked += 1
+
+    async def async_acquire(self) -> None:
+        self.asked += 1
+
+
+async def test_rate_limiter_is_asked_before_the_engine_only() -> None:
+    engine = ScriptedEngine(embeddings=lambda texts: np.ones((len(texts), 2), dtype=np.float32))
+    limiter = Limiter()
+    embed_model = XLlamaEmbedding(engine=engine, embeddings_cache=SimpleKVStore(), rate_limiter=limiter)
+    for _ in range(2):
+        await embed_model.aget_text_embedding_batch(["a", "b"])
+        embed_model.get_query_embedding("a")
+    assert limiter.asked == 2
