@@ -100,7 +100,7 @@ class ScriptedEngine:
     ) -> None:
         self._replies = list(replies)
         self._embed = embeddings or _embed_words
-        self._score = scores or _share_of_words
+        self._score = scores or _word_overlap
         self.requests: list[ScriptedRequest] = []
         self.closed = False
         self.options = EngineOptions(model="scripted")
@@ -305,6 +305,6 @@ def _embed_words(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     return normalised
 
 
-def _share_of_words(query: str, documents: Sequence[str]) -> list[float]:
+def _word_overlap(query: str, documents: Sequence[str]) -> list[float]:
     wanted = _words(query)
     return [len(wanted & _words(document)) / max(1, len(wanted)) for document in documents]

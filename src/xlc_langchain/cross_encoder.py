@@ -38,7 +38,7 @@ class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
         """
         scores = [0.0] * len(text_pairs)
         with langchain_errors():
-            for query, places in _by_query(text_pairs).items():
+            for query, places in _group_by_query(text_pairs).items():
                 documents = [text_pairs[place][1] for place in places]
                 _fill(scores, places, self._rank(query, documents))
         return scores
@@ -50,7 +50,7 @@ class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
             return scores
         with langchain_errors():
             await self._aget_engine()  # loads the model once, on one thread
-            groups = _by_query(text_pairs)
+            groups = _group_by_query(text_pairs)
             rerankings = [
                 self._arank(query, [text_pairs[place][1] for place in places]) for query, places in groups.items()
             ]
@@ -59,7 +59,7 @@ class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
         return scores
 
 
-def _by_query(text_pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
+def _group_by_query(text_pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
     """Return the places of each query's pairs."""
     places: dict[str, list[int]] = {}
     for place, (query, _) in enumerate(text_pairs):

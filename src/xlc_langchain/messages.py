@@ -16,7 +16,7 @@ from langchain_core.messages import (
 )
 
 from xlc_core import AudioPart, ImagePart, InvalidRequestError, MediaPart, Message, TextPart, ToolCall, VideoPart
-from xlc_core.frameworks import data_of_base64
+from xlc_core.frameworks import decode_base64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -186,7 +186,7 @@ def _media(block: dict[str, Any]) -> MediaPart:
     part = _MEDIA[block["type"]]
     if (encoded := block.get("base64")) is not None:
         try:
-            return part(data=data_of_base64(encoded))
+            return part(data=decode_base64(encoded))
         except InvalidRequestError as error:
             raise InvalidRequestError(f"{_describe(block)}: {error}") from None
     if isinstance(url := block.get("url"), str):

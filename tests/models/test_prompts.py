@@ -10,7 +10,7 @@ import pytest
 
 import xlc_core as xlc
 from helpers import tiny_models
-from xlc_core.models.prompts import RetrievalPrompts, _of_names, retrieval_prompt, with_instruction
+from xlc_core.models.prompts import RetrievalPrompts, _prompts_from_names, retrieval_prompt, with_instruction
 
 WEB_SEARCH = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 SENTENCE = "Represent this sentence for searching relevant passages: "
@@ -41,11 +41,11 @@ SENTENCE = "Represent this sentence for searching relevant passages: "
     ],
 )  # fmt: skip
 def test_families_are_known_by_name(name: str, query: str, document: str) -> None:
-    assert _of_names([name]) == RetrievalPrompts(query, document)
+    assert _prompts_from_names([name]) == RetrievalPrompts(query, document)
 
 
 def test_first_name_that_is_known_holds() -> None:
-    assert _of_names(["my model", "e5-base", "bge-small-en"]) == RetrievalPrompts("query: ", "passage: ")
+    assert _prompts_from_names(["my model", "e5-base", "bge-small-en"]) == RetrievalPrompts("query: ", "passage: ")
 
 
 def test_prompts_are_known_before_loading(embedder_path: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ test checks that. An adapter for another framework can be built the same way (do
   model, ScorerAdapter those of a cross-encoder, RerankerAdapter those of a reranker.
 * Facts about a model that is not loaded yet: read_facts returns ModelFacts; model_identity, retrieval_prompt and
   default_model.
-* Readers of what frameworks pass: to_tool_choice, data_of_base64, model_as_text; require_single_answer refuses ``n``
+* Readers of what frameworks pass: to_tool_choice, decode_base64, model_as_text; require_single_answer refuses ``n``
   above 1.
 * Schemas: read_response_format returns the constraint that a response format means, close_schema fits a type's schema
   to generation, describe_schema shows a schema to the model.
@@ -24,7 +24,7 @@ from xlc_core.frameworks.generator_adapter import ChatFields, GeneratorAdapter, 
 from xlc_core.frameworks.reranker_adapter import RerankerAdapter, ScorerAdapter
 from xlc_core.frameworks.schemas import describe_schema, read_response_format
 from xlc_core.generation.label_probabilities import label_probabilities
-from xlc_core.generation.media import data_of_base64
+from xlc_core.generation.media import decode_base64
 from xlc_core.generation.tool_choice import to_tool_choice
 from xlc_core.models.identity import model_identity
 from xlc_core.models.prompts import retrieval_prompt
@@ -39,7 +39,7 @@ __all__ = [
     "ScorerAdapter",
     "TextKind",
     "close_schema",
-    "data_of_base64",
+    "decode_base64",
     "default_model",
     "describe_schema",
     "label_probabilities",

@@ -9,7 +9,7 @@ from typing import Any, cast
 from xlc_core import _native
 from xlc_core.constraints.constraint import Constraint
 from xlc_core.errors import InvalidRequestError
-from xlc_core.generation.media import data_of_base64
+from xlc_core.generation.media import decode_base64
 from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
 from xlc_core.options.sampling import ChatOptions, CompletionOptions, SamplingOptions
 from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
@@ -100,7 +100,7 @@ def _openai_media(part: Mapping[str, Any], kind: Any, index: int) -> MediaPart:
     fields = {"url": value} if isinstance(value, str) else value
     try:
         if isinstance(fields, Mapping) and isinstance(fields.get("data"), str):
-            return _OPENAI_MEDIA[kind](data=data_of_base64(fields["data"]))
+            return _OPENAI_MEDIA[kind](data=decode_base64(fields["data"]))
         if isinstance(fields, Mapping) and isinstance(fields.get("url"), str):
             return _OPENAI_MEDIA[kind](url=fields["url"])
     except InvalidRequestError as error:

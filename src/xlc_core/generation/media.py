@@ -18,8 +18,8 @@ from xlc_core.waiting import Deadline
 
 __all__ = [
     "PlacedPart",
-    "data_of_base64",
-    "data_of_url",
+    "decode_base64",
+    "decode_data_url",
     "load",
     "placed_parts",
     "readable",
@@ -105,7 +105,7 @@ def _bytes(part: MediaPart, place: str, allow_remote: bool, deadline: Deadline) 
     url = part.url or ""
     if url.startswith("data:"):
         try:
-            return data_of_url(url)
+            return decode_data_url(url)
         except InvalidRequestError as error:
             raise InvalidRequestError(f"{place}: {error}") from None
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
@@ -120,7 +120,7 @@ def _bytes(part: MediaPart, place: str, allow_remote: bool, deadline: Deadline) 
     return fetch(url, place, deadline)
 
 
-def data_of_url(url: str) -> bytes:
+def decode_data_url(url: str) -> bytes:
     """Decode a data: URL.
 
     Raises:
@@ -131,10 +131,10 @@ def data_of_url(url: str) -> bytes:
         raise InvalidRequestError(f"{shorten(url)} is not a data: URL")
     if not header.endswith(";base64"):
         return urllib.parse.unquote_to_bytes(encoded)
-    return data_of_base64(encoded)
+    return decode_base64(encoded)
 
 
-def data_of_base64(encoded: str) -> bytes:
+def decode_base64(encoded: str) -> bytes:
     """Decode base64, with or without line breaks.
 
     Raises:

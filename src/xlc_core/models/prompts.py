@@ -76,10 +76,10 @@ def retrieval_prompt(model: str | Path | None, kind: Literal["query", "document"
     entry = catalog.entries().get(model) if isinstance(model, str) else None
     path = catalog.find_local(model)
     if path is None:
-        prompts = _of_entry(entry, _of_names([str(model)]))
+        prompts = _prefer_entry(entry, _prompts_from_names([str(model)]))
     else:
         state = path.stat()
-        prompts = _of_entry(entry, _of_file(path, state.st_size, state.st_mtime_ns, str(model)))
+        prompts = _prefer_entry(entry, _prompts_from_file(path, state.st_size, state.st_mtime_ns, str(model)))
     return prompts.query if kind == "query" else prompts.document
 
 
@@ -92,8 +92,8 @@ def file_prompts(file: _native.ModelFile, name: str, entry: catalog.CatalogEntry
         entry: the catalog's entry, if any.
     """
     names = [*file.names, name, Path(file.path).stem]
-    prompts = RetrievalPrompts(**file.prompts) if file.prompts else _of_names(names)
-    return _of_entry(entry, prompts)
+    prompts = RetrievalPrompts(**file.prompts) if file.prompts else _prompts_from_names(names)
+    return _prefer_entry(entry, prompts)
 
 
 def with_instruction(prompt: str, instruction: str) -> str | None:
@@ -103,7 +103,7 @@ def with_instruction(prompt: str, instruction: str) -> str | None:
     return _INSTRUCTION.sub(lambda found: found[1] + instruction + found[2], prompt)
 
 
-def _of_entry(entry: catalog.CatalogEntry | None, otherwise: RetrievalPrompts) -> RetrievalPrompts:
+def _prefer_entry(entry: catalog.CatalogEntry | None, otherwise: RetrievalPrompts) -> RetrievalPrompts:
     if entry is None:
         return otherwise
     return RetrievalPrompts(
@@ -112,7 +112,7 @@ def _of_entry(entry: catalog.CatalogEntry | None, otherwise: RetrievalPrompts) -
     )
 
 
-def _of_names(names: Iterable[str]) -> RetrievalPrompts:
+def _prompts_from_names(names: Iterable[str]) -> RetrievalPrompts:
     for name in names:
         plain = re.sub(r"[^a-z0-9.]+", "-", name.lower())
         for pattern, prompts in _FAMILIES:
@@ -122,6 +122,6 @@ def _of_names(names: Iterable[str]) -> RetrievalPrompts:
 
 
 @functools.lru_cache(maxsize=64)
-def _of_file(path: Path, size: int, mtime_ns: int, name: str) -> RetrievalPrompts:
+def _prompts_from_file(path: Path, size: int, mtime_ns: int, name: str) -> RetrievalPrompts:
     """Read a file's header. It is cached until the file's size or time changes."""
     return file_prompts(_native.read_model_file(str(path)), name, None)

@@ -108,11 +108,11 @@ def split_text(text: str, count: Callable[[str], int], room: int, overlap: int) 
     start = end = 0
     while end < len(text):
         if pieces and overlap:
-            start = _begin_of_overlap(start, end, stops, lambda a, b: count(text[a:b]) <= overlap)
-        reached = _end_of_piece(text, start, stops, lambda a, b: count(text[a:b]) <= room, guess)
+            start = _overlap_start(start, end, stops, lambda a, b: count(text[a:b]) <= overlap)
+        reached = _piece_end(text, start, stops, lambda a, b: count(text[a:b]) <= room, guess)
         if reached <= end:  # the next word does not fit beside the overlap
             start = end
-            reached = _end_of_piece(text, start, stops, lambda a, b: count(text[a:b]) <= room, guess)
+            reached = _piece_end(text, start, stops, lambda a, b: count(text[a:b]) <= room, guess)
         pieces.append(text[start:reached])
         guess = reached - start
         end = reached
@@ -121,7 +121,7 @@ def split_text(text: str, count: Callable[[str], int], room: int, overlap: int) 
     return pieces
 
 
-def _end_of_piece(text: str, start: int, stops: Sequence[int], fits: Callable[[int, int], bool], guess: int) -> int:
+def _piece_end(text: str, start: int, stops: Sequence[int], fits: Callable[[int, int], bool], guess: int) -> int:
     first = bisect.bisect_right(stops, start)
     if not fits(start, stops[first]):  # one word that is too long
         return _last(range(start + 1, stops[first]), lambda end: fits(start, end)) or start + 1
@@ -132,7 +132,7 @@ def _end_of_piece(text: str, start: int, stops: Sequence[int], fits: Callable[[i
     return _last(window, lambda end: fits(start, end)) or stops[first]
 
 
-def _begin_of_overlap(start: int, end: int, stops: Sequence[int], fits: Callable[[int, int], bool]) -> int:
+def _overlap_start(start: int, end: int, stops: Sequence[int], fits: Callable[[int, int], bool]) -> int:
     """Return the earliest word after ``start`` from which the rest of the piece is short enough to be repeated."""
     begins = stops[bisect.bisect_right(stops, start) : bisect.bisect_left(stops, end)]
     return _last(begins[::-1], lambda begin: fits(begin, end)) or end
