@@ -108,7 +108,7 @@ def _imports(names: set[str]) -> str:
     folder = Path(options.__file__).parent
     places = dict(KNOWN)
     for path in sorted(folder.glob("*.py")):
-        if path.stem not in {"__init__", "kwargs", "options"}:
+        if path.stem not in {"__init__", "kwargs"}:
             module = __import__(f"xlc_core.options.{path.stem}", fromlist=["__all__"])
             places.update(dict.fromkeys(module.__all__, module.__name__))
     return "\n".join(f"from {places[name]} import {name}" for name in sorted(names - BUILT_IN))
