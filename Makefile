@@ -7,9 +7,9 @@ VENV ?= .venv
 FRAMEWORK ?= langchain
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
-NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/requirements.txt
+NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo test test-convert soak check tidy format stubs clean
+.PHONY: demo test test-convert soak check tidy format stubs pin clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
@@ -48,6 +48,12 @@ format: $(STAMP)
 stubs: $(STAMP)
 	$(BIN)/python cmake/make_stub.py
 	$(BIN)/python cmake/make_kwargs.py
+
+# Moves the pin of llama.cpp as far as it goes, and reports (vendor/README.md).
+pin:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python cmake/move_pin.py --package $(PACKAGE) --version $(VERSION)
+	touch $(STAMP)
 
 # Built in place: Python files are used from src/, and objects are kept in build/ for the next time.
 $(STAMP): $(NATIVE_SOURCES) models/pyproject.toml

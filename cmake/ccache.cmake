@@ -9,3 +9,9 @@ if(XLC_CCACHE AND XLC_USE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
   message(STATUS "xllama: compiling through ${XLC_CCACHE}")
 endif()
+
+# __FILE__ relative to the source folder, in unity builds too: nothing of the machine's folders in the module, and
+# ccache finds what a clone in another folder has compiled.
+if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang" AND NOT MSVC)
+  add_compile_options("-fmacro-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=")
+endif()

@@ -1,47 +1,98 @@
-"""Fill a folder with llama.cpp's source from the pinned, hash-checked release in vendor/requirements.txt.
+"""Fill a folder with the pinned source of llama.cpp (vendor/pin.ini).
 
-CMake runs it if the folder is empty; it only needs pip. The release is a source distribution of
-llama-cpp-python, which contains the whole tree of llama.cpp (vendor/README.md says why).
+Run by CMake when the folder is empty or holds an earlier pin. pip downloads the source distribution and checks its
+sha256, so that its indexes, proxies, certificates and cache count. To learn the name and version of what it has
+downloaded, pip asks the distribution's build backend, which may need compilers and other packages: it gets a backend
+that only reads the PKG-INFO of the distribution, so that no foreign code runs. vendor/README.md says more.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import configparser
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
-REQUIREMENTS = Path(__file__).parent.parent / "vendor" / "requirements.txt"
-TREE = "vendor/llama.cpp/"
+PIN = Path(__file__).parent.parent / "vendor" / "pin.ini"
+STAMP = ".xllama-pin"
+# The build backends that packages with llama.cpp in them name. pip calls this one function of them.
+BACKENDS = ("setuptools/build_meta.py", "scikit_build_core/build.py")
+BACKEND = """\
+import os, shutil
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    with open("PKG-INFO", encoding="utf-8") as file:
+        fields = dict(line.split(": ", 1) for line in file.read().split("\\n\\n")[0].splitlines() if ": " in line)
+    name = fields["Name"].replace("-", "_") + "-" + fields["Version"] + ".dist-info"
+    os.makedirs(os.path.join(metadata_directory, name))
+    shutil.copy("PKG-INFO", os.path.join(metadata_directory, name, "METADATA"))
+    return name
+"""
 
 
-def download(folder: Path) -> Path:
-    """Fetch and check the archive with pip. Return its path."""
+class Pin(NamedTuple):
+    """A source distribution and the folder of llama.cpp in it."""
+
+    package: str
+    version: str
+    sha256: str
+    folder: str
+
+    @property
+    def requirement(self) -> str:
+        """The requirement that pip downloads."""
+        return f"{self.package}=={self.version}"
+
+    @property
+    def stamp(self) -> str:
+        """The mark of a fetched folder; cmake/llama_cpp.cmake builds the same text."""
+        return f"{self.requirement} sha256:{self.sha256}\n"
+
+
+def read_pin(path: Path = PIN) -> Pin:
+    """Return what the pin file says."""
+    parser = configparser.ConfigParser()
+    parser.read_string(path.read_text(encoding="utf-8"))
+    section = parser["llama.cpp"]
+    return Pin(section["package"], section["version"], section["sha256"], section["folder"])
+
+
+def download(requirement: str, folder: Path) -> Path:
+    """Let pip fetch the source distribution of a requirement, which may have a hash; return the archive's path."""
+    backends = folder / "backends"
+    for name in BACKENDS:
+        module = backends / name
+        module.parent.mkdir(parents=True)
+        module.write_text(BACKEND, encoding="utf-8")
+        (module.parent / "__init__.py").touch()
+    listed = folder / "requirements.txt"
+    listed.write_text(requirement + "\n", encoding="utf-8")
+    archives = folder / "archives"
     command = [
-        *(sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"),
-        *("--require-hashes", "-r", str(REQUIREMENTS), "-d", str(folder), "--quiet"),
-        "--disable-pip-version-check",
+        *(sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"),
+        *("-r", str(listed), "-d", str(archives), "--quiet", "--disable-pip-version-check"),
     ]
-    # pip asks the archive's build backend for its metadata. We use the same backend. If it is installed already, as in
-    # a build environment, we save the minute of setting up a second isolated environment.
-    if importlib.util.find_spec("scikit_build_core"):
-        command.append("--no-build-isolation")
-    subprocess.run(command, check=True)
-    (archive,) = folder.glob("*.tar.gz")
+    path = os.pathsep.join(filter(None, [str(backends), os.environ.get("PYTHONPATH")]))
+    # The second variable keeps the real setuptools, which is hidden now, out of Python's own distutils.
+    environment = {**os.environ, "PYTHONPATH": path, "SETUPTOOLS_USE_DISTUTILS": "stdlib"}
+    subprocess.run(command, check=True, env=environment)
+    (archive,) = archives.iterdir()
     return archive
 
 
-def unpack(archive: Path, target: Path) -> None:
-    """Put the archive's llama.cpp tree at target. An incomplete tree never appears there."""
+def unpack(archive: Path, pin: Pin, target: Path) -> None:
+    """Put the archive's llama.cpp tree at target, whole or not at all, in the place of an earlier one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".llama.cpp-", dir=target.parent))
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
-                _, found, inside = member.name.partition("/" + TREE)
+                _, found, inside = member.name.partition(f"/{pin.folder}/")
                 if not found or not inside:
                     continue
                 destination = staging / inside
@@ -56,9 +107,9 @@ def unpack(archive: Path, target: Path) -> None:
                     with source, destination.open("wb") as out:
                         shutil.copyfileobj(source, out)
         if not (staging / "CMakeLists.txt").exists():
-            raise ValueError(f"{archive.name} has no {TREE}")
-        if target.exists():
-            target.rmdir()  # it is empty, since CMake only calls this for an empty folder
+            raise ValueError(f"{archive.name} has no {pin.folder}")
+        (staging / STAMP).write_text(pin.stamp, encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)
         staging.chmod(0o755)
         staging.rename(target)
     finally:
@@ -68,11 +119,12 @@ def unpack(archive: Path, target: Path) -> None:
 def main() -> int:
     """Download and unpack the tree. Return the exit status."""
     target = Path(sys.argv[1])
+    pin = read_pin()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            unpack(download(Path(folder)), target)
+            unpack(download(f"{pin.requirement} --hash=sha256:{pin.sha256}", Path(folder)), pin, target)
     except subprocess.CalledProcessError as error:
-        print(f"xllama: pip could not download {REQUIREMENTS.read_text().split()[0]}", file=sys.stderr)
+        print(f"xllama: pip could not download {pin.requirement}", file=sys.stderr)
         return error.returncode or 1
     except (OSError, ValueError, tarfile.TarError) as error:
         print(f"xllama: could not unpack llama.cpp: {error}", file=sys.stderr)

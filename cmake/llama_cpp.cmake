@@ -1,10 +1,26 @@
 # llama.cpp behind one target, xlc_llama_cpp: its engine library, static, nothing of its programs.
 
-set(XLC_LLAMA_CPP_DIR "${CMAKE_CURRENT_SOURCE_DIR}/vendor/llama.cpp" CACHE PATH
-    "llama.cpp's source; filled from the pinned release when it is empty (vendor/README.md)")
+set(XLC_PINNED_LLAMA_CPP_DIR "${CMAKE_CURRENT_SOURCE_DIR}/vendor/llama.cpp")
+set(XLC_LLAMA_CPP_DIR "${XLC_PINNED_LLAMA_CPP_DIR}" CACHE PATH
+    "llama.cpp's source; the default is filled from the pinned release (vendor/README.md)")
 
-if(NOT EXISTS "${XLC_LLAMA_CPP_DIR}/CMakeLists.txt")
-  message(STATUS "xllama: fetching llama.cpp into ${XLC_LLAMA_CPP_DIR}")
+# The pin is what fetch_llama_cpp.py marks a folder with.
+set(pin_file "${CMAKE_CURRENT_SOURCE_DIR}/vendor/pin.ini")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${pin_file}")
+foreach(key IN ITEMS package version sha256)
+  file(STRINGS "${pin_file}" line REGEX "^${key} = ")
+  string(REGEX REPLACE "^${key} = " "" pin_${key} "${line}")
+endforeach()
+set(pin "${pin_package}==${pin_version} sha256:${pin_sha256}")
+set(stamp "")
+if(EXISTS "${XLC_LLAMA_CPP_DIR}/.xllama-pin")
+  file(STRINGS "${XLC_LLAMA_CPP_DIR}/.xllama-pin" stamp)
+endif()
+
+# A Git checkout is left alone, wherever it is.
+if(NOT stamp STREQUAL pin AND XLC_LLAMA_CPP_DIR STREQUAL XLC_PINNED_LLAMA_CPP_DIR
+   AND NOT EXISTS "${XLC_LLAMA_CPP_DIR}/.git")
+  message(STATUS "xllama: fetching llama.cpp into ${XLC_LLAMA_CPP_DIR}: ${pin}")
   execute_process(
     COMMAND ${Python_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/fetch_llama_cpp.py "${XLC_LLAMA_CPP_DIR}"
     RESULT_VARIABLE failed)
@@ -13,6 +29,16 @@ if(NOT EXISTS "${XLC_LLAMA_CPP_DIR}/CMakeLists.txt")
                         "PyPI reachable for pip and build again, or unpack llama.cpp yourself and build with "
                         "-C cmake.define.XLC_LLAMA_CPP_DIR=/path/to/llama.cpp")
   endif()
+  set(stamp "${pin}")
+endif()
+if(NOT EXISTS "${XLC_LLAMA_CPP_DIR}/CMakeLists.txt")
+  message(FATAL_ERROR "xllama: ${XLC_LLAMA_CPP_DIR} does not hold llama.cpp")
+endif()
+set(XLC_LLAMA_CPP_IS_PINNED TRUE)
+if(NOT stamp STREQUAL pin)
+  set(XLC_LLAMA_CPP_IS_PINNED FALSE)
+  message(WARNING "xllama: ${XLC_LLAMA_CPP_DIR} is not the pinned llama.cpp (${pin}). xllama is tested with that one "
+                  "only; sessions saved by this build are for this build.")
 endif()
 
 # Only the libraries are wanted; everything that a program of llama.cpp's would pull in is off.
@@ -35,48 +61,11 @@ set(GGML_CCACHE OFF) # cmake/ccache.cmake has chosen the launcher
 option(GGML_NATIVE "optimise for this machine's processor; turn off for wheels that travel" ON)
 add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 
-# Some of its files are replaced by ours, under the same headers:
-# - log.cpp, whose thread writes to the process's stdout and stderr and does not survive a fork;
-# - llguidance.cpp, which links a Rust library; ours calls that of the installed wheel (native/constraints/);
-# - sampling.cpp, speculative.cpp and server-context.cpp, which ours include, so that tokens that a grammar forces
-#   are drafted (native/overrides/drafting.h), and work of ours gets at the slots (native/overrides/slots.h);
-# - common.cpp, which ours includes, so that rejected drafts leave no wrong recurrent state behind;
-# - reasoning-budget.cpp, which ours includes, so that thinking can be ended from another thread;
-# - ggml-cpu.c, which ours includes, so that threads give way to other programs where they wait for each other;
-# - amx/mmq.cpp, which ours includes, so that GCC 12 does not leave out most of the tiles' configuration;
-# - llama-model.cpp, which ours includes, so that embedding computes no logits (native/overrides/logits.h);
-# - jina-bert-v2.cpp, which ours includes, so that rerankers keep their pooler;
-# - llama-vocab.cpp, which ours includes, so that WordPiece reads Korean and Indic scripts as BERT does, and long words
-#   do not overflow the stack (native/overrides/regex_split.h).
-set(native "${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native")
-function(xlc_replace_sources target)
-  cmake_parse_arguments(PARSE_ARGV 1 args "" "" "DROP;ADD")
-  get_target_property(sources ${target} SOURCES)
-  list(REMOVE_ITEM sources ${args_DROP})
-  list(TRANSFORM args_ADD PREPEND "${native}/overrides/")
-  set_target_properties(${target} PROPERTIES SOURCES "${sources};${args_ADD}")
-  target_include_directories(${target} PRIVATE "${native}" "$<TARGET_PROPERTY:${target},SOURCE_DIR>")
-endfunction()
-set(ggml_cpu "${XLC_LLAMA_CPP_DIR}/ggml/src/ggml-cpu/ggml-cpu.c")
-file(STRINGS "${ggml_cpu}" barriers REGEX "int n_passed = ")
-list(LENGTH barriers n_barriers)
-if(NOT n_barriers EQUAL 1) # what overrides/ggml_cpu.c tells a barrier by
-  message(FATAL_ERROR "xllama: ${ggml_cpu} waits otherwise than this version of xllama knows; take the pinned release")
-endif()
-xlc_replace_sources(ggml-cpu
-  DROP ggml-cpu/ggml-cpu.c ggml-cpu/amx/mmq.cpp
-  ADD ggml_cpu.c ggml_amx_mmq.cpp)
-xlc_replace_sources(llama-common
-  DROP common.cpp log.cpp llguidance.cpp reasoning-budget.cpp sampling.cpp speculative.cpp
-  ADD common_common.cpp common_log.cpp common_reasoning_budget.cpp common_sampling.cpp common_speculative.cpp)
-xlc_replace_sources(llama
-  DROP llama-model.cpp llama-vocab.cpp "${XLC_LLAMA_CPP_DIR}/src/models/jina-bert-v2.cpp"
-  ADD jina_bert_v2.cpp llama_model.cpp llama_vocab.cpp regex_split.cpp)
-set_source_files_properties("${native}/overrides/jina_bert_v2.cpp" "${native}/overrides/llama_model.cpp"
-                            "${native}/overrides/llama_vocab.cpp" "${native}/overrides/regex_split.cpp"
-                            TARGET_DIRECTORY llama PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-target_include_directories(llama PRIVATE "${XLC_LLAMA_CPP_DIR}/ggml/src")
-xlc_replace_sources(server-context DROP server-context.cpp ADD server_context.cpp)
+# Some of its files are replaced by ours (native/overrides/README.md), and whatever ours rely on is checked.
+set(XLC_OVERRIDES_DIR "${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native/overrides")
+include("${CMAKE_CURRENT_LIST_DIR}/overrides.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/expectations.cmake")
+xlc_require_expectations()
 target_compile_definitions(llama-common PRIVATE LLAMA_USE_LLGUIDANCE)
 
 add_library(xlc_llama_cpp INTERFACE)

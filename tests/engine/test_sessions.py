@@ -158,6 +158,10 @@ def rewrite_header(session: Path, change: Callable[[dict[str, Any]], object]) ->
     [
         (lambda header: header.update(model="1-abc", model_name="other"), "another model, 'other'"),
         (lambda header: header.update(llama_cpp="0.1"), "was saved by llama.cpp 0.1"),
+        (
+            lambda header: header.update(llama_cpp="0.5.0 unknown, state format 3"),
+            r"was saved by llama\.cpp 0\.5\.0 .*format 3, but this is 0\.6\.0 of .*format 4",
+        ),
         (lambda header: header["settings"].update(cache_type_k="q8_0"), "cache_type_k = q8_0, but this engine has f16"),
         (lambda header: header.pop("sha256"), "its header is incomplete"),
         (lambda header: header.update(surprise=1), "its header is incomplete"),

@@ -43,6 +43,7 @@ def plain() -> str:
         xlc.Ngram("mod", n_match=3, n_min=2, n_max=16),
         xlc.Ngram("cache"),
         xlc.DraftModel(DRAFT, n_max=4),
+        xlc.DraftModel(DRAFT, n_max=4, sampling="probabilistic"),
         [xlc.Ngram("simple", n_match=4), xlc.DraftModel(DRAFT)],
     ],
     ids=repr,
@@ -135,6 +136,23 @@ def test_options_of_another_kind_are_refused() -> None:
         xlc.Ngram("cache", min_hits=2).arguments()
     with pytest.raises(ValueError, match="did you mean 'n_match'"):
         xlc.Ngram("simple", n_mach=2)
+
+
+def test_drafts_may_be_drawn_and_verified_by_rejection() -> None:
+    with open_with(xlc.DraftModel(DRAFT, n_max=4, sampling="probabilistic")) as engine:
+        options: dict[str, Any] = {**GREEDY, "temperature": 1.0}
+        answer = engine.chat(COPY, **options)
+        assert 0 < answer.timings.draft_accepted <= answer.timings.draft_tokens
+        assert engine.chat(COPY, **options).text == answer.text  # the seed decides
+        options.update(constraint=xlc.Choice("The quick brown fox."), max_tokens=20)
+        forced = engine.chat("Which?", **options)
+        assert forced.text == "The quick brown fox."
+
+
+@pytest.mark.parametrize("head", [xlc.Eagle3, xlc.DFlash, xlc.DSpark])
+def test_heads_draft_greedily_only(head: Any) -> None:
+    with pytest.raises(ValueError, match=f"{head.__name__} takes no sampling='probabilistic'"):
+        head("head.gguf", sampling="probabilistic")
 
 
 def test_options_can_be_compared_and_pickled() -> None:

@@ -103,7 +103,7 @@ def _keep_pooler(architecture: str) -> None:
     """Keep the pooler of an architecture's cross-encoders, which the converter drops.
 
     In llama.cpp BERT's pooler is ``cls``, and the layer that computes the score is ``cls.output``. For Jina llama.cpp
-    only knows a ``cls`` that computes the score; native/overrides/jina_bert_v2.cpp adds the rest.
+    only knows a ``cls`` that computes the score; native/overrides/src/models/jina-bert-v2.cpp adds the rest.
     """
     bert = importlib.import_module("conversion.bert")
     base = importlib.import_module("conversion.base")

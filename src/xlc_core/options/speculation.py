@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from typing_extensions import Self
 
 from xlc_core.options.base import GpuLayers, NativeOptions
 
@@ -83,6 +84,9 @@ class DraftModel(_Kind):
         n_max: tokens to draft at most.
         n_min: drafts shorter than this are not verified.
         p_min: drafting ends at a token less likely than this.
+        sampling: how the draft chooses its tokens: ``greedy`` takes the likeliest; ``probabilistic`` draws them at the
+            request's temperature, and the model accepts each by rejection sampling. That accepts more drafts at a
+            temperature above 0. Answers have the model's own distribution either way. Heads are always greedy.
         n_gpu_layers: layers on the GPU, as for the engine.
     """
 
@@ -90,10 +94,17 @@ class DraftModel(_Kind):
     n_max: int = Field(3, ge=1, le=1024)
     n_min: int = Field(0, ge=0, le=1024)
     p_min: float = Field(0.0, ge=0, le=1)
+    sampling: Literal["greedy", "probabilistic"] = "greedy"
     n_gpu_layers: GpuLayers = "auto"
 
     def __init__(self, model: str | Path | None = None, **values: object) -> None:
         BaseModel.__init__(self, model=model, **values)
+
+    @model_validator(mode="after")
+    def _refuse_sampling_head(self) -> Self:
+        if self.sampling != "greedy" and self.type_name != "draft-simple":
+            raise ValueError(f"a head drafts greedily, so {type(self).__name__} takes no sampling={self.sampling!r}")
+        return self
 
     @property
     def type_name(self) -> str:  # noqa: D102
@@ -106,6 +117,7 @@ class DraftModel(_Kind):
         return [
             *("--spec-draft-n-max", str(self.n_max), "--spec-draft-n-min", str(self.n_min)),
             *("--spec-draft-p-min", str(self.p_min)),
+            *_sampling_arguments(self.sampling),
             *layers,
         ]
 
@@ -141,11 +153,13 @@ class Mtp(_Kind):
         model: path, catalog name or ``hf:`` name of the file with these layers, if the model file lacks these layers.
         n_max: tokens to draft at most.
         p_min: drafting ends at a token less likely than this.
+        sampling: as for DraftModel.
     """
 
     model: str | Path | None = None
     n_max: int = Field(3, ge=1, le=1024)
     p_min: float = Field(0.0, ge=0, le=1)
+    sampling: Literal["greedy", "probabilistic"] = "greedy"
 
     def __init__(self, model: str | Path | None = None, **values: object) -> None:
         BaseModel.__init__(self, model=model, **values)
@@ -156,7 +170,14 @@ class Mtp(_Kind):
 
     def arguments(self) -> list[str]:
         """Return the options, except the file, as arguments of llama.cpp's command line."""
-        return ["--spec-draft-n-max", str(self.n_max), "--spec-draft-p-min", str(self.p_min)]
+        return [
+            *("--spec-draft-n-max", str(self.n_max), "--spec-draft-p-min", str(self.p_min)),
+            *_sampling_arguments(self.sampling),
+        ]
+
+
+def _sampling_arguments(sampling: str) -> list[str]:
+    return ["--spec-draft-sampling", sampling] if sampling != "greedy" else []
 
 
 Speculation = Ngram | DraftModel | Eagle3 | DFlash | DSpark | Mtp

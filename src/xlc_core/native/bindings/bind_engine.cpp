@@ -4,7 +4,7 @@
 #include "engine/engine.h"
 #include "generation/session.h"
 #include "generation/task_params.h"
-#include "overrides/slots.h"
+#include "overrides/access/slots.h"
 #include "support/errors.h"
 
 #include "llama.h"

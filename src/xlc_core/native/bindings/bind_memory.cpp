@@ -1,7 +1,7 @@
 #include "bindings/bindings.h"
 
 #include "engine/engine.h"
-#include "engine/memory.h"
+#include "loading/memory.h"
 
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>

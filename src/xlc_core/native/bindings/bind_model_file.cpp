@@ -1,6 +1,6 @@
 #include "bindings/bindings.h"
 
-#include "engine/model_file.h"
+#include "loading/model_file.h"
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/string.h>

@@ -1,8 +1,7 @@
 #include "bindings/bindings.h"
 
-#include "overrides/slots.h"
+#include "overrides/access/slots.h"
 
-#include "build-info.h"
 #include "llama.h"
 
 #include <nanobind/ndarray.h>
@@ -34,7 +33,7 @@ void bind_session(nb::module_& m) {
     m.def(
         "llama_cpp_version",
         [] {
-            return std::string(XLC_LLAMA_CPP_VERSION) + " " + llama_commit() + ", state format " +
+            return std::string(XLC_LLAMA_CPP_VERSION) + ", state format " +
                    std::to_string(LLAMA_STATE_SEQ_VERSION);
         },
         "Return the version of llama.cpp and of its format for a slot's state.");

@@ -1,7 +1,7 @@
 #include "engine/engine.h"
 
 #include "constraints/llg_tokenizer.h"
-#include "engine/lora_files.h"
+#include "loading/lora_files.h"
 #include "retrieval/bert/bert_weights.h"
 #include "support/errors.h"
 #include "support/logging.h"

@@ -2,10 +2,10 @@
 // context. Each starts at first use. They share one copy of the weights.
 #pragma once
 
-#include "engine/engine_params.h"
-#include "engine/memory.h"
-#include "engine/model_file.h"
 #include "generation/generator.h"
+#include "loading/engine_params.h"
+#include "loading/memory.h"
+#include "loading/model_file.h"
 #include "retrieval/retriever.h"
 #include "support/process.h"
 

@@ -1,6 +1,6 @@
 #include "engine/engine.h"
 
-#include "overrides/slots.h"
+#include "overrides/access/slots.h"
 #include "support/errors.h"
 
 #include <algorithm>

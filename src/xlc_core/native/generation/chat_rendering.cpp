@@ -99,8 +99,8 @@ void continue_last_message(common_chat_templates_inputs& inputs) {
 
 } // namespace
 
-common_reasoning_format reasoning_format(const ChatRequest& chat, common_reasoning_format fallback) {
-    return chat.reasoning_format ? common_reasoning_format_from_name(*chat.reasoning_format) : fallback;
+bool may_call(const ChatRequest& chat) {
+    return !chat.tools.empty() && chat.tool_choice != "none";
 }
 
 bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults) {
@@ -129,7 +129,9 @@ render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::st
                                         "tool_choice='none' or leave one of them out");
     }
     inputs.use_jinja = defaults.use_jinja;
-    inputs.reasoning_format = reasoning_format(chat, defaults.reasoning_format);
+    inputs.reasoning_format = chat.reasoning_format
+                                  ? common_reasoning_format_from_name(*chat.reasoning_format)
+                                  : defaults.reasoning_format;
     inputs.enable_thinking = wants_thinking(chat, defaults);
     inputs.chat_template_kwargs = defaults.template_kwargs;
     for (const auto& [name, value] : chat.template_kwargs) {

@@ -18,8 +18,8 @@ struct ChatDefaults {
     std::map<std::string, std::string> template_kwargs;
 };
 
-// Return the place of the thinking, from the request, else from the engine.
-common_reasoning_format reasoning_format(const ChatRequest& chat, common_reasoning_format fallback);
+// Whether the answer may hold tool calls.
+bool may_call(const ChatRequest& chat);
 
 // Return whether the model should think, from the request, else from its template_kwargs, else from the
 // engine.

@@ -25,19 +25,24 @@ TokenProbability to_token_probability(const completion_token_output& output) {
     return token;
 }
 
-// Remove half a character from the end, which a limit may leave. Streams do not show one either.
-std::string without_half_character(std::string text) {
-    text.resize(validate_utf8(text));
+// A limit may fall between the bytes of a character; a stream never shows such a half either.
+common_chat_input without_half_character(common_chat_input text) {
+    text.truncate(validate_utf8(text.text));
     return text;
 }
 
 } // namespace
 
 ChoiceStream::ChoiceStream(
-    int32_t choice, bool needs_parsing, const task_params& params, std::shared_ptr<const Closing> closing)
-    : choice_(choice), silent_(params.n_predict == 0),
-      parse_(needs_parsing && !params.chat_parser_params.parser.empty()), closing_(std::move(closing)),
-      state_(params.chat_parser_params) {}
+    int32_t choice,
+    const std::optional<AnswerFormat>& format,
+    const task_params& params,
+    std::shared_ptr<const Closing> closing)
+    : choice_(choice), silent_(params.n_predict == 0), closing_(std::move(closing)) {
+    if (format) {
+        parser_.emplace(*format);
+    }
+}
 
 std::vector<Event> ChoiceStream::translate(server_task_result& result, bool& ended) {
     if (auto* partial = dynamic_cast<server_task_result_cmpl_partial*>(&result)) {
@@ -68,26 +73,26 @@ Event ChoiceStream::make_event(Event::Kind kind, std::string text) {
     return event;
 }
 
-void ChoiceStream::add_text(std::vector<Event>& events, const std::string& text, bool is_partial) {
+void ChoiceStream::add_text(std::vector<Event>& events, const common_chat_input& text, bool is_partial) {
     if (silent_) {
         return;
     }
-    if (!parse_) {
+    if (!parser_) {
         if (!text.empty()) {
-            events.push_back(make_event(Event::Kind::text, text));
+            events.push_back(make_event(Event::Kind::text, text.text));
         }
         return;
     }
     std::vector<common_chat_msg_diff> diffs;
     try {
-        state_.update_chat_msg(text, is_partial, diffs);
+        diffs = parser_->add(text, !is_partial);
     } catch (const std::exception& error) {
         // The answer does not (yet) match the template's format: it was cut by its limit, or the model
         // violated the format. The part that was parsed so far is kept.
         if (!is_partial) {
             log_warning(std::string("an answer ended outside its template's format: ") + error.what());
-            if (state_.chat_msg.empty()) {
-                events.push_back(make_event(Event::Kind::text, state_.generated_text));
+            if (parser_->message().empty()) {
+                events.push_back(make_event(Event::Kind::text, parser_->text()));
             }
         }
         return;
@@ -150,8 +155,10 @@ std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result)
     auto choice = std::make_shared<ChoiceResult>();
     choice->text = text_;
     choice->reasoning = reasoning_;
-    for (const common_chat_tool_call& call : state_.chat_msg.tool_calls) {
-        choice->tool_calls.push_back({call.id, call.name, call.arguments});
+    if (parser_) {
+        for (const common_chat_tool_call& call : parser_->message().tool_calls) {
+            choice->tool_calls.push_back({call.id, call.name, call.arguments});
+        }
     }
     const bool ran_out = result.stop == STOP_TYPE_LIMIT || (closing_ && closing_->forced);
     choice->finish_reason = ran_out ? "length" : !choice->tool_calls.empty() ? "tool_calls" : "stop";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "constraints/closing.h"
+#include "generation/answer_parser.h"
 #include "generation/event.h"
 #include "support/errors.h"
 
@@ -13,10 +14,11 @@ namespace xlc {
 
 class ChoiceStream {
 public:
-    // `closing`: how the answer's grammar is closed before its tokens run out, or nullptr.
+    // `format`: how the answer is parsed; nullopt for plain text. `closing` says how the answer's grammar is
+    // closed in time; nullptr when it is not.
     ChoiceStream(
         int32_t choice,
-        bool needs_parsing,
+        const std::optional<AnswerFormat>& format,
         const task_params& params,
         std::shared_ptr<const Closing> closing);
 
@@ -27,15 +29,14 @@ private:
     std::vector<Event> on_partial(server_task_result_cmpl_partial& result);
     std::vector<Event> on_embedding(server_task_result_embd& result);
     std::vector<Event> on_final(server_task_result_cmpl_final& result);
-    void add_text(std::vector<Event>& events, const std::string& text, bool is_partial);
+    void add_text(std::vector<Event>& events, const common_chat_input& text, bool is_partial);
     Event make_event(Event::Kind kind, std::string text);
 
     const int32_t choice_;
-    const bool silent_; // no tokens were requested, but llama.cpp always generates one
-    const bool parse_;  // the answer needs the chat parser; otherwise it is plain text
+    const bool silent_; // no tokens were asked for; llama.cpp generates one all the same
     const std::shared_ptr<const Closing> closing_;
-    task_result_state state_;
-    // The generated text, by kind. The parser's own text also holds the start of a continued message.
+    std::optional<AnswerParser> parser_; // nullopt: the answer is plain text
+    // The generated text, by kind. The parser's own text also has the beginning of a continued message.
     std::string text_;
     std::string reasoning_;
     std::vector<TokenProbability> logprobs_;

@@ -1,6 +1,6 @@
 #include "generation/dispatcher.h"
 
-#include "generation/thinking.h"
+#include "overrides/access/thinking.h"
 
 #include <algorithm>
 
@@ -75,8 +75,8 @@ void Dispatcher::post(Request request) {
             mark_closing(answer.params.sampling.grammar.grammar, closing);
         }
         running_[answer.id] = {
-            request.generation, std::make_shared<ChoiceStream>(
-                                    i, request.prepared.needs_parsing, answer.params, std::move(closing))};
+            request.generation,
+            std::make_shared<ChoiceStream>(i, request.prepared.format, answer.params, std::move(closing))};
         results_.add_waiting_task_id(answer.id);
     }
     running_changed_ = true;

@@ -17,8 +17,8 @@ namespace xlc {
 // A request that is ready to run: one task, with child tasks if several answers are wanted.
 struct PreparedTask {
     server_task task;
-    bool needs_parsing = false;           // the answer may hold thinking or tool calls
-    std::optional<ClosingParams> closing; // for a grammar that is closed before the tokens run out
+    std::optional<AnswerFormat> format;   // for an answer that may hold thinking or tool calls
+    std::optional<ClosingParams> closing; // for a grammar that is closed in time
 };
 
 class Dispatcher : public GenerationOwner, public std::enable_shared_from_this<Dispatcher> {

@@ -8,7 +8,7 @@
 #include "generation/media_prompt.h"
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
-#include "overrides/slots.h"
+#include "overrides/access/slots.h"
 #include "support/abort_guard.h"
 #include "support/compute_threads.h"
 #include "support/logging.h"
@@ -217,9 +217,12 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
     PreparedTask prepared;
     prepared.task = server_task(SERVER_TASK_TYPE_COMPLETION);
     prepared.task.params = to_task_params(request, rendered ? &*rendered : nullptr, base, vocab());
-    // The parser reads the whole answer again with every token, so it is used only if it may find something.
-    prepared.needs_parsing =
-        rendered && (rendered->supports_thinking || prepared.task.params.chat_parser_params.parse_tool_calls);
+    // The parser reads the whole answer again with every token, so it is kept for where it has something to
+    // find.
+    if (rendered && !rendered->parser.empty() && (rendered->supports_thinking || may_call(*request.chat))) {
+        const bool continues = request.chat->messages.back().role == "assistant";
+        prepared.format = answer_format(*rendered, continues, vocab());
+    }
 
     server_tokens tokens = prompt_tokens(request, rendered ? rendered->prompt : request.prompt);
     if (tokens.empty()) {

@@ -1,9 +1,9 @@
 // The generation worker: llama.cpp's server_context, with its loop on a separate thread.
 #pragma once
 
-#include "engine/engine_params.h"
 #include "generation/generation.h"
 #include "generation/request.h"
+#include "loading/engine_params.h"
 
 #include <functional>
 #include <memory>

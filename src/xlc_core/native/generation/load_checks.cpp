@@ -1,6 +1,7 @@
 #include "generation/load_checks.h"
 
-#include "overrides/drafting.h"
+#include "overrides/access/draft_checks.h"
+#include "overrides/access/drafting.h"
 #include "support/errors.h"
 
 #include "common.h"
@@ -36,7 +37,7 @@ void throw_load_error(const EngineParams& params, const std::string& reason) {
                                        params.model_path + "': " + said +
                                        "; use the mmproj file that was made with the model");
     }
-    if (contains("requires ctx_other")) {
+    if (is_head(params.model_path)) {
         throw Error(
             ErrorKind::model_load, "'" + params.model_path +
                                        "' is not a model but a head that drafts for one; open its model with "

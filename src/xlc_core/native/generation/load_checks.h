@@ -1,7 +1,7 @@
 // Checks that llama.cpp's loader does not make.
 #pragma once
 
-#include "engine/engine_params.h"
+#include "loading/engine_params.h"
 
 #include <string>
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "generation/request.h"
-#include "overrides/media_access.h"
+#include "overrides/access/media_access.h"
 
 #include "server-common.h"
 

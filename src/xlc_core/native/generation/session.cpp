@@ -1,6 +1,6 @@
 #include "generation/session.h"
 
-#include "overrides/slots.h"
+#include "overrides/access/slots.h"
 
 #include "common.h"
 #include "ggml.h"

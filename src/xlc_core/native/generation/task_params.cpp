@@ -97,16 +97,6 @@ void set_chat(
     set_thinking(out.sampling, chat, rendered, vocab);
     out.antiprompt.insert(
         out.antiprompt.end(), rendered.additional_stops.begin(), rendered.additional_stops.end());
-
-    common_chat_parser_params& parser = out.chat_parser_params;
-    parser.format = rendered.format;
-    parser.reasoning_format = reasoning_format(chat, parser.reasoning_format);
-    parser.generation_prompt = rendered.generation_prompt;
-    parser.parse_tool_calls = !chat.tools.empty() && chat.tool_choice != "none";
-    parser.is_continuation = !chat.messages.empty() && chat.messages.back().role == "assistant";
-    if (!rendered.parser.empty()) {
-        parser.parser.load(rendered.parser);
-    }
 }
 
 } // namespace
@@ -121,7 +111,7 @@ task_params to_task_params(
     out.sampling = base.sampling;
     out.speculative = base.speculative;
     if (!request.speculative) {
-        out.speculative.types.clear(); // overrides/server_context.cpp sees it
+        out.speculative.types.clear(); // overrides/server/server-context.cpp sees it
     }
     // Always send every scale: a request without scales would reuse a cache computed with another request's.
     for (size_t i = 0; i < base.lora_adapters.size(); i++) {
@@ -131,7 +121,6 @@ task_params to_task_params(
     out.n_keep = base.n_keep;
     out.n_predict = base.n_predict;
     out.n_cache_reuse = base.n_cache_reuse;
-    out.chat_parser_params.reasoning_format = base.reasoning_format;
     out.stream = request.stream;
     out.return_progress = request.prompt_progress;
 

@@ -1,17 +1,10 @@
 #include "generation/thinking.h"
 
 #include "generation/request.h"
-#include "support/request_registry.h"
-
-#include <cstdlib>
-#include <sstream>
 
 namespace xlc {
 
 namespace {
-
-constexpr const char* mark = "xllama-thinking ";
-constexpr const char* opened_mark = "opened ";
 
 // If the model should not think, the template itself closes the thinking.
 bool prompt_has_closed(const common_chat_params& rendered) {
@@ -53,32 +46,7 @@ void set_thinking(
     }
     out.reasoning_budget_forced = tokens(message + rendered.thinking_end_tags.front());
     out.reasoning_control = true;
-    // The message has been tokenised already, so its field is free.
-    out.reasoning_budget_message = mark + std::string(opened ? opened_mark : "");
-}
-
-void mark_switch(common_params_sampling& params, const std::shared_ptr<ThinkingSwitch>& off) {
-    if (params.reasoning_budget_message.rfind(mark, 0) == 0) {
-        params.reasoning_budget_message +=
-            std::to_string(RequestRegistry<ThinkingSwitch>::instance().add(off));
-    }
-}
-
-ThinkingControl control_of(const common_params_sampling& params) {
-    std::istringstream words(params.reasoning_budget_message);
-    std::string word;
-    words >> word;
-    if (word + " " != mark) {
-        return {};
-    }
-    ThinkingControl control;
-    words >> word;
-    if (word + " " == opened_mark) {
-        control.opened = true;
-        words >> word;
-    }
-    control.off = RequestRegistry<ThinkingSwitch>::instance().find(std::atoi(word.c_str()));
-    return control;
+    mark_thinking(out, opened);
 }
 
 } // namespace xlc

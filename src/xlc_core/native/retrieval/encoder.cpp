@@ -1,6 +1,6 @@
 #include "retrieval/encoder.h"
 
-#include "overrides/logits.h"
+#include "overrides/access/logits.h"
 #include "retrieval/free_memory.h"
 #include "support/errors.h"
 #include "support/logging.h"

@@ -1,7 +1,7 @@
 // One llama_context for embedding or ranking, and micro-batches through it.
 #pragma once
 
-#include "engine/memory.h"
+#include "loading/memory.h"
 #include "retrieval/batch_arrays.h"
 #include "retrieval/batch_size.h"
 #include "retrieval/bert/bert_encoder.h"

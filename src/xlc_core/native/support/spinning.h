@@ -1,4 +1,4 @@
-// How long threads spin while they wait for each other's work. Also used in C (overrides/ggml_cpu.c).
+// How long threads spin while they wait for each other's work. Also used in C (overrides/ggml/ggml-cpu.c).
 #pragma once
 
 // About ten microseconds of spinning: longer than most waits when every thread has a processor. After that a

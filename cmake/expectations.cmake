@@ -1,0 +1,147 @@
+# Every place where xllama relies on the insides of llama.cpp. overrides/README.md says for each override what it
+# changes, why, and when it can be deleted; cmake/overrides.cmake has the functions.
+
+# ggml: how threads wait, and the tiles' configuration ---------------------------------------------------------
+
+xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c EXPECT
+  "int n_passed = " 1 # a barrier is recognised by its local of this name
+  "ggml_thread_cpu_relax\\(\\)" 2 # the loop of a barrier, and the one that polls for work
+  "static inline void ggml_thread_cpu_relax\\(void\\)" 4)
+xlc_override(ggml-cpu ggml/src/ggml-cpu/amx/mmq.cpp ggml/amx-mmq.cpp EXPECT
+  "_tile_loadconfig\\(&tc\\)" 1
+  "_tile_loadconfig" 1)
+
+# llama: graphs without logits, accents and long words in tokenizers, the pooler of Jina's rerankers --------------
+
+xlc_override(llama src/llama-model.cpp src/llama-model.cpp EXPECT
+  # The last step of a graph is a statement of its own.
+  "\n    llm->build_dense_out\\([a-z0-9_, ]+\\).\n\n    llm->res->set_outputs\\(params\\).\n" 1
+  "build_dense_out" 1)
+xlc_override(llama src/llama-vocab.cpp src/llama-vocab.cpp WITH src/regex_split.cpp EXPECT
+  "= unicode_regex_split\\(text, tokenizer.regex_exprs, tokenizer.byte_encode\\)" 1
+  "unicode_regex_split" 1
+  "cpts = unicode_cpts_normalize_nfd\\(cpts\\)" 1
+  "unicode_cpts_normalize_nfd" 1
+  "const auto flags = unicode_cpt_flags_from_cpt\\(cpt\\)" 1
+  "flags.is_accent_mark" 1)
+xlc_expect(src/unicode.h
+  "unicode_regex_split\\(const std::string & text, const std::vector<std::string> & regex_exprs, bool byte_encode" 1
+  "is_accent_mark" 3)
+xlc_override(llama src/models/jina-bert-v2.cpp src/models/jina-bert-v2.cpp EXPECT
+  "cls   = create_tensor\\(tn\\(LLM_TENSOR_CLS, \"weight\"\\), {n_embd, 1}, TENSOR_NOT_REQUIRED\\)" 1
+  "cls_b = create_tensor\\(tn\\(LLM_TENSOR_CLS, \"bias\"\\),   {1},         TENSOR_NOT_REQUIRED\\)" 1
+  "LLM_TENSOR_CLS" 2)
+
+# llama-common: logging, samplers, drafts -----------------------------------------------------------------------
+
+xlc_override(llama-common common/log.cpp common/log.cpp)
+xlc_expect(common/log.h
+  "common_log_[a-z_]+ *\\((void|int |bool |enum |struct )" 17 # the functions that ours define
+  "#define LOG_LEVEL_[A-Z]+ " 6)
+xlc_override(llama-common common/common.cpp common/common.cpp WITH common/draft_checks.cpp common/fitting.cpp EXPECT
+  "\n    cparams.n_rs_seq          = params.speculative.need_n_rs_seq\\(\\).\n" 1 # a factor may follow the call
+  "need_n_rs_seq" 1
+  "\n        common_fit_params\\(params.model.path.c_str\\(\\), &mparams, &cparams," 1
+  "common_fit_params" 1)
+xlc_override(llama-common common/llguidance.cpp common/llguidance.cpp)
+xlc_override(llama-common common/sampling.cpp common/sampling.cpp EXPECT
+  "\nstruct common_sampler \\* common_sampler_init\\(" 1
+  "grammar_str.compare\\(0, 11, \"%llguidance\"\\) == 0" 1
+  "llama_sampler_init_llg\\(vocab, \"lark\", grammar_str.c_str\\(\\)\\)" 1
+  "rbudget = common_reasoning_budget_init\\(" 1)
+xlc_override(llama-common common/reasoning-budget.cpp common/reasoning-budget.cpp EXPECT
+  "static struct llama_sampler_i common_reasoning_budget_i = {" 1
+  "ctx->remaining--" 1 # at 0 the ending is forced
+  "ctx->force_pos" 10)
+xlc_override(llama-common common/speculative.cpp common/speculative.cpp EXPECT
+  "\ncommon_speculative \\* common_speculative_init\\(common_params_speculative & params, uint32_t n_seq\\) {" 1
+  # They draft in their order, and the first draft of a sequence is taken.
+  "\n    for \\(auto & impl : spec->impls\\) {\n        {\n            common_time_meas tm\\(impl->t_draft_us" 1
+  "if \\(dp.drafting && !result.empty\\(\\)\\) {\n                dp.drafting = false" 1)
+
+# server-context: what a slot keeps, images with LoRA, forced tokens ----------------------------------------------
+
+xlc_override(server-context tools/server/server-context.cpp server/server-context.cpp EXPECT
+  "\n                                n_past = slot.prompt.tokens.get_common_prefix\\(input_tokens\\).\n" 1
+  "\n                const size_t lcp_len = tokens.get_common_prefix\\(task.tokens\\).\n" 1
+  "get_common_prefix" 2 # both a statement's whole value, so that a difference may follow the call
+  "common_speculative_begin\\(spec.get\\(\\), slot.id, slot.prompt.tokens.get_text_tokens\\(\\)\\)" 1
+  "common_speculative_begin" 1
+  "auto result = common_speculative_get_output_limits\\(" 1
+  "common_speculative_get_output_limits" 1
+  "res = mtmd_helper_decode_image_chunk\\(" 1)
+
+# Files that are compiled unchanged -----------------------------------------------------------------------------------------
+
+# loading/engine_params.cpp: the loop of common_params_parse, without what it does to the process.
+xlc_expect(common/arg.h
+  "\n    void \\(\\*handler_[a-z_]+ *\\) *\\(common_params & params" 5)
+xlc_expect(common/arg.cpp
+  "opt.handler_void\\(params\\)" 2 # an environment variable, an argument
+  "opt.handler_bool\\(params, is_positive\\)" 1
+  "opt.handler_int\\(params, std::stoi\\(val\\)\\)" 1
+  "opt.handler_string\\(params, val\\)" 1
+  "opt.handler_str_str\\(params, val, val2\\)" 1
+  # Handlers that end the process: ours refuses their flags. Look at a new one.
+  "[ (]exit\\([01]\\)" 6
+  "params.kv_overrides.emplace_back\\(\\)" 1 # the ends of lists, after the loop
+  "params.tensor_buft_overrides.push_back\\({nullptr, nullptr}\\)" 1
+  "params.speculative.draft.tensor_buft_overrides.push_back\\({nullptr, nullptr}\\)" 1)
+
+# generation/chat_rendering.cpp: the text of the grammars that templates get for their tools.
+xlc_expect(common/chat-auto-parser-generator.cpp
+  "tools_parser = p.trigger_rule\\(\"tool-calls\", p.one_or_more\\(single_tool_parser \\+ p.space\\(\\)\\)\\)" 1
+  "p.trigger_rule\\(\"tool-calls\"" 3)
+xlc_expect(common/peg-parser.cpp
+  "gbnf_excluding_grammar\\(builder, \"until-\" \\+ std::to_string\\(id\\), p.delimiters\\)" 1
+  "builder.add_rule\\(\"root\", to_gbnf\\(root_\\)\\)" 1
+  "return child_gbnf \\+ \"\\+\"" 1)
+
+# generation/load_checks.cpp and retrieval/encoder.cpp: words of llama.cpp's log that decide which error is raised.
+xlc_expect(src/llama-model.cpp
+  "unable to allocate %s buffer" 2)
+xlc_expect(src/llama-kv-cache.cpp
+  "failed to allocate buffer for kv cache" 1)
+xlc_expect(src/llama-context.cpp
+  "failed to allocate compute [pt][pg] buffers" 3)
+xlc_expect(common/fit.cpp
+  "failed to fit params to free device memory" 1)
+xlc_expect(common/common.cpp
+  "failed to load lora adapter" 1)
+xlc_expect(tools/server/server-context.cpp
+  "failed to load multimodal model, '%s'" 1)
+
+# overrides/common/draft_checks.cpp: which layers heads may read is known from an exception.
+xlc_expect(src/llama-graph.cpp
+  "GGML_ASSERT\\(t_layer_inp\\[il\\] != nullptr && \"layer input tensor is null\"\\)" 1)
+
+# loading/memory.cpp: headers of llama that are not installed. The estimate of a packed model reads its tensors.
+xlc_expect(src/llama-model.h
+  "std::vector<std::pair<std::string, struct ggml_tensor \\*>> tensors_by_name" 1
+  "std::map<ggml_backend_buffer_type_t, size_t> memory_breakdown\\(\\) const" 1)
+xlc_expect(src/llama-ext.h
+  "llama_memory_breakdown llama_get_memory_breakdown\\(const struct llama_context \\* ctx\\)" 1)
+
+# overrides/server/server_slots.h: private members, and how the loop chooses a slot.
+xlc_expect(tools/server/server-context.cpp
+  "\n    bool process_single_task\\(server_task && task, bool is_yielding\\)" 1
+  "if \\(f_sim_cur > f_sim_best && f_sim_cur > slot_prompt_similarity\\)" 1
+  "if \\(f_keep < 0.5f\\)" 1
+  "std::unique_ptr<server_prompt_cache> prompt_cache" 1)
+
+# models/convert_process.py: the converter's classes and the tables it looks them up in.
+xlc_expect(conversion/base.py
+  "\n    _model_classes: dict" 1
+  "return cls._model_classes\\[model_type\\]\\[" 1
+  "\n    def get_vocab_base_pre\\(self, tokenizer\\) -> str:" 1
+  "\n    def _try_set_pooling_type\\(self\\) -> None:" 1
+  "raise NotImplementedError\\(\"BPE pre-tokenizer was not recognized" 1
+  "\ndef get_model_architecture\\(hparams: dict.str, Any., model_type: ModelType\\) -> str:" 1)
+xlc_expect(conversion/__init__.py
+  "\nTEXT_MODEL_MAP: dict.str, str. = {" 1
+  "\ndef get_model_class\\(name: str, mmproj: bool = False\\)" 1)
+xlc_expect(conversion/bert.py
+  "\nclass BertModel\\(TextModel\\):" 1
+  "\nclass JinaBertV2Model\\(BertModel\\):" 1
+  "self.cls_out_labels = cls_out_labels" 1
+  "\"pooler.dense.weight\", \"pooler.dense.bias\"\\)" 1)

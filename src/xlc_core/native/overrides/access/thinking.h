@@ -1,0 +1,35 @@
+// A budget of thinking that any thread can end. llama.cpp makes its samplers from a request's parameters and
+// nothing else, so the place of the budget's message carries what they do not say.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+struct common_params_sampling;
+struct llama_sampler;
+
+namespace xlc {
+
+// Set by any thread, seen by the request's samplers with their next token.
+using ThinkingSwitch = std::atomic<bool>;
+
+// What llama.cpp's parameters do not tell the sampler.
+struct ThinkingControl {
+    std::shared_ptr<const ThinkingSwitch> off; // may be nullptr
+    bool opened = false;                       // the prompt has opened the thinking
+};
+
+// Takes the place of the budget's message, which must have been made into tokens.
+void mark_thinking(common_params_sampling& params, bool opened);
+
+// Lets the switch end the thinking of all samplers made from these parameters. Nothing happens where the
+// model does not think.
+void mark_switch(common_params_sampling& params, const std::shared_ptr<ThinkingSwitch>& off);
+
+ThinkingControl control_of(const common_params_sampling& params);
+
+// llama.cpp's sampler for a budget, which has read the prompt's end, made to look at the switch. Takes
+// `budget` over.
+llama_sampler* controlled(llama_sampler* budget, ThinkingControl control);
+
+} // namespace xlc

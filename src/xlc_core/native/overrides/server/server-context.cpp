@@ -1,0 +1,89 @@
+// llama.cpp's tools/server/server-context.cpp, which tells our drafting of forced tokens
+// (overrides/access/drafting.h) which sampler a sequence has, and lets us reach its reader of media
+// (overrides/access/media_access.h): the functions that it calls are wrapped where it calls them.
+
+#include "overrides/access/drafting.h"
+#include "overrides/access/media_access.h"
+
+#include "mtmd-helper.h"
+#include "sampling.h"
+#include "server-common.h"
+#include "speculative.h"
+
+#include <algorithm>
+
+namespace {
+
+// How much a sequence may draft: all drafts of a step must fit into one batch, or the server gives up.
+// Drafted tokens get no log-probabilities, and a context that cannot drop single tokens would have to save
+// itself before every draft; neither is worth it.
+int32_t forced_limit(bool wants_probabilities, bool can_drop_tokens, int32_t n_batch, int32_t n_sequences) {
+    if (wants_probabilities || !can_drop_tokens) {
+        return 0;
+    }
+    return std::min(xlc::max_forced_tokens, n_batch / std::max(n_sequences, 1) - 1);
+}
+
+void begin_answer(
+    common_speculative* spec,
+    llama_seq_id sequence,
+    const llama_tokens& prompt,
+    const common_sampler* sampler,
+    int32_t n_forced,
+    bool off) {
+    xlc::set_drafting(spec, sequence, {n_forced > 0 ? sampler : nullptr, n_forced, off});
+    common_speculative_begin(spec, sequence, prompt);
+}
+
+// Logits for forced tokens, whatever else drafts.
+common_speculative_output_limits output_limits(int32_t n_batch, int32_t n_parallel, int32_t n_draft) {
+    return common_speculative_get_output_limits(
+        n_batch, n_parallel, std::max(n_draft, xlc::max_forced_tokens));
+}
+
+// The server sets a slot's LoRA adapters for its batches of text only, and decodes an image before them.
+template<typename Slot, typename... Arguments>
+int32_t decode_image_chunk(const Slot& slot, Arguments... arguments) {
+    auto adapters = slot.lora;
+    common_set_adapter_lora(slot.ctx_tgt, adapters);
+    return mtmd_helper_decode_image_chunk(arguments...);
+}
+
+// How many of the tokens that a slot has in common with a prompt it cannot keep. Between two images or sounds
+// that follow each other with no text between them server_tokens::keep_first() throws, as if it were within
+// one; then the one before is read again.
+size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
+    const size_t n_common = tokens.get_common_prefix(prompt);
+    size_t n = n_common;
+    while (n > 0 && n < tokens.size() && tokens[n - 1] == LLAMA_TOKEN_NULL && tokens[n] == LLAMA_TOKEN_NULL) {
+        size_t start = 0;
+        for (size_t i = tokens.find_next_media_chunk(0).second; i > start && i < n;
+             i = tokens.find_next_media_chunk(i).second) {
+            start = i;
+        }
+        n = start;
+    }
+    return n_common - n;
+}
+
+} // namespace
+
+// A difference after the call, which is the whole value of its statement (cmake/expectations.cmake).
+#define get_common_prefix(other) get_common_prefix(other) - unkeepable((slot.prompt.tokens), (other))
+#define common_speculative_begin(spec, sequence, prompt)                                                     \
+    begin_answer(                                                                                            \
+        (spec), (sequence), (prompt), slot.smpl.get(),                                                       \
+        forced_limit(                                                                                        \
+            slot.task->params.sampling.n_probs > 0, ctx_tgt_seq_rm_type == COMMON_CONTEXT_SEQ_RM_TYPE_PART,  \
+            static_cast<int32_t>(llama_n_batch(ctx_tgt)), params_base.n_parallel),                           \
+        slot.task->params.speculative.types.empty() || slot.task->params.sampling.n_probs > 0)
+#define common_speculative_get_output_limits output_limits
+#define mtmd_helper_decode_image_chunk(...) decode_image_chunk(slot, __VA_ARGS__)
+#include "tools/server/server-context.cpp"
+#undef get_common_prefix
+
+#include "overrides/server/server_slots.h"
+
+xlc::MediaAccess xlc::media_access(const server_context& context) {
+    return {context.impl->mctx, &context.impl->init_opt};
+}

@@ -1,0 +1,65 @@
+#include "overrides/src/regex_split.h"
+
+#include "support/deep_stack.h"
+#include "unicode.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+
+namespace xlc {
+
+namespace {
+
+// A character takes some 400 bytes of stack. Threads may have as little as half a megabyte.
+constexpr size_t shallow_run = 512;
+// What fits into a deep stack twice over; longer runs are cut, though no tokenizer was trained to.
+constexpr size_t deepest_run = size_t(512) << 10;
+
+bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+// The longest stretch of spaces only or of other characters only: no expression matches much more than one.
+size_t longest_run(const std::string& text) {
+    size_t longest = 0;
+    size_t begin = 0;
+    for (size_t at = 1; at <= text.size(); ++at) {
+        if (at == text.size() || is_space(text[at]) != is_space(text[at - 1])) {
+            longest = std::max(longest, at - begin);
+            begin = at;
+        }
+    }
+    return longest;
+}
+
+bool begins_character(char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+}
+
+} // namespace
+
+std::vector<std::string>
+split_by_regexes(const std::string& text, const std::vector<std::string>& regexes, bool byte_encode) {
+    const size_t run = longest_run(text);
+    if (run <= shallow_run) {
+        return unicode_regex_split(text, regexes, byte_encode);
+    }
+    const size_t part_size = run <= deepest_run ? text.size() : deepest_run;
+    std::vector<std::string> words;
+    for (size_t begin = 0; begin < text.size();) {
+        size_t end = std::min(begin + part_size, text.size());
+        while (end < text.size() && !begins_character(text[end])) {
+            ++end;
+        }
+        on_deep_stack([&] {
+            std::vector<std::string> found =
+                unicode_regex_split(text.substr(begin, end - begin), regexes, byte_encode);
+            std::move(found.begin(), found.end(), std::back_inserter(words));
+        });
+        begin = end;
+    }
+    return words;
+}
+
+} // namespace xlc
