@@ -55,10 +55,8 @@ ALLOWED = {
 
 Passage = tuple[int, str, bool]  # first line, text, and whether it is a comment, docstring or document
 
-# Other people's texts, data, and the overrides, whose comments are not rewritten yet.
-SKIPPED = re.compile(
-    r"^(?:vendor/llama\.cpp/|src/xlc_core/native/overrides/|examples/corpus/|benchmarks/questions\.jsonl|LICENSE)"
-)
+# Other people's texts, and data.
+SKIPPED = re.compile(r"^(?:vendor/llama\.cpp/|examples/corpus/|benchmarks/questions\.jsonl|LICENSE)")
 NAMES = {"Makefile"}
 SUFFIXES = {".py", ".pyi", ".md", ".h", ".cpp", ".c", ".cmake", ".toml", ".yml", ".txt"}
 

@@ -1,4 +1,4 @@
-// What overrides/ adds to llama.cpp's speculative decoding: drafts of the tokens that a grammar forces.
+// Our addition to llama.cpp's speculative decoding: drafts of the tokens that a grammar forces.
 #pragma once
 
 #include "support/errors.h"
@@ -16,22 +16,22 @@ struct common_speculative;
 
 namespace xlc {
 
-// The most tokens that a grammar drafts at once; longer runs come in several steps. Every sequence of a
-// context holds logits for one more than this.
+// The most forced tokens in one draft; longer runs need several steps. Every sequence of a context holds
+// logits for one more token than this.
 constexpr int32_t max_forced_tokens = 16;
 
-// How a sequence drafts from now on.
+// How a sequence drafts.
 struct Drafting {
     const common_sampler* sampler =
-        nullptr;       // whose grammar forces tokens; lives until the sequence's next call
-    int32_t n_max = 0; // forced tokens at once
-    bool off = false;  // nothing is drafted, by others neither
+        nullptr;       // its grammar forces tokens; it lives until the sequence's next call
+    int32_t n_max = 0; // most forced tokens in a draft
+    bool off = false;  // no drafts of any kind
 };
 
-// A spec of nullptr is taken.
+// `spec` may be nullptr.
 void set_drafting(common_speculative* spec, llama_seq_id sequence, const Drafting& drafting);
 
-// What became of the speculation that the last engine was asked for which this thread has loaded.
+// Result of setting up speculation for the engine loaded last on this thread.
 struct SpeculationReport {
     std::vector<common_speculative_type> active;
     std::string failure;
@@ -39,7 +39,7 @@ struct SpeculationReport {
 };
 SpeculationReport& last_speculation();
 
-// The grammar of a sampler, or nullptr. common_sampler has no accessor of its own.
+// Return the grammar of a sampler, or nullptr. common_sampler does not have an accessor for it.
 llama_sampler* grammar_of(const common_sampler* sampler);
 
 } // namespace xlc

@@ -1,12 +1,12 @@
-// Graphs that stop at the embeddings.
+// Graphs without logits, which end with the embeddings.
 #pragma once
 
 namespace xlc {
 
-// While it lives, contexts that are made or run on this thread compute no logits. llama.cpp computes them for
-// every token of an embedding model that was made from a generative one, and copies them out: with a
-// vocabulary of 150,000 a quarter of all the work, which nobody looks at. What a model's dense modules make
-// of the embeddings takes their place, as with pooling.
+// While it lives, contexts that are created or run on this thread do not compute logits. For an embedding
+// model that was made from a generative one, llama.cpp computes the logits of every token and copies them
+// out. With a vocabulary of 150,000 this is a quarter of all the work, and nobody uses the result. If the
+// model has dense modules, their output replaces the embeddings, as with pooling.
 class WithoutLogits {
 public:
     WithoutLogits();

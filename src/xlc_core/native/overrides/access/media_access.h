@@ -1,4 +1,4 @@
-// What overrides/ lets us see of llama.cpp's server_context: the reader of images and sound.
+// Access to the reader of images and sound in llama.cpp's server_context.
 #pragma once
 
 struct mtmd_context;
@@ -12,7 +12,7 @@ struct MediaAccess {
     const mtmd_helper_init_opt* options = nullptr;
 };
 
-// Valid while the server_context is and does not sleep.
+// Valid while the server_context exists and does not sleep.
 MediaAccess media_access(const server_context& context);
 
 } // namespace xlc

@@ -1,5 +1,5 @@
-// What llama.cpp's server keeps to itself and overrides/server/server-context.cpp opens: work on its loop's
-// thread, between two steps, and there the conversations that its slots hold.
+// Access to internals of llama.cpp's server, opened by overrides/server/server-context.cpp: work on its
+// loop's thread between two steps, and the conversations in its slots.
 #pragma once
 
 #include <cstdint>
@@ -18,20 +18,20 @@ struct server_task;
 
 namespace xlc {
 
-// Runs work on the loop's thread while no step is under way, in turn with llama.cpp's own tasks.
+// Runs work on the loop's thread between steps, in turn with llama.cpp's own tasks.
 class LoopJobs {
 public:
     // Returns false when it must wait for a slot to become free; it is then called again.
     using Work = std::function<bool()>;
 
-    // Between load_model and start_loop. The context must outlive this.
+    // Create it between load_model and start_loop. The context must live longer.
     explicit LoopJobs(server_context& context);
 
-    // From any thread. The future has what the work threw; a broken promise when the loop ended before it
-    // ran.
+    // From any thread. The future rethrows the work's exception. If the loop ends before the work runs, the
+    // promise is broken.
     std::future<void> post(Work work);
 
-    // Forgets what has not run. Call when the loop has ended; later posts are broken at once.
+    // Drops work that has not run. Call when the loop has ended; the promise of later work is broken at once.
     void close();
 
 private:
@@ -50,7 +50,7 @@ private:
     const std::shared_ptr<Jobs> jobs_;
 };
 
-// A conversation as a slot holds it: its tokens and what the model has computed of them.
+// The state of a slot: a conversation's tokens and what the model has computed for them.
 struct SlotState {
     int32_t n_tokens = 0;
     std::vector<uint8_t> bytes;
@@ -58,13 +58,13 @@ struct SlotState {
 
 // The functions below are for work on the loop's thread.
 
-// The state of an idle slot that begins with the task's prompt, computed with its adapters, or, for nullptr,
-// of the slot that was used last. nullptr when there is none. Throws Error(unsupported_feature) for what
-// cannot be saved.
+// Return the state of an idle slot that begins with the task's prompt and was computed with the same
+// adapters. Without a task, return the state of the slot that was used last. nullptr if no slot fits. Throws
+// Error(unsupported_feature) for a state that cannot be saved.
 std::shared_ptr<const SlotState> capture_slot(server_context& context, const server_task* task);
 
-// Gives the state to the idle slot that can best be spared; what that held goes to the prompt cache. False
-// when no slot is idle. Throws Error(invalid_request) for a state that does not fit this engine.
+// Load the state into the least useful idle slot, whose old conversation goes to the prompt cache. Return
+// false when no slot is idle. Throws Error(invalid_request) for a state that does not fit this engine.
 bool restore_slot(server_context& context, const SlotState& state);
 
 // The contexts of the model and of its draft model, which may be nullptr.
@@ -73,7 +73,7 @@ std::vector<llama_context*> contexts_of(const server_context& context);
 // Bytes of the prompts that have lost their slot.
 size_t prompt_cache_bytes(const server_context& context);
 
-// For any thread: what load_model sets before it makes the context.
+// For any thread: set the limits that load_model needs before it creates the context.
 void set_output_limits(common_params& params);
 
 } // namespace xlc

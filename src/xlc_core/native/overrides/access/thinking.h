@@ -13,7 +13,7 @@ namespace xlc {
 // Set by any thread, seen by the request's samplers with their next token.
 using ThinkingSwitch = std::atomic<bool>;
 
-// What llama.cpp's parameters do not tell the sampler.
+// Data for the sampler that llama.cpp's parameters do not have.
 struct ThinkingControl {
     std::shared_ptr<const ThinkingSwitch> off; // may be nullptr
     bool opened = false;                       // the prompt has opened the thinking

@@ -1,8 +1,8 @@
-// Keeps what drafts at the positions of the model that it drafts for. Part of
-// overrides/common/speculative.cpp, since it reads what only speculative.cpp defines. llama.cpp's heads skip
-// images, and EAGLE-3 remembers by itself the last position that it has not computed yet; a shifted context,
-// or a conversation that comes back from a cache or a file, then leaves a gap in the draft model's KV cache,
-// and every request in flight would fail.
+// Keeps draft models and heads at the same positions as their model. This is part of
+// overrides/common/speculative.cpp, because it uses classes that only speculative.cpp defines. llama.cpp's
+// heads skip images, and EAGLE-3 stores the last position that it has not computed yet. So after a context
+// shift, or when a conversation comes from a cache or a file, the draft model's KV cache would have a gap,
+// and all running requests would fail.
 #pragma once
 
 namespace {
@@ -15,7 +15,7 @@ public:
         for (const auto& other : spec.impls) {
             if (auto* mtp = dynamic_cast<common_speculative_impl_draft_mtp*>(other.get());
                 mtp && mtp->is_mem_shared) {
-                context_ = nullptr; // the model's own cache
+                context_ = nullptr; // it uses the model's cache
             }
             if (auto* eagle3 = dynamic_cast<common_speculative_impl_draft_eagle3*>(other.get())) {
                 eagle3_ = eagle3;
@@ -30,7 +30,7 @@ public:
     void begin(llama_seq_id /*sequence*/, const llama_tokens& /*prompt*/) override {}
 
     bool process(const common_batch& batch) override {
-        // What comes after media starts anew where these were skipped; EAGLE-3 and MTP read tokens only.
+        // After skipped media the positions start again. EAGLE-3 and MTP only read tokens.
         if (!context_ || !batch.has_token() || batch.has_embd()) {
             return true;
         }
@@ -49,7 +49,7 @@ public:
         for (size_t i = 0; eagle3_ && i < wanted.size(); i++) {
             llama_pos& pending = eagle3_->pending_pos_last[i];
             if (wanted[i].drafting && pending >= 0) {
-                pending = wanted[i].pos0 - 1; // another one after the context has been shifted
+                pending = wanted[i].pos0 - 1; // a context shift has changed the position
             }
         }
     }

@@ -28,7 +28,7 @@ xlc::LogLevel to_level(ggml_log_level level) {
 
 } // namespace
 
-// Errors and warnings are always formatted: a capture may want them when Python's logging does not.
+// Errors and warnings are always formatted: a capture may need them even if Python's logging does not.
 int common_log_get_verbosity_thold() {
     switch (xlc::log_level()) {
     case xlc::LogLevel::debug:
@@ -78,7 +78,7 @@ common_log* common_log_main() {
     return &log;
 }
 
-// The rest configures what does not exist here: files, colours, prefixes and the thread.
+// The rest configures features that do not exist here: files, colours, prefixes and the thread.
 common_log* common_log_init() {
     return new common_log;
 }

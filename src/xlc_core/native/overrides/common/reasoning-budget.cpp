@@ -16,7 +16,7 @@ namespace {
 constexpr const char* mark = "xllama-thinking ";
 constexpr const char* opened_mark = "opened ";
 
-// llama.cpp's own functions see its own part.
+// llama.cpp's functions use the base class only.
 struct controlled_budget : common_reasoning_budget_ctx {
     xlc::ThinkingControl control;
 };
@@ -91,8 +91,9 @@ llama_sampler* xlc::controlled(llama_sampler* budget, ThinkingControl control) {
     auto own = std::make_unique<controlled_budget>(
         controlled_budget{*static_cast<const common_reasoning_budget_ctx*>(budget->ctx), std::move(control)});
     if (own->control.opened) {
-        // llama.cpp counts what the prompt has after the tag, takes it for the tokens that a budget of 0
-        // forces, and misses a tag that has another tokenisation within the prompt.
+        // Start at the end of the prompt. llama.cpp charges prompt tokens after the tag to the budget,
+        // confuses them with the forced ending when the budget is 0, and does not recognise a tag that was
+        // tokenised differently.
         own->state = own->budget > 0 ? REASONING_BUDGET_COUNTING : REASONING_BUDGET_FORCING;
         own->remaining = own->budget;
         own->force_pos = 0;

@@ -1,5 +1,5 @@
-// llama.cpp's common/sampling.cpp, with grammars that close in time, thinking that can be ended, and an
-// accessor for the grammar.
+// llama.cpp's common/sampling.cpp, with grammars that are closed before the tokens run out, thinking
+// that can be ended, and an accessor for the grammar.
 
 #include "constraints/closing_sampler.h"
 #include "overrides/access/drafting.h"
@@ -12,7 +12,7 @@ common_sampler* llama_cpp_sampler_init(const llama_model* model, common_params_s
 #include "common/sampling.cpp"
 #undef common_sampler_init
 
-// As llama.cpp's; a grammar that its request has marked (constraints/closing.h) is closed before its tokens
+// Like llama.cpp's, but a grammar with a request's mark (constraints/closing.h) is closed before the tokens
 // run out, and thinking ends when the request's switch is set (overrides/access/thinking.h).
 common_sampler* common_sampler_init(const llama_model* model, common_params_sampling& params) {
     common_sampler* sampler = llama_cpp_sampler_init(model, params);

@@ -1,5 +1,5 @@
-// llama.cpp's common/speculative.cpp with one more way to draft: the tokens that a grammar forces. It costs
-// no model and comes before the others. A draft model or head is checked before it is used
+// llama.cpp's common/speculative.cpp with one more way to draft: the tokens that a grammar forces. It does
+// not need a model and comes before the others. A draft model or head is checked before it is used
 // (overrides/access/draft_checks.h). Drafts are verified like any other, so they never change an answer.
 
 #include "constraints/forced_tokens.h"
@@ -22,7 +22,7 @@ llama_cpp_speculative_init_from_params(common_params& params, llama_model* model
 
 namespace {
 
-// A model that writes the forced text in other tokens than its tokenizer would makes every draft useless.
+// If a model writes the forced text in other tokens than its tokenizer, every draft is useless.
 constexpr int max_misses = 3;
 
 class ForcedTokens : public common_speculative_impl {
@@ -43,8 +43,8 @@ public:
         for (size_t i = 0; i < sequences_.size(); ++i) {
             Sequence& sequence = sequences_[i];
             sequence.n_drafted = 0;
-            // One less than fits: the server ends an answer whose draft fills the context before it has read
-            // it.
+            // One token less than fits: if a draft fills the context, the server ends the answer before it
+            // has read the draft.
             wanted[i].n_max -= 1;
             wanted[i].drafting = wanted[i].drafting && wanted[i].n_max > 0 && !sequence.how.off;
             if (!wanted[i].drafting || sequence.how.sampler == nullptr) {
@@ -71,7 +71,7 @@ private:
     struct Sequence {
         xlc::Drafting how;
         size_t n_drafted = 0;
-        int misses = 0; // drafts in a row of which nothing was accepted
+        int misses = 0; // consecutive drafts without an accepted token
     };
 
     std::vector<Sequence> sequences_;
@@ -87,8 +87,8 @@ common_speculative_init_from_params(common_params& params, llama_model* model, l
     return made;
 }
 
-// As llama.cpp's, but there is always something that drafts, and last_speculation() says what; the server
-// only logs what did not come up.
+// Like llama.cpp's, but there is always a drafter, and last_speculation() reports which kinds started. The
+// server only logs those that did not.
 common_speculative* common_speculative_init(common_params_speculative& params, uint32_t n_sequences) {
     xlc::SpeculationReport& report = xlc::last_speculation();
     report = {};

@@ -1,10 +1,10 @@
-// ggml's ggml-cpu.c, whose threads give way where they wait for each other long.
+// ggml's ggml-cpu.c, whose threads yield when they wait for each other for long.
 //
-// After every operation all threads meet at a barrier, where ggml lets them spin until the last one is there.
-// When another program has the processor of that one, the others burn theirs for milliseconds, operation
-// after operation: small models were up to eighty times as slow beside busy programs (docs/building.md).
+// After every operation all threads wait at a barrier, where ggml lets them spin until the last one arrives.
+// When another program uses the last one's processor, the others spin for milliseconds, after every
+// operation. Small models were up to eighty times as slow beside busy programs (docs/building.md).
 
-// What the file defines for itself before it includes anything.
+// Macros that the file defines before its includes.
 #define _CRT_SECURE_NO_DEPRECATE
 #define _USE_MATH_DEFINES
 
@@ -24,13 +24,14 @@
 #pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
-// Two loops spin. That of a barrier has a local n_passed, which numbers the barriers; the other, in which
-// idle threads poll for work until they go to sleep, sees this one.
+// Two loops spin. The loop of a barrier has a local n_passed, which numbers the barriers. The other loop, in
+// which idle threads poll for work until they sleep, sees this constant instead.
 enum { n_passed = -1 };
 
 static void xlc_wait(int barrier);
 
-// The file's own definition, (void), becomes that of xlc_pause; its calls, (), become calls of xlc_wait.
+// The file's definition, (void), becomes the definition of xlc_pause. Its calls, (), become calls of
+// xlc_wait.
 #define ggml_thread_cpu_relax(parameters) XLC_RELAX_##parameters
 #define XLC_RELAX_void xlc_pause(void)
 #define XLC_RELAX_ xlc_wait(n_passed)

@@ -1,5 +1,5 @@
-// llama.cpp's tools/server/server-context.cpp, which tells our drafting of forced tokens
-// (overrides/access/drafting.h) which sampler a sequence has, and lets us reach its reader of media
+// llama.cpp's tools/server/server-context.cpp, which reports each sequence's sampler to our drafting of
+// forced tokens (overrides/access/drafting.h), and gives access to its reader of media
 // (overrides/access/media_access.h): the functions that it calls are wrapped where it calls them.
 
 #include "overrides/access/drafting.h"
@@ -14,9 +14,9 @@
 
 namespace {
 
-// How much a sequence may draft: all drafts of a step must fit into one batch, or the server gives up.
-// Drafted tokens get no log-probabilities, and a context that cannot drop single tokens would have to save
-// itself before every draft; neither is worth it.
+// Return how many tokens a sequence may draft. All drafts of a step must fit into one batch, or the server
+// fails. Requests for log-probabilities do not draft, because drafted tokens do not get any. Contexts that
+// cannot drop single tokens do not draft either, because they would have to be saved before every draft.
 int32_t forced_limit(bool wants_probabilities, bool can_drop_tokens, int32_t n_batch, int32_t n_sequences) {
     if (wants_probabilities || !can_drop_tokens) {
         return 0;
@@ -35,13 +35,13 @@ void begin_answer(
     common_speculative_begin(spec, sequence, prompt);
 }
 
-// Logits for forced tokens, whatever else drafts.
+// Reserve logits for forced tokens, in addition to other drafts.
 common_speculative_output_limits output_limits(int32_t n_batch, int32_t n_parallel, int32_t n_draft) {
     return common_speculative_get_output_limits(
         n_batch, n_parallel, std::max(n_draft, xlc::max_forced_tokens));
 }
 
-// The server sets a slot's LoRA adapters for its batches of text only, and decodes an image before them.
+// The server sets a slot's LoRA adapters only for its batches of text, but decodes images before them.
 template<typename Slot, typename... Arguments>
 int32_t decode_image_chunk(const Slot& slot, Arguments... arguments) {
     auto adapters = slot.lora;
@@ -49,9 +49,9 @@ int32_t decode_image_chunk(const Slot& slot, Arguments... arguments) {
     return mtmd_helper_decode_image_chunk(arguments...);
 }
 
-// How many of the tokens that a slot has in common with a prompt it cannot keep. Between two images or sounds
-// that follow each other with no text between them server_tokens::keep_first() throws, as if it were within
-// one; then the one before is read again.
+// Return how many of the tokens that a slot shares with a prompt cannot be kept. Between two consecutive
+// images or sounds server_tokens::keep_first() throws, as if it were inside one; then the first one is read
+// again.
 size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
     const size_t n_common = tokens.get_common_prefix(prompt);
     size_t n = n_common;

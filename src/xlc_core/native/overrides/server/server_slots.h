@@ -1,5 +1,5 @@
-// The functions of overrides/access/slots.h. Part of overrides/server/server-context.cpp, since it reads what
-// only server-context.cpp defines; where that has made a member private, an explicit instantiation names it.
+// The functions of overrides/access/slots.h. This is part of overrides/server/server-context.cpp, because it
+// uses classes that only server-context.cpp defines. Explicit instantiations give access to private members.
 #pragma once
 
 #include "overrides/access/slots.h"
@@ -11,7 +11,7 @@ namespace xlc {
 
 namespace {
 
-// Explicit instantiations may name private members ([temp.spec]); the friend hands the pointer on.
+// Explicit instantiations may name private members ([temp.spec]); the friend returns the pointer.
 template<typename Tag, typename Tag::type member> struct Opened {
     friend typename Tag::type open(Tag) { return member; }
 };
@@ -92,7 +92,7 @@ private:
     size_t at_ = 0;
 };
 
-// By which a draft model's state is given to the same draft model only.
+// Describes a draft model, so that its state is only loaded into the same draft model.
 std::string description_of(const llama_context* context) {
     if (!context) {
         return "";
@@ -170,8 +170,9 @@ server_slot* slot_to_give(std::vector<server_slot>& slots) {
     return best;
 }
 
-// llama.cpp looks for the start of a prompt in the slot that it chooses and in its prompt cache, not in slots
-// that are busy. So what a busy one holds goes to the cache when that saves a request this many tokens.
+// llama.cpp searches the start of a prompt in the slot that it chooses and in its prompt cache, but not in
+// busy slots. So the conversation of a busy slot is copied to the cache if that saves a request this many
+// tokens.
 constexpr size_t worth_copying = 64;
 
 void share_busy_prefix(server_context_impl& server, const server_task& task) {
@@ -198,15 +199,15 @@ void share_busy_prefix(server_context_impl& server, const server_task& task) {
     if (!idle || !busy) {
         return;
     }
-    // As get_available_slot chooses: a slot that it likes is not given anything from the cache.
-    const bool likes_idle =
+    // Like get_available_slot: a slot that it prefers does not get anything from the cache.
+    const bool prefers_idle =
         static_cast<float>(n_idle) > params.slot_prompt_similarity * static_cast<float>(task.tokens.size()) &&
         2 * n_idle >= idle->prompt.tokens.size();
     size_t n_known = n_idle;
     for (const server_prompt_cache_state& entry : cache->states) {
         n_known = std::max(n_known, entry.prompt.tokens.get_common_prefix(task.tokens));
     }
-    if (!likes_idle && n_busy >= n_known + worth_copying) {
+    if (!prefers_idle && n_busy >= n_known + worth_copying) {
         busy->prompt_save(*cache);
         cache->update();
     }
@@ -260,7 +261,7 @@ bool restore_slot(server_context& context, const SlotState& state) {
     if (tokens.size() > static_cast<size_t>(slot->n_ctx)) {
         throw Error(
             ErrorKind::invalid_request, "the session holds " + std::to_string(tokens.size()) +
-                                            " tokens and a slot of this engine " +
+                                            " tokens, but a slot of this engine " +
                                             std::to_string(slot->n_ctx) + "; open it with a larger n_ctx");
     }
     if (!tokens.validate(slot->ctx_tgt)) {
@@ -330,7 +331,7 @@ LoopJobs::LoopJobs(server_context& context) : context_(context), jobs_(std::make
             return (server.*open(process_single_task_tag()))(std::move(task), is_yielding);
         }
         if (is_yielding) {
-            return false; // offered again after the step
+            return false; // it is called again after the step
         }
         std::shared_ptr<Job> job;
         {
@@ -356,7 +357,7 @@ LoopJobs::LoopJobs(server_context& context) : context_(context), jobs_(std::make
             jobs->waiting.erase(task.id);
         }
         if (job->deferred) {
-            server.queue_tasks.pop_deferred_task(-1); // it has taken the turn of a request
+            server.queue_tasks.pop_deferred_task(-1); // the job has used the turn of a request
         }
         return true;
     });

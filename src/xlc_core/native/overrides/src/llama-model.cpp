@@ -1,4 +1,4 @@
-// llama.cpp's src/llama-model.cpp, whose graphs leave the logits out where they are not wanted
+// llama.cpp's src/llama-model.cpp, whose graphs omit the logits if they are not needed
 // (overrides/access/logits.h): the last step of building a graph is wrapped where it is called.
 
 #include "overrides/access/logits.h"
@@ -15,7 +15,7 @@ namespace {
 
 thread_local int n_without_logits = 0;
 
-// Take out the nodes that only the logits need.
+// Remove the nodes that only the logits need.
 void drop_logits(ggml_cgraph& graph, llm_graph_result& result) {
     std::unordered_map<const ggml_tensor*, int> n_uses;
     for (int i = 0; i < graph.n_nodes; ++i) {
@@ -28,7 +28,7 @@ void drop_logits(ggml_cgraph& graph, llm_graph_result& result) {
     for (int i = graph.n_nodes - 1; i >= 0; --i) {
         const ggml_tensor* node = graph.nodes[i];
         const auto used = n_uses.find(node);
-        // What nobody used from the start is written for its effect, such as into the KV cache.
+        // A node that was unused from the start is computed for its effect, such as writing the KV cache.
         const bool unused_now = used != n_uses.end() && used->second == 0;
         if (node == result.t_embd || node == result.t_embd_pooled ||
             (node != result.t_logits && !unused_now)) {

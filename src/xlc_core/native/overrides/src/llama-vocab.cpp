@@ -1,11 +1,11 @@
-// llama.cpp's src/llama-vocab.cpp with BERT's own treatment of accents: the two functions that its WordPiece
+// llama.cpp's src/llama-vocab.cpp, which treats accents like BERT: the two functions that its WordPiece
 // tokenizer calls are wrapped where it calls them.
 //
-// BERT takes characters apart and drops the marks without a width of their own (Unicode's category Mn).
-// llama.cpp keeps only the first part of each, which loses the vowels of Hangul syllables, and drops all
-// marks, the vowels of Indic scripts among them.
+// BERT decomposes characters and drops the marks without a width (Unicode's category Mn). llama.cpp keeps
+// only the first part of each character, which loses the vowels of Hangul syllables, and drops all marks,
+// also the vowels of Indic scripts.
 //
-// The others split texts by regular expressions, on a stack that is deep enough
+// The other tokenizers split texts by regular expressions. Here they do so on a stack that is deep enough
 // (overrides/src/regex_split.h).
 
 #include "overrides/src/regex_split.h"
@@ -21,7 +21,7 @@ namespace xlc {
 
 namespace {
 
-// The parts of Hangul syllables, by the rule of the Unicode Standard, section 3.12.
+// Decomposition of Hangul syllables, by the Unicode Standard, section 3.12.
 constexpr uint32_t first_syllable = 0xAC00;
 constexpr uint32_t n_syllables = 11172;
 constexpr uint32_t n_trailing = 28;

@@ -11,16 +11,18 @@ namespace xlc {
 
 namespace {
 
-// A character takes some 400 bytes of stack. Threads may have as little as half a megabyte.
+// A character needs about 400 bytes of stack. Some threads have only half a megabyte.
 constexpr size_t shallow_run = 512;
-// What fits into a deep stack twice over; longer runs are cut, though no tokenizer was trained to.
+// Twice this length fits into a deep stack. Longer runs are cut, although tokenizers were not trained with
+// that.
 constexpr size_t deepest_run = size_t(512) << 10;
 
 bool is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-// The longest stretch of spaces only or of other characters only: no expression matches much more than one.
+// Return the longest run of spaces only, or of other characters only. An expression never matches much more
+// than one run.
 size_t longest_run(const std::string& text) {
     size_t longest = 0;
     size_t begin = 0;

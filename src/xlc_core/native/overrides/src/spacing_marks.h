@@ -1,5 +1,5 @@
-// Characters of Unicode's general categories Mc and Me, marks that take room or enclose: first and last of
-// each run. From Unicode 14.0.0, by Python's unicodedata.
+// Characters of Unicode's general categories Mc and Me, that is, marks with a width and enclosing marks: the
+// first and last of each run. From Unicode 14.0.0, by Python's unicodedata.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +53,7 @@ struct Decomposition {
     uint32_t parts[4]; // as many as are not 0
 };
 
-// Characters that are taken apart into more than one with a width, but for Hangul.
+// Characters, except Hangul, whose decomposition has more than one character with a width.
 constexpr Decomposition decompositions[] = {
     {0x09CB, {0x09C7, 0x09BE}}, {0x09CC, {0x09C7, 0x09D7}}, {0x0B4B, {0x0B47, 0x0B3E}},
     {0x0B4C, {0x0B47, 0x0B57}}, {0x0B94, {0x0B92, 0x0BD7}}, {0x0BCA, {0x0BC6, 0x0BBE}},

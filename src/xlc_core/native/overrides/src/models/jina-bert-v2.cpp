@@ -1,4 +1,4 @@
-// llama.cpp's models/jina-bert-v2.cpp, which loads the pooler of rerankers too.
+// llama.cpp's models/jina-bert-v2.cpp, which also loads the pooler of rerankers.
 
 #include "models/models.h"
 
@@ -6,8 +6,9 @@
 
 namespace {
 
-// A file with a pooler has it as `cls`, and `cls.output` makes the score of it, as with BERT, and as the
-// graph computes them wherever they are. llama.cpp alone looks for a `cls` that makes the score.
+// In a file with a pooler, the pooler is `cls`, and `cls.output` computes the score from its output, as in
+// BERT. The graph computes both if they exist. Without this change llama.cpp reads a `cls` that computes the
+// score.
 ggml_tensor* create_with_pooler(
     llama_model_base& model,
     llama_model_loader& loader,
