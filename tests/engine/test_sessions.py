@@ -190,7 +190,7 @@ def test_a_session_that_does_not_fit_says_how_large_it_is(tiny_path: Path, sessi
         assert long.n_tokens > 256
     with xlc.Engine(tiny_path, n_ctx=256, n_parallel=2, n_threads=1) as engine:
         with pytest.raises(
-            xlc.InvalidRequestError, match=f"holds {long.n_tokens} tokens, but a slot of this engine 256"
+            xlc.InvalidRequestError, match=f"holds {long.n_tokens} tokens, but a slot of this engine holds 256"
         ):
             engine.load_session(tmp_path / "long")
         assert engine.load_session(session).n_tokens > 20

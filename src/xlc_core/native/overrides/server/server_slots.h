@@ -261,7 +261,7 @@ bool restore_slot(server_context& context, const SlotState& state) {
     if (tokens.size() > static_cast<size_t>(slot->n_ctx)) {
         throw Error(
             ErrorKind::invalid_request, "the session holds " + std::to_string(tokens.size()) +
-                                            " tokens, but a slot of this engine " +
+                                            " tokens, but a slot of this engine holds " +
                                             std::to_string(slot->n_ctx) + "; open it with a larger n_ctx");
     }
     if (!tokens.validate(slot->ctx_tgt)) {
