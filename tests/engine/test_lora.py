@@ -240,9 +240,9 @@ def test_several_control_vectors_add_up(folder: Path, direction: Path) -> None:
         ({1: np.ones(32, np.float32)}, "directions of 32 numbers, but the model has n_embd=64"),
         ({N_LAYER: np.ones(N_EMBD, np.float32)}, "direction for layer 2, but the model allows layers 1 to 1"),
         ({0: np.ones(N_EMBD, np.float32)}, "direction for layer 0"),
-        ({1: np.ones((2, N_EMBD), np.float32)}, "no vector of 32-bit floats"),
-        ({1: np.ones(N_EMBD, np.float16)}, "no vector of 32-bit floats"),
-        ({}, "no direction"),
+        ({1: np.ones((2, N_EMBD), np.float32)}, "not a vector of 32-bit floats"),
+        ({1: np.ones(N_EMBD, np.float16)}, "not a vector of 32-bit floats"),
+        ({}, "does not hold any direction"),
     ],
 )
 def test_a_control_vector_that_does_not_fit_is_an_error(

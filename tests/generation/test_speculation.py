@@ -98,7 +98,7 @@ def test_many_requests_share_it(plain: str) -> None:
     ("speculation", "reason"),
     [
         (xlc.Mtp(), "MTP"),
-        (xlc.Eagle3(DRAFT), "draft-eagle3.*no head.*llama"),
+        (xlc.Eagle3(DRAFT), "draft-eagle3.*not a head.*llama"),
         (xlc.DraftModel("all-minilm-l6-v2"), "draft-simple.*vocab"),
     ],
     ids=["mtp", "eagle3", "vocabulary"],

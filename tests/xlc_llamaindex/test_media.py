@@ -48,7 +48,7 @@ def test_path_is_same(omni: XLlama, tmp_path: Path) -> None:
 
 
 def test_unreadable_input_is_named(omni: XLlama, llm: XLlama) -> None:
-    with pytest.raises(xlc.InvalidRequestError, match="no picture that can be read"):
+    with pytest.raises(xlc.InvalidRequestError, match="not a picture that can be read"):
         omni.chat(look(ImageBlock(image=b"no picture")))
     with pytest.raises(xlc.InvalidRequestError, match="allow_remote_media=True"):
         omni.chat(look(ImageBlock(url="https://example.org/x.png")))
