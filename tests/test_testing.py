@@ -17,7 +17,7 @@ from xlc_core.testing import ScriptedEngine
 LEFT_OUT = {
     f"{prefix}{name}"
     for prefix in ("", "a")
-    for name in ("embed_tokens", "embed_messages", "save_session", "load_session", "memory")
+    for name in ("embed_tokens", "embed_messages", "save_session", "load_session", "memory", "decide")
 }
 
 

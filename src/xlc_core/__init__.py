@@ -84,6 +84,8 @@ if TYPE_CHECKING:
     from xlc_core.results import (
         Completion,
         CompletionChoice,
+        Decision,
+        DecisionAnswer,
         EngineMetrics,
         FinishReason,
         ModelInfo,
@@ -114,6 +116,8 @@ __all__ = [
     "ControlVector",
     "DFlash",
     "DSpark",
+    "Decision",
+    "DecisionAnswer",
     "DeviceMemory",
     "DraftModel",
     "Eagle3",
@@ -244,7 +248,8 @@ _NAMES_BY_MODULE = {
     "options.thinking_switch": "ReasoningFormat ThinkingSwitch",
     "reranking.rerank": "RerankMethod arerank_documents rerank_documents",
     "results": (
-        "Completion CompletionChoice EngineMetrics FinishReason ModelInfo RerankScore Timings TokenLogprob Usage"
+        "Completion CompletionChoice Decision DecisionAnswer EngineMetrics FinishReason ModelInfo RerankScore Timings "
+        "TokenLogprob Usage"
     ),
     "retrieval.streams": "AsyncEmbeddingStream EmbeddingStream",
 }

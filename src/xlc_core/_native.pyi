@@ -1212,6 +1212,9 @@ class LoadedModelInfo:
     @property
     def reads_video(self) -> bool: ...
 
+    @property
+    def decides(self) -> bool: ...
+
 class Engine:
     """One model and its workers. Every method may be called from any thread."""
 
@@ -1247,6 +1250,11 @@ class Engine:
     def task_settings(self, request: GenerationRequest) -> str:
         """
         Return llama.cpp's settings for a request, as JSON text; nothing is run.
+        """
+
+    def decide(self, request: str) -> tuple[str, int]:
+        """
+        Answer a decision model's questions: JSON of answers by question, and the tokens that were read.
         """
 
     def retriever(self) -> Retriever:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Completion",
     "CompletionChoice",
+    "Decision",
+    "DecisionAnswer",
     "EngineMetrics",
     "FinishReason",
     "ModelInfo",
@@ -252,6 +255,7 @@ class ModelInfo:
         reads: kinds of media that messages may hold: of ``image``, ``audio`` and ``video``.
         query_prompt: text that an embedding model needs before a query: from the catalog, its file, or its name.
         document_prompt: text that it needs before a document.
+        decides: whether decide works: the model answers typed questions without generating text.
     """
 
     name: str
@@ -275,6 +279,45 @@ class ModelInfo:
     document_prompt: str = ""
     n_ctx_total: int = 0
     n_parallel: int = 0
+    decides: bool = False
+
+
+@dataclass(frozen=True)
+class DecisionAnswer:
+    """A decision model's answer to one question; which fields are set depends on the question's type.
+
+    Attributes:
+        type: ``noul``, ``choice`` or ``score``.
+        noul: probability that the answer is yes.
+        choice: the likeliest label.
+        score: expected level, from 0.
+        probabilities: probability of each label, or of each level by its number as text.
+        legend: description of each level by its number as text.
+        confidence: how sure the model is, 0 to 1.
+    """
+
+    type: str
+    noul: float | None = None
+    choice: str | None = None
+    score: float | None = None
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+    legend: Mapping[str, Any] = field(default_factory=dict)
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Answers of a decision model.
+
+    Attributes:
+        answers: by the names of the questions.
+        usage: tokens that were read.
+        model: name under which the model was opened.
+    """
+
+    answers: Mapping[str, DecisionAnswer]
+    usage: Usage
+    model: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,10 @@ _SYSTEM = "Read the text, then answer the question about it with the letter of t
 class XLlamaDecision(LangChainErrors, EngineAdapter, BaseDecisionModel):
     """Answers typed questions about a text with the probabilities that a chat model gives to the options.
 
-    The options are lettered, and the probabilities are those of the letters as the answer's first token, scaled to a
-    sum of 1. One token is generated for each question, all questions at once, and the text that they share is read
-    once. ``confidence`` is the probability of the likeliest option. Pictures are refused, and so is ``Box``.
+    A decision model (``engine.info.decides``) answers with its own head. For a chat model the options are lettered,
+    and the probabilities are those of the letters as the answer's first token, scaled to a sum of 1. One token is
+    generated for each question, all questions at once, and the text that they share is read once. ``confidence`` is
+    the probability of the likeliest option. Pictures are refused, and so is ``Box``.
 
     Example:
         >>> decide = XLlamaDecision(model="qwen3-4b")
@@ -60,8 +61,10 @@ class XLlamaDecision(LangChainErrors, EngineAdapter, BaseDecisionModel):
 
     def _classify(self, state: State, questions: dict[str, Question]) -> ClassifierResponse:
         with langchain_errors(), ExitStack() as streams:
-            requests = _requests(state, questions)
             engine = self._get_engine()
+            if engine.info.decides:
+                return _decided(questions, engine.decide(_plain_state(state), _wire(questions)))
+            requests = _requests(state, questions)
             opened = {
                 name: streams.enter_context(engine.stream_chat(messages, **options))
                 for name, (messages, options) in requests.items()
@@ -70,12 +73,54 @@ class XLlamaDecision(LangChainErrors, EngineAdapter, BaseDecisionModel):
 
     async def _aclassify(self, state: State, questions: dict[str, Question]) -> ClassifierResponse:
         with langchain_errors():
-            requests = _requests(state, questions)
             engine = await self._aget_engine()
+            if engine.info.decides:
+                return _decided(questions, await engine.adecide(_plain_state(state), _wire(questions)))
+            requests = _requests(state, questions)
             answers = await asyncio.gather(
                 *(engine.achat(messages, **options) for messages, options in requests.values())
             )
             return _response(questions, dict(zip(requests, answers, strict=True)))
+
+
+def _wire(questions: Mapping[str, Question]) -> dict[str, dict[str, Any]]:
+    """Return the questions as a decision model takes them."""
+    for name, question in questions.items():
+        _options(name, question)  # refuses other types
+    return {name: _plain(question.model_dump()) for name, question in questions.items()}
+
+
+def _plain_state(state: State) -> Any:
+    return state if isinstance(state, str) else _plain(state)
+
+
+def _decided(questions: Mapping[str, Question], decision: xlc.Decision) -> ClassifierResponse:
+    usage = decision.usage
+    return ClassifierResponse(
+        model=decision.model,
+        answers={name: _answered(questions[name], answer) for name, answer in decision.answers.items()},
+        usage={
+            "input_tokens": usage.prompt_tokens,
+            "output_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+        },
+    )
+
+
+def _answered(question: Question, answer: xlc.DecisionAnswer) -> NoulAnswer | ChoiceAnswer | ScoreAnswer:
+    shares = answer.probabilities
+    confidence = answer.confidence or 0.0
+    if answer.noul is not None:
+        return NoulAnswer(type="noul", noul=answer.noul)
+    if answer.choice is not None:
+        return ChoiceAnswer(type="choice", choice=answer.choice, probabilities=dict(shares), confidence=confidence)
+    return ScoreAnswer(
+        type="score",
+        score=answer.score or 0.0,
+        legend={int(level): described for level, described in answer.legend.items()},
+        probabilities={int(level): share for level, share in shares.items()},
+        confidence=confidence,
+    )
 
 
 _Request = tuple[list[xlc.Message], dict[str, Any]]

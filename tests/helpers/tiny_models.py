@@ -20,7 +20,14 @@ FIM_FILE_TOKENS = ("<reponame>", "<|file_sep|>")
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
 
-def write_byte_llama(path: Path, *, seed: int = 0, control: tuple[str, ...] = (), added: Weights | None = None) -> Path:
+def write_byte_llama(
+    path: Path,
+    *,
+    seed: int = 0,
+    control: tuple[str, ...] = (),
+    added: Weights | None = None,
+    systemone: str | None = None,
+) -> Path:
     """Write a llama whose vocabulary is SentencePiece's 256 bytes and the letters, so that texts are long.
 
     Args:
@@ -28,6 +35,7 @@ def write_byte_llama(path: Path, *, seed: int = 0, control: tuple[str, ...] = ()
         seed: of the weights.
         control: more control tokens, at the end of the vocabulary.
         added: what is added to some of the weights, by their names.
+        systemone: the template of a decision model of the kind OpenJEV, which reads the logits of letters.
     """
     pieces = [chr(code) for code in range(ord("a"), ord("z") + 1)] + ["▁", "▁a", "▁the", "th", "he"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, *control]
@@ -57,6 +65,11 @@ def write_byte_llama(path: Path, *, seed: int = 0, control: tuple[str, ...] = ()
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:")
+
+    if systemone is not None:
+        writer.add_string("llama.decision.type", "openjev")
+        writer.add_string("tokenizer.chat_template.systemone", systemone)
+        writer.add_add_space_prefix(False)  # a letter is one token then
 
     rng = np.random.default_rng(seed)
 

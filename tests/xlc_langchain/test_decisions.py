@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
+from helpers.tiny_models import write_byte_llama
 from xlc_core import InvalidRequestError, TokenLogprob
 from xlc_core.results import Completion, CompletionChoice, Usage
 from xlc_core.testing import ScriptedEngine
@@ -85,3 +87,19 @@ async def test_real_model_decides(engine: Engine) -> None:
     assert 0 < response.scores["a"].score < 2
     again = await decide.ainvoke(request)
     assert again.nouls["urgent"].noul == pytest.approx(response.nouls["urgent"].noul, abs=0.05)
+
+
+async def test_decision_model_answers_with_its_own_head(tmp_path: Path) -> None:
+    template = "{{ state }} {{ instructions }} {% for o in options %}{{ o.key }} {% endfor %}"
+    path = write_byte_llama(tmp_path / "decider.gguf", systemone=template)
+    decide = XLlamaDecision(model=str(path), engine_options={"n_ctx": 512, "n_threads": 1})
+    request = {"state": [HumanMessage("Help!")], "questions": {"urgent": URGENT, "team": TEAM, "anger": ANGER}}
+    response = decide.invoke(request)
+    assert 0 < response.nouls["urgent"].noul < 1
+    assert sum(response.choices["team"].probabilities.values()) == pytest.approx(1, abs=1e-4)
+    assert response.scores["anger"].legend == {0: "calm", 1: "cross", 2: "furious"}
+    assert response.usage is not None
+    assert response.usage["input_tokens"] > 20
+    assert response.usage["output_tokens"] == 0
+    again = await decide.ainvoke(request)
+    assert again.nouls["urgent"].noul == pytest.approx(response.nouls["urgent"].noul, abs=1e-4)

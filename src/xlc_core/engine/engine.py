@@ -16,6 +16,7 @@ from xlc_core import _native, logging_bridge
 from xlc_core._native import Explanation
 from xlc_core.constraints.constraint import Constraint, to_constraint, with_thinking
 from xlc_core.engine import opening
+from xlc_core.engine.deciding import DecisionMethods
 from xlc_core.engine.infill import InfillMethods
 from xlc_core.engine.lora_scales import LoraScales
 from xlc_core.engine.memory import MemoryMethods
@@ -62,7 +63,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_native.expect_leaks)
 
 
-class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMethods):
+class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMethods):
     """A model loaded by llama.cpp.
 
     Every method may be called from any thread and any event loop, also at the same time: requests are generated
@@ -406,4 +407,5 @@ class Engine(InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMet
             reads=media.readable(info.reads_images, info.reads_audio, info.reads_video),
             query_prompt=prompts.query,
             document_prompt=prompts.document,
+            decides=info.decides,
         )

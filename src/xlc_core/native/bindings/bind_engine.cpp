@@ -11,6 +11,7 @@
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -171,7 +172,8 @@ void bind_params(nb::module_& m) {
         .def_ro("supports_thinking", &LoadedModelInfo::supports_thinking)
         .def_ro("reads_images", &LoadedModelInfo::reads_images)
         .def_ro("reads_audio", &LoadedModelInfo::reads_audio)
-        .def_ro("reads_video", &LoadedModelInfo::reads_video);
+        .def_ro("reads_video", &LoadedModelInfo::reads_video)
+        .def_ro("decides", &LoadedModelInfo::decides);
 }
 
 } // namespace
@@ -210,6 +212,15 @@ void bind_engine(nb::module_& m) {
             },
             nb::arg("request"), release_gil(),
             "Return llama.cpp's settings for a request, as JSON text; nothing is run.")
+        .def(
+            "decide",
+            [](EngineHandle& self, const std::string& request) {
+                const Decision decision = self->generator()->decide(request, check_signals);
+                return std::make_pair(decision.answers, decision.n_tokens);
+            },
+            nb::arg("request"), release_gil(),
+            "Answer a decision model's questions: JSON of answers by question, and the tokens that were "
+            "read.")
         .def(
             "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
             "Return the worker for embedding and reranking.")

@@ -172,6 +172,7 @@ LoadedModelInfo Engine::info() {
     info.n_ctx_train = llama_model_n_ctx_train(loaded.get());
     info.n_embd = llama_model_n_embd(loaded.get());
     info.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(loaded.get()));
+    info.decides = !decision_kind(loaded.get()).empty();
     info.n_ctx = generator_ ? generator_->n_ctx_per_request() : info.n_ctx_train;
     if (generator_) {
         info.n_ctx_total = generator_->n_ctx_total();

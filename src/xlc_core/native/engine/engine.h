@@ -35,6 +35,7 @@ struct LoadedModelInfo {
     bool reads_images = false;
     bool reads_audio = false;
     bool reads_video = false;
+    bool decides = false;
 };
 
 // The memory that an engine uses now on each device.

@@ -318,6 +318,15 @@ GeneratorMetrics Generator::metrics() const {
     return out;
 }
 
+Decision Generator::decide(const std::string& request, const std::function<void()>& poll) const {
+    return xlc::decide(impl_->context, impl_->base, request, [&] {
+        if (impl_->dispatcher->failed()) {
+            throw Error(ErrorKind::engine_closed, "the engine was closed while it decided");
+        }
+        poll();
+    });
+}
+
 bool Generator::idle() const {
     return impl_->dispatcher->idle();
 }

@@ -1,6 +1,7 @@
 // The generation worker: llama.cpp's server_context, with its loop on a separate thread.
 #pragma once
 
+#include "generation/decision.h"
 #include "generation/generation.h"
 #include "generation/request.h"
 #include "loading/engine_params.h"
@@ -67,6 +68,10 @@ public:
 
     // Return the task that submit() would queue. Throws the errors of submit().
     std::shared_ptr<const server_task> task(const GenerationRequest& request) const;
+
+    // Answers a decision model's questions (generation/decision.h). Waits; `poll` is called about once a
+    // second and gives up by throwing. Throws Error(engine_closed) when the generator is closed meanwhile.
+    Decision decide(const std::string& request, const std::function<void()>& poll) const;
 
     // Runs `work` on the loop's thread between two steps and waits for it. If it returns false, it is called
     // again after the next slot is free. Its exceptions are rethrown here. `poll` is called while waiting and
