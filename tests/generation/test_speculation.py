@@ -144,7 +144,7 @@ def test_drafts_may_be_drawn_and_verified_by_rejection() -> None:
         answer = engine.chat(COPY, **options)
         assert 0 < answer.timings.draft_accepted <= answer.timings.draft_tokens
         assert engine.chat(COPY, **options).text == answer.text  # the seed decides
-        options.update(constraint=xlc.Choice("The quick brown fox."), max_tokens=20)
+        options.update(constraint=xlc.Choice("The quick brown fox."), max_tokens=20, ignore_eos=False)
         forced = engine.chat("Which?", **options)
         assert forced.text == "The quick brown fox."
 
