@@ -14,7 +14,7 @@ from typing import Any
 
 import xlc_core as xlc
 from xlc_core import _native
-from xlc_core.constraints.constraint import llguidance_library
+from xlc_core.constraints.checking import llguidance_library
 from xlc_core.constraints.property_order import accepted_in_some_order
 from xlc_core.constraints.reading import plain_json
 

@@ -18,8 +18,8 @@ LAYERS = (
     {"models", "messages"},
     {"results"},
     {"events", "retrieval"},
-    {"generation", "scripted_streams"},
-    {"engine"},
+    {"generation"},
+    {"engine", "scripted_streams"},
     {"reranking", "benchmarking", "testing"},
     {"frameworks", "cli", "__init__"},
 )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 import xlc_core as xlc
+from xlc_core.reranking import rerank_documents
 from xlc_core.scripted_streams import AsyncScriptedStream, ScriptedStream
 from xlc_core.testing import ScriptedEngine
 
@@ -17,7 +20,7 @@ from xlc_core.testing import ScriptedEngine
 LEFT_OUT = {
     f"{prefix}{name}"
     for prefix in ("", "a")
-    for name in ("embed_tokens", "embed_messages", "save_session", "load_session", "memory", "decide")
+    for name in ("embed_messages", "save_session", "load_session", "memory", "decide")
 }
 
 
@@ -180,3 +183,56 @@ async def test_streams_of_embeddings() -> None:
     np.testing.assert_array_equal(list(engine.embed_stream(iter(texts), prompt="query: ")), expected)
     np.testing.assert_array_equal([row async for row in engine.aembed_stream(texts, prompt="query: ")], expected)
     assert next(engine.embed_stream(texts, dtype="binary")).shape == (1,)
+
+
+def test_stream_text() -> None:
+    with ScriptedEngine(["one two  three"]).stream_chat("Hi") as stream:
+        assert list(stream.text()) == ["one", " two", "  three"]
+
+
+async def test_async_stream_text() -> None:
+    async with ScriptedEngine(["one two"]).astream_chat("Hi") as stream:
+        assert [text async for text in stream.text()] == ["one", " two"]
+
+
+def test_stream_objects() -> None:
+    class Point(BaseModel):
+        x: int
+        y: int
+
+    text = '{"x": 1, "y": 2}'
+    reply = xlc.Completion((xlc.CompletionChoice(text=text, constraint=xlc.JsonSchema(Point)),), xlc.Usage())
+    assert list(ScriptedEngine([reply]).stream_chat("Hi", constraint=Point).objects())[-1] == Point(x=1, y=2)
+
+
+async def test_cancel_keeps_text_so_far() -> None:
+    engine = ScriptedEngine(["one two three"])
+    stream = engine.stream_chat("Hi")
+    next(stream)
+    stream.cancel()
+    (finished,) = stream
+    later = engine.astream_chat("Hi")
+    await anext(later)
+    later.cancel()
+    assert isinstance(finished, xlc.Finished)
+    assert (finished.completion.text, finished.completion.finish_reason) == ("one", "cancelled")
+    assert [event async for event in later] == [finished]
+    early = engine.astream_chat("Hi")
+    early.cancel()
+    assert (await early.result()).text == ""
+
+
+def test_unknown_tool_choice_raises() -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="one of the tools"):
+        ScriptedEngine().chat(
+            "Hi", tools=[xlc.Tool(name="f")], tool_choice={"type": "function", "function": {"name": "g"}}
+        )
+
+
+def test_late_interaction_splits_long_documents() -> None:
+    info = replace(ScriptedEngine().info, n_ctx=24, can_rerank=False)
+    engine: Any = ScriptedEngine(info=info)
+    documents = ["blue bank " * 4 + "red llama", "blue bank " * 4]
+    found = rerank_documents(engine, "red llama", documents, method="late-interaction", truncate="split")
+    assert [score.index for score in found] == [0, 1]
+    assert found[0].score == pytest.approx(1.0)

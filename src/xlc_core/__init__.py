@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         TokenLogprob,
         Usage,
     )
+    from xlc_core.retrieval.splitting import TextRoom
     from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
 
 __version__ = "0.1.0"
@@ -185,6 +186,7 @@ __all__ = [
     "Speculation",
     "TextDelta",
     "TextPart",
+    "TextRoom",
     "ThinkingSwitch",
     "Timings",
     "TokenEmbedKwargs",
@@ -251,6 +253,7 @@ _NAMES_BY_MODULE = {
         "Completion CompletionChoice Decision DecisionAnswer EngineMetrics FinishReason ModelInfo RerankScore Timings "
         "TokenLogprob Usage"
     ),
+    "retrieval.splitting": "TextRoom",
     "retrieval.streams": "AsyncEmbeddingStream EmbeddingStream",
 }
 _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

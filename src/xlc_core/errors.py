@@ -46,7 +46,15 @@ class InsufficientMemoryError(XllamaError):
 
 
 class InvalidRequestError(XllamaError, ValueError):
-    """A request or option has a value that cannot be honoured. Nothing was run."""
+    """A request or option has a value that cannot be honoured. Nothing was run.
+
+    Attributes:
+        message_index: position of the message to blame in the chat; None where the error is not about one message.
+        template_reason: the chat template's own words, where it refused the messages; else None.
+    """
+
+    message_index: int | None = None
+    template_reason: str | None = None
 
 
 class ContextOverflowError(InvalidRequestError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from xlc_core.messages import Message, ToolCall
@@ -55,7 +56,7 @@ class Usage:
         prompt_tokens: tokens in the prompt, cached ones included.
         completion_tokens: tokens generated, over all ``n`` answers.
         cached_tokens: prompt tokens that were not computed again.
-        reasoning_tokens: completion tokens of the thinking, over all ``n`` answers, as the tokenizer splits it.
+        reasoning_tokens: completion tokens of the thinking, without its tags, over all ``n`` answers.
     """
 
     prompt_tokens: int = 0
@@ -132,9 +133,11 @@ class CompletionChoice:
     timings: Timings = field(default_factory=Timings)
     constraint: Constraint | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def parsed(self) -> Any:
         """The text parsed by the constraint, such as an instance of a pydantic model; None without a constraint.
+
+        The text is parsed at the first access: each access gives the same object.
 
         Raises:
             ValueError: the answer was cut off (``finish_reason`` says so), or one of the type's validators refuses it
@@ -144,6 +147,10 @@ class CompletionChoice:
             return None
         # White space may stand between thinking and answer.
         return self.constraint.parse(self.text.lstrip() if self.reasoning else self.text)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The parsed object can be made again, and may be of a class that cannot be pickled.
+        return {name: value for name, value in self.__dict__.items() if name != "parsed"}
 
     @property
     def message(self) -> Message:

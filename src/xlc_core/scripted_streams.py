@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from types import TracebackType
+from collections.abc import Callable, Iterator
 
-from xlc_core.errors import RequestCancelledError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta
+from xlc_core.generation.streams import AsyncEvents, Events
 from xlc_core.results import Completion, CompletionChoice, Usage
 
 __all__ = ["AsyncScriptedStream", "ScriptedStream"]
@@ -44,7 +42,7 @@ class _Script:
         return Finished(Completion((choice,), Usage()))
 
 
-class ScriptedStream(AbstractContextManager["ScriptedStream"]):
+class ScriptedStream(Events):
     """Plays events like ``EventStream``."""
 
     def __init__(self, events: list[Event]) -> None:
@@ -54,9 +52,6 @@ class ScriptedStream(AbstractContextManager["ScriptedStream"]):
     def closed(self) -> bool:
         """Whether the stream was closed."""
         return self._script.closed
-
-    def __iter__(self) -> Iterator[Event]:
-        return self
 
     def __next__(self) -> Event:
         if (event := self._script.next()) is None:
@@ -74,20 +69,8 @@ class ScriptedStream(AbstractContextManager["ScriptedStream"]):
     def stop_thinking(self) -> None:
         """Change nothing: the script contains the thinking."""
 
-    def result(self) -> Completion:
-        """Skip to the end."""
-        for event in self:
-            if isinstance(event, Finished):
-                return event.completion
-        raise _no_result()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncScriptedStream(AbstractAsyncContextManager["AsyncScriptedStream"]):
+class AsyncScriptedStream(AsyncEvents):
     """Plays events like ``AsyncEventStream``: the reply begins with the first event that is awaited."""
 
     def __init__(self, make_events: Callable[[], list[Event]]) -> None:
@@ -97,9 +80,6 @@ class AsyncScriptedStream(AbstractAsyncContextManager["AsyncScriptedStream"]):
     def closed(self) -> bool:
         """Whether the stream was closed."""
         return self._script.closed
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self
 
     async def __anext__(self) -> Event:
         await asyncio.sleep(0)  # a real stream lets other tasks run between events
@@ -117,19 +97,3 @@ class AsyncScriptedStream(AbstractAsyncContextManager["AsyncScriptedStream"]):
     async def aclose(self) -> None:
         """End the stream without a result."""
         self._script.closed = True
-
-    async def result(self) -> Completion:
-        """Skip to the end."""
-        async for event in self:
-            if isinstance(event, Finished):
-                return event.completion
-        raise _no_result()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-
-def _no_result() -> RequestCancelledError:
-    return RequestCancelledError("the stream was closed before its end; there is no result")

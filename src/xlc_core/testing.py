@@ -9,30 +9,39 @@ engine.requests[0].messages     # the request's messages
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self, Unpack
+from typing_extensions import Unpack
 
 from xlc_core._native import Explanation
 from xlc_core.constraints.constraint import to_constraint
-from xlc_core.engine.infill import InfillFiles
+from xlc_core.engine.base import EngineFace
 from xlc_core.engine.lora_scales import LoraScales
 from xlc_core.errors import EngineClosedError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
-from xlc_core.generation.conversion import MessageLike, ToolLike, to_messages
+from xlc_core.generation.conversion import MessageLike, ToolLike, to_messages, to_tools
+from xlc_core.generation.request import InfillFiles
+from xlc_core.generation.tool_choice import to_tool_use
 from xlc_core.messages import Message
 from xlc_core.options.embedding_types import quantize_embeddings
 from xlc_core.options.engine import EngineOptions
-from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EmbedKwargs, EmbedStreamKwargs, RerankKwargs
-from xlc_core.options.retrieval import EmbedOptions, EmbedStreamOptions, RerankOptions
+from xlc_core.options.kwargs import (
+    ChatKwargs,
+    CompletionKwargs,
+    EmbedKwargs,
+    EmbedStreamKwargs,
+    RerankKwargs,
+    TokenEmbedKwargs,
+)
+from xlc_core.options.retrieval import EmbedOptions, EmbedStreamOptions, RerankOptions, TokenEmbedOptions
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.results import Completion, CompletionChoice, EngineMetrics, ModelInfo, RerankScore, Usage
 from xlc_core.retrieval.scores import best_first, sigmoid
+from xlc_core.retrieval.splitting import TextRoom
 from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
 from xlc_core.scripted_streams import AsyncScriptedStream, ScriptedStream
 
@@ -74,7 +83,7 @@ class _ScriptedJob:
         return self._vectors
 
 
-class ScriptedEngine:
+class ScriptedEngine(EngineFace):
     """Has Engine's methods. Each request gets the next reply; when they are used up, the last one again.
 
     Args:
@@ -123,7 +132,9 @@ class ScriptedEngine:
         return list(reply)
 
     def _chat(self, messages: str | Sequence[MessageLike], options: ChatKwargs) -> list[Event]:
-        return self._next(ScriptedRequest(to_messages(messages), "", ChatOptions.checked(**options)))
+        wanted = ChatOptions.checked(**options)
+        to_tool_use(to_tools(wanted.tools), wanted.tool_choice)  # raises the errors of Engine
+        return self._next(ScriptedRequest(to_messages(messages), "", wanted))
 
     def _complete(self, prompt: str, options: CompletionKwargs) -> list[Event]:
         return self._next(ScriptedRequest((), prompt, CompletionOptions.checked(**options)))
@@ -215,6 +226,21 @@ class ScriptedEngine:
     def _embed_job(self, texts: Sequence[str], options: EmbedOptions) -> Any:
         return _ScriptedJob(self._embed([(options.prompt or "") + text for text in texts]))
 
+    def embed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> list[npt.NDArray[np.float32]]:
+        """As Engine.embed_tokens: the vector of each word."""
+        wanted = TokenEmbedOptions.checked(**options)
+        return [self._embed(re.findall(r"\w+", (wanted.prompt or "") + text) or [""]) for text in texts]
+
+    async def aembed_tokens(
+        self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]
+    ) -> list[npt.NDArray[np.float32]]:
+        """As Engine.aembed_tokens."""
+        return self.embed_tokens(texts, **options)
+
+    def embedding_room(self, prompt: str = "") -> TextRoom:
+        """As Engine.embedding_room, of one token per byte."""
+        return TextRoom(max(1, self.info.n_ctx - len(self.tokenize(prompt))), lambda text: len(self.tokenize(text)))
+
     def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
         """As Engine.rerank."""
         wanted = RerankOptions.checked(**options)
@@ -253,26 +279,9 @@ class ScriptedEngine:
         """Return counters that are all 0; see Engine.metrics."""
         return EngineMetrics()
 
-    @property
-    def lora_scales(self) -> dict[str, float]:
-        """As Engine.lora_scales, of an engine without adapters."""
-        return self._lora_scales.get()
-
-    def set_lora_scales(self, scales: Mapping[str, float]) -> None:
-        """As Engine.set_lora_scales."""
-        self._lora_scales.change(scales)
-
     def close(self) -> None:
         """As Engine.close."""
         self.closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _completion_of(text: str) -> Completion:

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from xlc_core import _native
+from xlc_core.constraints.checking import llguidance_library, native_module
 from xlc_core.constraints.constraint import (
     Choice,
     Constraint,
@@ -20,7 +21,6 @@ from xlc_core.constraints.constraint import (
     JsonSchema,
     Lark,
     Regex,
-    llguidance_library,
     with_thinking,
 )
 from xlc_core.errors import ConstraintError, ModelLoadError, UnsupportedFeatureError
@@ -295,5 +295,6 @@ def test_missing_library_names_remedy(path: str) -> None:
 
 def test_wheel_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    native_module.cache_clear()
     with pytest.raises(UnsupportedFeatureError, match="pip install"):
-        Regex("a").check()
+        Regex("never checked before").check()

@@ -52,15 +52,33 @@ async def test_the_streams_have_the_same_events(engine: xlc.Engine, call: str) -
     assert async_events[-1].completion.usage == events[-1].completion.usage
 
 
-async def test_wrong_requests_raise_before_anything_is_awaited(engine: xlc.Engine) -> None:
+async def test_wrong_options_raise_before_anything_is_awaited(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="temprature"):
         engine.astream_chat("Hi", temprature=1)  # type: ignore[call-arg]
+    stream = engine.astream_chat("Hi", constraint=xlc.Regex("("))  # compiled on a helper thread
     with pytest.raises(xlc.ConstraintError):
-        engine.astream_chat("Hi", constraint=xlc.Regex("("))
+        await anext(stream)
     with pytest.raises(xlc.ContextOverflowError):
         await engine.achat("word " * 3000)
     with pytest.raises(xlc.ContextOverflowError):  # on the helper thread for long prompts
         await engine.achat("word " * 30_000)
+
+
+async def test_cancel_before_first_event_ends_answer(engine: xlc.Engine) -> None:
+    stream = engine.astream_chat("Count", **LONG)
+    stream.cancel()
+    events = [event async for event in stream]
+    assert isinstance(events[-1], xlc.Finished)
+    assert events[-1].completion.finish_reason == "cancelled"
+    assert len(events[-1].completion.text) < 100
+
+
+async def test_stream_text_matches_answer(engine: xlc.Engine) -> None:
+    texts = [text async for text in engine.astream_chat("Hello!", **GREEDY).text()]
+    assert len(texts) > 1
+    assert (
+        "".join(texts) == "".join(engine.stream_chat("Hello!", **GREEDY).text()) == engine.chat("Hello!", **GREEDY).text
+    )
 
 
 async def test_many_requests_at_once_need_no_threads(engine: xlc.Engine) -> None:

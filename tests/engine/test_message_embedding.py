@@ -12,7 +12,7 @@ import pytest
 
 import xlc_core as xlc
 from helpers.tiny_media import BLUE, LOW, RED, wav, write_mmproj
-from helpers.tiny_models import N_EMBD, write_byte_llama
+from helpers.tiny_models import N_EMBD, random_pairs, write_byte_llama, write_lora
 from helpers.waiting import await_until, is_idle, wait_until
 
 OPTIONS: dict[str, Any] = {"n_ctx": 1024, "n_parallel": 2, "warmup": False, "n_threads": 1}
@@ -113,6 +113,43 @@ def test_unembeddable_input_is_refused(embedder: xlc.Engine, engine: xlc.Engine,
         pytest.raises(xlc.UnsupportedFeatureError, match="does not embed messages"),
     ):
         mean.embed_messages([chat(image(RED))])
+
+
+ONLY_FIRST_SYSTEM = (
+    "{%- if messages[0].role == 'system' %}{{ messages[0].content }}\n{% endif -%}"
+    "{%- for m in messages %}{% if m.role != 'system' %}{{ m.role }}: {{ m.content }}\n{% endif %}{% endfor -%}"
+)
+
+
+def test_ignored_system_message_raises(folder: Path) -> None:
+    late = [xlc.Message(role="user", content="the"), xlc.Message(role="system", content="end")]
+    with (
+        xlc.Engine(folder / "base.gguf", pooling="last", chat_template=ONLY_FIRST_SYSTEM, **OPTIONS) as engine,
+        pytest.raises(xlc.UnsupportedFeatureError, match=r"message 1 \(system\) is ignored") as caught,
+    ):
+        engine.embed_messages([late])
+    assert caught.value.message_index == 1
+
+
+def test_engine_lora_scales_apply(folder: Path) -> None:
+    write_lora(folder / "style.gguf", random_pairs("blk.0.attn_q.weight", "blk.1.attn_output.weight"))
+    with xlc.Engine(folder / "base.gguf", pooling="last", **OPTIONS) as plain:
+        expected = plain.embed_messages(["the end"])
+    with xlc.Engine(folder / "base.gguf", pooling="last", lora=folder / "style.gguf", **OPTIONS) as engine:
+        assert not np.allclose(engine.embed_messages(["the end"]), expected, atol=1e-2)
+        engine.set_lora_scales({"style": 0.0})
+        assert engine.embed_messages(["the end"]) == pytest.approx(expected, abs=2e-3)
+
+
+async def test_dimensions_and_dtype(embedder: xlc.Engine) -> None:
+    whole = embedder.embed_messages(["the end", "the start"])
+    cut = embedder.embed_messages(["the end", "the start"], dimensions=16)
+    assert cut.shape == (2, 16)
+    assert cut == pytest.approx(whole[:, :16] / np.linalg.norm(whole[:, :16], axis=1, keepdims=True), abs=1e-3)
+    bits = await embedder.aembed_messages(["the end", "the start"], dtype="ubinary")
+    assert (bits.dtype, bits.shape) == (np.uint8, (2, N_EMBD // 8))
+    with pytest.raises(xlc.InvalidRequestError, match=f"more than the {N_EMBD}"):
+        embedder.embed_messages(["a"], dimensions=N_EMBD + 1)
 
 
 def test_an_encoder_takes_no_projector(folder: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 from pydantic import BaseModel
 
 import xlc_core as xlc
+from xlc_core.constraints.constraint import to_constraint
 from xlc_core.generation.answer_tool import AnswerTool
-from xlc_core.options.sampling import ChatOptions
+from xlc_core.generation.conversion import to_tools
+from xlc_core.generation.tool_choice import to_tool_use
 
 
 class Verdict(BaseModel):
@@ -37,7 +39,8 @@ def reading(tool: AnswerTool, *events: xlc.Event) -> list[xlc.Event]:
 
 
 def wanted(**options: Any) -> AnswerTool:
-    tool = AnswerTool.wanted_by(ChatOptions.checked(**options))
+    use = to_tool_use(to_tools(options["tools"]), options.get("tool_choice", "auto"))
+    tool = AnswerTool.wanted_by(to_constraint(options["constraint"]), use)
     assert tool is not None
     return tool
 

@@ -9,16 +9,20 @@ import pytest
 
 import xlc_core as xlc
 from xlc_core import _native
-from xlc_core.generation.conversion import check_text, to_chat_request, to_generation_request, to_messages, to_tools
+from xlc_core.generation.conversion import to_chat_request, to_messages, to_sampling, to_tools
+from xlc_core.generation.tool_choice import to_tool_use
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
+from xlc_core.texts import check_text
 
 
 def chat_of(messages: Any, **options: Any) -> Any:
-    return to_chat_request(messages, ChatOptions.checked(**options))
+    checked = ChatOptions.checked(**options)
+    use = to_tool_use(to_tools(checked.tools), checked.tool_choice)
+    return to_chat_request(to_messages(messages), use, checked)
 
 
 def sampling_of(**options: Any) -> Any:
-    return to_generation_request(CompletionOptions.checked(**options), stream=False).sampling
+    return to_sampling(CompletionOptions.checked(**options))
 
 
 def test_one_text_is_a_users_message() -> None:
@@ -161,7 +165,7 @@ def test_a_developer_is_a_system_message() -> None:
 def test_fields_left_alone_stay_at_llama_cpps_defaults() -> None:
     native = sampling_of()
     assert native.temperature is native.max_tokens is native.seed is None
-    assert (native.n, native.stop, native.logit_bias, native.cache_prompt) == (None, [], [], True)
+    assert (native.n, native.stop, native.logit_bias, native.cache_prompt) == (None, None, None, True)
     assert sampling_of(temperature=None).temperature is None
 
 
@@ -176,7 +180,41 @@ def test_biases_are_read_by_number_and_by_text() -> None:
     assert len(sampling_of(logit_bias={5: False, "text": 2, 0: -1.5}).logit_bias) == 3
 
 
-def test_a_request_carries_its_grammar() -> None:
-    request = to_generation_request(CompletionOptions(), stream=True, prompt="p", grammar='root ::= "a"')
-    assert (request.grammar, request.prompt, request.stream, request.chat) == ('root ::= "a"', "p", True, None)
-    assert to_generation_request(CompletionOptions(), stream=False).grammar == ""
+@pytest.mark.parametrize("field", ["content", "reasoning", "tool_call_id", "name"])
+def test_lone_surrogate_error_names_message(field: str) -> None:
+    messages = [{"role": "user", "content": "a"}, {"role": "tool", field: "\udc80"}]
+    with pytest.raises(xlc.InvalidRequestError, match=r"message 1 .*lone surrogate"):
+        chat_of(messages)
+
+
+OPENAI = {"type": "function", "function": {"name": "g"}}
+ANTHROPIC = {"type": "tool", "name": "g"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "names", "choice_of_llama_cpp"),
+    [
+        *[(choice, ["f", "g"], "auto") for choice in ("auto", None, False, {"type": "auto"})],
+        *[(choice, ["f", "g"], "required") for choice in ("any", "required", True, {"type": "any"})],
+        *[(choice, ["g"], "required") for choice in ("g", OPENAI, ANTHROPIC)],
+        ("none", ["f", "g"], "none"),
+        ({"type": "none"}, ["f", "g"], "none"),
+    ],
+)
+def test_tool_choice_forms(choice: Any, names: list[str], choice_of_llama_cpp: str) -> None:
+    tools = [{"name": "f"}, {"name": "g"}]
+    use = to_tool_use(to_tools(tools), ChatOptions.checked(tool_choice=choice).tool_choice)
+    assert ([tool.name for tool in use.tools], use.choice) == (names, choice_of_llama_cpp)
+
+
+@pytest.mark.parametrize(
+    "choice", ["h", {"type": "function", "function": {"name": "h"}}, {"type": "tool", "name": "h"}]
+)
+def test_unknown_tool_choice_raises(choice: Any) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match=r"one of the tools \['f'\], got 'h'"):
+        to_tool_use(to_tools([{"name": "f"}]), choice)
+
+
+def test_required_call_without_tools_raises() -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="needs at least one tool"):
+        to_tool_use((), "any")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,27 +23,41 @@ LATE_SYSTEM = [
 ]
 
 
+def saving(engine: xlc.Engine, folder: Path) -> Callable[[Any], Any]:
+    return lambda messages: engine.save_session(folder / "saved.session", messages)
+
+
 @pytest.fixture(scope="module")
 def strict(vendored_llama_cpp: Path) -> str:
     return (vendored_llama_cpp / "models" / "templates" / "google-gemma-2-2b-it.jinja").read_text(encoding="utf-8")
 
 
-def test_the_message_that_the_template_refuses_is_named(smollm2_path: Path, strict: str) -> None:
+def test_the_message_that_the_template_refuses_is_named(smollm2_path: Path, strict: str, tmp_path: Path) -> None:
     """Its conversations must alternate, and the fourth message does not."""
     roles = ("user", "assistant", "user", "user", "assistant", "user")
     messages = [{"role": role, "content": "Well."} for role in roles]
     with xlc.Engine(smollm2_path, n_ctx=1024, n_parallel=1, chat_template=strict) as engine:
-        for ask in (engine.chat, engine.render_chat):
-            with pytest.raises(xlc.InvalidRequestError, match=r"(?s)message 3 \(user\) is refused .*must alternate"):
+        for ask in (engine.chat, engine.render_chat, engine.count_tokens, saving(engine, tmp_path)):
+            with pytest.raises(
+                xlc.InvalidRequestError, match=r"(?s)message 3 \(user\) is refused .*must alternate"
+            ) as caught:
                 ask(messages)
+            assert caught.value.message_index == 3
+            assert caught.value.template_reason
+            assert "must alternate" in caught.value.template_reason
 
 
-async def test_a_system_message_that_the_template_ignores_is_refused(smollm2_path: Path) -> None:
+async def test_a_system_message_that_the_template_ignores_is_refused(smollm2_path: Path, tmp_path: Path) -> None:
     with xlc.Engine(smollm2_path, n_ctx=1024, n_parallel=1, chat_template=ONLY_FIRST_SYSTEM) as engine:
         with pytest.raises(xlc.UnsupportedFeatureError, match=r"message 2 \(system\) is ignored"):
             engine.chat(LATE_SYSTEM, max_tokens=1)
         with pytest.raises(xlc.UnsupportedFeatureError, match=r"message 2 \(system\)"):
             await engine.achat(LATE_SYSTEM, max_tokens=1)
+        with pytest.raises(xlc.UnsupportedFeatureError, match=r"message 2 \(system\)") as caught:
+            saving(engine, tmp_path)(LATE_SYSTEM)
+        assert caught.value.message_index == 2
+        with pytest.raises(xlc.UnsupportedFeatureError, match=r"message 2 \(system\)"):
+            engine.count_tokens(LATE_SYSTEM)
         leading = [LATE_SYSTEM[2], *LATE_SYSTEM[:2], LATE_SYSTEM[3]]
         assert engine.chat(leading, max_tokens=1).usage.completion_tokens == 1
 

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import abc
 import functools
-import importlib.machinery
-import importlib.util
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from xlc_core.constraints import lark_text, schema_rewriting
+from xlc_core.constraints.checking import check_once, native_module
 from xlc_core.constraints.lark_text import with_thinking
 from xlc_core.constraints.property_order import accepted_in_some_order
 from xlc_core.constraints.reading import (
@@ -32,7 +31,8 @@ from xlc_core.constraints.reading import (
     plain_json,
     schema_of,
 )
-from xlc_core.errors import ConstraintError, UnsupportedFeatureError
+from xlc_core.constraints.schema_grammar import schema_grammar
+from xlc_core.errors import ConstraintError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -47,7 +47,7 @@ __all__ = [
     "JsonSchema",
     "Lark",
     "Regex",
-    "llguidance_library",
+    "constraint_key",
     "to_constraint",
     "with_thinking",
 ]
@@ -85,22 +85,24 @@ class Constraint(abc.ABC):
         return text
 
     def check(self) -> None:
-        """Check that the constraint can be compiled. Takes milliseconds and does not need a model.
+        """Check that the constraint can be compiled. Does not need a model.
+
+        Takes milliseconds for a constraint that is new; the grammars that passed last are remembered.
 
         Raises:
             ConstraintError: it is malformed or unsupported, or no text satisfies it.
             UnsupportedFeatureError: the package llguidance is not installed.
         """
-        _native_module().check_constraint(*self.grammar())
+        check_once(*self.grammar())
 
     def accepts(self, text: str) -> bool:
         """Return whether a text satisfies the constraint; raises the errors of ``check``."""
-        accepted: bool = _native_module().accepts(*self.checking_grammar(), text)
+        accepted: bool = native_module().accepts(*self.checking_grammar(), text)
         return accepted
 
     def explain(self, text: str) -> Explanation:
         """Return how far a text satisfies the constraint; raises the errors of ``check``."""
-        found: Explanation = _native_module().explain(*self.checking_grammar(), text)
+        found: Explanation = native_module().explain(*self.checking_grammar(), text)
         return found
 
 
@@ -142,22 +144,21 @@ class JsonSchema(Constraint):
         object.__setattr__(self, "_adapter", adapter)
 
     @property
+    def is_type(self) -> bool:
+        """Whether the schema was made of a type, which ``parse`` gives instances of."""
+        return self._adapter is not None
+
+    @property
     def schema(self) -> dict[str, Any]:
         """The schema, as a copy that the caller may change."""
         schema: dict[str, Any] = json.loads(self.text)
         return schema
 
     def grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
-        compact = {
-            "whitespace_flexible": False,
-            "item_separator": ", ",
-            "key_separator": ": ",
-        }
-        return "lark", lark_text.with_rules(f"start: {self._rule(compact)}")
+        return "lark", schema_grammar(self.text, is_type=self.is_type)
 
     def checking_grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
-        rule = self._rule({"whitespace_flexible": True})
-        return "lark", lark_text.with_rules(f"start: SPACE? json SPACE?\njson: {rule}\nSPACE: /[ \\t\\r\\n]+/")
+        return "lark", schema_grammar(self.text, is_type=self.is_type, any_space=True)
 
     def check(self) -> None:  # noqa: D102
         try:
@@ -171,17 +172,8 @@ class JsonSchema(Constraint):
         Raises the errors of ``check``.
         """
         kind, grammar = self.checking_grammar()
-        native = _native_module()
+        native = native_module()
         return accepted_in_some_order(lambda candidate: native.explain(kind, grammar, candidate), plain_json(text))
-
-    def _rule(self, whitespace: dict[str, Any]) -> str:
-        schema = self.schema
-        # For a type, parse() checks the answer anyway, so oneOf may be treated as anyOf.
-        assumed = {"coerce_one_of": True} if self._adapter else {}
-        options = schema.get("x-guidance", {})
-        schema = schema_rewriting.rewritten(schema)
-        schema["x-guidance"] = {**whitespace, **assumed, **options}
-        return "%json " + json.dumps(schema, ensure_ascii=False)
 
     def parse(self, text: str) -> Any:
         """Convert an answer into an instance of the type, or into plain dicts, lists and scalars.
@@ -335,6 +327,8 @@ class Gbnf(Constraint):
 def to_constraint(value: Any) -> Constraint:
     """Convert a value that users write for a constraint into a constraint.
 
+    The constraints made of the last 128 types are remembered.
+
     Args:
         value: a constraint; a JSON schema as a dict; a type or ``TypeAdapter``; a list of texts to
             choose from; or a compiled regular expression.
@@ -354,31 +348,28 @@ def to_constraint(value: Any) -> Constraint:
             "a constraint given as a text could be several things: write JsonSchema(text), "
             "Regex(text), Choice(text), Lark(text) or Gbnf(text)"
         )
-    return JsonSchema(value)
+    key = constraint_key(value)
+    return JsonSchema(value) if key is None else _schema_of_type(key)
 
 
-def _native_module() -> Any:
-    from xlc_core import _native
+def constraint_key(value: Any) -> Hashable | None:
+    """Return what a constraint, or a value that means one, can be remembered by. None for values that may change."""
+    if isinstance(value, Constraint):
+        key: tuple[Any, ...] = (value, isinstance(value, JsonSchema) and value.is_type)
+    elif isinstance(value, type) or type(value).__name__ == "TypeAdapter":
+        key = (value,)
+    else:  # Union[int, str] == Union[str, int], but their schemas are not the same
+        key = (value, repr(value))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
 
-    _native.set_llguidance_path(llguidance_library())
-    return _native
 
-
-@functools.cache
-def llguidance_library() -> str:
-    """Return the path of llguidance's native library, without importing the package, which would load it.
-
-    Raises:
-        UnsupportedFeatureError: the package is not installed.
-    """
-    package = importlib.util.find_spec("llguidance")
-    folders = package.submodule_search_locations if package is not None else None
-    library = importlib.machinery.PathFinder.find_spec("_lib", folders) if folders else None
-    if library is None or library.origin is None:
-        raise UnsupportedFeatureError(
-            "constraints need the package llguidance; install it with: pip install 'llguidance>=1.7.5,<2'"
-        )
-    return library.origin
+@functools.lru_cache(maxsize=128)
+def _schema_of_type(key: tuple[Any, ...]) -> JsonSchema:
+    return JsonSchema(key[0])
 
 
 def _regex_of(pattern: re.Pattern[Any]) -> Regex:

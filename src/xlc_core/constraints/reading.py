@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -72,9 +73,14 @@ def dump_json(schema: Mapping[str, Any]) -> str:
         raise ConstraintError(f"the JSON schema is not JSON: {error}") from None
     except RecursionError:
         raise ConstraintError(f"the JSON schema is nested more than {MAX_DEPTH} deep") from None
+    _check_schema_text(text)
+    return text
+
+
+@functools.lru_cache(maxsize=128)
+def _check_schema_text(text: str) -> None:
     check_source(text, "JSON schema")
     check_depth(lark_text.depth(text), "JSON schema")
-    return text
 
 
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)

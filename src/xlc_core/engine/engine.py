@@ -5,16 +5,15 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from typing_extensions import Self, Unpack
+from typing_extensions import Unpack
 
 from xlc_core import _native, logging_bridge
 from xlc_core._native import Explanation
-from xlc_core.constraints.constraint import Constraint, to_constraint, with_thinking
+from xlc_core.constraints.constraint import to_constraint
 from xlc_core.engine import opening
 from xlc_core.engine.deciding import DecisionMethods
 from xlc_core.engine.infill import InfillMethods
@@ -23,18 +22,10 @@ from xlc_core.engine.memory import MemoryMethods
 from xlc_core.engine.message_embedding import MessageEmbeddingMethods
 from xlc_core.engine.retrieval import RetrievalMethods
 from xlc_core.engine.sessions import SessionMethods
-from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
-from xlc_core.generation import media, template_checks
-from xlc_core.generation.answer_tool import AnswerTool
-from xlc_core.generation.conversion import (
-    MessageLike,
-    ToolLike,
-    to_chat_request,
-    to_generation_request,
-    to_messages,
-)
-from xlc_core.generation.off_loop import is_long
-from xlc_core.generation.streams import AsyncEventStream, EventStream, Pump
+from xlc_core.generation import media
+from xlc_core.generation.conversion import MessageLike, ToolLike
+from xlc_core.generation.request import RequestBuilder
+from xlc_core.generation.streams import AsyncEventStream, EventStream
 from xlc_core.models import catalog
 from xlc_core.models.prompts import file_prompts
 from xlc_core.options.engine import EngineOptions
@@ -111,6 +102,12 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         self._lora_scales = LoraScales(self.options.lora)
         self._native = _native.Engine(params, opening.progress_reporter(progress, resolved.name))
         self.info = self._describe(resolved.name)
+        self._requests = RequestBuilder(
+            self._native,
+            self.info,
+            allow_remote_media=self.options.allow_remote_media,
+            lora_scales=self._lora_scales.joined,
+        )
         _open_engines.add(self)
 
     # Chat and completion
@@ -132,22 +129,30 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
             EngineClosedError: the engine is or was closed.
             EngineFailedError: llama.cpp failed.
         """
-        return EventStream(self._chat(messages, options, stream=False)()).result()
+        wanted = ChatOptions.checked(**options)
+        return self._stream(lambda: self._requests.chat(messages, wanted)).result()
 
     async def achat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
         """Answer a chat; see chat."""
-        return await AsyncEventStream(
-            self._queueing(lambda: self._chat(messages, options, stream=False), is_long=is_long(messages))
-        ).result()
+        return await self._astream_chat(messages, options, stream=False).result()
 
     def stream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> EventStream:
         """Answer a chat event by event; see chat. The last event is Finished, with the whole result."""
-        return EventStream(self._chat(messages, options, stream=True)())
+        wanted = ChatOptions.checked(**options)
+        return self._stream(lambda: self._requests.chat(messages, wanted, stream=True))
 
     def astream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> AsyncEventStream:
         """Answer a chat event by event, for ``async for``; see stream_chat."""
-        return AsyncEventStream(
-            self._queueing(lambda: self._chat(messages, options, stream=True), is_long=is_long(messages))
+        return self._astream_chat(messages, options, stream=True)
+
+    def _astream_chat(
+        self, messages: str | Sequence[MessageLike], options: ChatKwargs, *, stream: bool
+    ) -> AsyncEventStream:
+        wanted = ChatOptions.checked(**options)
+        deadline = Deadline(wanted.timeout)
+        return self._astream(
+            lambda: self._requests.chat(messages, wanted, stream=stream, deadline=deadline),
+            takes_long=self._requests.takes_long(messages, wanted),
         )
 
     def complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
@@ -160,22 +165,28 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         Raises:
             Those of chat.
         """
-        return EventStream(self._completion(prompt, options, stream=False)()).result()
+        wanted = CompletionOptions.checked(**options)
+        return self._stream(lambda: self._requests.completion(prompt, wanted)).result()
 
     async def acomplete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> Completion:
         """Continue a text; see complete."""
-        return await AsyncEventStream(
-            self._queueing(lambda: self._completion(prompt, options, stream=False), is_long=is_long(prompt))
-        ).result()
+        return await self._astream_completion(prompt, options, stream=False).result()
 
     def stream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> EventStream:
         """Continue a text event by event; see complete."""
-        return EventStream(self._completion(prompt, options, stream=True)())
+        wanted = CompletionOptions.checked(**options)
+        return self._stream(lambda: self._requests.completion(prompt, wanted, stream=True))
 
     def astream_complete(self, prompt: str, **options: Unpack[CompletionKwargs]) -> AsyncEventStream:
         """Continue a text event by event, for ``async for``; see complete."""
-        return AsyncEventStream(
-            self._queueing(lambda: self._completion(prompt, options, stream=True), is_long=is_long(prompt))
+        return self._astream_completion(prompt, options, stream=True)
+
+    def _astream_completion(self, prompt: str, options: CompletionKwargs, *, stream: bool) -> AsyncEventStream:
+        wanted = CompletionOptions.checked(**options)
+        deadline = Deadline(wanted.timeout)
+        return self._astream(
+            lambda: self._requests.completion(prompt, wanted, stream=stream, deadline=deadline),
+            takes_long=self._requests.takes_long(prompt, wanted),
         )
 
     # Tokens and templates
@@ -205,26 +216,14 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         Media are read and split but not encoded, which takes milliseconds for an image.
         """
         if isinstance(messages, str):
-            return len(self.tokenize(messages))
-        read = to_messages(messages)
-        parts = media.placed_parts(read, self.info.reads)
-        if not parts:
-            prompt = self.render_chat(read, tools=tools)
-            return len(self.tokenize(prompt, add_special=True, parse_special=True))
-        options = ChatOptions.checked(tools=tools)
-        request = to_generation_request(options, stream=False, chat=to_chat_request(read, options))
-        request.media = self._load(parts, Deadline(None))
-        return len(self._native.prompt_tokens(request))
+            return self._native.count_tokens(check_text(messages, "the text"))
+        request = self._requests.chat(messages, ChatOptions.checked(tools=tools))
+        return self._native.count_prompt_tokens(request.native)
 
     def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:
         """Return a chat's prompt, rendered with the model's template; ``<__media__>`` stands for a medium."""
-        checked = ChatOptions.checked(**options)
-        answer_tool = AnswerTool.wanted_by(checked)
-        chat = to_chat_request(messages, checked if answer_tool is None else answer_tool.applied_to(checked))
-        try:
-            return self._native.render(chat).prompt.replace(_native.media_marker(), _SHOWN_MARKER)
-        except InvalidRequestError as error:
-            raise template_checks.with_message_index(self._native, chat, error) from None
+        prompt = self._requests.render(messages, ChatOptions.checked(**options))
+        return prompt.replace(_native.media_marker(), _SHOWN_MARKER)
 
     # Constraints
 
@@ -272,22 +271,6 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         )
 
     @property
-    def lora_scales(self) -> dict[str, float]:
-        """The scales of LoRA adapters that requests use by default, by name; a copy."""
-        return self._lora_scales.get()
-
-    def set_lora_scales(self, scales: Mapping[str, float]) -> None:
-        """Change the scales of LoRA adapters for later requests; running requests keep theirs.
-
-        Args:
-            scales: new scales by the adapters' names; the others do not change.
-
-        Raises:
-            InvalidRequestError: an adapter does not exist, or a scale is not a finite number.
-        """
-        self._lora_scales.change(scales)
-
-    @property
     def closed(self) -> bool:
         """Whether close was called."""
         return self._native.closed
@@ -297,90 +280,9 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         self._native.close()
         _open_engines.discard(self)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         slots = f", {self.info.n_parallel} slots of {self.info.n_ctx} tokens" if self.info.n_parallel else ""
         return f"<Engine {self.info.name!r} ({self.info.description}){', closed' if self.closed else slots}>"
-
-    # How requests are made
-
-    def _chat(self, messages: str | Sequence[MessageLike], kwargs: ChatKwargs, *, stream: bool) -> Callable[[], Pump]:
-        options = ChatOptions.checked(**kwargs)
-        answer_tool = AnswerTool.wanted_by(options)
-        if answer_tool is not None:
-            options = answer_tool.applied_to(options)
-        read = to_messages(messages)
-        parts = media.placed_parts(read, self.info.reads)
-        chat = to_chat_request(read, options)
-        return self._submitter(options, stream=stream, chat=chat, parts=parts, answer_tool=answer_tool)
-
-    def _completion(self, prompt: str, kwargs: CompletionKwargs, *, stream: bool) -> Callable[[], Pump]:
-        return self._submitter(CompletionOptions.checked(**kwargs), stream=stream, prompt=prompt)
-
-    def _submitter(
-        self,
-        options: CompletionOptions,
-        *,
-        stream: bool,
-        prompt: str = "",
-        infill: _native.InfillPrompt | None = None,
-        chat: _native.ChatRequest | None = None,
-        parts: Sequence[media.PlacedPart] = (),
-        answer_tool: AnswerTool | None = None,
-    ) -> Callable[[], Pump]:
-        """Check everything that can be checked now. Return a function that queues the request."""
-        constraint = None if options.constraint is None else to_constraint(options.constraint)
-        grammar = "" if constraint is None else self._grammar(constraint, chat)
-        request = to_generation_request(
-            options, stream=stream, prompt=prompt, infill=infill, chat=chat, grammar=grammar
-        )
-        request.lora_scales = list(self._lora_scales.joined(options.lora).values())
-        deadline = Deadline(options.timeout)
-
-        def submit() -> Pump:
-            request.media = self._load(parts, deadline)
-            try:
-                if chat is not None:
-                    template_checks.check_system_messages(self._native, chat)
-                generation = self._native.submit(request)
-            except InvalidRequestError as error:
-                raise template_checks.with_message_index(self._native, chat, error) from None
-            name = self.info.name
-            pump = Pump(generation, options.n, name, constraint, deadline, self.count_tokens, answer_tool)
-            if isinstance(options, ChatOptions) and options.thinking_switch is not None:
-                options.thinking_switch.control(pump)
-            return pump
-
-        return submit
-
-    def _load(self, parts: Sequence[media.PlacedPart], deadline: Deadline) -> list[_native.MediaFile]:
-        return media.load(parts, allow_remote=self.options.allow_remote_media, deadline=deadline)
-
-    def _grammar(self, constraint: Constraint, chat: _native.ChatRequest | None) -> str:
-        """Return an answer's grammar: the constraint's, after free thinking if the model thinks."""
-        constraint.check()
-        kind, grammar = constraint.grammar()
-        if chat is None or not self.info.supports_thinking:
-            return grammar
-        rendered = self._native.render(chat)
-        if not rendered.thinking_end_tags:
-            return grammar
-        if kind != "lark":
-            raise UnsupportedFeatureError(
-                "a GBNF grammar applies from the first token and leaves no room for thinking; "
-                "pass thinking=False or write the constraint as Lark"
-            )
-        start, ends = rendered.thinking_start_tag, rendered.thinking_end_tags
-        numbers = {tag: self._native.control_token(tag) for tag in (start, *ends) if tag}
-        control = {tag: number for tag, number in numbers.items() if number >= 0}
-        return with_thinking(grammar, start or None, ends, token_ids=control)
 
     def _describe(self, name: str) -> ModelInfo:
         info = self._native.info()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from typing_extensions import Unpack
 
 from xlc_core import _native, hardware
-from xlc_core._native import Engine as NativeEngine
 from xlc_core.engine import opening
-from xlc_core.generation.off_loop import off_loop
-from xlc_core.generation.streams import Pump
+from xlc_core.engine.base import EngineBase
 from xlc_core.models import catalog
 from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import EngineKwargs
@@ -129,10 +126,8 @@ def _read(devices: list[_native.DeviceMemory]) -> tuple[DeviceMemory, ...]:
     )
 
 
-class MemoryMethods:
-    """Engine's methods about its memory, and how it wakes up without blocking an event loop."""
-
-    _native: NativeEngine
+class MemoryMethods(EngineBase):
+    """Engine's methods about its memory and its sleep."""
 
     @classmethod
     def estimate(
@@ -176,14 +171,3 @@ class MemoryMethods:
     def asleep(self) -> bool:
         """Whether the engine has freed its model after ``sleep_after`` seconds; the next request loads it again."""
         return self._native.asleep
-
-    def _queueing(self, prepare: Callable[[], Callable[[], Pump]], *, is_long: bool) -> Callable[[], Awaitable[Pump]]:
-        """Return how an async call queues its request. Errors are raised now, unless the engine must wake first."""
-        if self._native.stay_awake():
-            return off_loop(prepare(), is_long=is_long)
-        return off_loop(lambda: prepare()(), is_long=True)
-
-    async def _awake(self) -> None:
-        """Load the model again if the engine sleeps, on a helper thread."""
-        if not self._native.stay_awake():
-            await asyncio.to_thread(self._native.info)

@@ -1,116 +1,136 @@
-"""The engine's methods for embedding messages, which may hold images, sound and video."""
+"""Engine's methods that embed messages, which may hold images, sound and video."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from xlc_core._native import Engine as NativeEngine
-from xlc_core._native import Generation, GenerationRequest
+from xlc_core._native import Generation
+from xlc_core.engine.base import EngineBase
 from xlc_core.errors import InvalidRequestError
-from xlc_core.generation import media
-from xlc_core.generation.conversion import MessageLike, to_chat_request, to_generation_request, to_messages
-from xlc_core.options.engine import EngineOptions
+from xlc_core.generation.conversion import MessageLike
+from xlc_core.options.embedding_types import EmbeddingType, quantize_embeddings
+from xlc_core.options.retrieval import EmbedOptions
 from xlc_core.options.sampling import ChatOptions
-from xlc_core.results import ModelInfo
 from xlc_core.waiting import AsyncWaiter, Deadline, wait_ready
 
 __all__ = ["MessageEmbeddingMethods"]
 
-Vectors = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float32]
+Vectors = npt.NDArray[Any]
 
 
-class MessageEmbeddingMethods:
-    """Engine's methods to embed messages."""
-
-    info: ModelInfo
-    options: EngineOptions
-    _native: NativeEngine
+class MessageEmbeddingMethods(EngineBase):
+    """Engine's methods that embed messages."""
 
     def embed_messages(
         self,
         chats: Sequence[str | Sequence[MessageLike]],
         *,
         normalize: bool = True,
+        dimensions: int | None = None,
+        dtype: EmbeddingType = "float32",
+        int8_ranges: Any = None,
         timeout: float | None = None,
     ) -> Vectors:
         """Return vectors of chats, for models that were trained to embed texts and images alike.
 
-        Each chat is rendered with the model's chat template, as such models expect, and its last token's vector is
-        used. Chats are computed in the engine's slots, beside other requests.
+        Each is laid out by the model's chat template, as such models expect, and its last token's vector is taken. They
+        are computed in the engine's slots, beside other requests. Such models read what the vectors are for in a system
+        message of the chat, so there is no ``prompt`` as embed has it.
 
         Args:
             chats: chats as for ``chat``: messages, perhaps with images, or one user's text.
             normalize: scale each vector to length 1.
-            timeout: seconds after which all of them end with an error.
+            dimensions: keep this many leading numbers, for models trained so (Matryoshka); None keeps all.
+            dtype: type of the numbers; quantize_embeddings says what each is.
+            int8_ranges: as in EmbedOptions.
+            timeout: seconds after which all are given up.
 
         Returns:
-            float32 array of shape (len(chats), n_embd).
+            array of shape (len(chats), dimensions) and the type asked for, float32 by default.
 
         Raises:
-            UnsupportedFeatureError: the model's pooling is not the last token (``pooling="last"``), or it lacks the
-                projector for a message's media.
-            InvalidRequestError: a message or its media cannot be read.
+            UnsupportedFeatureError: the model pools otherwise than by the last token (``pooling="last"``), lacks the
+                projector for what a message holds, or its template passes over a system message.
+            InvalidRequestError: a message or what it holds cannot be read, or an option is wrong.
             ContextOverflowError: a chat does not fit into a slot.
             RequestTimeoutError: ``timeout`` passed.
         """
+        options = self._embed_options(normalize, dimensions, dtype, int8_ranges, timeout)
         deadline = Deadline(timeout)
         running = self._submit_embeddings(chats, deadline)
         try:
-            return _stacked([_wait(generation, deadline) for generation in running], self.info.n_embd, normalize)
+            rows = [_wait(generation, deadline) for generation in running]
         finally:
             _cancel(running)
+        return self._finished(rows, options)
 
     async def aembed_messages(
         self,
         chats: Sequence[str | Sequence[MessageLike]],
         *,
         normalize: bool = True,
+        dimensions: int | None = None,
+        dtype: EmbeddingType = "float32",
+        int8_ranges: Any = None,
         timeout: float | None = None,
     ) -> Vectors:
-        """Return vectors of chats; see embed_messages. Media are read on a helper thread."""
+        """Return vectors of chats; see embed_messages. Requests are built and queued on a helper thread."""
+        options = self._embed_options(normalize, dimensions, dtype, int8_ranges, timeout)
         deadline = Deadline(timeout)
         running = await asyncio.to_thread(self._submit_embeddings, chats, deadline)
         try:
             rows = [await _await(generation, deadline) for generation in running]
         finally:
             _cancel(running)
-        return _stacked(rows, self.info.n_embd, normalize)
+        return self._finished(rows, options)
+
+    def _embed_options(
+        self, normalize: bool, dimensions: int | None, dtype: EmbeddingType, int8_ranges: Any, timeout: float | None
+    ) -> EmbedOptions:
+        if dimensions is not None and dimensions > self.info.n_embd:
+            raise InvalidRequestError(
+                f"dimensions={dimensions} is more than the {self.info.n_embd} that the model's vectors have"
+            )
+        return EmbedOptions.checked(
+            normalize=normalize, dimensions=dimensions, dtype=dtype, int8_ranges=int8_ranges, timeout=timeout
+        )
 
     def _submit_embeddings(self, chats: Sequence[str | Sequence[MessageLike]], deadline: Deadline) -> list[Generation]:
         if isinstance(chats, str):
             raise InvalidRequestError("embed_messages takes a list of chats; put the text into one: [text]")
-        requests = [self._embedding_request(chat, deadline) for chat in chats]
+        options = ChatOptions()
+        requests = [self._requests.chat(chat, options, embed=True, deadline=deadline) for chat in chats]
         running: list[Generation] = []
         try:
             for request in requests:
-                running.append(self._native.submit(request))  # noqa: PERF401 after an error, all queued ones must be known
+                running.append(self._native.submit(request.native))  # noqa: PERF401 errors must find what is queued
         except BaseException:
             _cancel(running)
             raise
         return running
 
-    def _embedding_request(self, chat: str | Sequence[MessageLike], deadline: Deadline) -> GenerationRequest:
-        options = ChatOptions()
-        read = to_messages(chat)
-        parts = media.placed_parts(read, self.info.reads)
-        request = to_generation_request(options, stream=False, chat=to_chat_request(read, options))
-        request.embed = True
-        request.media = media.load(parts, allow_remote=self.options.allow_remote_media, deadline=deadline)
-        return request
+    def _finished(self, rows: list[Vector], options: EmbedOptions) -> Vectors:
+        vectors: Vectors = np.stack(rows) if rows else np.empty((0, self.info.n_embd), dtype=np.float32)
+        vectors = vectors[:, : options.dimensions]
+        if options.normalize:
+            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+        return quantize_embeddings(vectors, options.dtype, ranges=options.int8_ranges)
 
 
-def _wait(generation: Generation, deadline: Deadline) -> list[float]:
+def _wait(generation: Generation, deadline: Deadline) -> Vector:
     while True:
         wait_ready(generation, deadline)
         for event in generation.take():
             return event.result.embedding
 
 
-async def _await(generation: Generation, deadline: Deadline) -> list[float]:
+async def _await(generation: Generation, deadline: Deadline) -> Vector:
     waiter = AsyncWaiter(generation)
     while True:
         await waiter.ready(deadline)
@@ -123,10 +143,3 @@ def _cancel(running: list[Generation]) -> None:
     for generation in running:
         generation.set_waker(None)
         generation.cancel()
-
-
-def _stacked(rows: list[list[float]], n_embd: int, normalize: bool) -> Vectors:
-    vectors = np.array(rows, dtype=np.float32).reshape(len(rows), -1 if rows else n_embd)
-    if normalize:
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
-    return vectors

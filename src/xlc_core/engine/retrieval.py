@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Unpack
 
-from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import RetrievalJob
-from xlc_core.models.catalog import CatalogEntry
+from xlc_core.engine.base import EngineBase
+from xlc_core.generation.off_loop import is_long_list
 from xlc_core.options.embedding_types import quantize_embeddings
 from xlc_core.options.kwargs import EmbedKwargs, EmbedStreamKwargs, RerankKwargs, TokenEmbedKwargs
 from xlc_core.options.retrieval import EmbedOptions, EmbedStreamOptions, RerankOptions, TokenEmbedOptions
-from xlc_core.results import ModelInfo, RerankScore
+from xlc_core.results import RerankScore
 from xlc_core.retrieval.jobs import await_job, run_job
 from xlc_core.retrieval.scores import best_first, sigmoid
-from xlc_core.retrieval.splitting import Pieces, as_sequence, split_documents
+from xlc_core.retrieval.splitting import Pieces, TextRoom, as_sequence, split_documents
 from xlc_core.retrieval.streams import AsyncEmbeddingStream, EmbeddingStream
 from xlc_core.texts import check_text
 
@@ -35,16 +35,8 @@ _LONG_CONVERSION = 1_000_000
 _stream_numbers = itertools.count(1)
 
 
-class RetrievalMethods:
-    """Engine's methods on its retrieval worker."""
-
-    _native: NativeEngine
-    _entry: CatalogEntry | None
-    info: ModelInfo
-
-    if TYPE_CHECKING:
-
-        async def _awake(self) -> None: ...
+class RetrievalMethods(EngineBase):
+    """Engine's methods that run on its retrieval worker."""
 
     def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
         """Return vectors of texts.
@@ -72,7 +64,8 @@ class RetrievalMethods:
         """Return vectors of texts; see embed."""
         wanted = EmbedOptions.checked(**options)
         await self._awake()
-        vectors = await await_job(self._embed_job(texts, wanted), wanted.timeout, wanted.progress)
+        job = await _queued(lambda: self._embed_job(texts, wanted), texts)
+        vectors = await await_job(job, wanted.timeout, wanted.progress)
         if wanted.dtype != "float32" and vectors.size > _LONG_CONVERSION:
             return await asyncio.to_thread(quantize_embeddings, vectors, wanted.dtype, ranges=wanted.int8_ranges)
         return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
@@ -125,7 +118,8 @@ class RetrievalMethods:
         """Return a vector for each token of each text; see embed_tokens."""
         wanted = TokenEmbedOptions.checked(**options)
         await self._awake()
-        rows: TokenEmbeddings = await await_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
+        job = await _queued(lambda: self._token_job(texts, wanted), texts)
+        rows: TokenEmbeddings = await await_job(job, wanted.timeout, wanted.progress)
         return rows
 
     def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
@@ -158,8 +152,20 @@ class RetrievalMethods:
         pieces = None
         if wanted.truncate == "split":  # counts the tokens of every document
             pieces = await asyncio.to_thread(self._pieces, query, documents, wanted)
-        job = self._rerank_job(query, documents if pieces is None else pieces.texts, wanted)
+        texts = documents if pieces is None else pieces.texts
+        job = await _queued(lambda: self._rerank_job(query, texts, wanted), texts)
         return self._ranking(await await_job(job, wanted.timeout, wanted.progress), pieces, wanted)
+
+    def embedding_room(self, prompt: str = "") -> TextRoom:
+        """Return how many tokens a text may have beside a prompt when it is embedded, and what counts them.
+
+        Args:
+            prompt: the text that is put before every text.
+        """
+        retriever = self._native.retriever()
+        n_around = len(self._native.tokenize(check_text(prompt, "the prompt"), True, False))
+        room = max(1, retriever.limit - n_around)
+        return TextRoom(room, lambda text: len(retriever.text_ends(text, room + 1, 0)))
 
     def _pieces(self, query: str, documents: Sequence[str], options: RerankOptions) -> Pieces | None:
         if options.truncate != "split":
@@ -169,13 +175,6 @@ class RetrievalMethods:
         return split_documents(
             documents, lambda text: len(retriever.text_ends(text, room + 1, 0)), room, options.overlap
         )
-
-    def _token_room(self, prompt: str) -> tuple[int, Callable[[str], int]]:
-        """Return a text's limit of tokens beside a prompt, and a function that counts up to one token more."""
-        retriever = self._native.retriever()
-        n_around = len(self._native.tokenize(prompt, True, False))
-        room = max(1, retriever.limit - n_around)
-        return room, lambda text: len(retriever.text_ends(text, room + 1, 0))
 
     def _ranking(
         self, scores: npt.NDArray[np.float32], pieces: Pieces | None, options: RerankOptions
@@ -228,3 +227,20 @@ class RetrievalMethods:
         if options.prompt is not None:
             return options.prompt
         return {None: "", "query": self.info.query_prompt, "document": self.info.document_prompt}[options.prompt_name]
+
+
+async def _queued(submit: Callable[[], RetrievalJob], texts: Sequence[str]) -> RetrievalJob:
+    """Encode and queue texts; many or long ones on a helper thread."""
+    if not hasattr(texts, "__len__") or not is_long_list(texts):
+        return submit()
+    submitted = asyncio.get_running_loop().run_in_executor(None, submit)
+    try:
+        return await asyncio.shield(submitted)
+    except asyncio.CancelledError:
+        submitted.add_done_callback(_cancel)
+        raise
+
+
+def _cancel(submitted: asyncio.Future[RetrievalJob]) -> None:
+    if not submitted.cancelled() and submitted.exception() is None:
+        submitted.result().cancel()

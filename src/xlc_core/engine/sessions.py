@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from typing_extensions import Unpack
 
-from xlc_core._native import Engine as NativeEngine
-from xlc_core._native import GenerationRequest, ModelFile, SlotState, llama_cpp_version
-from xlc_core.engine.lora_scales import LoraScales
+from xlc_core._native import SlotState, llama_cpp_version
+from xlc_core.engine.base import EngineBase
 from xlc_core.engine.session_file import SessionHeader, read_session_file, write_session_file
 from xlc_core.errors import EngineFailedError, InvalidRequestError
-from xlc_core.generation import media
-from xlc_core.generation.answer_tool import AnswerTool
-from xlc_core.generation.conversion import MessageLike, to_chat_request, to_generation_request, to_messages
-from xlc_core.generation.streams import AsyncEventStream, EventStream, Pump
+from xlc_core.generation.conversion import MessageLike
+from xlc_core.generation.request import Request
+from xlc_core.generation.streams import EventStream
 from xlc_core.models.identity import model_identity
-from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import ChatKwargs
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
-from xlc_core.results import ModelInfo
-from xlc_core.waiting import Deadline
 
 __all__ = ["SessionInfo", "SessionMethods"]
 
@@ -48,23 +44,8 @@ class SessionInfo:
     model: str
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """The conversation to save: a request with its prompt, and how to compute it if no slot holds it."""
-
-    request: GenerationRequest | None
-    submit: Callable[[], Pump]
-
-
-class SessionMethods:
-    """Engine's methods to keep conversations between processes."""
-
-    info: ModelInfo
-    options: EngineOptions
-    _lora_scales: LoraScales
-    _native: NativeEngine
-    _file: ModelFile
-    _projector: str  # the mmproj file, or empty
+class SessionMethods(EngineBase):
+    """Engine's methods that keep conversations between processes."""
 
     def save_session(
         self,
@@ -92,12 +73,13 @@ class SessionMethods:
             UnsupportedFeatureError: the conversation holds media that llama.cpp cannot save.
             OSError: the file cannot be written.
         """
-        wanted = self._wanted(messages, prompt, options)
+        request = self._conversation(messages, prompt, options)
+        native = None if request is None else request.native
         for _ in range(_ATTEMPTS):
-            state = self._native.save_session(wanted.request)
+            state = self._native.save_session(native)
             if state is not None:
                 return self._write(Path(path), state)
-            EventStream(wanted.submit()).result()
+            EventStream(self._submit(_required(request))).result()
         raise _displaced()
 
     async def asave_session(
@@ -109,16 +91,13 @@ class SessionMethods:
         **options: Unpack[ChatKwargs],
     ) -> SessionInfo:
         """Write a conversation to a file; see save_session. Only the model's work does not use a helper thread."""
-        wanted = await asyncio.to_thread(self._wanted, messages, prompt, options)
+        request = await asyncio.to_thread(self._conversation, messages, prompt, options)
+        native = None if request is None else request.native
         for _ in range(_ATTEMPTS):
-            state = await asyncio.to_thread(self._native.save_session, wanted.request)
+            state = await asyncio.to_thread(self._native.save_session, native)
             if state is not None:
                 return await asyncio.to_thread(self._write, Path(path), state)
-
-            async def submitted() -> Pump:
-                return await asyncio.to_thread(wanted.submit)
-
-            await AsyncEventStream(submitted).result()
+            await self._astream(functools.partial(_required, request), takes_long=True).result()
         raise _displaced()
 
     def load_session(self, path: str | Path) -> SessionInfo:
@@ -147,35 +126,18 @@ class SessionMethods:
         """Load a saved conversation into an idle slot; see load_session. Runs on a helper thread."""
         return await asyncio.to_thread(self.load_session, path)
 
-    def _wanted(self, messages: str | Sequence[MessageLike] | None, prompt: str | None, options: ChatKwargs) -> _Wanted:
+    def _conversation(
+        self, messages: str | Sequence[MessageLike] | None, prompt: str | None, options: ChatKwargs
+    ) -> Request | None:
+        """Return the request whose prompt is the conversation; None for the one that was answered last."""
         if messages is not None and prompt is not None:
             raise InvalidRequestError("pass messages or prompt, not both")
-        if messages is None and prompt is None:
-            return _Wanted(None, _nothing_to_save)
         kwargs: ChatKwargs = {**options, **_FIXED_OPTIONS}
-        if messages is None:
-            checked: CompletionOptions = CompletionOptions.checked(**kwargs)
-            request = to_generation_request(checked, stream=False, prompt=prompt or "")
-        else:
-            chat_options = checked = ChatOptions.checked(**kwargs)
-            answer_tool = AnswerTool.wanted_by(chat_options)
-            if answer_tool is not None:
-                chat_options = answer_tool.applied_to(chat_options)
-            read = to_messages(messages)
-            request = to_generation_request(checked, stream=False, chat=to_chat_request(read, chat_options))
-            request.media = media.load(
-                media.placed_parts(read, self.info.reads),
-                allow_remote=self.options.allow_remote_media,
-                deadline=Deadline(checked.timeout),
-            )
-        request.lora_scales = list(self._lora_scales.joined(checked.lora).values())
-
-        def submit() -> Pump:
-            return Pump(
-                self._native.submit(request), 1, self.info.name, None, Deadline(checked.timeout), lambda text: len(text)
-            )
-
-        return _Wanted(request, submit)
+        if messages is not None:
+            return self._requests.chat(messages, ChatOptions.checked(**kwargs))
+        if prompt is not None:
+            return self._requests.completion(prompt, CompletionOptions.checked(**kwargs))
+        return None
 
     def _session_header(self, n_tokens: int) -> SessionHeader:
         projector = {"mmproj": model_identity(self._projector) or ""} if self._projector else {}
@@ -192,11 +154,13 @@ class SessionMethods:
         return SessionInfo(path, state.n_tokens, write_session_file(path, header, state.bytes), self.info.name)
 
 
-def _nothing_to_save() -> Pump:
-    raise InvalidRequestError(
-        "no slot holds a conversation that could be saved: none was answered yet, or all are being answered; "
-        "name one with messages= or prompt="
-    )
+def _required(request: Request | None) -> Request:
+    if request is None:
+        raise InvalidRequestError(
+            "no slot holds a conversation that could be saved: none was answered yet, or all are being answered; "
+            "name one with messages= or prompt="
+        )
+    return request
 
 
 def _displaced() -> EngineFailedError:

@@ -1,7 +1,7 @@
 """Tools and a schema in one request: the model chooses between a call and an answer that matches the schema.
 
-llama.cpp can require a call of any tool, but cannot combine the tools' grammar with another one. So the schema becomes
-one more tool, a call is required, and a call of that tool is turned into the text of the answer.
+llama.cpp can require a call, but takes no second grammar beside that of the tools. So the schema becomes one more
+tool, a call is required, and the arguments of a call of that tool become the text of the answer.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from xlc_core.constraints.constraint import Constraint, JsonObject, JsonSchema, to_constraint
+from xlc_core.constraints.constraint import Constraint, JsonObject, JsonSchema
 from xlc_core.errors import UnsupportedFeatureError
 from xlc_core.events import Event, Finished, TextDelta, ToolCallDelta
-from xlc_core.generation.conversion import to_tools
+from xlc_core.generation.tool_choice import ToolUse
 from xlc_core.messages import Tool
-from xlc_core.options.sampling import ChatOptions
 from xlc_core.results import Completion, CompletionChoice
 
 __all__ = ["AnswerTool"]
@@ -45,38 +44,32 @@ class AnswerTool:
         )
         self._constraint = constraint
         self._places: dict[tuple[int, int], int | None] = {}
-        """(choice, call) → index among the visible calls, or None for the answer tool."""
+        """(choice, call) → index among the calls that are shown; None for the answer tool."""
         self._answers: dict[int, int] = {}
-        """Choice → index of its first call of the answer tool, which is its answer."""
+        """Choice → its first call of the answer tool."""
 
     @classmethod
-    def wanted_by(cls, options: ChatOptions) -> AnswerTool | None:
-        """Return the tool for options that hold a constraint beside tools which may be called, else None.
+    def wanted_by(cls, constraint: Constraint | None, use: ToolUse) -> AnswerTool | None:
+        """Return the tool for a constraint beside tools which may be called, else None.
 
         Raises:
             UnsupportedFeatureError: the constraint is not a schema of an object.
         """
-        if options.constraint is None or not options.tools or options.tool_choice != "auto":
+        if constraint is None or not use.tools or use.choice != "auto":
             return None
-        constraint: Constraint = to_constraint(options.constraint)
         if not isinstance(constraint, (JsonSchema, JsonObject)):
             raise UnsupportedFeatureError(
                 f"tools and a {type(constraint).__name__} cannot both shape one answer; use a JsonSchema, pass "
                 "tool_choice='none', or leave one of them out"
             )
-        return cls(constraint, {tool.name for tool in to_tools(options.tools)})
+        return cls(constraint, {tool.name for tool in use.tools})
 
-    def applied_to(self, options: ChatOptions) -> ChatOptions:
-        """Return the options that make the model choose between the tools and the answer."""
-        update: dict[str, Any] = {
-            "tools": (*options.tools, self.tool),
-            "tool_choice": "required",
-            "constraint": None,
-        }
-        return options.model_copy(update=update)
+    def beside(self, use: ToolUse) -> ToolUse:
+        """Return the tools that make the model choose between the others and the answer."""
+        return ToolUse((*use.tools, self.tool), "required")
 
     def read(self, event: Event) -> Event | None:
-        """Return the event with a call of the answer tool turned into text; None if it is not part of the answer."""
+        """Turn a call of the tool back into text. Return None for an event that is not part of the answer."""
         if isinstance(event, TextDelta):
             return None  # words before a call, which would spoil the JSON
         if isinstance(event, ToolCallDelta):

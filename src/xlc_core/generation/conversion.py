@@ -10,8 +10,9 @@ from xlc_core import _native
 from xlc_core.constraints.constraint import Constraint
 from xlc_core.errors import InvalidRequestError
 from xlc_core.generation.media import decode_base64
+from xlc_core.generation.tool_choice import ToolUse
 from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
-from xlc_core.options.sampling import ChatOptions, CompletionOptions, SamplingOptions
+from xlc_core.options.sampling import ChatOptions, SamplingOptions
 from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
 from xlc_core.texts import check_text
 
@@ -20,8 +21,8 @@ __all__ = [
     "ToolLike",
     "to_chat_request",
     "to_choice",
-    "to_generation_request",
     "to_messages",
+    "to_sampling",
     "to_token_logprob",
     "to_tools",
 ]
@@ -161,55 +162,61 @@ def _text(message: Message) -> str:
 
 
 def _native_message(message: Message, index: int) -> _native.ChatMessage:
-    native = _native.ChatMessage()
-    native.role = "system" if message.role == "developer" else message.role
-    native.content = check_text(_text(message), f"message {index}")
-    native.reasoning = check_text(message.reasoning, f"the reasoning of message {index}")
-    native.tool_call_id = message.tool_call_id
-    native.name = message.name
-    native.tool_calls = [
-        _native.ChatToolCall(call.id, call.name, check_text(call.arguments, f"a tool call of message {index}"))
-        for call in message.tool_calls
-    ]
-    return native
+    try:
+        return _native.ChatMessage(
+            role="system" if message.role == "developer" else message.role,
+            content=_text(message),
+            reasoning=message.reasoning,
+            tool_call_id=message.tool_call_id,
+            name=message.name,
+            tool_calls=[_native.ChatToolCall(call.id, call.name, call.arguments) for call in message.tool_calls],
+        )
+    except TypeError:  # a text is not valid Unicode: which one?
+        check_text(_text(message), f"message {index}")
+        check_text(message.reasoning, f"the reasoning of message {index}")
+        for call in message.tool_calls:
+            check_text(call.arguments, f"a tool call of message {index}")
+        for text in (
+            message.tool_call_id,
+            message.name,
+            *(part for c in message.tool_calls for part in (c.id, c.name)),
+        ):
+            check_text(text, f"a name in message {index}")
+        raise
 
 
-def to_chat_request(messages: str | Sequence[MessageLike], options: ChatOptions) -> _native.ChatRequest:
-    """Return the input of the chat template; markers show the places of media.
+def to_chat_request(messages: Sequence[Message], use: ToolUse, options: ChatOptions) -> _native.ChatRequest:
+    """Build the chat that the template is applied to. Markers stand where media belong.
 
     Raises:
-        InvalidRequestError: a message or tool is malformed, or ``tool_choice`` names an unknown tool.
+        InvalidRequestError: a text cannot be encoded.
     """
-    tool_choice = options.tool_choice
-    known = to_tools(options.tools)
-    is_named = tool_choice not in ("auto", "none", "required")
-    if is_named:
-        # llama.cpp can only require a call of any tool, so this one must be the only one.
-        chosen = tuple(tool for tool in known if tool.name == tool_choice)
-        if not chosen:
-            names = ", ".join(tool.name for tool in known) or "none"
-            raise InvalidRequestError(f"tool_choice names {tool_choice!r}, the tools given are: {names}")
-        known, tool_choice = chosen, "required"
-    if tool_choice == "required" and not known:
-        raise InvalidRequestError("tool_choice='required' needs at least one tool in tools")
-    chat = _native.ChatRequest()
-    chat.messages = [_native_message(message, index) for index, message in enumerate(to_messages(messages))]
-    chat.tools = [
-        _native.ChatTool(tool.name, tool.description, json.dumps(tool.parameters, ensure_ascii=False)) for tool in known
-    ]
-    chat.tool_choice = tool_choice
-    chat.parallel_tool_calls = options.parallel_tool_calls
-    if is_named and options.parallel_tool_calls is None:
-        chat.parallel_tool_calls = False  # "call this tool" means once
-    chat.thinking = options.thinking
-    chat.thinking_budget = options.thinking_budget
-    if options.thinking_budget_message is not None:
-        chat.thinking_budget_message = check_text(options.thinking_budget_message, "thinking_budget_message")
-    chat.reasoning_format = options.reasoning_format
-    chat.template_kwargs = {
-        name: json.dumps(value, ensure_ascii=False) for name, value in options.template_kwargs.items()
-    }
-    return chat
+    parallel = options.parallel_tool_calls
+    budget_message = options.thinking_budget_message
+    return _native.ChatRequest(
+        messages=[_native_message(message, index) for index, message in enumerate(messages)],
+        tools=[_native_tool(tool) for tool in use.tools],
+        tool_choice=use.choice,
+        parallel_tool_calls=False if use.is_named and parallel is None else parallel,
+        thinking=options.thinking,
+        thinking_budget=options.thinking_budget,
+        thinking_budget_message=budget_message and check_text(budget_message, "thinking_budget_message"),
+        reasoning_format=options.reasoning_format,
+        template_kwargs={
+            name: check_text(json.dumps(value, ensure_ascii=False), f"template_kwargs[{name!r}]")
+            for name, value in options.template_kwargs.items()
+        },
+    )
+
+
+def _native_tool(tool: Tool) -> _native.ChatTool:
+    parameters = json.dumps(tool.parameters, ensure_ascii=False)
+    try:
+        return _native.ChatTool(tool.name, tool.description, parameters)
+    except TypeError:
+        for text in (tool.name, tool.description, parameters):
+            check_text(text, f"the tool {tool.name!r}")
+        raise
 
 
 # Fields of SamplingOptions that are converted for the native object.
@@ -217,47 +224,27 @@ _CONVERTED_FIELDS = {"stop", "logit_bias", "cache_prompt"}
 _COPIED_FIELDS = SamplingOptions.model_fields.keys() - _CONVERTED_FIELDS
 
 
-def _native_sampling(sampling: SamplingOptions) -> _native.SamplingParams:
-    native = _native.SamplingParams()
-    for name in sampling.model_fields_set & _COPIED_FIELDS:
-        value = getattr(sampling, name)
+def to_sampling(options: SamplingOptions) -> _native.SamplingParams:
+    """Build the native sampling parameters. Fields that are not set stay at llama.cpp's defaults."""
+    fields: dict[str, Any] = {}
+    for name in options.model_fields_set & _COPIED_FIELDS:
+        value = getattr(options, name)
         if value is not None:
-            setattr(native, name, list(value) if isinstance(value, tuple) else value)
-    native.stop = [check_text(stop, "a stop sequence") for stop in sampling.stop]
-    native.logit_bias = [
-        _native.TokenBias(
-            token if isinstance(token, int) else None,
-            "" if isinstance(token, int) else check_text(token, "a text in logit_bias"),
-            float("-inf") if bias is False else bias,
-        )
-        for token, bias in (sampling.logit_bias or {}).items()
-    ]
-    # A cached prompt was computed in other batches than a new one, so that rounding may differ.
-    native.cache_prompt = sampling.seed is None if sampling.cache_prompt is None else sampling.cache_prompt
-    return native
+            fields[name] = [check_text(text, name) for text in value] if isinstance(value, tuple) else value
+    if options.stop:
+        fields["stop"] = [check_text(stop, "a stop sequence") for stop in options.stop]
+    if options.logit_bias:
+        fields["logit_bias"] = [_token_bias(token, bias) for token, bias in options.logit_bias.items()]
+    # A cached prompt is computed in other batches than a fresh one, and their rounding differs.
+    fields["cache_prompt"] = options.seed is None if options.cache_prompt is None else options.cache_prompt
+    return _native.SamplingParams(**fields)
 
 
-def to_generation_request(
-    options: CompletionOptions,
-    *,
-    stream: bool,
-    prompt: str = "",
-    infill: _native.InfillPrompt | None = None,
-    chat: _native.ChatRequest | None = None,
-    grammar: str = "",
-) -> _native.GenerationRequest:
-    """Return a request that completes a prompt, or answers a chat or fills a gap if one is passed."""
-    request = _native.GenerationRequest()
-    request.sampling = _native_sampling(options)
-    request.chat = chat
-    request.infill = infill
-    request.prompt = check_text(prompt, "the prompt")
-    request.grammar = grammar
-    request.close_grammar = options.close_constraint
-    request.speculative = options.speculative
-    request.stream = stream
-    request.prompt_progress = options.prompt_progress
-    return request
+def _token_bias(token: int | str, bias: float) -> _native.TokenBias:
+    strength = float("-inf") if bias is False else bias
+    if isinstance(token, int):
+        return _native.TokenBias(token, "", strength)
+    return _native.TokenBias(None, check_text(token, "a text in logit_bias"), strength)
 
 
 def to_token_logprob(token: _native.TokenProbability) -> TokenLogprob:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xlc_core.messages import Message, TextPart
 
 if TYPE_CHECKING:
-    from xlc_core.generation.streams import Pump
+    from xlc_core.generation.event_reader import EventReader
 
-__all__ = ["is_long", "off_loop"]
+__all__ = ["is_long", "is_long_list", "off_loop"]
 
-# Tokenising a longer prompt than this, in characters, takes long enough to be done off the event loop.
-_LONG_PROMPT = 20_000
+# More than this may take a millisecond: to render and to tokenise, in characters and messages; to encode, in
+# characters and texts.
+_LONG_PROMPT = 2_000
+_LONG_CHAT = 16
+_LONG_TEXTS = 100_000
+_MANY_TEXTS = 500
 
 
 def is_long(prompt: str | Sequence[Message | Mapping[str, Any]]) -> bool:
-    """Return whether queueing a prompt takes long: it is a long text, or holds media, which must be read."""
+    """Return whether queueing a prompt takes long: it is long, or holds media, which must be read."""
     if isinstance(prompt, str):
         return len(prompt) > _LONG_PROMPT
+    if len(prompt) > _LONG_CHAT:
+        return True
     n_characters = 0
     for message in prompt:
-        content = message.content if isinstance(message, Message) else message.get("content")
+        content = message.content if isinstance(message, Message) else _content_of(message)
         for part in (content,) if isinstance(content, str) else content or ():
             text = part if isinstance(part, str) else _text_of(part)
             if text is None:
@@ -32,29 +38,35 @@ def is_long(prompt: str | Sequence[Message | Mapping[str, Any]]) -> bool:
     return n_characters > _LONG_PROMPT
 
 
+def is_long_list(texts: Sequence[Any]) -> bool:
+    """Return whether texts to embed or rerank take long to be queued."""
+    return len(texts) > _MANY_TEXTS or sum(len(text) for text in texts if isinstance(text, str)) > _LONG_TEXTS
+
+
+def _content_of(message: Any) -> Any:
+    return message.get("content") if isinstance(message, Mapping) else None
+
+
 def _text_of(part: Any) -> str | None:
     if isinstance(part, TextPart):
         return part.text
-    return part.get("text") if isinstance(part, Mapping) else None
+    text = part.get("text") if isinstance(part, Mapping) else None
+    return text if isinstance(text, str) else None
 
 
-def off_loop(submit: Callable[[], Pump], *, is_long: bool) -> Callable[[], Awaitable[Pump]]:
-    """Queue a request without blocking the event loop: a long prompt is tokenised on a helper thread."""
-
-    async def start() -> Pump:
-        if not is_long:
-            return submit()
-        submitted = asyncio.get_running_loop().run_in_executor(None, submit)
-        try:
-            return await asyncio.shield(submitted)
-        except asyncio.CancelledError:
-            submitted.add_done_callback(_discard)
-            raise
-
-    return start
+async def off_loop(work: Callable[[], EventReader], *, takes_long: bool) -> EventReader:
+    """Queue a request without blocking the event loop: on a helper thread if it takes long."""
+    if not takes_long:
+        return work()
+    submitted = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(submitted)
+    except asyncio.CancelledError:
+        submitted.add_done_callback(_discard)
+        raise
 
 
-def _discard(submitted: asyncio.Future[Pump]) -> None:
+def _discard(submitted: asyncio.Future[EventReader]) -> None:
     """End a request whose task was cancelled while it was being queued."""
     if not submitted.cancelled() and submitted.exception() is None:
         submitted.result().close()

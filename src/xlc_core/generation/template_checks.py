@@ -2,72 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xlc_core import _native
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
+from xlc_core.messages import Message
 
-__all__ = ["check_system_messages", "with_message_index"]
-
-_REFUSED = "the model's chat template refused these messages: "
+__all__ = ["render_checked"]
 
 
-def with_message_index(
-    engine: _native.Engine, chat: _native.ChatRequest | None, error: InvalidRequestError
-) -> InvalidRequestError:
-    """Return an error that names the message because of which a template refuses a chat.
-
-    It is the last message of the shortest start of the chat that the template refuses.
+def render_checked(
+    engine: _native.Engine, chat: _native.ChatRequest, messages: Sequence[Message]
+) -> _native.RenderedChat:
+    """Render a chat once, and check that the template ignores nothing.
 
     Args:
-        engine: renders the chat.
-        chat: the refused chat.
-        error: the error of rendering it.
+        engine: renders.
+        chat: the chat as the engine takes it.
+        messages: the messages that it was made of.
 
-    Returns:
-        the error that names the message; the same error if it has another cause, or more than one message causes it.
+    Raises:
+        InvalidRequestError: the template refused the messages; the error names the message, where one is to blame.
+        UnsupportedFeatureError: the template ignores a system message.
     """
-    if chat is None or type(error) is not InvalidRequestError or not str(error).startswith(_REFUSED):
+    try:
+        rendered = engine.render(chat)
+    except InvalidRequestError as error:
+        raise _with_message_index(engine, chat, error) from None
+    late = _late_system_messages(messages)
+    if late:
+        _check_system_messages(late, chat.messages, rendered.prompt)
+    return rendered
+
+
+def _with_message_index(
+    engine: _native.Engine, chat: _native.ChatRequest, error: InvalidRequestError
+) -> InvalidRequestError:
+    """Find the message at which the template refused the chat: the first one up to which it already does."""
+    if error.template_reason is None:
         return error
-    for n in range(1, len(chat.messages) + 1):
+    messages = chat.messages
+    for n in range(1, len(messages) + 1):
         try:
-            engine.render(_start_of(chat, n))
+            engine.render(_first_messages(chat, n))
         except InvalidRequestError as refusal:
-            if str(refusal) == str(error):
-                role = chat.messages[n - 1].role
-                reason = str(error).removeprefix(_REFUSED)
-                return InvalidRequestError(
-                    f"message {n - 1} ({role}) is refused by the model's chat template: {reason}"
+            if refusal.template_reason == error.template_reason:
+                named = InvalidRequestError(
+                    f"message {n - 1} ({messages[n - 1].role}) is refused by the model's chat template: "
+                    f"{error.template_reason}"
                 )
+                named.message_index = n - 1
+                named.template_reason = error.template_reason
+                return named
     return error
 
 
-def check_system_messages(engine: _native.Engine, chat: _native.ChatRequest) -> None:
-    """Check that system messages inside the chat are in the prompt: some templates ignore them silently.
+def _late_system_messages(messages: Sequence[Message]) -> list[int]:
+    is_system = [message.role in ("system", "developer") for message in messages]
+    n_leading = is_system.index(False) if False in is_system else len(is_system)
+    return [index for index in range(n_leading, len(is_system)) if is_system[index]]
 
-    Takes no time for a chat whose system messages all come first.
 
-    Raises:
-        UnsupportedFeatureError: a system message is not in the prompt.
-    """
-    messages = chat.messages
-    n_leading = next((i for i, message in enumerate(messages) if message.role != "system"), len(messages))
-    late = [i for i in range(max(n_leading, 1), len(messages)) if messages[i].role == "system"]
-    if not late:
-        return
-    prompt = engine.render(chat).prompt
-    for i in late:
-        if messages[i].content.strip() not in prompt:
-            raise UnsupportedFeatureError(
-                f"message {i} (system) is ignored by the model's chat template, which allows a system message "
+def _check_system_messages(late: list[int], messages: list[_native.ChatMessage], prompt: str) -> None:
+    """Check that system messages within the chat are in the prompt. Some templates ignore them silently."""
+    for index in late:
+        if messages[index].content.strip() not in prompt:
+            lost = UnsupportedFeatureError(
+                f"message {index} (system) is ignored by the model's chat template, which allows a system message "
                 "only at the start; put it first, or send it as a user's"
             )
+            lost.message_index = index
+            raise lost
 
 
-def _start_of(chat: _native.ChatRequest, n: int) -> _native.ChatRequest:
-    start = _native.ChatRequest()
-    start.messages = chat.messages[:n]
-    start.tools = chat.tools
-    start.tool_choice = chat.tool_choice
-    start.parallel_tool_calls = chat.parallel_tool_calls
-    start.thinking = chat.thinking
-    start.template_kwargs = chat.template_kwargs
-    return start
+def _first_messages(chat: _native.ChatRequest, n: int) -> _native.ChatRequest:
+    return _native.ChatRequest(
+        messages=chat.messages[:n],
+        tools=chat.tools,
+        tool_choice=chat.tool_choice,
+        parallel_tool_calls=chat.parallel_tool_calls,
+        thinking=chat.thinking,
+        template_kwargs=chat.template_kwargs,
+    )

@@ -1,13 +1,30 @@
-"""The forms of ``tool_choice`` in frameworks."""
+"""Which tools a model is shown, and which of them it must call: all forms of ``tool_choice``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from xlc_core.errors import InvalidRequestError
+from xlc_core.messages import Tool
 
-__all__ = ["to_tool_choice"]
+__all__ = ["ToolUse", "to_tool_choice", "to_tool_use"]
+
+
+@dataclass(frozen=True)
+class ToolUse:
+    """The tools of one request.
+
+    Attributes:
+        tools: the tools that the model is shown.
+        choice: ``"auto"``, ``"none"`` or ``"required"``, the choices that llama.cpp knows.
+        is_named: whether one tool was named, which means one call of it.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    choice: str = "auto"
+    is_named: bool = False
 
 
 def to_tool_choice(choice: str | bool | dict[str, Any] | None, names: Sequence[str]) -> str | None:
@@ -26,13 +43,30 @@ def to_tool_choice(choice: str | bool | dict[str, Any] | None, names: Sequence[s
         InvalidRequestError: the chosen tool does not exist.
     """
     if isinstance(choice, dict):
-        choice = choice.get("function", choice).get("name") or choice.get("type")
+        function = choice.get("function", choice)
+        choice = (function.get("name") if isinstance(function, dict) else function) or choice.get("type")
     if choice is None or choice is False:
         return None
-    if choice is True or choice in {"any", "required"}:
+    if choice is True or choice in ("any", "required"):
         return "required"
-    if choice not in {"auto", "none", *names}:
+    if choice not in ("auto", "none", *names):
         raise InvalidRequestError(
             f"tool_choice must be auto, none, any, required or one of the tools {list(names)}, got {choice!r}"
         )
     return choice
+
+
+def to_tool_use(tools: tuple[Tool, ...], choice: str | bool | dict[str, Any] | None) -> ToolUse:
+    """Decide which tools the model is shown. llama.cpp can only force some call: for a named tool, it is the only one.
+
+    Raises:
+        InvalidRequestError: the choice is not known, or a call is required and there are no tools.
+    """
+    chosen = to_tool_choice(choice, [tool.name for tool in tools]) or "auto"
+    if chosen in ("auto", "none"):
+        return ToolUse(tools, chosen)
+    if not tools:
+        raise InvalidRequestError(f"tool_choice={choice!r} needs at least one tool in tools")
+    if chosen == "required":
+        return ToolUse(tools, chosen)
+    return ToolUse(tuple(tool for tool in tools if tool.name == chosen), "required", is_named=True)

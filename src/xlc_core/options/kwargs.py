@@ -88,7 +88,7 @@ class ChatKwargs(CompletionKwargs, total=False):
     """The fields of ChatOptions as keyword arguments."""
 
     tools: Sequence[Any] | None
-    tool_choice: str | None
+    tool_choice: str | bool | Mapping[str, Any] | None
     parallel_tool_calls: bool | None
     thinking: bool | None
     thinking_budget: int | None

@@ -166,7 +166,8 @@ class ChatOptions(CompletionOptions):
 
     Attributes:
         tools: functions that the model may call: Tool objects or dictionaries in OpenAI's form.
-        tool_choice: ``auto``, ``none``, ``required``, or the name of the tool that must be called.
+        tool_choice: ``auto``, ``none``, ``required``, or the name of the tool that must be called; also ``any`` and
+            True for ``required``, None and False for ``auto``, and OpenAI's ``{"type": "function", …}``.
         parallel_tool_calls: whether several calls may be made at once; None: if the template supports it.
         thinking: whether the model may think first; None: the engine's setting.
         thinking_budget: tokens that the model may think, after which it must answer; None: the engine's setting. No
@@ -181,7 +182,7 @@ class ChatOptions(CompletionOptions):
     used_by = "chat"
 
     tools: tuple[Any, ...] = ()
-    tool_choice: str = "auto"
+    tool_choice: str | bool | dict[str, Any] = "auto"
     parallel_tool_calls: bool | None = None
     thinking: bool | None = None
     thinking_budget: int | None = Field(None, ge=0)

@@ -43,8 +43,8 @@ class LateInteraction:
         self._document_prompt = engine.info.document_prompt
         self._pieces = Pieces(list(documents), list(range(len(documents))), len(documents))
         if options.truncate == "split":
-            room, count = engine._token_room(self._document_prompt)
-            self._pieces = split_documents(documents, count, room, options.overlap)
+            room = engine.embedding_room(self._document_prompt)
+            self._pieces = split_documents(documents, room.count, room.n_tokens, options.overlap)
         self._deadline = Deadline(options.timeout)
         self._query: npt.NDArray[np.float32] | None = None
         self._scores: list[float] = []

@@ -7,7 +7,7 @@ were converted with one. These functions choose a method that the model supports
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeVar, get_args
 
 from typing_extensions import Unpack
@@ -101,14 +101,14 @@ async def arerank_documents(
     if chosen == "cross-encoder":
         return await engine.arerank(query, documents, **options)
     if chosen == "late-interaction":
-        interaction = await _prepare(wanted, lambda: LateInteraction(engine, query, documents, wanted))
+        interaction = await asyncio.to_thread(LateInteraction, engine, query, documents, wanted)
         with interaction.renumber_errors():
             interaction.take_query(await engine.aembed_tokens([query], **interaction.query_options()))
         for batch in interaction.batches():
             with interaction.renumber_errors():
                 interaction.take(await engine.aembed_tokens(batch, **interaction.batch_options()))
         return interaction.ranking()
-    judge = await _prepare(wanted, lambda: YesNoJudge(engine, query, documents, wanted))
+    judge = await asyncio.to_thread(YesNoJudge, engine, query, documents, wanted)  # counts tokens
     tasks = [asyncio.ensure_future(engine.achat(chat, **judge.options())) for chat in judge.chats]
     try:
         for task in tasks:
@@ -119,11 +119,6 @@ async def arerank_documents(
         await asyncio.gather(*tasks, return_exceptions=True)
         judge.close()
     return judge.ranking()
-
-
-async def _prepare(options: RerankOptions, prepare: Callable[[], _Prepared]) -> _Prepared:
-    """Run ``prepare`` off the event loop if it counts the tokens of every document."""
-    return await asyncio.to_thread(prepare) if options.truncate == "split" else prepare()
 
 
 def _method(engine: Engine, method: RerankMethod) -> RerankMethod:

@@ -13,10 +13,23 @@ import numpy.typing as npt
 from xlc_core.errors import InvalidRequestError
 from xlc_core.texts import check_text
 
-__all__ = ["Pieces", "as_sequence", "check_documents", "split_documents", "split_text"]
+__all__ = ["Pieces", "TextRoom", "as_sequence", "check_documents", "split_documents", "split_text"]
 
 _CHARACTERS_PER_TOKEN = 4
 """Only a first guess; the tokens of each piece are counted."""
+
+
+@dataclass(frozen=True)
+class TextRoom:
+    """How long a text may be.
+
+    Attributes:
+        n_tokens: tokens that it may have.
+        count: returns how many tokens a text has; it may stop counting above ``n_tokens``.
+    """
+
+    n_tokens: int
+    count: Callable[[str], int]
 
 
 @dataclass(frozen=True)

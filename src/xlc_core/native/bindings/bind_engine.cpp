@@ -1,6 +1,7 @@
 #include "bindings/bindings.h"
 
 #include "constraints/checker.h"
+#include "constraints/llg_tokenizer.h"
 #include "engine/engine.h"
 #include "generation/session.h"
 #include "generation/task_params.h"
@@ -196,7 +197,9 @@ void bind_engine(nb::module_& m) {
             nb::arg("request"), release_gil(), "Queue a request and return it; its events come later.")
         .def(
             "render",
-            [](EngineHandle& self, const ChatRequest& chat) { return self->generator()->render(chat); },
+            [](EngineHandle& self, const ChatRequest& chat) {
+                return std::const_pointer_cast<RenderedChat>(self->generator()->render(chat));
+            },
             nb::arg("chat"), release_gil(), "Render a chat with the model's template.")
         .def(
             "prompt_tokens",
@@ -221,6 +224,12 @@ void bind_engine(nb::module_& m) {
             nb::arg("request"), release_gil(),
             "Answer a decision model's questions: JSON of answers by question, and the tokens that were "
             "read.")
+        .def(
+            "count_prompt_tokens",
+            [](EngineHandle& self, const GenerationRequest& request) {
+                return self->generator()->prompt_tokens(request).size();
+            },
+            nb::arg("request"), release_gil(), "How many tokens a request's prompt has.")
         .def(
             "retriever", [](EngineHandle& self) { return self->retriever(); }, release_gil(),
             "Return the worker for embedding and reranking.")
@@ -250,6 +259,12 @@ void bind_engine(nb::module_& m) {
             nb::arg("text"), nb::arg("add_special"), nb::arg("parse_special"), release_gil(),
             "Return the numbers of a text's tokens.")
         .def(
+            "count_tokens",
+            [](EngineHandle& self, const std::string& text) {
+                return self->tokenize(text, false, false).size();
+            },
+            nb::arg("text"), release_gil(), "How many tokens a text has.")
+        .def(
             "detokenize",
             [](EngineHandle& self, const std::vector<int32_t>& tokens, bool special) {
                 std::string text;
@@ -261,6 +276,13 @@ void bind_engine(nb::module_& m) {
             },
             nb::arg("tokens"), nb::arg("special"),
             "Return the bytes of tokens, which may end inside a character.")
+        .def(
+            "n_compiled_grammars",
+            [](EngineHandle& self) {
+                const std::shared_ptr<llama_model> model = self->open_model();
+                return TokenizerRegistry::for_vocab(llama_model_get_vocab(model.get()))->n_compiled();
+            },
+            release_gil(), "How many grammars were compiled for this model's tokens; copies are not counted.")
         .def(
             "accepts",
             [](EngineHandle& self, const std::string& kind, const std::string& data,

@@ -54,6 +54,9 @@ void raise(const Error& error) {
     } else {
         instance = cls(message);
     }
+    if (!error.template_reason.empty()) {
+        instance.attr("template_reason") = to_python_text(error.template_reason.c_str());
+    }
     PyErr_SetObject(cls.ptr(), instance.ptr());
 }
 

@@ -2,6 +2,7 @@
 
 #include "generation/event.h"
 
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -11,6 +12,9 @@ namespace xlc {
 namespace nb = nanobind;
 
 namespace {
+
+// Reads the result's own memory and keeps the result alive.
+using Vector = nb::ndarray<nb::numpy, const float, nb::ndim<1>>;
 
 // Replaces incomplete characters: a token may be half a character, which Python's strings cannot hold.
 nb::str lenient_text(const std::string& text) {
@@ -34,10 +38,15 @@ void bind_events(nb::module_& m) {
         .def_ro("finish_reason", &ChoiceResult::finish_reason)
         .def_ro("stop_sequence", &ChoiceResult::stop_sequence)
         .def_ro("logprobs", &ChoiceResult::logprobs)
-        .def_ro("embedding", &ChoiceResult::embedding)
+        .def_prop_ro(
+            "embedding",
+            [](const ChoiceResult& self) {
+                return Vector(self.embedding.data(), {self.embedding.size()}, nb::find(&self));
+            })
         .def_ro("n_prompt_tokens", &ChoiceResult::n_prompt_tokens)
         .def_ro("n_cached_tokens", &ChoiceResult::n_cached_tokens)
         .def_ro("n_generated_tokens", &ChoiceResult::n_generated_tokens)
+        .def_ro("n_reasoning_tokens", &ChoiceResult::n_reasoning_tokens)
         .def_ro("n_processed_tokens", &ChoiceResult::n_processed_tokens)
         .def_ro("prompt_seconds", &ChoiceResult::prompt_seconds)
         .def_ro("generation_seconds", &ChoiceResult::generation_seconds)

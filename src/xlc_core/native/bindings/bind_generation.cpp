@@ -31,11 +31,6 @@ void bind_generation(nb::module_& m) {
             },
             "Whether all events have been taken.");
 
-    nb::class_<RenderedChat>(m, "RenderedChat", "A chat rendered with the model's template.")
-        .def_ro("prompt", &RenderedChat::prompt)
-        .def_ro("thinking_start_tag", &RenderedChat::thinking_start_tag)
-        .def_ro("thinking_end_tags", &RenderedChat::thinking_end_tags);
-
     nb::class_<GeneratorMetrics>(m, "GeneratorMetrics")
         .def_ro("n_running", &GeneratorMetrics::n_running)
         .def_ro("n_waiting", &GeneratorMetrics::n_waiting)

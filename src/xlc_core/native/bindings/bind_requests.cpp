@@ -1,11 +1,15 @@
 #include "bindings/bindings.h"
 
+#include "generation/rendered_chat.h"
 #include "generation/request.h"
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
+
+#include <functional>
 
 namespace xlc {
 
@@ -23,31 +27,81 @@ void bind_chat(nb::module_& m) {
         .def_ro("arguments", &ChatToolCall::arguments);
 
     nb::class_<ChatMessage>(m, "ChatMessage")
-        .def(nb::init<>())
-        .def_rw("role", &ChatMessage::role)
-        .def_rw("content", &ChatMessage::content)
-        .def_rw("reasoning", &ChatMessage::reasoning)
-        .def_rw("tool_call_id", &ChatMessage::tool_call_id)
-        .def_rw("name", &ChatMessage::name)
-        .def_rw("tool_calls", &ChatMessage::tool_calls);
+        .def(
+            nb::init<
+                std::string, std::string, std::string, std::string, std::string, std::vector<ChatToolCall>>(),
+            nb::kw_only(), nb::arg("role"), nb::arg("content"), nb::arg("reasoning") = "",
+            nb::arg("tool_call_id") = "", nb::arg("name") = "",
+            nb::arg("tool_calls") = std::vector<ChatToolCall>())
+        .def_ro("role", &ChatMessage::role)
+        .def_ro("content", &ChatMessage::content)
+        .def_ro("reasoning", &ChatMessage::reasoning)
+        .def_ro("tool_call_id", &ChatMessage::tool_call_id)
+        .def_ro("name", &ChatMessage::name)
+        .def_ro("tool_calls", &ChatMessage::tool_calls);
 
     nb::class_<ChatTool>(m, "ChatTool")
         .def(
             nb::init<std::string, std::string, std::string>(), nb::arg("name"), nb::arg("description"),
             nb::arg("parameters"));
 
+    using Kwargs = std::map<std::string, std::string>;
     nb::class_<ChatRequest>(m, "ChatRequest")
-        .def(nb::init<>())
-        .def_rw("messages", &ChatRequest::messages)
-        .def_rw("tools", &ChatRequest::tools)
-        .def_rw("tool_choice", &ChatRequest::tool_choice)
-        .def_rw("parallel_tool_calls", &ChatRequest::parallel_tool_calls, nb::arg().none())
-        .def_rw("thinking", &ChatRequest::thinking, nb::arg().none())
-        .def_rw("thinking_budget", &ChatRequest::thinking_budget, nb::arg().none())
-        .def_rw("thinking_budget_message", &ChatRequest::thinking_budget_message, nb::arg().none())
-        .def_rw("reasoning_format", &ChatRequest::reasoning_format, nb::arg().none())
-        .def_rw("template_kwargs", &ChatRequest::template_kwargs);
+        .def(
+            nb::init<
+                std::vector<ChatMessage>, std::vector<ChatTool>, std::string, std::optional<bool>,
+                std::optional<bool>, std::optional<int32_t>, std::optional<std::string>,
+                std::optional<std::string>, Kwargs>(),
+            nb::kw_only(), nb::arg("messages"), nb::arg("tools") = std::vector<ChatTool>(),
+            nb::arg("tool_choice") = "auto", nb::arg("parallel_tool_calls") = nb::none(),
+            nb::arg("thinking") = nb::none(), nb::arg("thinking_budget") = nb::none(),
+            nb::arg("thinking_budget_message") = nb::none(), nb::arg("reasoning_format") = nb::none(),
+            nb::arg("template_kwargs") = Kwargs())
+        .def_ro("messages", &ChatRequest::messages)
+        .def_ro("tools", &ChatRequest::tools)
+        .def_ro("tool_choice", &ChatRequest::tool_choice)
+        .def_ro("parallel_tool_calls", &ChatRequest::parallel_tool_calls)
+        .def_ro("thinking", &ChatRequest::thinking)
+        .def_ro("thinking_budget", &ChatRequest::thinking_budget)
+        .def_ro("thinking_budget_message", &ChatRequest::thinking_budget_message)
+        .def_ro("reasoning_format", &ChatRequest::reasoning_format)
+        .def_ro("template_kwargs", &ChatRequest::template_kwargs);
 }
+
+// The fields of SamplingParams by name. Python gives those that are set as keyword arguments.
+class SamplingFields {
+public:
+    explicit SamplingFields(nb::class_<SamplingParams>& cls) : cls_(cls) {}
+
+    template<typename Value> void add(const char* name, Value SamplingParams::* member) {
+        cls_.def_ro(name, member);
+        setters()[name] = [member](SamplingParams& params, nb::handle value) {
+            params.*member = nb::cast<Value>(value);
+        };
+    }
+
+    static void set(SamplingParams& params, const std::string& name, nb::handle value) {
+        const auto setter = setters().find(name);
+        if (setter == setters().end()) {
+            throw nb::type_error(("SamplingParams has no field '" + name + "'").c_str());
+        }
+        try {
+            setter->second(params, value);
+        } catch (const nb::cast_error&) {
+            throw nb::type_error((name + " does not take this value").c_str());
+        }
+    }
+
+private:
+    using Setter = std::function<void(SamplingParams&, nb::handle)>;
+
+    static std::map<std::string, Setter>& setters() {
+        static auto* all = new std::map<std::string, Setter>;
+        return *all;
+    }
+
+    nb::class_<SamplingParams>& cls_;
+};
 
 void bind_sampling(nb::module_& m) {
     nb::class_<TokenBias>(m, "TokenBias")
@@ -55,10 +109,17 @@ void bind_sampling(nb::module_& m) {
             nb::init<std::optional<int32_t>, std::string, float>(), nb::arg("token").none(), nb::arg("text"),
             nb::arg("bias"));
 
-    // The names match SamplingOptions: Python copies the fields that are set by name.
+    // The names match SamplingOptions.
     nb::class_<SamplingParams> cls(m, "SamplingParams");
-    cls.def(nb::init<>());
-#define XLC_BIND(type, name, target) cls.def_rw(#name, &SamplingParams::name, nb::arg().none());
+    cls.def("__init__", [](SamplingParams* self, const nb::kwargs& fields) {
+        SamplingParams params;
+        for (const auto& [name, value] : fields) {
+            SamplingFields::set(params, nb::cast<std::string>(name), value);
+        }
+        new (self) SamplingParams(std::move(params));
+    });
+    SamplingFields fields(cls);
+#define XLC_BIND(type, name, target) fields.add(#name, &SamplingParams::name);
     XLC_SAMPLING_OPTIONS(XLC_BIND)
 #undef XLC_BIND
 }
@@ -94,20 +155,52 @@ void bind_requests(nb::module_& m) {
     bind_sampling(m);
     bind_infill(m);
     bind_media(m);
-    nb::class_<GenerationRequest>(m, "GenerationRequest")
-        .def(nb::init<>())
-        .def_rw("sampling", &GenerationRequest::sampling)
-        .def_rw("chat", &GenerationRequest::chat, nb::arg().none())
-        .def_rw("infill", &GenerationRequest::infill, nb::arg().none())
-        .def_rw("prompt", &GenerationRequest::prompt)
-        .def_rw("media", &GenerationRequest::media)
-        .def_rw("grammar", &GenerationRequest::grammar)
-        .def_rw("lora_scales", &GenerationRequest::lora_scales)
-        .def_rw("speculative", &GenerationRequest::speculative)
-        .def_rw("close_grammar", &GenerationRequest::close_grammar)
-        .def_rw("embed", &GenerationRequest::embed)
-        .def_rw("stream", &GenerationRequest::stream)
-        .def_rw("prompt_progress", &GenerationRequest::prompt_progress);
+
+    nb::class_<RenderedChat>(m, "RenderedChat", "A chat as the template writes it out.")
+        .def_prop_ro("prompt", [](const RenderedChat& self) { return self.params.prompt; })
+        .def_ro("thinking_start_tag", &RenderedChat::thinking_start_tag)
+        .def_ro("thinking_end_tags", &RenderedChat::thinking_end_tags);
+
+    nb::class_<GenerationRequest>(
+        m, "GenerationRequest", "All that a generation is asked for; nothing changes it after it was made.")
+        .def(
+            "__init__",
+            [](GenerationRequest* self, SamplingParams sampling, std::shared_ptr<RenderedChat> chat,
+               std::optional<InfillPrompt> infill, std::string prompt, std::vector<MediaFile> media,
+               std::string grammar, std::vector<float> lora_scales, bool speculative, bool close_grammar,
+               bool embed, bool stream, bool prompt_progress) {
+                new (self) GenerationRequest{
+                    std::move(sampling),
+                    std::move(chat),
+                    std::move(infill),
+                    std::move(prompt),
+                    std::move(media),
+                    std::move(grammar),
+                    std::move(lora_scales),
+                    speculative,
+                    close_grammar,
+                    embed,
+                    stream,
+                    prompt_progress};
+            },
+            nb::kw_only(), nb::arg("sampling"), nb::arg("chat") = nb::none(), nb::arg("infill") = nb::none(),
+            nb::arg("prompt") = "", nb::arg("media") = std::vector<MediaFile>(), nb::arg("grammar") = "",
+            nb::arg("lora_scales") = std::vector<float>(), nb::arg("speculative") = true,
+            nb::arg("close_grammar") = true, nb::arg("embed") = false, nb::arg("stream") = false,
+            nb::arg("prompt_progress") = false)
+        .def_ro("sampling", &GenerationRequest::sampling)
+        .def_prop_ro(
+            "chat",
+            [](const GenerationRequest& self) { return std::const_pointer_cast<RenderedChat>(self.chat); })
+        .def_ro("prompt", &GenerationRequest::prompt)
+        .def_ro("grammar", &GenerationRequest::grammar)
+        .def_ro("lora_scales", &GenerationRequest::lora_scales)
+        .def_ro("speculative", &GenerationRequest::speculative)
+        .def_ro("close_grammar", &GenerationRequest::close_grammar)
+        .def_ro("embed", &GenerationRequest::embed)
+        .def_ro("stream", &GenerationRequest::stream)
+        .def_ro("prompt_progress", &GenerationRequest::prompt_progress)
+        .def_prop_ro("n_media", [](const GenerationRequest& self) { return self.media.size(); });
 }
 
 } // namespace xlc

@@ -52,7 +52,11 @@ std::vector<std::string> to_utf8(const nb::sequence& items, const char* what, si
     }
     std::vector<std::string> texts;
     texts.reserve(nb::len(items));
+    constexpr size_t texts_between_breaks = 256;
     for (const nb::handle item : items) {
+        if (texts.size() % texts_between_breaks == texts_between_breaks - 1) {
+            const nb::gil_scoped_release others_run; // an event loop, maybe
+        }
         texts.push_back(to_utf8(item, std::string(what) + " " + std::to_string(first_index + texts.size())));
     }
     return texts;

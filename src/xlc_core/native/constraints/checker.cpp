@@ -60,6 +60,13 @@ void refuse_nul(const std::string& data) {
     }
 }
 
+[[noreturn]] void throw_refusal(const Error& error) {
+    if (error.kind != ErrorKind::constraint) {
+        throw error;
+    }
+    throw Error(ErrorKind::constraint, "the constraint is refused: " + readable(error.what()));
+}
+
 // Return a matcher that has computed its first mask. Some well-formed grammars allow no first token, such as
 // a schema that only refers to itself.
 llg::MatcherPtr start(const LlgTokenizer& tokenizer, const std::string& kind, const std::string& data) {
@@ -69,7 +76,7 @@ llg::MatcherPtr start(const LlgTokenizer& tokenizer, const std::string& kind, co
     refuse_nul(data);
     const llg::Api& api = llg::api();
     try {
-        llg::MatcherPtr matcher = tokenizer.new_matcher(kind.c_str(), data.c_str());
+        llg::MatcherPtr matcher = tokenizer.new_matcher(kind, data);
         if (api.matcher_compute_mask(matcher.get()) != 0) {
             throw Error(ErrorKind::constraint, llg::matcher_error(matcher.get()) + " (no text satisfies it)");
         }
@@ -80,10 +87,7 @@ llg::MatcherPtr start(const LlgTokenizer& tokenizer, const std::string& kind, co
         }
         return matcher;
     } catch (const Error& error) {
-        if (error.kind != ErrorKind::constraint) {
-            throw;
-        }
-        throw Error(ErrorKind::constraint, "the constraint is refused: " + readable(error.what()));
+        throw_refusal(error);
     }
 }
 
@@ -152,6 +156,17 @@ void check_constraint(const llama_vocab* vocab, const std::string& kind, const s
         gbnf::check(vocab, data);
     } else {
         start(*tokenizer_for(vocab), kind, data);
+    }
+}
+
+void compile_constraint(const llama_vocab* vocab, const std::string& grammar) {
+    if (grammar.compare(0, 11, "%llguidance") != 0) {
+        return;
+    }
+    try {
+        tokenizer_for(vocab)->new_matcher("lark", grammar);
+    } catch (const Error& error) {
+        throw_refusal(error);
     }
 }
 

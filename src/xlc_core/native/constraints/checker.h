@@ -27,6 +27,10 @@ struct Explanation {
 // cannot be satisfied, and Error(unsupported_feature) when llguidance is missing.
 void check_constraint(const llama_vocab* vocab, const std::string& kind, const std::string& data);
 
+// Compile a grammar for a model's tokens before an answer needs it; does nothing for an empty
+// grammar or GBNF. Throws Error(constraint).
+void compile_constraint(const llama_vocab* vocab, const std::string& grammar);
+
 // Return whether the whole text satisfies the constraint. Throws the errors of check_constraint.
 bool accepts(
     const llama_vocab* vocab, const std::string& kind, const std::string& data, std::string_view text);

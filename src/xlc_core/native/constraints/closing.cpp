@@ -11,14 +11,22 @@ namespace {
 
 constexpr const char* mark = "xllama-closing ";
 
+std::string comment_in(const std::string& grammar) {
+    const bool is_lark = grammar.compare(0, 11, "%llguidance") == 0;
+    return std::string(is_lark ? "\n// " : "\n# ") + mark;
+}
+
 } // namespace
 
-void mark_closing(std::string& grammar, const std::shared_ptr<Closing>& closing) {
-    const bool is_lark = grammar.compare(0, 11, "%llguidance") == 0;
-    const std::string comment = std::string(is_lark ? "\n// " : "\n# ") + mark;
-    grammar.resize(std::min(grammar.rfind(comment), grammar.size()));
+std::string without_closing_mark(std::string grammar) {
+    grammar.resize(std::min(grammar.rfind(comment_in(grammar)), grammar.size()));
+    return grammar;
+}
 
-    grammar += comment + std::to_string(RequestRegistry<Closing>::instance().add(closing));
+void mark_closing(std::string& grammar, const std::shared_ptr<Closing>& closing) {
+    const std::string comment = comment_in(grammar);
+    grammar = without_closing_mark(std::move(grammar)) + comment +
+              std::to_string(RequestRegistry<Closing>::instance().add(closing));
 }
 
 std::shared_ptr<Closing> closing_of(const std::string& grammar) {

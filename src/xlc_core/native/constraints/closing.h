@@ -28,6 +28,9 @@ struct Closing {
 // Writes a mark into the grammar. Replaces an earlier mark.
 void mark_closing(std::string& grammar, const std::shared_ptr<Closing>& closing);
 
+// Return the grammar without its mark.
+std::string without_closing_mark(std::string grammar);
+
 // Return the Closing whose mark the grammar carries. nullptr without a mark, or when the request is over.
 std::shared_ptr<Closing> closing_of(const std::string& grammar);
 

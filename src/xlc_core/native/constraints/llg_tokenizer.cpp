@@ -7,7 +7,6 @@
 #include "llama.h"
 
 #include <algorithm>
-#include <cstring>
 #include <exception>
 
 namespace xlc {
@@ -16,6 +15,8 @@ namespace {
 
 // For a grammar of this size the stack of deep_stack.h suffices, even if it is one long chain of rules.
 constexpr size_t max_grammar = size_t{2} << 20;
+
+constexpr size_t max_compiled = 32; // grammars that are kept compiled for a vocabulary
 
 constexpr char control_mark = '\xFF'; // llguidance's convention; this byte never occurs in UTF-8
 
@@ -183,10 +184,37 @@ size_t LlgTokenizer::tokenize_for_llguidance(
     }
 }
 
-llg::MatcherPtr LlgTokenizer::new_matcher(const char* kind, const char* data) const {
-    if (std::strlen(data) > max_grammar) {
+llg::MatcherPtr LlgTokenizer::new_matcher(const std::string& kind, const std::string& data) const {
+    {
+        std::lock_guard<std::mutex> lock(compiled_mutex_);
+        const auto found = std::find_if(compiled_.begin(), compiled_.end(), [&](const Compiled& one) {
+            return one.data == data && one.kind == kind;
+        });
+        if (found != compiled_.end()) {
+            compiled_.splice(compiled_.begin(), compiled_, found);
+            return llg::MatcherPtr(llg::api().clone_matcher(found->matcher.get()));
+        }
+    }
+    llg::MatcherPtr matcher = compile(kind, data); // takes long: others go on
+    llg::MatcherPtr copy(llg::api().clone_matcher(matcher.get()));
+    std::lock_guard<std::mutex> lock(compiled_mutex_);
+    ++n_compiled_;
+    compiled_.push_front({kind, data, std::move(matcher)});
+    if (compiled_.size() > max_compiled) {
+        compiled_.pop_back();
+    }
+    return copy;
+}
+
+size_t LlgTokenizer::n_compiled() const {
+    std::lock_guard<std::mutex> lock(compiled_mutex_);
+    return n_compiled_;
+}
+
+llg::MatcherPtr LlgTokenizer::compile(const std::string& kind, const std::string& data) const {
+    if (data.size() > max_grammar) {
         throw Error(
-            ErrorKind::constraint, "the grammar has " + std::to_string(std::strlen(data)) +
+            ErrorKind::constraint, "the grammar has " + std::to_string(data.size()) +
                                        " bytes, more than the limit of " + std::to_string(max_grammar));
     }
     const llg::Api& api = llg::api();
@@ -201,7 +229,7 @@ llg::MatcherPtr LlgTokenizer::new_matcher(const char* kind, const char* data) co
     init.limits.step_lexer_fuel = 1'000'000;
     llg::MatcherPtr matcher;
     // llguidance recurses along chains of rules and of $ref. Each link needs kilobytes of stack.
-    on_deep_stack([&] { matcher.reset(api.new_matcher(&init, kind, data)); });
+    on_deep_stack([&] { matcher.reset(api.new_matcher(&init, kind.c_str(), data.c_str())); });
     const std::string reason = llg::matcher_error(matcher.get());
     if (!reason.empty()) {
         throw Error(ErrorKind::constraint, reason);

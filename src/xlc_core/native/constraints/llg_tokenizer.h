@@ -4,6 +4,7 @@
 
 #include "constraints/llguidance_api.h"
 
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -37,13 +38,19 @@ public:
     // byte vocabulary, the bytes.
     std::vector<uint32_t> tokenize(std::string_view text, bool parse_special) const;
 
-    // Return a matcher at the start of a grammar. Throws Error(constraint) with llguidance's reason.
-    llg::MatcherPtr new_matcher(const char* kind, const char* data) const;
+    // Return a matcher at the start of a grammar. The matchers of the grammars used last are kept and cloned,
+    // which is many times faster than compiling them again. Throws Error(constraint) with llguidance's
+    // reason.
+    llg::MatcherPtr new_matcher(const std::string& kind, const std::string& data) const;
+
+    // Return how many grammars were compiled.
+    size_t n_compiled() const;
 
 private:
     void add_token(std::string_view bytes, bool is_control);
     void create();
     bool reads_back(std::string_view text) const;
+    llg::MatcherPtr compile(const std::string& kind, const std::string& data) const;
     static size_t tokenize_for_llguidance(
         const void* self, const uint8_t* bytes, size_t n_bytes, uint32_t* tokens, size_t max);
 
@@ -55,6 +62,15 @@ private:
     std::vector<size_t> offsets_;
     std::vector<uint32_t> lengths_;
     llg::TokenizerPtr handle_;
+
+    struct Compiled {
+        std::string kind;
+        std::string data;
+        llg::MatcherPtr matcher; // at its start
+    };
+    mutable std::mutex compiled_mutex_;
+    mutable std::list<Compiled> compiled_; // the one used last in front; goes before handle_
+    mutable size_t n_compiled_ = 0;
 };
 
 // The tokenizers of the loaded models. llama.cpp creates a sampler from the vocabulary's address only, so the

@@ -110,8 +110,7 @@ bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults) {
     return chat.thinking.value_or(fallback);
 }
 
-common_chat_params
-render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::string& grammar) {
+common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defaults) {
     if (chat.messages.empty()) {
         throw Error(ErrorKind::invalid_request, "a chat needs at least one message");
     }
@@ -123,11 +122,6 @@ render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::st
         inputs.tools.push_back({tool.name, tool.description, tool.parameters});
     }
     inputs.tool_choice = to_common(chat.tool_choice);
-    if (!inputs.tools.empty() && inputs.tool_choice != COMMON_CHAT_TOOL_CHOICE_NONE && !grammar.empty()) {
-        throw Error(
-            ErrorKind::invalid_request, "a constraint and tools cannot both shape one answer; pass "
-                                        "tool_choice='none' or leave one of them out");
-    }
     inputs.use_jinja = defaults.use_jinja;
     inputs.reasoning_format = chat.reasoning_format
                                   ? common_reasoning_format_from_name(*chat.reasoning_format)
@@ -159,9 +153,7 @@ render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::st
         }
         return rendered;
     } catch (const std::exception& error) {
-        throw Error(
-            ErrorKind::invalid_request,
-            std::string("the model's chat template refused these messages: ") + error.what());
+        throw Error::template_refusal(error.what());
     }
 }
 

@@ -26,9 +26,8 @@ bool may_call(const ChatRequest& chat);
 bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults);
 
 // Return the prompt, and how to constrain and parse the model's answer. Thread-safe. Throws
-// Error(invalid_request) with the template's own message when it refuses the messages.
-common_chat_params
-render_chat(const ChatRequest& chat, const ChatDefaults& defaults, const std::string& grammar);
+// Error::template_refusal when the template refuses the messages.
+common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defaults);
 
 // Return the tag that opens the model's thinking; empty if the prompt ends with it.
 std::string thinking_start(const common_chat_params& rendered);

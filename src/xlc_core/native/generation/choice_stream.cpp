@@ -37,8 +37,10 @@ ChoiceStream::ChoiceStream(
     int32_t choice,
     const std::optional<AnswerFormat>& format,
     const task_params& params,
-    std::shared_ptr<const Closing> closing)
-    : choice_(choice), silent_(params.n_predict == 0), closing_(std::move(closing)) {
+    std::shared_ptr<const Closing> closing,
+    std::shared_ptr<const Thinking> thinking)
+    : choice_(choice), silent_(params.n_predict == 0), closing_(std::move(closing)),
+      thinking_(std::move(thinking)) {
     if (format) {
         parser_.emplace(*format);
     }
@@ -167,6 +169,7 @@ std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result)
     choice->n_prompt_tokens = result.n_prompt_tokens;
     choice->n_cached_tokens = result.n_prompt_tokens_cache;
     choice->n_generated_tokens = silent_ ? 0 : result.n_decoded;
+    choice->n_reasoning_tokens = silent_ ? 0 : thinking_->n_tokens.load();
     choice->n_processed_tokens = static_cast<int32_t>(result.stats.n_prompt_processed);
     choice->prompt_seconds = result.stats.t_prompt_ms() / 1000;
     choice->generation_seconds = result.stats.t_gen_ms() / 1000;

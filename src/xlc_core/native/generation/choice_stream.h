@@ -4,6 +4,7 @@
 #include "constraints/closing.h"
 #include "generation/answer_parser.h"
 #include "generation/event.h"
+#include "generation/thinking.h"
 #include "support/errors.h"
 
 #include "server-task.h"
@@ -14,13 +15,14 @@ namespace xlc {
 
 class ChoiceStream {
 public:
-    // `format`: how the answer is parsed; nullopt for plain text. `closing` says how the answer's grammar is
-    // closed in time; nullptr when it is not.
+    // `format`: how the answer is parsed; nullopt for plain text. `closing`: how the answer's grammar is
+    // closed before its tokens run out, or nullptr. `thinking`: the count of the answer's sampler.
     ChoiceStream(
         int32_t choice,
         const std::optional<AnswerFormat>& format,
         const task_params& params,
-        std::shared_ptr<const Closing> closing);
+        std::shared_ptr<const Closing> closing,
+        std::shared_ptr<const Thinking> thinking);
 
     // Return the events of a partial or final result. Sets `ended` for a final one.
     std::vector<Event> translate(server_task_result& result, bool& ended);
@@ -35,6 +37,7 @@ private:
     const int32_t choice_;
     const bool silent_; // no tokens were asked for; llama.cpp generates one all the same
     const std::shared_ptr<const Closing> closing_;
+    const std::shared_ptr<const Thinking> thinking_;
     std::optional<AnswerParser> parser_; // nullopt: the answer is plain text
     // The generated text, by kind. The parser's own text also has the beginning of a continued message.
     std::string text_;

@@ -62,7 +62,6 @@ void Dispatcher::admit() {
 void Dispatcher::post(Request request) {
     server_task& task = request.prepared.task;
     const int n = task.params.n_cmpl;
-    mark_switch(task.params.sampling, request.generation->thinking_switch());
     task.id = tasks_.get_new_id();
     for (int i = 1; i < n; i++) {
         task.add_child(task.id, tasks_.get_new_id());
@@ -74,9 +73,12 @@ void Dispatcher::post(Request request) {
             closing = std::make_shared<Closing>(*request.prepared.closing);
             mark_closing(answer.params.sampling.grammar.grammar, closing);
         }
+        auto thinking = std::make_shared<Thinking>(request.generation->thinking_switch());
+        mark_switch(answer.params.sampling, thinking);
         running_[answer.id] = {
             request.generation,
-            std::make_shared<ChoiceStream>(i, request.prepared.format, answer.params, std::move(closing))};
+            std::make_shared<ChoiceStream>(
+                i, request.prepared.format, answer.params, std::move(closing), std::move(thinking))};
         results_.add_waiting_task_id(answer.id);
     }
     running_changed_ = true;

@@ -29,6 +29,7 @@ struct ChoiceResult {
     int32_t n_prompt_tokens = 0;
     int32_t n_cached_tokens = 0;
     int32_t n_generated_tokens = 0;
+    int32_t n_reasoning_tokens = 0; // of these, between the tags of the thinking
     int32_t n_processed_tokens = 0; // prompt tokens that were computed
     double prompt_seconds = 0;
     double generation_seconds = 0;

@@ -1,5 +1,6 @@
 #include "generation/generator.h"
 
+#include "constraints/checker.h"
 #include "constraints/llg_tokenizer.h"
 #include "generation/chat_rendering.h"
 #include "generation/dispatcher.h"
@@ -59,8 +60,7 @@ struct Generator::Impl {
     ChatDefaults chat_defaults() const;
     PreparedTask prepare(const GenerationRequest& request) const;
     void check_embedding() const;
-    server_tokens
-    prompt_tokens(const GenerationRequest& request, const std::string& text, bool count_only = false) const;
+    server_tokens prompt_tokens(const GenerationRequest& request, bool count_only = false) const;
     const llama_vocab* vocab() const {
         return llama_model_get_vocab(llama_get_model(context.get_llama_context()));
     }
@@ -170,8 +170,8 @@ ChatDefaults Generator::Impl::chat_defaults() const {
             chat.chat_template_kwargs};
 }
 
-server_tokens Generator::Impl::prompt_tokens(
-    const GenerationRequest& request, const std::string& text, bool count_only) const {
+server_tokens Generator::Impl::prompt_tokens(const GenerationRequest& request, bool count_only) const {
+    const std::string& text = request.chat ? request.chat->params.prompt : request.prompt;
     if (!request.media.empty()) {
         return media_tokens(
             media_access(context), text, request.media, {static_cast<int32_t>(base.n_ubatch), count_only});
@@ -210,21 +210,24 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
                 " answers need as many slots, the engine has n_parallel=" + std::to_string(base.n_parallel) +
                 "; ask for fewer, or open the engine with a larger n_parallel");
     }
-    std::optional<common_chat_params> rendered;
-    if (request.chat) {
-        rendered = render_chat(*request.chat, chat_defaults(), request.grammar);
+    const RenderedChat* chat = request.chat.get();
+    if (chat != nullptr && !request.grammar.empty() && may_call(chat->chat)) {
+        throw Error(
+            ErrorKind::invalid_request, "a constraint and tools cannot both shape one answer; pass "
+                                        "tool_choice='none' or leave one of them out");
     }
+    compile_constraint(vocab(), request.grammar);
     PreparedTask prepared;
     prepared.task = server_task(SERVER_TASK_TYPE_COMPLETION);
-    prepared.task.params = to_task_params(request, rendered ? &*rendered : nullptr, base, vocab());
-    // The parser reads the whole answer again with every token, so it is kept for where it has something to
-    // find.
-    if (rendered && !rendered->parser.empty() && (rendered->supports_thinking || may_call(*request.chat))) {
-        const bool continues = request.chat->messages.back().role == "assistant";
-        prepared.format = answer_format(*rendered, continues, vocab());
+    prepared.task.params = to_task_params(request, base, vocab());
+    // The parser reads the whole answer again with every token, so it is used only if it may find something.
+    if (chat != nullptr && !chat->params.parser.empty() &&
+        (chat->params.supports_thinking || may_call(chat->chat))) {
+        const bool continues = chat->chat.messages.back().role == "assistant";
+        prepared.format = answer_format(chat->params, continues, vocab());
     }
 
-    server_tokens tokens = prompt_tokens(request, rendered ? rendered->prompt : request.prompt);
+    server_tokens tokens = prompt_tokens(request);
     if (tokens.empty()) {
         throw Error(ErrorKind::invalid_request, "the prompt has no tokens; add some text");
     }
@@ -237,18 +240,17 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
             n_tokens, meta->slot_n_ctx);
     }
     if (request.close_grammar && !prepared.task.params.sampling.grammar.empty()) {
-        const bool thinks = rendered && wants_thinking(*request.chat, chat_defaults());
         const int32_t n_room = base.ctx_shift ? no_limit : meta->slot_n_ctx - n_tokens - 1;
-        prepared.closing = closing_params(prepared.task.params, n_room, thinks ? &*rendered : nullptr);
+        prepared.closing = closing_params(prepared.task.params, n_room, chat);
     }
     prepared.task.tokens = std::move(tokens);
     if (request.embed) {
         prepared.task.type = SERVER_TASK_TYPE_EMBEDDING;
         prepared.task.params.embd_normalize = -1;
-    } else if (rendered) {
-        rendered->message_delimiters.tokenize(vocab());
-        prepared.task.params.message_spans =
-            prepared.task.tokens.find_message_spans(rendered->message_delimiters);
+    } else if (chat != nullptr) {
+        common_chat_msg_delimiters delimiters = chat->params.message_delimiters;
+        delimiters.tokenize(vocab());
+        prepared.task.params.message_spans = prepared.task.tokens.find_message_spans(delimiters);
     }
     return prepared;
 }
@@ -270,22 +272,21 @@ std::shared_ptr<Generation> Generator::submit(const GenerationRequest& request) 
     return impl_->dispatcher->submit(impl_->prepare(request));
 }
 
-RenderedChat Generator::render(const ChatRequest& chat) const {
+std::shared_ptr<const RenderedChat> Generator::render(ChatRequest chat) const {
     const ChatDefaults defaults = impl_->chat_defaults();
-    const common_chat_params rendered = render_chat(chat, defaults, "");
-    RenderedChat out;
-    out.prompt = rendered.prompt;
-    if (rendered.supports_thinking && wants_thinking(chat, defaults)) {
-        out.thinking_start_tag = thinking_start(rendered);
-        out.thinking_end_tags = rendered.thinking_end_tags;
+    auto out = std::make_shared<RenderedChat>();
+    out->params = render_chat(chat, defaults);
+    out->thinks = out->params.supports_thinking && wants_thinking(chat, defaults);
+    if (out->thinks) {
+        out->thinking_start_tag = thinking_start(out->params);
+        out->thinking_end_tags = out->params.thinking_end_tags;
     }
+    out->chat = std::move(chat);
     return out;
 }
 
 std::vector<int32_t> Generator::prompt_tokens(const GenerationRequest& request) const {
-    const std::string text =
-        request.chat ? render_chat(*request.chat, impl_->chat_defaults(), "").prompt : request.prompt;
-    const server_tokens tokens = impl_->prompt_tokens(request, text, /* count_only */ true);
+    const server_tokens tokens = impl_->prompt_tokens(request, /* count_only */ true);
     std::vector<int32_t> out;
     out.reserve(tokens.size());
     for (size_t i = 0; i < tokens.size(); i++) {

@@ -3,6 +3,7 @@
 
 #include "generation/decision.h"
 #include "generation/generation.h"
+#include "generation/rendered_chat.h"
 #include "generation/request.h"
 #include "loading/engine_params.h"
 
@@ -33,14 +34,6 @@ struct GeneratorMetrics {
     void add(const GeneratorMetrics& other);
 };
 
-// A chat rendered with the template.
-struct RenderedChat {
-    std::string prompt;
-    // Tags of the thinking before the answer. The end tags are empty if the model does not think.
-    std::string thinking_start_tag; // empty if the prompt ends with it
-    std::vector<std::string> thinking_end_tags;
-};
-
 class Generator {
 public:
     // Called with 0 … 1 while weights are loaded. Returning false stops loading.
@@ -55,7 +48,8 @@ public:
     // Throws Error(invalid_request, context_overflow, constraint) before anything is queued.
     std::shared_ptr<Generation> submit(const GenerationRequest& request);
 
-    RenderedChat render(const ChatRequest& chat) const;
+    // Throws Error(invalid_request) when the template cannot express the messages.
+    std::shared_ptr<const RenderedChat> render(ChatRequest chat) const;
 
     // Return the tokens of a request's prompt; -1 stands for a piece of an image or sound. Throws the errors
     // of submit(), except for a prompt that is too long.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -67,10 +68,13 @@ struct InfillPrompt {
     std::vector<InfillFile> extra; // other files, the most important one last
 };
 
+struct RenderedChat;
+
+// Complete when it is constructed; nothing changes it afterwards.
 struct GenerationRequest {
     SamplingParams sampling;
-    std::optional<ChatRequest> chat;    // else `infill`,
-    std::optional<InfillPrompt> infill; // else `prompt` is completed unchanged
+    std::shared_ptr<const RenderedChat> chat; // else `infill`,
+    std::optional<InfillPrompt> infill;       // else `prompt` is completed unchanged
     std::string prompt;
     std::vector<MediaFile> media;   // the chat's media, in order
     std::string grammar;            // empty, GBNF, or "%llguidance {}" and Lark

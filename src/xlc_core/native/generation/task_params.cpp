@@ -78,8 +78,9 @@ void add_trigger(
     out.grammar_triggers.push_back(trigger);
 }
 
-void set_chat(
-    task_params& out, const ChatRequest& chat, const common_chat_params& rendered, const llama_vocab* vocab) {
+void set_chat(task_params& out, const RenderedChat& request, const llama_vocab* vocab) {
+    const ChatRequest& chat = request.chat;
+    const common_chat_params& rendered = request.params;
     for (const std::string& text : rendered.preserved_tokens) {
         const llama_tokens ids = common_tokenize(vocab, text, false, true);
         if (ids.size() == 1) {
@@ -101,11 +102,8 @@ void set_chat(
 
 } // namespace
 
-task_params to_task_params(
-    const GenerationRequest& request,
-    const common_chat_params* rendered,
-    const common_params& base,
-    const llama_vocab* vocab) {
+task_params
+to_task_params(const GenerationRequest& request, const common_params& base, const llama_vocab* vocab) {
     task_params out;
     // Like server_schema::eval_llama_cmpl_schema: first the engine's settings, then the request's.
     out.sampling = base.sampling;
@@ -128,8 +126,8 @@ task_params to_task_params(
     if (!request.grammar.empty()) {
         out.sampling.grammar = {COMMON_GRAMMAR_TYPE_USER, request.grammar};
     }
-    if (rendered) {
-        set_chat(out, *request.chat, *rendered, vocab);
+    if (request.chat) {
+        set_chat(out, *request.chat, vocab);
     }
     return out;
 }
@@ -146,15 +144,15 @@ std::string task_settings(const task_params& params) {
 }
 
 std::optional<ClosingParams>
-closing_params(const task_params& params, int32_t n_room, const common_chat_params* thinking) {
+closing_params(const task_params& params, int32_t n_room, const RenderedChat* chat) {
     ClosingParams out;
     out.n_tokens = params.n_predict < 0 ? n_room : std::min(params.n_predict, n_room);
     if (out.n_tokens <= 0 || out.n_tokens == no_limit) {
         return std::nullopt;
     }
-    if (thinking != nullptr && thinking->supports_thinking) {
-        out.thinking_start = thinking_start(*thinking);
-        out.thinking_ends = thinking->thinking_end_tags;
+    if (chat != nullptr) {
+        out.thinking_start = chat->thinking_start_tag;
+        out.thinking_ends = chat->thinking_end_tags;
     }
     return out;
 }

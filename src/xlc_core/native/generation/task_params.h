@@ -2,6 +2,7 @@
 #pragma once
 
 #include "constraints/closing.h"
+#include "generation/rendered_chat.h"
 #include "generation/request.h"
 
 #include "chat.h"
@@ -14,13 +15,9 @@
 
 namespace xlc {
 
-// `rendered` is null for a plain completion. Throws Error(invalid_request) for values that the vocabulary or
-// llama.cpp refuses.
-task_params to_task_params(
-    const GenerationRequest& request,
-    const common_chat_params* rendered,
-    const common_params& base,
-    const llama_vocab* vocab);
+// Throws Error(invalid_request) for values that the vocabulary or llama.cpp refuses.
+task_params
+to_task_params(const GenerationRequest& request, const common_params& base, const llama_vocab* vocab);
 
 // Return the settings like llama.cpp's server reports them, as JSON text: the effect of a request's options.
 std::string task_settings(const task_params& params);
@@ -28,8 +25,8 @@ std::string task_settings(const task_params& params);
 constexpr int32_t no_limit = std::numeric_limits<int32_t>::max();
 
 // Return how to end an answer before its tokens run out; nullopt without a limit, or without room. `n_room`:
-// free tokens in the context; `thinking`: the rendered chat if the model should think first.
+// free tokens in the context; `chat`: nullptr for a plain completion.
 std::optional<ClosingParams>
-closing_params(const task_params& params, int32_t n_room, const common_chat_params* thinking);
+closing_params(const task_params& params, int32_t n_room, const RenderedChat* chat);
 
 } // namespace xlc

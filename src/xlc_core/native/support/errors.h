@@ -24,9 +24,10 @@ enum class ErrorKind {
 
 struct Error : std::runtime_error {
     ErrorKind kind;
-    int64_t index = -1;    // which input, for input_too_long
-    int64_t n_tokens = -1; // how many tokens it has
-    int64_t limit = -1;    // how many it may have
+    int64_t index = -1;          // which input, for input_too_long
+    int64_t n_tokens = -1;       // how many tokens it has
+    int64_t limit = -1;          // how many it may have
+    std::string template_reason; // the chat template's own words, where it refused the messages
 
     Error(ErrorKind kind_, const std::string& message) : std::runtime_error(message), kind(kind_) {}
 
@@ -34,6 +35,13 @@ struct Error : std::runtime_error {
         Error error(ErrorKind::context_overflow, message);
         error.n_tokens = n_prompt_tokens;
         error.limit = n_ctx;
+        return error;
+    }
+
+    static Error template_refusal(const std::string& reason) {
+        Error error(
+            ErrorKind::invalid_request, "the model's chat template refused these messages: " + reason);
+        error.template_reason = reason;
         return error;
     }
 

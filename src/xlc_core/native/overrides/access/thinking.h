@@ -3,7 +3,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
+#include <utility>
 
 struct common_params_sampling;
 struct llama_sampler;
@@ -13,23 +15,31 @@ namespace xlc {
 // Set by any thread, seen by the request's samplers with their next token.
 using ThinkingSwitch = std::atomic<bool>;
 
+// The thinking of one answer, shared by its request and its sampler.
+struct Thinking {
+    explicit Thinking(std::shared_ptr<const ThinkingSwitch> off_) : off(std::move(off_)) {}
+
+    const std::shared_ptr<const ThinkingSwitch> off;
+    std::atomic<int32_t> n_tokens{0}; // so far, without the tags
+};
+
 // Data for the sampler that llama.cpp's parameters do not have.
 struct ThinkingControl {
-    std::shared_ptr<const ThinkingSwitch> off; // may be nullptr
-    bool opened = false;                       // the prompt has opened the thinking
+    std::shared_ptr<Thinking> thinking; // may be nullptr
+    bool opened = false;                // the prompt has opened the thinking
 };
 
 // Takes the place of the budget's message, which must have been made into tokens.
 void mark_thinking(common_params_sampling& params, bool opened);
 
-// Lets the switch end the thinking of all samplers made from these parameters. Nothing happens where the
-// model does not think.
-void mark_switch(common_params_sampling& params, const std::shared_ptr<ThinkingSwitch>& off);
+// Lets the sampler that is made from these parameters read the switch and count. No effect if the model does
+// not think.
+void mark_switch(common_params_sampling& params, const std::shared_ptr<Thinking>& thinking);
 
 ThinkingControl control_of(const common_params_sampling& params);
 
-// llama.cpp's sampler for a budget, which has read the prompt's end, made to look at the switch. Takes
-// `budget` over.
+// llama.cpp's sampler for a budget, which has read the prompt's end, made to look at the switch and count.
+// Takes `budget` over.
 llama_sampler* controlled(llama_sampler* budget, ThinkingControl control);
 
 } // namespace xlc

@@ -2,6 +2,7 @@
 // "%llguidance". This file replaces common/llguidance.cpp, which links a Rust library: this one calls the
 // library of the installed wheel (constraints/llguidance_api.h). There, a refused grammar became a sampler
 // without a constraint; here it is an error. And here each model has its own tokenizer.
+#include "constraints/closing.h"
 #include "constraints/closing_sampler.h"
 #include "constraints/forced_tokens.h"
 #include "constraints/llg_tokenizer.h"
@@ -136,7 +137,7 @@ llama_sampler*
 llama_sampler_init_llg(const llama_vocab* vocab, const char* grammar_kind, const char* grammar_data) {
     auto state = std::make_unique<LlgSampler>();
     state->tokenizer = xlc::TokenizerRegistry::for_vocab(vocab);
-    state->matcher = state->tokenizer->new_matcher(grammar_kind, grammar_data);
+    state->matcher = state->tokenizer->new_matcher(grammar_kind, xlc::without_closing_mark(grammar_data));
     const size_t n_words = (state->tokenizer->n_tokens() + 31) / 32;
     if (xlc::llg::api().matcher_get_mask_byte_size(state->matcher.get()) < n_words * sizeof(uint32_t)) {
         throw std::runtime_error("llguidance's masks are shorter than the vocabulary");

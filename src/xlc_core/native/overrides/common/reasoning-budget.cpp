@@ -19,6 +19,7 @@ constexpr const char* opened_mark = "opened ";
 // llama.cpp's functions use the base class only.
 struct controlled_budget : common_reasoning_budget_ctx {
     xlc::ThinkingControl control;
+    int32_t n_tokens = 0; // of the thinking, without its tags
 };
 
 controlled_budget* budget_of(const llama_sampler* sampler) {
@@ -27,11 +28,33 @@ controlled_budget* budget_of(const llama_sampler* sampler) {
 
 void controlled_apply(llama_sampler* sampler, llama_token_data_array* candidates) {
     controlled_budget& budget = *budget_of(sampler);
-    if (budget.control.off && *budget.control.off && budget.state == REASONING_BUDGET_COUNTING) {
+    const xlc::Thinking* thinking = budget.control.thinking.get();
+    if (thinking != nullptr && thinking->off && *thinking->off && budget.state == REASONING_BUDGET_COUNTING) {
         // The budget ends with the next token, which may complete a character.
         budget.remaining = std::min(budget.remaining, 1);
     }
     common_reasoning_budget_apply(sampler, candidates);
+}
+
+bool is_thinking(const controlled_budget& budget) {
+    return budget.state != REASONING_BUDGET_IDLE && budget.state != REASONING_BUDGET_DONE;
+}
+
+void controlled_accept(llama_sampler* sampler, llama_token token) {
+    controlled_budget& budget = *budget_of(sampler);
+    const bool counts = is_thinking(budget);
+    common_reasoning_budget_accept(sampler, token);
+    if (!counts) {
+        return;
+    }
+    ++budget.n_tokens;
+    if (!is_thinking(budget) && budget.end_match >= 0) {
+        const auto n_tag = budget.end_matcher.seqs[static_cast<size_t>(budget.end_match)].size();
+        budget.n_tokens -= static_cast<int32_t>(n_tag);
+    }
+    if (budget.control.thinking) {
+        budget.control.thinking->n_tokens = budget.n_tokens;
+    }
 }
 
 void controlled_free(llama_sampler* sampler) {
@@ -42,6 +65,7 @@ llama_sampler* controlled_clone(const llama_sampler* sampler);
 
 llama_sampler_i controlled_interface() {
     llama_sampler_i interface = common_reasoning_budget_i;
+    interface.accept = controlled_accept;
     interface.apply = controlled_apply;
     interface.clone = controlled_clone;
     interface.free = controlled_free;
@@ -63,10 +87,10 @@ void xlc::mark_thinking(common_params_sampling& params, bool opened) {
     params.reasoning_budget_message = mark + std::string(opened ? opened_mark : "");
 }
 
-void xlc::mark_switch(common_params_sampling& params, const std::shared_ptr<ThinkingSwitch>& off) {
+void xlc::mark_switch(common_params_sampling& params, const std::shared_ptr<Thinking>& thinking) {
     if (params.reasoning_budget_message.rfind(mark, 0) == 0) {
         params.reasoning_budget_message +=
-            std::to_string(RequestRegistry<ThinkingSwitch>::instance().add(off));
+            std::to_string(RequestRegistry<Thinking>::instance().add(thinking));
     }
 }
 
@@ -83,7 +107,7 @@ xlc::ThinkingControl xlc::control_of(const common_params_sampling& params) {
         control.opened = true;
         words >> word;
     }
-    control.off = RequestRegistry<ThinkingSwitch>::instance().find(std::atoi(word.c_str()));
+    control.thinking = RequestRegistry<Thinking>::instance().find(std::atoi(word.c_str()));
     return control;
 }
 
