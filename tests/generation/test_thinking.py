@@ -243,7 +243,7 @@ def test_switch_releases_ended_requests(thinker: xlc.Engine) -> None:
     switch = xlc.ThinkingSwitch()
     stream = thinker.stream_chat(TALE, thinking_switch=switch, **GREEDY)
     stream.result()
-    pump = weakref.ref(stream._pump)
+    pump = weakref.ref(stream._reader)
     del stream
     gc.collect()
     assert pump() is None
