@@ -61,11 +61,13 @@ def test_an_estimate_of_an_encoder_too(model: str, encoder: Any) -> None:
     assert (estimate.n_ctx, estimate.n_ctx_total, estimate.n_parallel, estimate.context) == (0, 0, 0, 0)
 
 
-def test_memory_parts_match_model_and_cache(engine: xlc.Engine) -> None:
-    memory = engine.memory()
+def test_memory_parts_match_model_and_cache() -> None:
+    # A processor's own format of the weights may take more than the file.
+    with xlc.Engine(CHAT, n_ctx=2048, n_parallel=4, llama_args=["--no-repack"]) as engine:
+        memory, size_bytes = engine.memory(), engine.info.size_bytes
     assert [device.device for device in memory.devices][-1] == "CPU"
-    assert memory.model == pytest.approx(engine.info.size_bytes, rel=0.05)
-    # 30 layers of 3 heads of 64 keys and values of two bytes for each of 8192 tokens; embedding may have added its own.
+    assert memory.model == pytest.approx(size_bytes, rel=0.05)
+    # 30 layers of 3 heads of 64 keys and values of two bytes for each of 8192 tokens.
     assert memory.context >= 30 * 3 * 64 * 2 * 2 * 8192
     assert memory.compute > 1_000_000
     assert memory.total == memory.model + memory.context + memory.compute
@@ -81,9 +83,10 @@ def test_twice_the_context_takes_twice_the_cache() -> None:
 
 
 def test_estimate_detects_models_that_do_not_fit() -> None:
-    estimate = xlc.Engine.estimate(xlc.EngineOptions(model=CHAT, n_ctx=4_000_000, n_parallel=1))
-    assert not estimate.fits
-    assert estimate.context > 80e9
+    estimate = xlc.Engine.estimate(xlc.EngineOptions(model=CHAT, n_ctx=8192, n_parallel=256))
+    assert estimate.context == 256 * 8192 * 30 * 3 * 64 * 2 * 2
+    free = estimate.devices[-1].free
+    assert free is None or estimate.fits == (estimate.total <= free)
 
 
 def test_estimate_and_opening_refuse_alike(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_unfetchable_link_is_named(seeing: xlc.Engine, base: str, path: str, rea
 def test_no_server_is_an_error(seeing: xlc.Engine) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="could not be fetched"):
         ask(seeing, "http://127.0.0.1:9/x.png")
-    with pytest.raises(xlc.InvalidRequestError, match="no URL that can be read"):
+    with pytest.raises(xlc.InvalidRequestError, match="is not a URL that can be read"):
         ask(seeing, "ftp://127.0.0.1/x.png")
 
 

@@ -10,7 +10,6 @@ import pytest
 
 import xlc_core as xlc
 from xlc_core import _native
-from xlc_core.generation.conversion import to_generation_request
 from xlc_core.options.sampling import CompletionOptions, SamplingOptions
 
 PROMPT = "The cat sat on the mat. The cat sat on the"
@@ -101,8 +100,8 @@ CHANGED_TOO = {"max_tokens": {"n_predict"}, "ignore_eos": {"logit_bias"}, "seed"
 
 
 def task_settings(engine: xlc.Engine, **options: Any) -> dict[str, Any]:
-    request = to_generation_request(CompletionOptions.checked(**options), stream=False, prompt="Hi")
-    settings: dict[str, Any] = json.loads(engine._native.task_settings(request))
+    request = engine._requests.completion("Hi", CompletionOptions.checked(**options))
+    settings: dict[str, Any] = json.loads(engine._native.task_settings(request.native))
     return settings
 
 

@@ -140,8 +140,9 @@ def test_one_that_waits_for_its_slot_does_not_begin_to_think(thinker: xlc.Engine
 
 
 def test_stopping_again_or_later_does_nothing(thinker: xlc.Engine) -> None:
-    limited = thinker.chat(TALE, thinking_budget=3, **GREEDY)
-    stream = thinker.stream_chat(TALE, thinking_budget=3, **GREEDY)
+    question = "What is bread?"  # its short answer does not think a second time, which the switch would end too
+    limited = thinker.chat(question, thinking_budget=3, **GREEDY)
+    stream = thinker.stream_chat(question, thinking_budget=3, **GREEDY)
     events = []
     for event in stream:
         events.append(event)

@@ -14,6 +14,7 @@
 #include "speculative.h"
 
 #include <algorithm>
+#include <map>
 
 namespace xlc {
 
@@ -69,18 +70,29 @@ DeviceMemory& MemoryReport::device(const std::string& name) {
 }
 
 void MemoryReport::add(const llama_context* context, bool with_model) {
+    if (with_model) {
+        add(llama_get_model(context));
+    }
     for (const auto& [type, bytes] : llama_get_memory_breakdown(context)) {
         ggml_backend_dev_t where = device_of(type);
         DeviceMemory& entry = device(ggml_backend_dev_name(where));
-        entry.model += with_model ? bytes.model : 0;
         entry.context += bytes.context;
         entry.compute += bytes.compute;
         ggml_backend_dev_memory(where, &entry.free, &entry.total);
     }
 }
 
+// Tensor by tensor: llama.cpp's own figure counts the whole range of a mapped file, and so also the weights
+// that were repacked for AMX or copied to a GPU, a second time.
 void MemoryReport::add(const llama_model* model) {
-    for (const auto& [type, bytes] : model->memory_breakdown()) {
+    std::map<ggml_backend_buffer_type_t, size_t> weights;
+    for (const auto& [name, tensor] : model->tensors_by_name) {
+        if (tensor->buffer != nullptr) {
+            ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(tensor->buffer);
+            weights[type] += ggml_backend_buft_get_alloc_size(type, tensor);
+        }
+    }
+    for (const auto& [type, bytes] : weights) {
         ggml_backend_dev_t where = device_of(type);
         DeviceMemory& entry = device(ggml_backend_dev_name(where));
         entry.model += bytes;
