@@ -50,8 +50,10 @@ def to_tool_choice(choice: str | bool | dict[str, Any] | None, names: Sequence[s
     if choice is True or choice in ("any", "required"):
         return "required"
     if choice not in ("auto", "none", *names):
+        known = ", ".join(map(repr, names)) or "none"
         raise InvalidRequestError(
-            f"tool_choice must be auto, none, any, required or one of the tools {list(names)}, got {choice!r}"
+            f"tool_choice={choice!r} is not auto, none, any, required or the name of a tool; "
+            f"the tools given are: {known}"
         )
     return choice
 
