@@ -223,7 +223,7 @@ async def test_cancel_keeps_text_so_far() -> None:
 
 
 def test_unknown_tool_choice_raises() -> None:
-    with pytest.raises(xlc.InvalidRequestError, match="one of the tools"):
+    with pytest.raises(xlc.InvalidRequestError, match="the tools given are"):
         ScriptedEngine().chat(
             "Hi", tools=[xlc.Tool(name="f")], tool_choice={"type": "function", "function": {"name": "g"}}
         )

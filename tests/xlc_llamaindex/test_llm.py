@@ -179,7 +179,7 @@ def test_one_tool_may_be_forced_and_only_once(llm: XLlama) -> None:
         assert [call.tool_name for call in llm.get_tool_calls_from_response(response)] == [choice]
     response = llm.chat_with_tools(TOOLS, "Weather in Oslo, Rome and Bern?", tool_required=True, max_tokens=200)
     assert len(llm.get_tool_calls_from_response(response)) == 1  # allow_parallel_tool_calls is False
-    with pytest.raises(xlc.InvalidRequestError, match="got 'nothing'"):
+    with pytest.raises(xlc.InvalidRequestError, match="tool_choice='nothing' is not"):
         llm.chat_with_tools(TOOLS, "?", tool_choice="nothing")
 
 

@@ -54,8 +54,8 @@ void raise(const Error& error) {
     } else {
         instance = cls(message);
     }
-    if (!error.template_reason.empty()) {
-        instance.attr("template_reason") = to_python_text(error.template_reason.c_str());
+    if (error.template_reason) {
+        instance.attr("template_reason") = to_python_text(error.template_reason->c_str());
     }
     PyErr_SetObject(cls.ptr(), instance.ptr());
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -24,10 +25,11 @@ enum class ErrorKind {
 
 struct Error : std::runtime_error {
     ErrorKind kind;
-    int64_t index = -1;          // which input, for input_too_long
-    int64_t n_tokens = -1;       // how many tokens it has
-    int64_t limit = -1;          // how many it may have
-    std::string template_reason; // the chat template's own words, where it refused the messages
+    int64_t index = -1;    // which input, for input_too_long
+    int64_t n_tokens = -1; // how many tokens it has
+    int64_t limit = -1;    // how many it may have
+    // The chat template's own words, where it refused the messages. Shared, so that copying cannot throw.
+    std::shared_ptr<const std::string> template_reason;
 
     Error(ErrorKind kind_, const std::string& message) : std::runtime_error(message), kind(kind_) {}
 
@@ -41,7 +43,7 @@ struct Error : std::runtime_error {
     static Error template_refusal(const std::string& reason) {
         Error error(
             ErrorKind::invalid_request, "the model's chat template refused these messages: " + reason);
-        error.template_reason = reason;
+        error.template_reason = std::make_shared<const std::string>(reason);
         return error;
     }
 
