@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 from measure import Contender, UnavailableError, Worker, run_rounds, unavailable
@@ -36,8 +37,11 @@ def section(versions: list[dict[str, Contender]], settings: Settings) -> str:
     """A table for each case."""
     parts = [
         "## What a request costs beside computing it",
-        f"Milliseconds of `Engine.stream_chat(…).result()` for one token of `{MODEL}`, less what llama.cpp spent on "
-        f"the prompt; in brackets least and greatest of the rounds. {settings.machine}",
+        textwrap.fill(
+            f"Milliseconds of `Engine.stream_chat(…).result()` for one token of `{MODEL}`, less what llama.cpp spent "
+            f"on the prompt; in brackets least and greatest of the rounds. {settings.machine}",
+            120,
+        ),
     ]
     for case, name in CASES.items():
         contenders = [version[case] for version in versions]
