@@ -21,7 +21,7 @@ from xlc_core.generation.answer_tool import AnswerTool
 from xlc_core.generation.conversion import MessageLike, to_chat_request, to_messages, to_sampling, to_tools
 from xlc_core.generation.off_loop import is_long
 from xlc_core.generation.template_checks import render_checked
-from xlc_core.generation.tool_choice import to_tool_use
+from xlc_core.generation.tool_choice import ToolUse, to_tool_use
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.options.thinking_switch import ThinkingSwitch
 from xlc_core.results import ModelInfo
@@ -118,11 +118,7 @@ class RequestBuilder:
             ConstraintError: the constraint is malformed.
         """
         deadline = deadline or Deadline(options.timeout)
-        constraint = _checked(options.constraint)
-        use = to_tool_use(to_tools(options.tools), options.tool_choice)
-        answer_tool = AnswerTool.wanted_by(constraint, use)
-        if answer_tool is not None:
-            constraint, use = None, answer_tool.beside(use)
+        constraint, use, answer_tool = _answer_rules(options)
         read = to_messages(messages)
         parts = media.placed_parts(read, self._info.reads)
         chat = render_checked(self._engine, to_chat_request(read, use, options), read)
@@ -159,11 +155,9 @@ class RequestBuilder:
 
     def render(self, messages: str | Sequence[MessageLike], options: ChatOptions) -> str:
         """Return the prompt that the template makes of a chat, with markers where media belong. Reads no media."""
-        constraint = _checked(options.constraint)
-        use = to_tool_use(to_tools(options.tools), options.tool_choice)
-        answer_tool = AnswerTool.wanted_by(constraint, use)
+        _, use, _ = _answer_rules(options)
         read = to_messages(messages)
-        chat = to_chat_request(read, use if answer_tool is None else answer_tool.beside(use), options)
+        chat = to_chat_request(read, use, options)
         return render_checked(self._engine, chat, read).prompt
 
     def _completion(
@@ -255,6 +249,16 @@ def _checked(value: Any) -> Constraint | None:
     constraint = to_constraint(value)
     constraint.check()
     return constraint
+
+
+def _answer_rules(options: ChatOptions) -> tuple[Constraint | None, ToolUse, AnswerTool | None]:
+    """Return a chat's constraint and tools. With both, a tool stands for the constraint, and is among the tools."""
+    constraint = _checked(options.constraint)
+    use = to_tool_use(to_tools(options.tools), options.tool_choice)
+    answer_tool = AnswerTool.wanted_by(constraint, use)
+    if answer_tool is None:
+        return constraint, use, None
+    return None, answer_tool.beside(use), answer_tool
 
 
 @functools.lru_cache(maxsize=_N_KNOWN_CONSTRAINTS)
