@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from generated_file import write_or_compare
 
 FILE = Path(__file__).parent.parent / "src" / "xlc_core" / "options" / "kwargs.py"
 
@@ -118,21 +119,5 @@ def _piped(command: list[str], text: str) -> str:
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
 
-def main() -> int:
-    """Write or compare the file."""
-    fresh = generate()
-    if "--check" not in sys.argv:
-        FILE.write_text(fresh)
-        return 0
-    committed = FILE.read_text() if FILE.exists() else ""
-    if committed == fresh:
-        return 0
-    sys.stderr.writelines(
-        difflib.unified_diff(committed.splitlines(True), fresh.splitlines(True), "committed", "fresh", n=1)
-    )
-    print(f"{FILE.name} is stale; run `make stubs` and commit it", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_compare(FILE, generate()))
