@@ -192,7 +192,6 @@ def to_chat_request(messages: Sequence[Message], use: ToolUse, options: ChatOpti
         InvalidRequestError: a text cannot be encoded.
     """
     parallel = options.parallel_tool_calls
-    budget_message = options.thinking_budget_message
     return _native.ChatRequest(
         messages=[_native_message(message, index) for index, message in enumerate(messages)],
         tools=[_native_tool(tool) for tool in use.tools],
@@ -200,7 +199,7 @@ def to_chat_request(messages: Sequence[Message], use: ToolUse, options: ChatOpti
         parallel_tool_calls=False if use.is_named and parallel is None else parallel,
         thinking=options.thinking,
         thinking_budget=options.thinking_budget,
-        thinking_budget_message=budget_message and check_text(budget_message, "thinking_budget_message"),
+        thinking_budget_message=options.thinking_budget_message,
         reasoning_format=options.reasoning_format,
         template_kwargs={
             name: check_text(json.dumps(value, ensure_ascii=False), f"template_kwargs[{name!r}]")
@@ -225,14 +224,17 @@ _COPIED_FIELDS = SamplingOptions.model_fields.keys() - _CONVERTED_FIELDS
 
 
 def to_sampling(options: SamplingOptions) -> _native.SamplingParams:
-    """Build the native sampling parameters. Fields that are not set stay at llama.cpp's defaults."""
+    """Build the native sampling parameters. Fields that are not set stay at llama.cpp's defaults.
+
+    The options have checked that their texts can be encoded.
+    """
     fields: dict[str, Any] = {}
     for name in options.model_fields_set & _COPIED_FIELDS:
         value = getattr(options, name)
         if value is not None:
-            fields[name] = [check_text(text, name) for text in value] if isinstance(value, tuple) else value
+            fields[name] = list(value) if isinstance(value, tuple) else value
     if options.stop:
-        fields["stop"] = [check_text(stop, "a stop sequence") for stop in options.stop]
+        fields["stop"] = list(options.stop)
     if options.logit_bias:
         fields["logit_bias"] = [_token_bias(token, bias) for token, bias in options.logit_bias.items()]
     # A cached prompt is computed in other batches than a fresh one, and their rounding differs.
@@ -244,7 +246,7 @@ def _token_bias(token: int | str, bias: float) -> _native.TokenBias:
     strength = float("-inf") if bias is False else bias
     if isinstance(token, int):
         return _native.TokenBias(token, "", strength)
-    return _native.TokenBias(None, check_text(token, "a text in logit_bias"), strength)
+    return _native.TokenBias(None, token, strength)
 
 
 def to_token_logprob(token: _native.TokenProbability) -> TokenLogprob:
