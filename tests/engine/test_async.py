@@ -14,6 +14,7 @@ import pytest
 
 import xlc_core as xlc
 from helpers.retrieval_jobs import assert_abandoned, record_jobs
+from helpers.threads import count_threads
 from helpers.waiting import WorkCounter, await_until, is_idle, wait_until
 from xlc_core._native import RetrievalJob
 
@@ -82,10 +83,10 @@ async def test_stream_text_matches_answer(engine: xlc.Engine) -> None:
 
 
 async def test_many_requests_at_once_need_no_threads(engine: xlc.Engine) -> None:
-    n_threads = threading.active_count()
+    n_threads = count_threads()
     tasks = [asyncio.create_task(engine.acomplete(f"{i}", max_tokens=2, ignore_eos=True)) for i in range(24)]
     assert await await_until(lambda: engine.metrics().requests_running)
-    assert threading.active_count() == n_threads
+    assert count_threads() == n_threads
     answers = await asyncio.gather(*tasks)
     assert [answer.usage.completion_tokens for answer in answers] == [2] * 24
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +15,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
+from helpers.threads import count_threads
 from helpers.waiting import WorkCounter, await_until
 from xlc_langchain import ChatXLlama, XLlamaEmbeddings, XLlamaReranker
 from xlc_langchain.errors import ContextOverflowError, InputTooLongError
@@ -79,7 +79,7 @@ def test_threads_may_call_at_once(llm: ChatXLlama) -> None:
 
 async def test_async_leaves_loop_free(llm: ChatXLlama) -> None:
     """langchain #9865: there was no async; what core puts in its place blocks a thread per call."""
-    before = threading.active_count()
+    before = count_threads()
     ticks = 0
 
     async def tick() -> None:
@@ -90,7 +90,7 @@ async def test_async_leaves_loop_free(llm: ChatXLlama) -> None:
 
     ticking = asyncio.create_task(tick())
     answers = await asyncio.gather(*(llm.ainvoke("Tell a story.", max_tokens=30) for _ in range(8)))
-    threads = threading.active_count()
+    threads = count_threads()
     ticking.cancel()
     assert all(answer.text for answer in answers)
     assert ticks > 10
