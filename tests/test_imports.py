@@ -40,7 +40,7 @@ def test_llama_cpp_is_loaded_with_first_name_that_needs_it() -> None:
     assert NATIVE in modules_after("import xlc_core; xlc_core.Engine")
 
 
-def test_a_constraint_is_checked_without_importing_llguidance() -> None:
+def test_constraint_is_checked_without_importing_llguidance() -> None:
     code = "import xlc_core as xlc; xlc.Regex('[0-9]+').check()"
     assert not any(name.startswith("llguidance") for name in modules_after(code))
 

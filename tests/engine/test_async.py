@@ -36,13 +36,13 @@ async def _no_request_goes_on_unheard(engine: xlc.Engine) -> AsyncIterator[None]
     assert work.generation_tokens() < LONG["max_tokens"]
 
 
-async def test_the_twins_answer_alike(engine: xlc.Engine) -> None:
+async def test_twins_answer_alike(engine: xlc.Engine) -> None:
     assert (await engine.achat("Hello!", **GREEDY)).text == engine.chat("Hello!", **GREEDY).text
     assert (await engine.acomplete("1, 2, 3,", **GREEDY)).text == engine.complete("1, 2, 3,", **GREEDY).text
 
 
 @pytest.mark.parametrize("call", ["stream_chat", "stream_complete"])
-async def test_the_streams_have_the_same_events(engine: xlc.Engine, call: str) -> None:
+async def test_streams_have_the_same_events(engine: xlc.Engine, call: str) -> None:
     options = {**GREEDY, "logprobs": 2, "prompt_progress": True}
     events = list(getattr(engine, call)("1, 2, 3,", **options))
     async_events = [event async for event in getattr(engine, f"a{call}")("1, 2, 3,", **options)]
@@ -91,7 +91,7 @@ async def test_many_requests_at_once_need_no_threads(engine: xlc.Engine) -> None
     assert [answer.usage.completion_tokens for answer in answers] == [2] * 24
 
 
-async def test_the_loop_keeps_ticking(engine: xlc.Engine) -> None:
+async def test_loop_keeps_ticking(engine: xlc.Engine) -> None:
     turns_while_it_ran = 0
 
     async def tick() -> None:
@@ -156,14 +156,14 @@ async def test_closing_after_a_break_frees_the_slot(engine: xlc.Engine) -> None:
         await stream.result()
 
 
-async def test_a_dropped_stream_frees_the_slot(engine: xlc.Engine) -> None:
+async def test_dropped_stream_frees_the_slot(engine: xlc.Engine) -> None:
     stream = engine.astream_chat("Count", **LONG)
     await anext(stream)
     del stream
     assert await await_until(lambda: is_idle(engine))
 
 
-async def test_the_request_starts_with_the_first_event(engine: xlc.Engine) -> None:
+async def test_request_starts_with_the_first_event(engine: xlc.Engine) -> None:
     async with engine.astream_chat("Count", **LONG) as stream:
         await asyncio.sleep(0.05)
         assert is_idle(engine)
@@ -186,7 +186,7 @@ async def test_cancel_keeps_earlier_events(engine: xlc.Engine) -> None:
     assert len(texts) >= 3
 
 
-async def test_a_timeout_raises_and_frees_the_slot(engine: xlc.Engine) -> None:
+async def test_timeout_raises_and_frees_the_slot(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.RequestTimeoutError, match=r"0\.2 s"):
         await engine.achat("Count", timeout=0.2, **LONG)
     assert await await_until(lambda: is_idle(engine))
@@ -238,7 +238,7 @@ def test_two_loops_in_two_threads_use_one_engine(engine: xlc.Engine) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_loop_may_close_while_a_request_runs(engine: xlc.Engine) -> None:
+def test_loop_may_close_while_a_request_runs(engine: xlc.Engine) -> None:
     loop = asyncio.new_event_loop()
     stream = engine.astream_chat("Count", **LONG)
     loop.run_until_complete(anext(stream))

@@ -30,7 +30,7 @@ def starts_with(engine: xlc.Engine, letter: str) -> list[int]:
     return [token for token in range(n_vocab) if engine.detokenize([token], special=True).startswith(letter)]
 
 
-def test_a_pydantic_model_comes_back_as_its_instance(engine: xlc.Engine) -> None:
+def test_pydantic_model_comes_back_as_its_instance(engine: xlc.Engine) -> None:
     answer = engine.chat("Describe an animal.", constraint=Animal, **HOT)
     assert answer.finish_reason == "stop"
     assert isinstance(answer.parsed, Animal)
@@ -38,7 +38,7 @@ def test_a_pydantic_model_comes_back_as_its_instance(engine: xlc.Engine) -> None
     assert Animal.model_validate_json(answer.text) == answer.parsed
 
 
-def test_a_streamed_answer_matches_too(engine: xlc.Engine) -> None:
+def test_streamed_answer_matches_too(engine: xlc.Engine) -> None:
     events = list(engine.stream_chat("Describe an animal.", constraint=Animal, **HOT))
     text = "".join(event.text for event in events if isinstance(event, xlc.TextDelta))
     finished = events[-1]
@@ -46,13 +46,13 @@ def test_a_streamed_answer_matches_too(engine: xlc.Engine) -> None:
     assert finished.completion.parsed == Animal.model_validate_json(text)
 
 
-def test_a_regular_expression_is_matched_from_start_to_end(engine: xlc.Engine) -> None:
+def test_regular_expression_is_matched_from_start_to_end(engine: xlc.Engine) -> None:
     pattern = r"\d{4}-(0[1-9]|1[0-2])"
     assert re.fullmatch(pattern, engine.chat("When?", constraint=xlc.Regex(pattern), **HOT).text)
     assert re.fullmatch(pattern, engine.complete("When?", constraint=re.compile(pattern), **HOT).text)
 
 
-def test_a_choice_is_one_of_its_texts(engine: xlc.Engine) -> None:
+def test_choice_is_one_of_its_texts(engine: xlc.Engine) -> None:
     answer = engine.chat("Is it?", constraint=xlc.Choice("yes 🦙", "no", "naïve"), **HOT)
     assert answer.parsed in ("yes 🦙", "no", "naïve")
 
@@ -86,7 +86,7 @@ def test_every_answer_of_several_matches(engine: xlc.Engine) -> None:
     assert all(choice.parsed in ("left", "right") for choice in answer.choices)
 
 
-def test_a_seed_repeats_a_constrained_answer(engine: xlc.Engine) -> None:
+def test_seed_repeats_a_constrained_answer(engine: xlc.Engine) -> None:
     texts = {engine.chat("Describe.", constraint=Animal, seed=4, **HOT).text for _ in range(2)}
     assert len(texts) == 1
 
@@ -129,7 +129,7 @@ def test_two_vocabularies_at_once(engine: xlc.Engine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ngram-simple", "ngram-mod"])
-def test_a_constraint_holds_under_speculation(engine: xlc.Engine, kind: str) -> None:
+def test_constraint_holds_under_speculation(engine: xlc.Engine, kind: str) -> None:
     args = ("--spec-type", kind, "--spec-ngram-simple-size-n", "3", "--spec-ngram-mod-n-match", "3")
     question = "Describe an animal, then the same animal again."
     with xlc.Engine("smollm2-135m-instruct", n_ctx=512, n_parallel=2, warmup=False, llama_args=args) as drafting:
@@ -141,7 +141,7 @@ def test_a_constraint_holds_under_speculation(engine: xlc.Engine, kind: str) -> 
         assert drafting.chat("Count.", **free).text == engine.chat("Count.", **free).text  # type: ignore[arg-type]
 
 
-def test_a_cut_off_answer_has_no_parsed_value(engine: xlc.Engine) -> None:
+def test_cut_off_answer_has_no_parsed_value(engine: xlc.Engine) -> None:
     answer = engine.chat("Describe an animal.", constraint=Animal, temperature=0, max_tokens=5)
     assert answer.finish_reason == "length"
     with pytest.raises(pydantic.ValidationError):
@@ -161,7 +161,7 @@ def test_a_cut_off_answer_has_no_parsed_value(engine: xlc.Engine) -> None:
         lambda: "plain text",
     ],
 )
-def test_a_malformed_constraint_is_refused_before_anything_is_queued(engine: xlc.Engine, constraint: Any) -> None:
+def test_malformed_constraint_is_refused_before_anything_is_queued(engine: xlc.Engine, constraint: Any) -> None:
     before = engine.metrics()
     with pytest.raises(xlc.ConstraintError):
         engine.stream_chat("Hi", constraint=constraint())
@@ -190,7 +190,7 @@ def test_ignore_eos_with_a_constraint_that_ends_does_not_hang(engine: xlc.Engine
     assert engine.chat("Hi", max_tokens=2, ignore_eos=True).usage.completion_tokens == 2
 
 
-def test_a_stop_sequence_may_cut_a_constrained_answer(engine: xlc.Engine) -> None:
+def test_stop_sequence_may_cut_a_constrained_answer(engine: xlc.Engine) -> None:
     answer = engine.chat("Hi", constraint=xlc.Regex("ab{3}c{3}"), stop="c", **HOT)
     assert (answer.text, answer.stop_sequence) == ("abbb", "c")
 

@@ -67,13 +67,13 @@ def test_slots_give_way_before_the_context(
 
 
 @pytest.mark.parametrize(("cache_type", "n_ctx"), [("f32", 1024), ("f16", 2048), ("q8_0", 3840), ("q4_0", 7168)])
-def test_a_smaller_type_of_the_cache_makes_room(cache_type: str, n_ctx: int) -> None:
+def test_smaller_type_of_the_cache_makes_room(cache_type: str, n_ctx: int) -> None:
     types = {"cache_type_k": cache_type, "cache_type_v": cache_type}
     assert size_of(model_file(), 8 * GIB, n_parallel=1, **types) == (n_ctx, n_ctx, 1)
 
 
 @pytest.mark.parametrize("cache_type", get_args(CacheType))
-def test_the_bytes_of_a_type_are_llama_cpp_s(smollm2_path: Path, cache_type: Any) -> None:
+def test_bytes_of_a_type_are_llama_cpp_s(smollm2_path: Path, cache_type: Any) -> None:
     options: dict[str, Any] = {"cache_type_k": cache_type, "cache_type_v": cache_type, "flash_attn": "on"}
     file = _native.read_model_file(str(smollm2_path))
     taken = xlc.Engine.estimate(smollm2_path, n_ctx=1024, n_parallel=1, **options).context
@@ -109,7 +109,7 @@ def test_total_is_shared_regardless_of_memory(options: dict[str, Any], expected:
         (8 * GIB, {"n_ctx": 100, "n_ctx_total": 2**20, "n_parallel": 2}, (100, 200, 2)),
     ],
 )
-def test_a_unified_cache_gives_way_itself(
+def test_unified_cache_gives_way_itself(
     free: int | None, options: dict[str, Any], expected: tuple[int, int, int]
 ) -> None:
     assert size_of(model_file(), free, kv_unified=True, **options) == expected
@@ -144,7 +144,7 @@ def test_sizes_that_contradict_each_other_are_refused(options: dict[str, Any], m
         ({"n_parallel": 2, "llama_args": ["--ctx-size", "2048"]}, (1024, 2048, 2)),
     ],
 )
-def test_the_engine_has_these_sizes(tiny_path: Path, options: dict[str, Any], expected: tuple[int, int, int]) -> None:
+def test_engine_has_these_sizes(tiny_path: Path, options: dict[str, Any], expected: tuple[int, int, int]) -> None:
     with xlc.Engine(tiny_path, n_threads=1, warmup=False, **options) as engine:
         info = engine.info
         assert (info.n_ctx, info.n_ctx_total, info.n_parallel) == expected

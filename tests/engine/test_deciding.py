@@ -69,7 +69,7 @@ def test_wrong_questions_are_refused(engine: xlc.Engine, questions: Any, reason:
         engine.decide("text", questions)
 
 
-def test_a_prompt_that_does_not_fit_is_an_error(engine: xlc.Engine) -> None:
+def test_prompt_that_does_not_fit_is_an_error(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.ContextOverflowError):
         engine.decide("a" * 5000, QUESTIONS)
     assert engine.decide("a", QUESTIONS).answers
@@ -82,7 +82,7 @@ def test_another_model_does_not_decide(tmp_path: Path) -> None:
             plain.decide("text", QUESTIONS)
 
 
-def test_a_closed_engine_does_not_decide(tmp_path: Path) -> None:
+def test_closed_engine_does_not_decide(tmp_path: Path) -> None:
     engine = xlc.Engine(write_byte_llama(tmp_path / "decider.gguf", systemone=TEMPLATE), n_ctx=256, n_threads=1)
     engine.close()
     with pytest.raises(xlc.EngineClosedError):

@@ -48,7 +48,7 @@ def prompt_of(engine: xlc.Engine, *args: Any, **kwargs: Any) -> list[Any]:
     return parts
 
 
-def test_the_gap_is_marked_with_the_models_own_tokens(coder: xlc.Engine) -> None:
+def test_gap_is_marked_with_the_models_own_tokens(coder: xlc.Engine) -> None:
     assert prompt_of(coder, "def f(", "return 1") == [
         "<s>", "<fim_prefix>", "def f(", "<fim_suffix>", "return 1", "<fim_middle>",
     ]  # fmt: skip
@@ -94,7 +94,7 @@ def test_parts_far_from_gap_are_left_out(coder: xlc.Engine) -> None:
     assert longer.count("a") > text.count("b")  # what the suffix leaves, the prefix takes
 
 
-def test_an_answer_is_a_completion(coder: xlc.Engine) -> None:
+def test_answer_is_a_completion(coder: xlc.Engine) -> None:
     prompt = coder.render_infill("def f(", "return 1")
     answer = coder.infill("def f(", "return 1", **GREEDY)
     assert answer.usage.prompt_tokens == len(prompt)
@@ -117,7 +117,7 @@ def test_async_is_the_same(coder: xlc.Engine) -> None:
     assert whole == streamed == coder.infill("x = ", ";", **GREEDY).text
 
 
-def test_a_model_without_infill_tokens_says_so(engine: xlc.Engine) -> None:
+def test_model_without_infill_tokens_says_so(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="no token for prefix, suffix, middle"):
         engine.infill("a", "b")
 
@@ -130,6 +130,6 @@ def test_bad_files_are_refused(coder: xlc.Engine) -> None:
         coder.infill("\ud800", "b")
 
 
-def test_an_encoder_says_so(embedder: xlc.Engine) -> None:
+def test_encoder_says_so(embedder: xlc.Engine) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="encoder"):
         embedder.infill("a", "b")

@@ -137,15 +137,15 @@ def test_load_progress_goes_from_0_to_1() -> None:
     assert seen[-1] == 1
 
 
-def test_the_interpreter_exits_with_a_live_engine() -> None:
+def test_interpreter_exits_with_a_live_engine() -> None:
     assert_clean(run("print('end')"), "end")
 
 
-def test_the_interpreter_exits_with_a_live_stream() -> None:
+def test_interpreter_exits_with_a_live_stream() -> None:
     assert_clean(run("stream = engine.stream_chat('Count', **LONG); print(type(next(stream)).__name__)"), "TextDelta")
 
 
-def test_the_interpreter_exits_with_streams_on_daemon_threads() -> None:
+def test_interpreter_exits_with_streams_on_daemon_threads() -> None:
     done = run(
         """
         def consume():
@@ -164,7 +164,7 @@ def test_the_interpreter_exits_with_streams_on_daemon_threads() -> None:
     assert_clean(done, "end")
 
 
-def test_the_interpreter_exits_while_a_loop_waits() -> None:
+def test_interpreter_exits_while_a_loop_waits() -> None:
     done = run(
         """
         import asyncio
@@ -179,7 +179,7 @@ def test_the_interpreter_exits_while_a_loop_waits() -> None:
     assert_clean(done, "end")
 
 
-def test_the_interpreter_exits_in_the_middle_of_embedding() -> None:
+def test_interpreter_exits_in_the_middle_of_embedding() -> None:
     done = run(
         """
         embedder = xlc.Engine("all-minilm-l6-v2")
@@ -198,7 +198,7 @@ def test_the_interpreter_exits_in_the_middle_of_embedding() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
+def test_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
     done = run(
         """
         child = os.fork()
@@ -325,7 +325,7 @@ def test_opening_and_closing_leaks_neither_memory_nor_threads() -> None:
     assert_clean(done, "True True")
 
 
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
+def test_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(xlc.ModelNotFoundError, match="nothing-here"):
         xlc.Engine(tmp_path / "nothing-here.gguf")
 
@@ -337,7 +337,7 @@ def test_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
         xlc.Engine(path)
 
 
-def test_a_truncated_model_says_so(tmp_path: Path, smollm2_path: Path) -> None:
+def test_truncated_model_says_so(tmp_path: Path, smollm2_path: Path) -> None:
     path = tmp_path / "half.gguf"
     path.write_bytes(smollm2_path.read_bytes()[: 60 << 20])
     with pytest.raises(xlc.ModelLoadError, match=r"half\.gguf.*(corrupted|incomplete|bounds|size)"):
@@ -354,7 +354,7 @@ def test_a_truncated_model_says_so(tmp_path: Path, smollm2_path: Path) -> None:
         (["--version"], "has no effect in this process"),
     ],
 )
-def test_a_wrong_llama_arg_is_named_and_never_exits(args: list[str], reason: str) -> None:
+def test_wrong_llama_arg_is_named_and_never_exits(args: list[str], reason: str) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=reason):
         xlc.Engine("smollm2-135m-instruct", llama_args=args)
 
@@ -364,7 +364,7 @@ def test_llama_args_reach_llama_cpp() -> None:
         assert engine.info.n_ctx == 512
 
 
-def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA_ARG_CTX_SIZE", "256")
     monkeypatch.setenv("LLAMA_ARG_N_PARALLEL", "1")
     with xlc.Engine("smollm2-135m-instruct", n_ctx=512, n_parallel=2, llama_args=["--threads", "1"]) as engine:

@@ -115,7 +115,7 @@ def test_scales_can_be_changed(adapted: xlc.Engine, base: list[float], merged: d
         adapted.set_lora_scales({"style": 1, "other": 1})
 
 
-def test_a_prompt_read_with_an_adapter_is_not_reused_without(adapted: xlc.Engine) -> None:
+def test_prompt_read_with_an_adapter_is_not_reused_without(adapted: xlc.Engine) -> None:
     def cached(**options: Any) -> int:
         return adapted.complete(PROMPT, max_tokens=1, **options).usage.cached_tokens
 
@@ -186,12 +186,12 @@ def wrong_lora(folder: Path, fault: str) -> Path:
         ("text", "not a GGUF file"),
     ],
 )
-def test_an_adapter_that_does_not_fit_is_an_error(folder: Path, fault: str, reason: str) -> None:
+def test_adapter_that_does_not_fit_is_an_error(folder: Path, fault: str, reason: str) -> None:
     with pytest.raises(xlc.ModelLoadError, match=reason):
         xlc.Engine(folder / "base.gguf", lora=wrong_lora(folder, fault), **OPTIONS)
 
 
-def test_a_missing_adapter_is_named(folder: Path) -> None:
+def test_missing_adapter_is_named(folder: Path) -> None:
     with pytest.raises(xlc.ModelNotFoundError, match=r"no LoRA adapter at '.*gone\.gguf'"):
         xlc.Engine(folder / "base.gguf", lora=folder / "gone.gguf", **OPTIONS)
     with pytest.raises(xlc.ModelNotFoundError, match=r"no control vector at '.*gone\.gguf'"):
@@ -245,7 +245,7 @@ def test_several_control_vectors_add_up(folder: Path, direction: Path) -> None:
         ({}, "does not hold any direction"),
     ],
 )
-def test_a_control_vector_that_does_not_fit_is_an_error(
+def test_control_vector_that_does_not_fit_is_an_error(
     folder: Path, tmp_path: Path, directions: dict[int, Any], reason: str
 ) -> None:
     path = write_control_vector(tmp_path / "wrong.gguf", directions)

@@ -42,7 +42,7 @@ def test_estimate_equals_memory_of_open_engine(options: dict[str, Any]) -> None:
     assert not memory.asleep
 
 
-def test_a_projector_is_counted(tmp_path: Path) -> None:
+def test_projector_is_counted(tmp_path: Path) -> None:
     model = write_byte_llama(tmp_path / "model.gguf")
     mmproj = write_mmproj(tmp_path / "mmproj.gguf")
     without = xlc.Engine.estimate(model, **SMALL)
@@ -54,7 +54,7 @@ def test_a_projector_is_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["all-minilm-l6-v2", "xllama-rerank-mini"])
 @pytest.mark.parametrize("encoder", ["auto", "llama.cpp"])
-def test_an_estimate_of_an_encoder_too(model: str, encoder: Any) -> None:
+def test_estimate_of_an_encoder_too(model: str, encoder: Any) -> None:
     estimate = xlc.Engine.estimate(model, encoder=encoder)
     with xlc.Engine(model, encoder=encoder) as engine:
         assert estimate.model == pytest.approx(engine.memory().model, rel=0.03)
@@ -111,7 +111,7 @@ def test_retrieval_adds_a_context_of_its_own(tmp_path: Path) -> None:
         assert after.compute > before.compute
 
 
-def test_the_prompt_cache_is_counted(tmp_path: Path) -> None:
+def test_prompt_cache_is_counted(tmp_path: Path) -> None:
     path = write_byte_llama(tmp_path / "tiny.gguf")
     with xlc.Engine(path, n_ctx=512, n_parallel=1, n_threads=1) as engine:
         engine.complete("a" * 100, max_tokens=1)

@@ -56,12 +56,12 @@ def test_texts_and_images_have_vectors(embedder: xlc.Engine) -> None:
     assert longer / np.linalg.norm(longer) == pytest.approx(vectors[2], abs=1e-3)
 
 
-def test_a_text_has_the_vector_that_embed_gives_its_prompt(embedder: xlc.Engine) -> None:
+def test_text_has_the_vector_that_embed_gives_its_prompt(embedder: xlc.Engine) -> None:
     prompt = embedder.render_chat("the end")
     assert embedder.embed_messages(["the end"]) == pytest.approx(embedder.embed([prompt]), abs=2e-3)
 
 
-def test_a_long_prompt_is_read_in_steps(embedder: xlc.Engine, folder: Path) -> None:
+def test_long_prompt_is_read_in_steps(embedder: xlc.Engine, folder: Path) -> None:
     messages = chat("a " * 100, image(RED), "b " * 100)
     with xlc.Engine(folder / "base.gguf", mmproj="auto", pooling="last", n_batch=32, **OPTIONS) as small:
         assert small.embed_messages([messages]) == pytest.approx(embedder.embed_messages([messages]), abs=2e-3)
@@ -152,6 +152,6 @@ async def test_dimensions_and_dtype(embedder: xlc.Engine) -> None:
         embedder.embed_messages(["a"], dimensions=N_EMBD + 1)
 
 
-def test_an_encoder_takes_no_projector(folder: Path) -> None:
+def test_encoder_takes_no_projector(folder: Path) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="projectors work for models that generate"):
         xlc.Engine("all-minilm-l6-v2", mmproj=folder / "mmproj.gguf")

@@ -30,24 +30,24 @@ def test_default_n_ctx_matches_engine(smollm2_path: Path) -> None:
         assert facts.n_ctx == opened.info.n_ctx
 
 
-def test_an_embedder_writes_no_text(embedder_path: Path) -> None:
+def test_embedder_writes_no_text(embedder_path: Path) -> None:
     facts = read_facts(EngineOptions(model=embedder_path))
     assert facts is not None
     assert (facts.can_generate, facts.has_chat_template) == (False, False)
 
 
-def test_a_given_template_counts(smollm2_path: Path) -> None:
+def test_given_template_counts(smollm2_path: Path) -> None:
     facts = read_facts(EngineOptions(model=smollm2_path, chat_template="{{ '<think>' }}"))
     assert facts is not None
     assert facts.supports_thinking
 
 
-def test_a_missing_file_is_not_fetched(tmp_path: Path) -> None:
+def test_missing_file_is_not_fetched(tmp_path: Path) -> None:
     assert read_facts(EngineOptions(model=tmp_path / "none.gguf")) is None
     assert read_facts(EngineOptions(model="hf:nobody/nothing-GGUF:Q4_0")) is None
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "no.gguf").write_bytes(b"no model")
     with pytest.raises(xlc.ModelLoadError, match="not a GGUF file"):
         read_facts(EngineOptions(model=tmp_path / "no.gguf"))

@@ -54,7 +54,7 @@ def test_every_option_of_the_engine_reaches_the_native_parameters() -> None:
     assert {otherwise_named.get(name, name) for name in EngineOptions.model_fields.keys() - not_native} <= native
 
 
-def test_a_function_is_reported_to_as_it_is() -> None:
+def test_function_is_reported_to_as_it_is() -> None:
     seen: list[float] = []
     report = opening.progress_reporter(seen.append, "m")
     assert report is not None

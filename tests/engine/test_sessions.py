@@ -43,7 +43,7 @@ def session(tiny: xlc.Engine, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_conversation_goes_on_in_a_new_process(tmp_path: Path) -> None:
+def test_conversation_goes_on_in_a_new_process(tmp_path: Path) -> None:
     rules = " ".join(f"Rule {i}: shelf {i} holds {7 * i} books." for i in range(30))
     messages = [{"role": "system", "content": rules}, {"role": "user", "content": "How many are on shelf 3?"}]
     path = tmp_path / "talk.session"
@@ -131,7 +131,7 @@ def flip(place: int) -> Callable[[bytearray], None]:
         *((lambda content, n=n: content.__delitem__(slice(n, None)), "truncated") for n in (20, HEAD + 9, 900, -1)),
     ],
 )
-def test_a_damaged_file_is_refused_before_llama_cpp_sees_it(
+def test_damaged_file_is_refused_before_llama_cpp_sees_it(
     tiny: xlc.Engine, session: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[[bytearray], object], reason: str
 ) -> None:
     damage(session, edit)
@@ -167,7 +167,7 @@ def rewrite_header(session: Path, change: Callable[[dict[str, Any]], object]) ->
         (lambda header: header.update(surprise=1), "its header is incomplete"),
     ],
 )
-def test_a_file_from_elsewhere_is_refused(
+def test_file_from_elsewhere_is_refused(
     tiny: xlc.Engine, session: Path, change: Callable[[dict[str, Any]], object], reason: str
 ) -> None:
     rewrite_header(session, change)
@@ -175,7 +175,7 @@ def test_a_file_from_elsewhere_is_refused(
         tiny.load_session(session)
 
 
-def test_a_file_of_another_model_is_refused(session: Path, tmp_path: Path) -> None:
+def test_file_of_another_model_is_refused(session: Path, tmp_path: Path) -> None:
     other = write_byte_llama(tmp_path / "other.gguf", seed=1)
     with (
         xlc.Engine(other, n_ctx=512, n_threads=1) as engine,
@@ -184,7 +184,7 @@ def test_a_file_of_another_model_is_refused(session: Path, tmp_path: Path) -> No
         engine.load_session(session)
 
 
-def test_a_session_that_does_not_fit_says_how_large_it_is(tiny_path: Path, session: Path, tmp_path: Path) -> None:
+def test_session_that_does_not_fit_says_how_large_it_is(tiny_path: Path, session: Path, tmp_path: Path) -> None:
     with xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1) as engine:
         long = engine.save_session(tmp_path / "long", prompt="a" * 400)
         assert long.n_tokens > 256
@@ -220,7 +220,7 @@ def test_with_a_unified_cache_the_number_of_slots_is_free(tiny_path: Path, tmp_p
         assert engine.complete(PROMPT, **ONE).usage.cached_tokens == saved.n_tokens - 1
 
 
-def test_a_file_that_cannot_be_written_or_read_is_an_os_error(tiny: xlc.Engine, tmp_path: Path) -> None:
+def test_file_that_cannot_be_written_or_read_is_an_os_error(tiny: xlc.Engine, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         tiny.save_session(tmp_path / "no" / "such" / "place", prompt=PROMPT)
     with pytest.raises(FileNotFoundError):
@@ -294,7 +294,7 @@ def test_closing_ends_the_wait_for_a_slot(tiny_path: Path, tmp_path: Path) -> No
             call()
 
 
-def test_the_async_twins_do_the_same(tiny: xlc.Engine, tmp_path: Path) -> None:
+def test_async_twins_do_the_same(tiny: xlc.Engine, tmp_path: Path) -> None:
     async def run() -> None:
         saved = await tiny.asave_session(tmp_path / "s", prompt=PROMPT)
         assert saved == await tiny.asave_session(tmp_path / "s")
@@ -324,7 +324,7 @@ def test_session_needs_same_adapters(tiny_path: Path, tmp_path: Path) -> None:
         engine.load_session(tmp_path / "half")
 
 
-def test_a_session_of_a_draft_model_speculates_again(tiny_path: Path, tmp_path: Path) -> None:
+def test_session_of_a_draft_model_speculates_again(tiny_path: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"n_ctx": 512, "n_parallel": 1, "n_threads": 1}
     copying: dict[str, Any] = {"temperature": 0, "max_tokens": 24, "ignore_eos": True}
     draft = xlc.DraftModel(tiny_path)
@@ -356,6 +356,6 @@ def test_session_of_recurrent_model_keeps_checkpoints(tmp_path: Path) -> None:
         assert warm.text == engine.complete(longer, cache_prompt=False, **writing).text
 
 
-def test_an_encoder_has_no_sessions(embedder: xlc.Engine, tmp_path: Path) -> None:
+def test_encoder_has_no_sessions(embedder: xlc.Engine, tmp_path: Path) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="is an encoder"):
         embedder.save_session(tmp_path / "s", prompt="x")

@@ -39,7 +39,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[FakeEngine]:
     return FakeEngine.opened
 
 
-def test_the_same_options_share_one_engine(opened: list[FakeEngine]) -> None:
+def test_same_options_share_one_engine(opened: list[FakeEngine]) -> None:
     first = xlc.acquire_engine("m", n_ctx=512)
     second = xlc.acquire_engine(xlc.EngineOptions(model="m", n_ctx=512))
     assert first.engine is second.engine
@@ -65,7 +65,7 @@ def test_releasing_twice_counts_once(opened: list[FakeEngine]) -> None:
     assert opened[0].closed
 
 
-def test_a_dropped_lease_is_released(opened: list[FakeEngine]) -> None:
+def test_dropped_lease_is_released(opened: list[FakeEngine]) -> None:
     xlc.acquire_engine("m")
     assert opened[0].closed
 
@@ -89,7 +89,7 @@ def test_closed_engine_is_opened_again(opened: list[FakeEngine]) -> None:
     assert opened[1].closed
 
 
-def test_a_failure_is_not_kept(opened: list[FakeEngine]) -> None:
+def test_failure_is_not_kept(opened: list[FakeEngine]) -> None:
     FakeEngine.failure = xlc.ModelLoadError("broken")
     with pytest.raises(xlc.ModelLoadError, match="broken"):
         xlc.acquire_engine("m")
@@ -124,7 +124,7 @@ def test_threads_that_race_open_one_engine(opened: list[FakeEngine]) -> None:
     assert opened[0].closed
 
 
-def test_a_lease_never_holds_a_closed_engine_however_threads_race(opened: list[FakeEngine]) -> None:
+def test_lease_never_holds_a_closed_engine_however_threads_race(opened: list[FakeEngine]) -> None:
     closed = []
 
     def use() -> None:
@@ -164,7 +164,7 @@ def test_other_models_are_not_held_up_by_one_that_opens(
     assert len(opened) == 2
 
 
-def test_a_real_engine_is_shared_and_closed() -> None:
+def test_real_engine_is_shared_and_closed() -> None:
     with xlc.acquire_engine("all-minilm-l6-v2") as first, xlc.acquire_engine("all-minilm-l6-v2") as second:
         assert first.engine is second.engine
         assert first.engine.embed(["a"]).shape == (1, 384)

@@ -37,7 +37,7 @@ def sleeper(tiny_path: Path) -> Iterator[xlc.Engine]:
         yield engine
 
 
-def test_an_idle_engine_takes_no_memory(sleeper: xlc.Engine) -> None:
+def test_idle_engine_takes_no_memory(sleeper: xlc.Engine) -> None:
     memory = sleeper.memory()
     assert (memory.asleep, memory.total, memory.prompt_cache) == (True, 0, 0)
     assert sleeper.metrics().generation_tokens == 0
@@ -103,7 +103,7 @@ def test_waking_does_not_hold_up_the_event_loop() -> None:
     asyncio.run(run())
 
 
-def test_a_long_request_keeps_it_awake(tiny_path: Path) -> None:
+def test_long_request_keeps_it_awake(tiny_path: Path) -> None:
     # Far more tokens than the model generates in a hundredth of a second.
     with xlc.Engine(tiny_path, **{**SETTINGS, "sleep_after": 0.01, "on_overflow": "shift"}) as engine:
         with engine.stream_complete("a", max_tokens=3000, ignore_eos=True) as stream:
@@ -125,9 +125,7 @@ def test_counters_go_on_where_they_were(sleeper: xlc.Engine) -> None:
     assert sleeper.metrics().generation_tokens == 7
 
 
-def test_a_reload_that_fails_is_an_error_and_a_later_request_may_try_again(
-    sleeper: xlc.Engine, tiny_path: Path
-) -> None:
+def test_reload_that_fails_is_an_error_and_a_later_request_may_try_again(sleeper: xlc.Engine, tiny_path: Path) -> None:
     away = tiny_path.rename(tiny_path.with_suffix(".away"))
     for call in (lambda: sleeper.complete("the"), lambda: sleeper.embed(["the"]), lambda: sleeper.tokenize("the")):
         with pytest.raises(xlc.ModelNotFoundError, match="there is no model file"):
@@ -147,7 +145,7 @@ def test_another_file_in_its_place_is_not_taken_for_the_model(sleeper: xlc.Engin
         sleeper.complete("the")
 
 
-def test_a_session_can_be_loaded_into_it(sleeper: xlc.Engine, tmp_path: Path) -> None:
+def test_session_can_be_loaded_into_it(sleeper: xlc.Engine, tmp_path: Path) -> None:
     saved = sleeper.save_session(tmp_path / "s", prompt="the hat of a llama")
     assert wait_until(lambda: sleeper.asleep)
     assert sleeper.load_session(tmp_path / "s").n_tokens == saved.n_tokens
@@ -199,7 +197,7 @@ def test_encoders_sleep_too(model: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "del engine", "engine.close()"])
-def test_a_process_ends_with_an_engine_that_sleeps_or_might(tiny_path: Path, end: str) -> None:
+def test_process_ends_with_an_engine_that_sleeps_or_might(tiny_path: Path, end: str) -> None:
     code = f"""
 import time
 import xlc_core as xlc
@@ -214,7 +212,7 @@ while not engine.asleep:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_process_shrinks() -> None:
+def test_process_shrinks() -> None:
     code = """
 import time
 import xlc_core as xlc
@@ -238,6 +236,6 @@ print(before, awake, asleep)
 
 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), "soon"])
-def test_a_wrong_time_is_refused(value: Any) -> None:
+def test_wrong_time_is_refused(value: Any) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="sleep_after"):
         xlc.EngineOptions.checked(model="m", sleep_after=value)

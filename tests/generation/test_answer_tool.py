@@ -46,7 +46,7 @@ def wanted(**options: Any) -> AnswerTool:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_answer_is_a_call_or_fits_the_schema(engine: xlc.Engine, seed: int) -> None:
+def test_answer_is_a_call_or_fits_the_schema(engine: xlc.Engine, seed: int) -> None:
     options: dict[str, Any] = {"tools": [ZONE], "constraint": Verdict, "seed": seed, "max_tokens": 96}
     answer = engine.chat("What time is it in Paris? Or does it rain?", **options)
     if answer.tool_calls:
@@ -58,7 +58,7 @@ def test_the_answer_is_a_call_or_fits_the_schema(engine: xlc.Engine, seed: int) 
         assert isinstance(answer.parsed, Verdict)
 
 
-def test_the_model_chooses_between_both(engine: xlc.Engine) -> None:
+def test_model_chooses_between_both(engine: xlc.Engine) -> None:
     options: dict[str, Any] = {"tools": [ZONE], "constraint": Verdict, "temperature": 0, "max_tokens": 64}
     assert engine.chat("Call get_time for CET.", **options).tool_calls[0].name == "get_time"
     assert isinstance(engine.chat("Give the Verdict.", **options).parsed, Verdict)
@@ -81,13 +81,13 @@ async def test_async_is_the_same(engine: xlc.Engine) -> None:
     assert (await engine.achat("Does it rain?", **options)).text == engine.chat("Does it rain?", **options).text
 
 
-def test_the_schema_is_shown_as_a_tool_of_its_own_name(engine: xlc.Engine) -> None:
+def test_schema_is_shown_as_a_tool_of_its_own_name(engine: xlc.Engine) -> None:
     prompt = engine.render_chat("Does it rain?", tools=[ZONE], constraint=Verdict)
     assert '"name": "Verdict"' in prompt
     assert "Whether it rains." in prompt
 
 
-def test_a_taken_name_is_avoided() -> None:
+def test_taken_name_is_avoided() -> None:
     assert wanted(tools=[ZONE, VERDICT_FIRST], constraint=Verdict).tool.name == "final_Verdict"
     assert wanted(tools=[ZONE], constraint={"title": "no name", "type": "object"}).tool.name == "answer"
 

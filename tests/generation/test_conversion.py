@@ -78,12 +78,12 @@ def test_tools_are_read_in_openais_form_and_plain() -> None:
         ([{"role": "assistant", "tool_calls": ["f"]}], "message 0 has the tool call 'f'"),
     ],
 )
-def test_a_wrong_message_is_refused_by_its_place(messages: Any, reason: str) -> None:
+def test_wrong_message_is_refused_by_its_place(messages: Any, reason: str) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=reason):
         chat_of(messages)
 
 
-def test_a_wrong_tool_is_refused() -> None:
+def test_wrong_tool_is_refused() -> None:
     with pytest.raises(xlc.InvalidRequestError, match="a tool is a function"):
         to_tools([print_it])  # type: ignore[list-item]
     with pytest.raises(xlc.InvalidRequestError, match="unknown option 'title'"):
@@ -130,7 +130,7 @@ def test_wrong_media_are_refused_by_their_place(part: Any, reason: str) -> None:
         chat_of([{"role": "user", "content": "a"}, {"role": "user", "content": ["look", part]}])
 
 
-def test_a_lone_surrogate_is_named_with_its_place() -> None:
+def test_lone_surrogate_is_named_with_its_place() -> None:
     assert check_text("fine 🦙", "the text") == "fine 🦙"
     with pytest.raises(xlc.InvalidRequestError, match=r"the text holds the lone surrogate '\\udc80' at position 3"):
         check_text("abc\udc80", "the text")
@@ -139,7 +139,7 @@ def test_a_lone_surrogate_is_named_with_its_place() -> None:
             sampling_of(**options)
 
 
-def test_a_named_tool_is_the_only_one_and_called_once() -> None:
+def test_named_tool_is_the_only_one_and_called_once() -> None:
     tools = [{"name": "f"}, {"name": "g"}]
     chat = chat_of("Hi", tools=tools, tool_choice="g")
     assert (len(chat.tools), chat.tool_choice, chat.parallel_tool_calls) == (1, "required", False)
@@ -158,7 +158,7 @@ def test_template_variables_are_written_as_json() -> None:
     }
 
 
-def test_a_developer_is_a_system_message() -> None:
+def test_developer_is_a_system_message() -> None:
     assert chat_of([{"role": "developer", "content": "a"}]).messages[0].role == "system"
 
 
@@ -169,7 +169,7 @@ def test_fields_left_alone_stay_at_llama_cpps_defaults() -> None:
     assert sampling_of(temperature=None).temperature is None
 
 
-def test_a_seed_turns_the_cache_off_unless_it_is_asked_for() -> None:
+def test_seed_turns_the_cache_off_unless_it_is_asked_for() -> None:
     assert sampling_of(seed=1).cache_prompt is False
     assert sampling_of(seed=1, cache_prompt=True).cache_prompt is True
     assert sampling_of(cache_prompt=False).cache_prompt is False

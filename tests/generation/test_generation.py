@@ -17,7 +17,7 @@ SEEDED: dict[str, Any] = {"seed": 7, "temperature": 1.0, "max_tokens": 8}
 LLAMAS = "🦙🦙🦙🦙🦙🦙🦙"
 
 
-def test_a_chat_ends_by_itself(engine: xlc.Engine) -> None:
+def test_chat_ends_by_itself(engine: xlc.Engine) -> None:
     answer = engine.chat("Hello!", temperature=0, max_tokens=40)
     assert answer.text
     assert answer.finish_reason == "stop"
@@ -45,7 +45,7 @@ def test_no_tokens_at_all_can_be_asked_for(engine: xlc.Engine) -> None:
     assert answer.usage.prompt_tokens == 4
 
 
-def test_a_stop_sequence_ends_the_answer_and_is_left_out(engine: xlc.Engine) -> None:
+def test_stop_sequence_ends_the_answer_and_is_left_out(engine: xlc.Engine) -> None:
     answer = engine.complete("1, 2, 3, 4,", temperature=0, seed=1, max_tokens=20, stop=["7", "never"])
     assert answer.finish_reason == "stop"
     assert answer.stop_sequence == "7"
@@ -53,7 +53,7 @@ def test_a_stop_sequence_ends_the_answer_and_is_left_out(engine: xlc.Engine) -> 
     assert "7" not in answer.text
 
 
-def test_a_repeated_prompt_comes_from_the_cache(engine: xlc.Engine) -> None:
+def test_repeated_prompt_comes_from_the_cache(engine: xlc.Engine) -> None:
     prompt = f"Of caches and prompts {uuid.uuid4()}: " + "one two three four five six seven eight " * 6
     first = engine.complete(prompt, max_tokens=1).usage
     second = engine.complete(prompt, max_tokens=1).usage
@@ -78,7 +78,7 @@ def test_more_answers_than_slots_are_refused(engine: xlc.Engine) -> None:
         engine.chat("Hi", n=5)
 
 
-def test_an_empty_prompt_is_refused_and_an_empty_message_is_not(engine: xlc.Engine) -> None:
+def test_empty_prompt_is_refused_and_an_empty_message_is_not(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="no tokens"):
         engine.complete("")
     with pytest.raises(xlc.InvalidRequestError, match="at least one message"):
@@ -87,7 +87,7 @@ def test_an_empty_prompt_is_refused_and_an_empty_message_is_not(engine: xlc.Engi
 
 
 @pytest.mark.parametrize("call", ["chat", "complete", "stream_chat"])
-def test_a_prompt_that_does_not_fit_is_refused_with_its_numbers(engine: xlc.Engine, call: str) -> None:
+def test_prompt_that_does_not_fit_is_refused_with_its_numbers(engine: xlc.Engine, call: str) -> None:
     before = engine.metrics()
     with pytest.raises(xlc.ContextOverflowError, match="tokens and the context holds 2048") as caught:
         getattr(engine, call)("word " * 20_000)
@@ -97,7 +97,7 @@ def test_a_prompt_that_does_not_fit_is_refused_with_its_numbers(engine: xlc.Engi
     assert engine.metrics().prompt_tokens == before.prompt_tokens
 
 
-def test_an_answer_ends_where_the_context_ends() -> None:
+def test_answer_ends_where_the_context_ends() -> None:
     with xlc.Engine("smollm2-135m-instruct", n_ctx=256, n_parallel=1) as small:
         answer = small.complete("word" + " word" * 239, ignore_eos=True)
     assert answer.usage.prompt_tokens == 240
@@ -118,20 +118,20 @@ def test_odd_texts_are_answered(engine: xlc.Engine, text: str) -> None:
     assert text in engine.render_chat(text)
 
 
-def test_a_stream_never_yields_half_a_character(engine: xlc.Engine) -> None:
+def test_stream_never_yields_half_a_character(engine: xlc.Engine) -> None:
     options: dict[str, Any] = {"temperature": 0, "seed": 1, "max_tokens": 9, "ignore_eos": True}
     pieces = [event.text for event in engine.stream_complete(LLAMAS, **options) if isinstance(event, xlc.TextDelta)]
     assert "🦙" in pieces
     assert not any("\ufffd" in piece for piece in pieces)
 
 
-def test_a_character_that_was_cut_off_is_left_out_of_the_whole_text_too(engine: xlc.Engine) -> None:
+def test_character_that_was_cut_off_is_left_out_of_the_whole_text_too(engine: xlc.Engine) -> None:
     # One llama is three tokens: eight of them end inside the third.
     answer = engine.complete(LLAMAS, temperature=0, seed=1, max_tokens=8, ignore_eos=True)
     assert answer.text == "🦙🦙"
 
 
-def test_a_chat_that_ends_with_the_assistant_is_continued(engine: xlc.Engine) -> None:
+def test_chat_that_ends_with_the_assistant_is_continued(engine: xlc.Engine) -> None:
     messages = [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "1, 2, 3, 4, 5,"}]
     answer = engine.chat(messages, temperature=0, seed=1, max_tokens=8)
     assert answer.text.startswith(" 6, 7")
@@ -149,7 +149,7 @@ def test_unknown_role_is_refused_with_message_index(engine: xlc.Engine) -> None:
         engine.chat([{"role": "user", "content": "x"}, {"role": "wizard", "content": "y"}])
 
 
-def test_a_developer_is_a_system_to_the_template(engine: xlc.Engine) -> None:
+def test_developer_is_a_system_to_the_template(engine: xlc.Engine) -> None:
     as_developer = engine.render_chat([{"role": "developer", "content": "Be short."}])
     assert as_developer == engine.render_chat([{"role": "system", "content": "Be short."}])
 
@@ -164,7 +164,7 @@ def test_seed_repeats_text_after_other_requests(engine: xlc.Engine) -> None:
     assert again.usage.cached_tokens == 0
 
 
-def test_a_seed_gives_the_same_text_in_another_process(engine: xlc.Engine) -> None:
+def test_seed_gives_the_same_text_in_another_process(engine: xlc.Engine) -> None:
     code = (
         "import xlc_core as xlc\n"
         "engine = xlc.Engine('smollm2-135m-instruct', n_ctx=2048, n_parallel=4)\n"
@@ -179,7 +179,7 @@ def test_other_seeds_give_other_texts(engine: xlc.Engine) -> None:
     assert len(texts) > 1
 
 
-def test_a_timeout_says_how_long_and_frees_the_slot(engine: xlc.Engine) -> None:
+def test_timeout_says_how_long_and_frees_the_slot(engine: xlc.Engine) -> None:
     work = WorkCounter(engine)
     with pytest.raises(xlc.RequestTimeoutError, match=r"0\.2 s") as caught:
         engine.chat("Count.", timeout=0.2, max_tokens=1500, ignore_eos=True)
@@ -187,7 +187,7 @@ def test_a_timeout_says_how_long_and_frees_the_slot(engine: xlc.Engine) -> None:
     assert work.generation_tokens() < 1500
 
 
-def test_a_timeout_that_is_not_reached_changes_nothing(engine: xlc.Engine) -> None:
+def test_timeout_that_is_not_reached_changes_nothing(engine: xlc.Engine) -> None:
     assert engine.chat("Hi", max_tokens=2, timeout=60).usage.completion_tokens == 2
 
 
@@ -221,7 +221,7 @@ def test_half_a_character_is_replaced_and_an_unknown_token_refused(engine: xlc.E
             engine.detokenize([token])
 
 
-def test_the_counters_grow(engine: xlc.Engine) -> None:
+def test_counters_grow(engine: xlc.Engine) -> None:
     before = engine.metrics()
     usage = engine.complete("Counters grow while they are read", max_tokens=4, ignore_eos=True).usage
     after = engine.metrics()
@@ -231,7 +231,7 @@ def test_the_counters_grow(engine: xlc.Engine) -> None:
     assert after.generation_seconds > before.generation_seconds
 
 
-def test_the_engine_describes_its_model(engine: xlc.Engine, embedder: xlc.Engine, reranker: xlc.Engine) -> None:
+def test_engine_describes_its_model(engine: xlc.Engine, embedder: xlc.Engine, reranker: xlc.Engine) -> None:
     info = engine.info
     assert (info.name, info.architecture, info.n_ctx, info.n_ctx_train) == (
         "smollm2-135m-instruct",
@@ -250,7 +250,7 @@ def test_the_engine_describes_its_model(engine: xlc.Engine, embedder: xlc.Engine
 
 
 @pytest.mark.parametrize("call", ["chat", "complete", "stream_chat", "render_chat"])
-def test_an_encoder_says_that_it_cannot_generate(embedder: xlc.Engine, call: str) -> None:
+def test_encoder_says_that_it_cannot_generate(embedder: xlc.Engine, call: str) -> None:
     with pytest.raises(xlc.UnsupportedFeatureError, match="'all-minilm-l6-v2' is an encoder"):
         getattr(embedder, call)("Hi")
 
@@ -261,7 +261,7 @@ def test_images_are_refused_with_message_index(engine: xlc.Engine) -> None:
         engine.chat([{"role": "user", "content": [image]}])
 
 
-def test_a_chat_model_embeds_too(engine: xlc.Engine) -> None:
+def test_chat_model_embeds_too(engine: xlc.Engine) -> None:
     vectors = engine.embed(["a llama", "an alpaca", "the stock market"])
     assert vectors.dtype == np.float32
     assert vectors.shape == (3, 576)

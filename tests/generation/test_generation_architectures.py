@@ -62,7 +62,7 @@ async def test_requests_side_by_side_do_not_mix(opened: tuple[xlc.Engine, Refere
 
 
 @with_state
-def test_a_request_after_a_cancelled_one_starts_clean(opened: tuple[xlc.Engine, Reference]) -> None:
+def test_request_after_a_cancelled_one_starts_clean(opened: tuple[xlc.Engine, Reference]) -> None:
     engine, reference = opened
     for prompt, expected in reference.by_prompt.items():
         with engine.stream_complete(prompt, **{**reference.ask, "max_tokens": 500}) as stream:
@@ -90,7 +90,7 @@ def test_next_turn_reuses_computed_tokens(opened: tuple[xlc.Engine, Reference]) 
             assert ids(fresh.chat(messages[: 2 * turn + 1], **ask)) == answers[turn]
 
 
-def test_an_adapter_agrees_with_its_weights_merged() -> None:
+def test_adapter_agrees_with_its_weights_merged() -> None:
     base, merged = Reference("llama"), Reference("llama-lora")
     adapter = MODELS / "llama-lora.gguf"
     with xlc.Engine(MODELS / "llama.gguf", lora=adapter, n_ctx=512, n_threads=1, warmup=False) as engine:

@@ -141,7 +141,7 @@ def test_media_in_several_messages_and_roles(omni: xlc.Engine) -> None:
     assert not close(answer(RED, BLUE), answer(BLUE, BLUE))
 
 
-def test_an_image_that_was_read_is_not_read_again(omni: xlc.Engine) -> None:
+def test_image_that_was_read_is_not_read_again(omni: xlc.Engine) -> None:
     def usage(*parts: Any) -> xlc.Usage:
         return omni.chat(chat(*parts), max_tokens=1).usage
 
@@ -309,20 +309,20 @@ def test_unreadable_media_are_refused_without_harm(omni: xlc.Engine, part: Any, 
     assert omni.metrics().requests_running == 0
 
 
-def test_a_picture_made_to_exhaust_memory_is_refused(omni: xlc.Engine) -> None:
+def test_picture_made_to_exhaust_memory_is_refused(omni: xlc.Engine) -> None:
     small = png((1, 2, 3))
     bomb = small[:16] + (20_000).to_bytes(4, "big") + (10_000).to_bytes(4, "big") + small[24:]
     with pytest.raises(xlc.InvalidRequestError, match="20000 × 10000 pixels, more than 100 million"):
         omni.chat(chat(image(bomb)))
 
 
-def test_a_prompt_of_images_that_does_not_fit(omni: xlc.Engine) -> None:
+def test_prompt_of_images_that_does_not_fit(omni: xlc.Engine) -> None:
     with pytest.raises(xlc.ContextOverflowError) as caught:
         omni.chat(chat(*[image(RED)] * 70))
     assert caught.value.n_prompt_tokens > 70 * IMAGE_TOKENS > caught.value.n_ctx
 
 
-def test_an_image_larger_than_a_step_of_a_model_that_reads_it_at_once(folder: Path, tmp_path: Path) -> None:
+def test_image_larger_than_a_step_of_a_model_that_reads_it_at_once(folder: Path, tmp_path: Path) -> None:
     mmproj = write_mmproj(tmp_path / "gemma.gguf", vision="gemma3")
     with (
         xlc.Engine(folder / "base.gguf", mmproj=mmproj, n_ubatch=8, **OPTIONS) as engine,
@@ -340,7 +340,7 @@ def test_text_cannot_pass_for_an_image(omni: xlc.Engine) -> None:
         omni.chat(chat(f"a {marker} b", image(RED)))
 
 
-def test_a_template_that_drops_messages_is_found_out(folder: Path) -> None:
+def test_template_that_drops_messages_is_found_out(folder: Path) -> None:
     last = "{{ messages[-1]['content'] }}:"
     with (
         xlc.Engine(folder / "base.gguf", mmproj="auto", chat_template=last, **OPTIONS) as engine,
@@ -349,7 +349,7 @@ def test_a_template_that_drops_messages_is_found_out(folder: Path) -> None:
         engine.chat([*chat(image(RED)), xlc.Message(role="assistant", content="a"), *chat("b")])
 
 
-def test_a_prompt_may_not_end_with_an_image(folder: Path) -> None:
+def test_prompt_may_not_end_with_an_image(folder: Path) -> None:
     bare = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     with (
         xlc.Engine(folder / "base.gguf", mmproj="auto", chat_template=bare, **OPTIONS) as engine,
@@ -375,7 +375,7 @@ def test_projectors_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
         xlc.Engine(base, mmproj=tmp_path / "gone.gguf", **OPTIONS)
 
 
-def test_a_projector_beside_the_model(tmp_path: Path) -> None:
+def test_projector_beside_the_model(tmp_path: Path) -> None:
     base = write_byte_llama(tmp_path / "base.gguf")
     with pytest.raises(xlc.ModelNotFoundError, match="no file with mmproj in its name"):
         xlc.Engine(base, mmproj="auto", **OPTIONS)
@@ -385,13 +385,13 @@ def test_a_projector_beside_the_model(tmp_path: Path) -> None:
         xlc.Engine(base, mmproj="auto", **OPTIONS)
 
 
-def test_a_context_that_may_hold_images_cannot_shift() -> None:
+def test_context_that_may_hold_images_cannot_shift() -> None:
     with pytest.raises(xlc.InvalidRequestError, match="cannot shift"):
         xlc.EngineOptions.checked(model="m", mmproj="p", on_overflow="shift")
 
 
 @pytest.mark.parametrize("kind", [xlc.ImagePart, xlc.AudioPart, xlc.VideoPart])
-def test_a_part_has_one_source(kind: Any) -> None:
+def test_part_has_one_source(kind: Any) -> None:
     for fields in ({}, {"data": b"x", "path": "y"}, {"data": b"x" * 10_000, "url": "data:,"}):
         with pytest.raises(ValueError, match="give one of data, path and url"):
             kind(**fields)

@@ -68,13 +68,13 @@ def test_n_discard_sets_tokens_dropped_by_shift(shifting: xlc.Engine, tmp_path: 
     assert held[0] < held[20] <= 256  # half of the context was dropped, or 20 tokens at a time
 
 
-def test_a_model_that_cannot_shift_says_so_when_it_is_opened(tiny_path: Path, tmp_path: Path) -> None:
+def test_model_that_cannot_shift_says_so_when_it_is_opened(tiny_path: Path, tmp_path: Path) -> None:
     projector = write_mmproj(tmp_path / "mmproj.gguf")  # with which llama.cpp turns shifting off
     with pytest.raises(xlc.UnsupportedFeatureError, match=r"'.*tiny.*' cannot shift its context"):
         xlc.Engine(tiny_path, n_ctx=512, n_threads=1, on_overflow="shift", llama_args=["--mmproj", str(projector)])
 
 
-def test_a_neighbour_is_not_disturbed_by_a_shift(tiny_path: Path) -> None:
+def test_neighbour_is_not_disturbed_by_a_shift(tiny_path: Path) -> None:
     with xlc.Engine(tiny_path, n_ctx=256, n_parallel=2, n_threads=1, on_overflow="shift") as engine:
         alone = engine.complete(PROMPT, max_tokens=200, **LONG)
         with engine.stream_complete("a", max_tokens=900, **LONG) as shifted:

@@ -22,7 +22,7 @@ def events(*pieces: str, finish_reason: Any = "stop") -> list[xlc.Event]:
     return [*(xlc.TextDelta(piece) for piece in pieces), xlc.Finished(completion)]
 
 
-def test_the_object_grows_and_ends_as_the_model() -> None:
+def test_object_grows_and_ends_as_the_model() -> None:
     stream = events('{"na', 'me": "A', 'nn", ', '"age"', ": 7}")
     assert list(xlc.partial_objects(stream)) == [
         {},
@@ -33,7 +33,7 @@ def test_the_object_grows_and_ends_as_the_model() -> None:
     ]
 
 
-def test_a_cut_answer_raises_at_its_end() -> None:
+def test_cut_answer_raises_at_its_end() -> None:
     seen = []
     with pytest.raises(ValueError, match="JSON"):  # noqa: PT012 - the error ends the loop
         for value in xlc.partial_objects(events('{"name": "A', finish_reason="length")):
@@ -41,7 +41,7 @@ def test_a_cut_answer_raises_at_its_end() -> None:
     assert seen == [{"name": "A"}]
 
 
-def test_a_real_stream_grows(engine: xlc.Engine) -> None:
+def test_real_stream_grows(engine: xlc.Engine) -> None:
     with engine.stream_chat("Make up a person.", constraint=Person, max_tokens=80, temperature=0) as stream:
         seen = list(xlc.partial_objects(stream))
     assert isinstance(seen[-1], Person)

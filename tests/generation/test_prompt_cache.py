@@ -53,7 +53,7 @@ def test_only_tail_of_prompt_with_known_start_is_computed(narrow: xlc.Engine) ->
     assert narrow.metrics().prompt_tokens - before == tail
 
 
-def test_a_prompt_that_lost_its_slot_comes_back_from_memory(narrow: xlc.Engine) -> None:
+def test_prompt_that_lost_its_slot_comes_back_from_memory(narrow: xlc.Engine) -> None:
     context = a_context(40)
     n_tokens = narrow.complete(context, **ONE).usage.prompt_tokens
     for _ in range(3):  # as many as there are slots
@@ -100,7 +100,7 @@ def test_tokens_from_busy_slot_equal_computed_ones() -> None:
         assert shared.text == alone.text
 
 
-def test_a_seeded_request_takes_nothing_from_a_busy_slot(narrow: xlc.Engine) -> None:
+def test_seeded_request_takes_nothing_from_a_busy_slot(narrow: xlc.Engine) -> None:
     context = a_context(20)
     with narrow.stream_complete(context, max_tokens=200, ignore_eos=True) as busy:
         next(busy)

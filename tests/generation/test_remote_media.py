@@ -85,7 +85,7 @@ def ask(engine: xlc.Engine, url: str, timeout: float | None = None) -> xlc.Compl
     return engine.chat([message], temperature=0, max_tokens=4, ignore_eos=True, timeout=timeout)
 
 
-def test_a_link_is_followed_where_allowed(seeing: xlc.Engine, base: str) -> None:
+def test_link_is_followed_where_allowed(seeing: xlc.Engine, base: str) -> None:
     local = xlc.Message(role="user", content=(xlc.ImagePart(data=RED),))
     expected = seeing.chat([local], temperature=0, max_tokens=4, ignore_eos=True).text
     assert ask(seeing, f"{base}/red.png").text == expected

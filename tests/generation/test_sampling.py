@@ -82,13 +82,13 @@ def test_every_field_is_tried_below() -> None:
         assert getattr(SamplingOptions(**{name: value}), name) != SamplingOptions.model_fields[name].default, name
 
 
-def test_the_native_parameters_have_every_field() -> None:
+def test_native_parameters_have_every_field() -> None:
     native = {name for name in vars(_native.SamplingParams) if not name.startswith("_")}
     assert native == SamplingOptions.model_fields.keys()
 
 
 @pytest.mark.parametrize("name", NOT_DEFAULT)
-def test_a_field_is_accepted(engine: xlc.Engine, name: str) -> None:
+def test_field_is_accepted(engine: xlc.Engine, name: str) -> None:
     options = {"max_tokens": 2, name: NOT_DEFAULT[name]}
     answer = engine.complete(PROMPT, **options)
     assert 1 <= answer.usage.completion_tokens <= 2 * options.get("n", 1)
@@ -106,7 +106,7 @@ def task_settings(engine: xlc.Engine, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NOT_DEFAULT)
-def test_a_field_reaches_llama_cpp(engine: xlc.Engine, name: str) -> None:
+def test_field_reaches_llama_cpp(engine: xlc.Engine, name: str) -> None:
     wanted = NOT_DEFAULT[name]
     plain, changed = task_settings(engine), task_settings(engine, **{name: wanted})
     key = REPORTED_AS.get(name, name)
@@ -136,19 +136,19 @@ def test_leaving_but_the_likeliest_token_equals_temperature_0(engine: xlc.Engine
     assert engine.complete(PROMPT, **{**GREEDY, "temperature": 1.0, **only}).text == greedy.text
 
 
-def test_a_bias_of_false_bans_a_token(engine: xlc.Engine) -> None:
+def test_bias_of_false_bans_a_token(engine: xlc.Engine) -> None:
     (likeliest, *_) = engine.complete(PROMPT, **GREEDY, logprobs=1).logprobs
     banned = engine.complete(PROMPT, **GREEDY, logprobs=1, logit_bias={likeliest.id: False})
     assert likeliest.id not in [token.id for token in banned.logprobs]
 
 
-def test_a_bias_of_100_forces_a_token_by_number_and_by_text(engine: xlc.Engine) -> None:
+def test_bias_of_100_forces_a_token_by_number_and_by_text(engine: xlc.Engine) -> None:
     (token,) = engine.tokenize(" house")
     for key in (token, " house"):
         assert engine.complete(PROMPT, **{**GREEDY, "max_tokens": 3}, logit_bias={key: 100}).text == " house" * 3
 
 
-def test_a_bias_on_a_token_that_does_not_exist_is_refused(engine: xlc.Engine) -> None:
+def test_bias_on_a_token_that_does_not_exist_is_refused(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=r"names token 49152.*0 to 49151"):
         engine.complete(PROMPT, logit_bias={49152: 1.0})
 
@@ -159,7 +159,7 @@ def test_ignore_eos_goes_on_to_max_tokens(engine: xlc.Engine) -> None:
     assert (answer.finish_reason, answer.usage.completion_tokens) == ("length", 30)
 
 
-def test_the_earliest_stop_sequence_wins(engine: xlc.Engine) -> None:
+def test_earliest_stop_sequence_wins(engine: xlc.Engine) -> None:
     answer = engine.complete("1, 2, 3, 4,", **{**GREEDY, "max_tokens": 30}, stop=["8", "6, 7"])
     assert answer.stop_sequence == "6, 7"
     assert answer.text.strip() == "5,"
@@ -172,7 +172,7 @@ def test_samplers_run_in_any_order(engine: xlc.Engine, samplers: list[Any]) -> N
     assert engine.complete(PROMPT, max_tokens=2, ignore_eos=True, samplers=samplers).usage.completion_tokens == 2
 
 
-def test_an_unknown_sampler_is_refused_by_name(engine: xlc.Engine) -> None:
+def test_unknown_sampler_is_refused_by_name(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=r"samplers.*top_q"):
         engine.complete(PROMPT, samplers=["top_q"])  # type: ignore[list-item]
 
@@ -196,7 +196,7 @@ def test_logprobs_of_the_whole_vocabulary_add_up_to_1(engine: xlc.Engine) -> Non
     assert math.fsum(math.exp(candidate.logprob) for candidate in peaked.logprobs[0].top) == pytest.approx(1, abs=0.02)
 
 
-def test_a_stream_has_the_logprobs_of_the_whole_result(engine: xlc.Engine) -> None:
+def test_stream_has_the_logprobs_of_the_whole_result(engine: xlc.Engine) -> None:
     whole = engine.complete(PROMPT, **DRAWN, logprobs=3)
     events = list(engine.stream_complete(PROMPT, **DRAWN, logprobs=3))
     in_deltas = [token for event in events if isinstance(event, xlc.TextDelta) for token in event.logprobs]
@@ -238,7 +238,7 @@ def test_penalties_end_a_repetition(engine: xlc.Engine, penalty: dict[str, Any])
     assert not engine.complete(prompt, **GREEDY, **penalty).text.startswith(repetition)
 
 
-def test_a_time_limit_ends_the_answer_at_a_new_line(engine: xlc.Engine) -> None:
+def test_time_limit_ends_the_answer_at_a_new_line(engine: xlc.Engine) -> None:
     options: dict[str, Any] = {"max_tokens": 60, "ignore_eos": True, "temperature": 0, "seed": 1}
     answer = engine.complete("a\nb\nc\nd\ne\n", **options, max_generation_ms=1)
     assert answer.usage.completion_tokens < 60

@@ -22,7 +22,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["IFM-K2-Horizon", "llm-jp-llm-jp-4.1-8b-thinking", "openai-gpt-oss-120b"])
-def test_a_template_renders_and_its_answers_are_read(vendored_llama_cpp: Path, model: Path, name: str) -> None:
+def test_template_renders_and_its_answers_are_read(vendored_llama_cpp: Path, model: Path, name: str) -> None:
     template = (vendored_llama_cpp / "models" / "templates" / f"{name}.jinja").read_text(encoding="utf-8")
     with xlc.Engine(model, n_ctx=2048, n_parallel=1, n_threads=1, chat_template=template) as engine:
         rendered = engine.render_chat("hello there")

@@ -48,7 +48,7 @@ def plain() -> str:
     ],
     ids=repr,
 )
-def test_the_text_is_the_same_and_drafts_are_counted(speculation: Any, plain: str) -> None:
+def test_text_is_the_same_and_drafts_are_counted(speculation: Any, plain: str) -> None:
     with open_with(speculation) as engine:
         answer = engine.chat(COPY, **GREEDY)
         metrics = engine.metrics()
@@ -71,7 +71,7 @@ def test_no_step_starts_threads_of_its_own() -> None:
     assert seen <= before
 
 
-def test_a_request_can_turn_it_off(plain: str) -> None:
+def test_request_can_turn_it_off(plain: str) -> None:
     with open_with(xlc.Ngram("simple", n_match=3)) as engine:
         assert engine.chat(COPY, speculative=False, **GREEDY).timings.draft_tokens == 0
         assert engine.chat(COPY, **GREEDY).timings.draft_tokens > 0
@@ -108,13 +108,13 @@ def test_failed_start_raises_error(speculation: Any, reason: str) -> None:
         open_with(speculation)
 
 
-def test_a_draft_model_of_another_vocabulary_size_is_an_error(tmp_path: Path) -> None:
+def test_draft_model_of_another_vocabulary_size_is_an_error(tmp_path: Path) -> None:
     path = write_byte_llama(tmp_path / "bytes.gguf")
     with pytest.raises(xlc.ModelLoadError, match="vocab"):
         open_with(xlc.DraftModel(path))
 
 
-def test_a_missing_draft_model_is_named() -> None:
+def test_missing_draft_model_is_named() -> None:
     with pytest.raises(xlc.ModelNotFoundError, match="no-such-model"):
         open_with(xlc.DraftModel("no-such-model"))
 

@@ -91,7 +91,7 @@ def test_nothing_is_logged_of_fitting_it_to_memory(case: Case, caplog: pytest.Lo
     assert "extra model" not in caplog.text
 
 
-def test_the_text_is_the_same_in_fewer_steps(case: Case, opened: xlc.Engine, texts: list[str]) -> None:
+def test_text_is_the_same_in_fewer_steps(case: Case, opened: xlc.Engine, texts: list[str]) -> None:
     answers = [opened.complete(prompt, **case.ask()) for prompt in PROMPTS]
     assert [answer.text for answer in answers] == texts
     for timings in (answer.timings for answer in answers):
@@ -109,7 +109,7 @@ def test_answers_end_where_they_should(case: Case, opened: xlc.Engine, plain: xl
     assert answer.usage.completion_tokens == n_tokens
 
 
-def test_a_request_can_turn_it_off(case: Case, opened: xlc.Engine, texts: list[str]) -> None:
+def test_request_can_turn_it_off(case: Case, opened: xlc.Engine, texts: list[str]) -> None:
     for speculative in (False, True, False):
         answer = opened.complete(PROMPTS[1], **case.ask(speculative=speculative))
         assert answer.text == texts[1]
@@ -181,7 +181,7 @@ def test_long_prompts_come_in_parts(case: Case) -> None:
 
 @without_state
 @pytest.mark.parametrize("speculative", [True, False])
-def test_a_context_may_shift(case: Case, speculative: bool) -> None:
+def test_context_may_shift(case: Case, speculative: bool) -> None:
     shifting: dict[str, Any] = {"n_ctx": 256, "on_overflow": "shift"}
     with case.open(speculation=(), **shifting) as engine:
         expected = engine.complete(PROMPTS[0], **case.ask(320)).text
@@ -193,7 +193,7 @@ def test_a_context_may_shift(case: Case, speculative: bool) -> None:
     assert again.timings.draft_accepted > 0
 
 
-def test_a_full_context_ends_the_answer(case: Case) -> None:
+def test_full_context_ends_the_answer(case: Case) -> None:
     """Whatever the draft that reaches its end."""
     with case.open(n_ctx=256) as engine:
         for n_more in range(5):
@@ -242,7 +242,7 @@ def test_cancelled_and_closed_streams_leave_nothing(case: Case, opened: xlc.Engi
 
 
 @without_state
-def test_a_constraint_holds(opened: xlc.Engine) -> None:
+def test_constraint_holds(opened: xlc.Engine) -> None:
     answer = opened.complete(
         PROMPTS[0], max_tokens=60, temperature=0, constraint=xlc.Regex("[a-z ]{10,20} The answer is final: [0-9]{3}")
     )
@@ -318,7 +318,7 @@ def test_images_may_come_between(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["eagle3", "dflash"])
-def test_the_model_may_be_one_that_cannot_drop_tokens(kind: str, tmp_path: Path) -> None:
+def test_model_may_be_one_that_cannot_drop_tokens(kind: str, tmp_path: Path) -> None:
     hybrid = MODELS / "hybrid.gguf"
     source, option = (EAGLE3, xlc.Eagle3) if kind == "eagle3" else (DFLASH, xlc.DFlash)
     head = with_metadata(
@@ -376,7 +376,7 @@ def test_mismatched_files_raise_error(model: str, speculation: Any, reason: str)
     ],
     ids=["layer", "tokens", "dflash-layer", "mask", "block", "architecture"],
 )
-def test_a_head_that_llama_cpp_would_abort_on_is_an_error(
+def test_head_that_llama_cpp_would_abort_on_is_an_error(
     model: Path, source: Path, changes: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     head = with_metadata(source, tmp_path / "head.gguf", **changes)

@@ -28,7 +28,7 @@ def _no_request_goes_on_unheard(engine: xlc.Engine) -> Any:
 
 @pytest.mark.parametrize("stop", [[], [" 8"], [", 9, 10"]])
 @pytest.mark.parametrize("call", ["stream_chat", "stream_complete"])
-def test_the_deltas_make_up_the_text(engine: xlc.Engine, call: str, stop: list[str]) -> None:
+def test_deltas_make_up_the_text(engine: xlc.Engine, call: str, stop: list[str]) -> None:
     events = list(getattr(engine, call)("Count: 1, 2, 3, 4, 5, 6,", max_tokens=12, stop=stop, temperature=0))
     finished = [event for event in events if isinstance(event, xlc.Finished)]
     assert finished == events[-1:]
@@ -99,7 +99,7 @@ def test_leaving_the_with_block_frees_the_slot(engine: xlc.Engine) -> None:
     assert wait_until(lambda: is_idle(engine))
 
 
-def test_an_error_in_the_loop_body_frees_the_slot(engine: xlc.Engine) -> None:
+def test_error_in_the_loop_body_frees_the_slot(engine: xlc.Engine) -> None:
     def consume() -> None:
         for _ in engine.stream_chat("Count", **LONG):
             raise ZeroDivisionError
@@ -129,13 +129,13 @@ def test_cancelling_after_the_end_changes_nothing(engine: xlc.Engine) -> None:
     stream.cancel()
 
 
-def test_a_timeout_ends_a_stream_with_an_error(engine: xlc.Engine) -> None:
+def test_timeout_ends_a_stream_with_an_error(engine: xlc.Engine) -> None:
     with pytest.raises(xlc.RequestTimeoutError):
         list(engine.stream_chat("Count", timeout=0.3, **LONG))
     assert wait_until(lambda: is_idle(engine))
 
 
-def test_a_request_that_waits_can_be_cancelled(engine: xlc.Engine) -> None:
+def test_request_that_waits_can_be_cancelled(engine: xlc.Engine) -> None:
     busy = [engine.stream_chat("Count", **LONG) for _ in range(4 * 3)]
     last = engine.stream_chat("Count", **LONG)
     assert engine.metrics().requests_waiting >= 1
@@ -158,7 +158,7 @@ def test_many_threads_get_their_own_answers(engine: xlc.Engine) -> None:
         assert word in answer
 
 
-def test_the_same_request_gives_the_same_text_among_others(engine: xlc.Engine) -> None:
+def test_same_request_gives_the_same_text_among_others(engine: xlc.Engine) -> None:
     def ask(_: int) -> str:
         return engine.complete("1, 2, 3, 4, 5,", temperature=0, seed=1, max_tokens=5).text
 
@@ -183,7 +183,7 @@ def test_waiting_requests_are_served_in_the_order_they_came() -> None:
     assert served == list(range(6))
 
 
-def test_a_request_for_several_answers_is_not_overtaken_for_ever(engine: xlc.Engine) -> None:
+def test_request_for_several_answers_is_not_overtaken_for_ever(engine: xlc.Engine) -> None:
     stop = threading.Event()
 
     def keep_busy() -> None:
@@ -202,7 +202,7 @@ def test_a_request_for_several_answers_is_not_overtaken_for_ever(engine: xlc.Eng
     assert len(answer.choices) == 4
 
 
-def test_the_request_runs_whether_or_not_anybody_listens(engine: xlc.Engine) -> None:
+def test_request_runs_whether_or_not_anybody_listens(engine: xlc.Engine) -> None:
     stream = engine.stream_chat("Hi", max_tokens=3, ignore_eos=True)
     assert wait_until(lambda: is_idle(engine))
     assert stream.result().usage.completion_tokens == 3

@@ -32,7 +32,7 @@ def strict(vendored_llama_cpp: Path) -> str:
     return (vendored_llama_cpp / "models" / "templates" / "google-gemma-2-2b-it.jinja").read_text(encoding="utf-8")
 
 
-def test_the_message_that_the_template_refuses_is_named(smollm2_path: Path, strict: str, tmp_path: Path) -> None:
+def test_message_that_the_template_refuses_is_named(smollm2_path: Path, strict: str, tmp_path: Path) -> None:
     """Its conversations must alternate, and the fourth message does not."""
     roles = ("user", "assistant", "user", "user", "assistant", "user")
     messages = [{"role": role, "content": "Well."} for role in roles]
@@ -47,7 +47,7 @@ def test_the_message_that_the_template_refuses_is_named(smollm2_path: Path, stri
             assert "must alternate" in caught.value.template_reason
 
 
-async def test_a_system_message_that_the_template_ignores_is_refused(smollm2_path: Path, tmp_path: Path) -> None:
+async def test_system_message_that_the_template_ignores_is_refused(smollm2_path: Path, tmp_path: Path) -> None:
     with xlc.Engine(smollm2_path, n_ctx=1024, n_parallel=1, chat_template=ONLY_FIRST_SYSTEM) as engine:
         with pytest.raises(xlc.UnsupportedFeatureError, match=r"message 2 \(system\) is ignored"):
             engine.chat(LATE_SYSTEM, max_tokens=1)
@@ -62,7 +62,7 @@ async def test_a_system_message_that_the_template_ignores_is_refused(smollm2_pat
         assert engine.chat(leading, max_tokens=1).usage.completion_tokens == 1
 
 
-def test_a_template_that_takes_it_anywhere_keeps_it(engine: xlc.Engine) -> None:
+def test_template_that_takes_it_anywhere_keeps_it(engine: xlc.Engine) -> None:
     prompt = engine.render_chat(LATE_SYSTEM)
     assert prompt.index("Hello") < prompt.index("Be brief from now on.") < prompt.index("Why?")
     assert engine.chat(LATE_SYSTEM, max_tokens=1).usage.completion_tokens == 1

@@ -46,7 +46,7 @@ def test_without_a_budget_the_model_thinks_on(thinker: xlc.Engine) -> None:
 
 
 @pytest.mark.parametrize("budget", [0, 1, 7, 20])
-def test_a_budget_is_as_many_tokens(thinker: xlc.Engine, budget: int) -> None:
+def test_budget_is_as_many_tokens(thinker: xlc.Engine, budget: int) -> None:
     free = thinker.chat(TALE, **GREEDY).reasoning
     raw = thinker.chat(TALE, thinking_budget=budget, reasoning_format="none", **GREEDY).text
     start, end = "<think>\n", "</think>"
@@ -62,7 +62,7 @@ def test_a_budget_is_as_many_tokens(thinker: xlc.Engine, budget: int) -> None:
     assert apart.usage.reasoning_tokens <= budget
 
 
-def test_a_budget_holds_for_streams_and_for_each_of_several_answers(thinker: xlc.Engine) -> None:
+def test_budget_holds_for_streams_and_for_each_of_several_answers(thinker: xlc.Engine) -> None:
     streamed = thinker.stream_chat(TALE, thinking_budget=7, **GREEDY).result()
     assert streamed.reasoning == thinker.chat(TALE, thinking_budget=7, **GREEDY).reasoning
     several = thinker.chat(TALE, thinking_budget=7, n=2, max_tokens=24, temperature=1, seed=3)
@@ -71,7 +71,7 @@ def test_a_budget_holds_for_streams_and_for_each_of_several_answers(thinker: xlc
         assert choice.text
 
 
-def test_a_message_comes_between_the_thinking_and_the_answer(thinker: xlc.Engine) -> None:
+def test_message_comes_between_the_thinking_and_the_answer(thinker: xlc.Engine) -> None:
     answer = thinker.chat(TALE, thinking_budget=7, thinking_budget_message="\nEnough of that.\n", **GREEDY)
     assert answer.reasoning.endswith("\nEnough of that.\n")
     assert answer.text
@@ -86,7 +86,7 @@ def test_thinking_that_is_off_needs_no_budget(thinker: xlc.Engine) -> None:
     assert plain.text
 
 
-def test_the_engines_budget_holds_unless_a_request_has_its_own() -> None:
+def test_engines_budget_holds_unless_a_request_has_its_own() -> None:
     with xlc.Engine(
         "smollm2-135m-instruct",
         n_ctx=1024,
@@ -104,7 +104,7 @@ def test_the_engines_budget_holds_unless_a_request_has_its_own() -> None:
         assert len(engine.tokenize(of_request.reasoning)) == 9
 
 
-def test_a_model_that_does_not_think_is_not_limited(engine: xlc.Engine) -> None:
+def test_model_that_does_not_think_is_not_limited(engine: xlc.Engine) -> None:
     plain = engine.chat(TALE, **GREEDY)
     assert engine.chat(TALE, thinking_budget=0, thinking_budget_message="x", **GREEDY).text == plain.text
     stream = engine.stream_chat(TALE, **GREEDY)
@@ -171,7 +171,7 @@ def test_async_stream_can_stop_thinking_before_start_and_later(thinker: xlc.Engi
     asyncio.run(run())
 
 
-def test_a_constraint_holds_after_the_budget(thinker: xlc.Engine) -> None:
+def test_constraint_holds_after_the_budget(thinker: xlc.Engine) -> None:
     answer = thinker.chat(
         TALE, thinking_budget=6, thinking_budget_message=" So:", constraint=xlc.Choice("llama", "alpaca"), **GREEDY
     )
@@ -179,7 +179,7 @@ def test_a_constraint_holds_after_the_budget(thinker: xlc.Engine) -> None:
     assert len(thinker.tokenize(answer.reasoning.removesuffix(" So:"))) == 6
 
 
-def test_a_tool_is_called_after_the_budget(thinker: xlc.Engine) -> None:
+def test_tool_is_called_after_the_budget(thinker: xlc.Engine) -> None:
     tool = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
     answer = thinker.chat(
         "What is the weather in Rome?", tools=[tool], tool_choice="required", thinking_budget=6, temperature=0,
@@ -189,7 +189,7 @@ def test_a_tool_is_called_after_the_budget(thinker: xlc.Engine) -> None:
     assert 0 < len(thinker.tokenize(answer.reasoning)) <= 6
 
 
-def test_a_budget_is_the_same_with_speculation() -> None:
+def test_budget_is_the_same_with_speculation() -> None:
     options: dict[str, Any] = {"n_ctx": 1024, "n_parallel": 1, "chat_template": THINKING_TEMPLATE}
     with xlc.Engine("smollm2-135m-instruct", speculation=xlc.Ngram("simple", n_match=2), **options) as engine:
         for budget in (5, 11):
@@ -200,12 +200,12 @@ def test_a_budget_is_the_same_with_speculation() -> None:
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, "few"])
-def test_a_wrong_budget_is_refused(thinker: xlc.Engine, value: Any) -> None:
+def test_wrong_budget_is_refused(thinker: xlc.Engine, value: Any) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="thinking_budget"):
         thinker.chat(TALE, thinking_budget=value)
 
 
-def test_a_switch_ends_the_thinking_of_a_blocking_call(thinker: xlc.Engine) -> None:
+def test_switch_ends_the_thinking_of_a_blocking_call(thinker: xlc.Engine) -> None:
     options = {**GREEDY, "max_tokens": 200}
     free = thinker.chat(TALE, **options).usage.reasoning_tokens
     switch = xlc.ThinkingSwitch()
@@ -218,7 +218,7 @@ def test_a_switch_ends_the_thinking_of_a_blocking_call(thinker: xlc.Engine) -> N
     assert answer.text
 
 
-def test_a_switch_is_for_all_that_have_it_now_and_later(thinker: xlc.Engine) -> None:
+def test_switch_is_for_all_that_have_it_now_and_later(thinker: xlc.Engine) -> None:
     switch = xlc.ThinkingSwitch()
     options = {**GREEDY, "max_tokens": 200, "thinking_switch": switch}
 

@@ -57,7 +57,7 @@ def assert_fits(call: xlc.ToolCall) -> None:
     assert call.id
 
 
-def test_a_required_call_fits_its_schema(engine: xlc.Engine) -> None:
+def test_required_call_fits_its_schema(engine: xlc.Engine) -> None:
     answer = engine.chat(QUESTION, tools=[WEATHER, ZONE], tool_choice="required", **GREEDY)
     assert answer.finish_reason == "tool_calls"
     assert len(answer.tool_calls) >= 1
@@ -65,7 +65,7 @@ def test_a_required_call_fits_its_schema(engine: xlc.Engine) -> None:
         assert_fits(call)
 
 
-def test_a_required_call_fits_its_schema_at_high_temperature(engine: xlc.Engine) -> None:
+def test_required_call_fits_its_schema_at_high_temperature(engine: xlc.Engine) -> None:
     for seed in range(2):
         answer = engine.chat(
             QUESTION, tools=[WEATHER], tool_choice="required", temperature=1.5, seed=seed, max_tokens=160
@@ -76,7 +76,7 @@ def test_a_required_call_fits_its_schema_at_high_temperature(engine: xlc.Engine)
 
 
 @pytest.mark.parametrize("name", ["get_weather", "get_time"])
-def test_a_named_tool_is_called_exactly_once(engine: xlc.Engine, name: str) -> None:
+def test_named_tool_is_called_exactly_once(engine: xlc.Engine, name: str) -> None:
     answer = engine.chat(QUESTION, tools=[WEATHER, ZONE], tool_choice=name, **GREEDY)
     (call,) = answer.tool_calls
     assert call.name == name
@@ -185,7 +185,7 @@ def test_constraint_is_allowed_beside_disabled_tools(engine: xlc.Engine) -> None
     assert answer.text in ("noon", "midnight")
 
 
-def test_a_chat_that_ends_with_unanswered_calls_is_refused(engine: xlc.Engine) -> None:
+def test_chat_that_ends_with_unanswered_calls_is_refused(engine: xlc.Engine) -> None:
     call = xlc.ToolCall(id="1", name="get_time")
     with pytest.raises(xlc.InvalidRequestError, match="add the tool messages"):
         engine.chat([{"role": "user", "content": "Time?"}, xlc.Message(role="assistant", tool_calls=(call,))])
@@ -223,7 +223,7 @@ def templates(vendored_llama_cpp: Path) -> Path:
         ("upstage-Solar-Open-100B", {"thinking": False}),
     ],
 )
-def test_a_template_that_knows_tools_makes_a_required_call(templates: Path, name: str, options: dict[str, Any]) -> None:
+def test_template_that_knows_tools_makes_a_required_call(templates: Path, name: str, options: dict[str, Any]) -> None:
     with open_with_template(templates, name) as engine:
         assert engine.info.supports_tools
         assert "get_time" in engine.render_chat("Time?", tools=[ZONE])
@@ -233,7 +233,7 @@ def test_a_template_that_knows_tools_makes_a_required_call(templates: Path, name
 
 
 @pytest.mark.parametrize("name", ["meta-llama-Llama-3.1-8B-Instruct", "openai-gpt-oss-120b"])
-def test_a_template_that_knows_tools_renders_calls_and_results(templates: Path, name: str) -> None:
+def test_template_that_knows_tools_renders_calls_and_results(templates: Path, name: str) -> None:
     call = xlc.ToolCall(id="123456789", name="get_time", arguments='{"zone": "CET"}')
     messages = [
         xlc.Message(role="user", content="Time?"),
@@ -247,13 +247,13 @@ def test_a_template_that_knows_tools_renders_calls_and_results(templates: Path, 
 
 
 @pytest.mark.parametrize("name", ["google-gemma-2-2b-it", "HuggingFaceTB-SmolLM3-3B", "Qwen-QwQ-32B"])
-def test_a_chat_without_tools_is_rendered_by_any_template(templates: Path, name: str) -> None:
+def test_chat_without_tools_is_rendered_by_any_template(templates: Path, name: str) -> None:
     with open_with_template(templates, name) as engine:
         assert "Time?" in engine.render_chat("Time?")
         assert engine.chat("Time?", max_tokens=2, ignore_eos=True).usage.completion_tokens == 2
 
 
-def test_a_template_without_a_system_role_is_shown_tools_too(templates: Path) -> None:
+def test_template_without_a_system_role_is_shown_tools_too(templates: Path) -> None:
     with open_with_template(templates, "google-gemma-2-2b-it") as engine:
         assert "get_time" in engine.render_chat("Time?", tools=[ZONE])
 
@@ -281,7 +281,7 @@ def test_thinking_is_kept_apart_from_the_answer(templates: Path) -> None:
 
 
 @pytest.mark.parametrize("thinking", [True, False])
-def test_a_constraint_holds_the_answer_and_leaves_the_thinking_free(thinker: xlc.Engine, thinking: bool) -> None:
+def test_constraint_holds_the_answer_and_leaves_the_thinking_free(thinker: xlc.Engine, thinking: bool) -> None:
     constraint = xlc.Choice("yes", "no")
     for seed in range(4):
         answer = thinker.chat("Well?", constraint=constraint, thinking=thinking, max_tokens=24, seed=seed)

@@ -45,7 +45,7 @@ def watch(video: xlc.VideoPart) -> list[xlc.Message]:
     return [xlc.Message(role="user", content=(xlc.TextPart(text="What?"), video))]
 
 
-def test_a_video_is_read_picture_by_picture(seeing: xlc.Engine, tmp_path: Path) -> None:
+def test_video_is_read_picture_by_picture(seeing: xlc.Engine, tmp_path: Path) -> None:
     assert seeing.info.reads == {"image", "video"}
     red, blue = clip(tmp_path / "red.mp4", RED, 1), clip(tmp_path / "blue.mp4", BLUE, 1)
     longer = clip(tmp_path / "longer.mp4", RED, 3)

@@ -36,7 +36,7 @@ def test_greedy_answers_about_an_image_agree(seeing: xlc.Engine, row: dict[str, 
     assert [token.id for token in answer.logprobs] == row["tokens"]
 
 
-def test_the_images_make_the_difference() -> None:
+def test_images_make_the_difference() -> None:
     by_question: dict[str, set[tuple[int, ...]]] = {}
     for row in REFERENCE["answers"]:
         by_question.setdefault(row["question"], set()).add(tuple(row["tokens"]))

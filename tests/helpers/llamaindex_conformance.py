@@ -119,7 +119,7 @@ class LLMConformance:
         twin = type(llm).from_dict(written)
         assert twin.to_dict() == written
 
-    def test_a_pickle_works(self, llm: LLM) -> None:
+    def test_pickle_works(self, llm: LLM) -> None:
         pickled = pickle.dumps(llm)
         assert len(pickled) < 100_000
         twin = pickle.loads(pickled)
@@ -172,7 +172,7 @@ class LLMConformance:
         assert counts[f"LLM{other}StartEvent"] == 0
         assert watcher.started.count(CBEventType.LLM) == watcher.ended.count(CBEventType.LLM) == 1
 
-    async def test_the_history_is_not_changed(self, llm: LLM) -> None:
+    async def test_history_is_not_changed(self, llm: LLM) -> None:
         history = [
             ChatMessage(role="system", content=SECRET),
             *chat_of(),
@@ -192,7 +192,7 @@ class LLMConformance:
     # Running beside others
 
     @pytest.mark.parametrize("method", [name for name in METHODS_AND_TWINS if name.startswith("a")])
-    async def test_the_event_loop_keeps_turning(self, llm: LLM, method: str) -> None:
+    async def test_event_loop_keeps_turning(self, llm: LLM, method: str) -> None:
         async with ticking() as ticker:
             await responses_of(llm, method)
         assert ticker.kept_turning(), vars(ticker)
@@ -219,7 +219,7 @@ class LLMConformance:
         assert len(answers) == 4
         assert all(answers)
 
-    async def test_a_cancelled_task_ends_at_once(self, llm: LLM) -> None:
+    async def test_cancelled_task_ends_at_once(self, llm: LLM) -> None:
         before = self.generated_tokens(llm)
         task = asyncio.create_task(llm.achat(chat_of("Tell a very long story."), max_tokens=400))
         await asyncio.sleep(0.2)
@@ -274,7 +274,7 @@ class LLMConformance:
 
     # Tools
 
-    async def test_a_required_tool_is_called(self, llm: LLM) -> None:
+    async def test_required_tool_is_called(self, llm: LLM) -> None:
         if not self.calls_tools:
             pytest.skip("calls no tools")
         assert isinstance(llm, FunctionCallingLLM)
@@ -313,7 +313,7 @@ class LLMConformance:
         with pytest.raises(ValueError, match="tool call"):
             llm.get_tool_calls_from_response(response)
 
-    async def test_a_conversation_with_tool_results_goes_on(self, llm: LLM) -> None:
+    async def test_conversation_with_tool_results_goes_on(self, llm: LLM) -> None:
         if not self.calls_tools:
             pytest.skip("calls no tools")
         assert isinstance(llm, FunctionCallingLLM)

@@ -59,7 +59,7 @@ class EmbeddingConformance:
         query = embed_model.get_query_embedding(QUERY)
         np.testing.assert_allclose(await embed_model.aget_query_embedding(QUERY), query, atol=2e-3)
 
-    def test_the_best_passage_is_nearest(self, embed_model: BaseEmbedding) -> None:
+    def test_best_passage_is_nearest(self, embed_model: BaseEmbedding) -> None:
         query = embed_model.get_query_embedding(QUERY)
         passages = embed_model.get_text_embedding_batch(TEXTS)
         assert int(np.argmax([embed_model.similarity(query, passage) for passage in passages])) == BEST
@@ -98,7 +98,7 @@ class EmbeddingConformance:
         assert counts["EmbeddingStartEvent"] == counts["EmbeddingEndEvent"] == 6
         assert watcher.started.count(CBEventType.EMBEDDING) == watcher.ended.count(CBEventType.EMBEDDING) == 6
 
-    async def test_the_event_loop_keeps_turning(self, embed_model: BaseEmbedding) -> None:
+    async def test_event_loop_keeps_turning(self, embed_model: BaseEmbedding) -> None:
         texts = [f"{TEXTS[n % 3]} {n}" for n in range(300)]
         async with ticking() as ticker:
             await embed_model.aget_text_embedding_batch(texts)
@@ -113,7 +113,7 @@ class EmbeddingConformance:
         assert len(await asyncio.gather(*calls)) == 16
         assert n_more <= 1
 
-    async def test_a_cache_is_used_and_does_not_mix_up(self, embed_model: BaseEmbedding) -> None:
+    async def test_cache_is_used_and_does_not_mix_up(self, embed_model: BaseEmbedding) -> None:
         """A text that is a query and a passage has two vectors where the model wants it so."""
         store = SimpleKVStore()
         cached = embed_model.model_copy(update={"embeddings_cache": store})
@@ -133,7 +133,7 @@ class EmbeddingConformance:
         assert json.loads(embed_model.to_json()) == json.loads(json.dumps(written))
         assert type(embed_model).from_dict(written).to_dict() == written
 
-    def test_a_pickle_works(self, embed_model: BaseEmbedding) -> None:
+    def test_pickle_works(self, embed_model: BaseEmbedding) -> None:
         pickled = pickle.dumps(embed_model)
         assert len(pickled) < 100_000
         np.testing.assert_allclose(
@@ -173,7 +173,7 @@ class RerankConformance:
             assert [node.node.node_id for node in again] == [node.node.node_id for node in best]
         np.testing.assert_allclose([node.score for node in again], [node.score for node in best], atol=self.rounding)
 
-    async def test_the_nodes_given_are_not_changed(self, rerank: BaseNodePostprocessor) -> None:
+    async def test_nodes_given_are_not_changed(self, rerank: BaseNodePostprocessor) -> None:
         nodes = found_nodes()
         before = copy.deepcopy(nodes)
         rerank.postprocess_nodes(nodes, query_str=QUERY)
@@ -184,7 +184,7 @@ class RerankConformance:
         assert rerank.postprocess_nodes([], query_str=QUERY) == []
         assert await rerank.apostprocess_nodes([], query_str=QUERY) == []
 
-    async def test_a_query_is_needed(self, rerank: BaseNodePostprocessor) -> None:
+    async def test_query_is_needed(self, rerank: BaseNodePostprocessor) -> None:
         with pytest.raises(ValueError, match="query"):
             rerank.postprocess_nodes(found_nodes())
 
@@ -210,7 +210,7 @@ class RerankConformance:
         if self.finds_the_best:
             assert best[0].node.node_id == str(BEST)
 
-    async def test_the_event_loop_keeps_turning(self, rerank: BaseNodePostprocessor) -> None:
+    async def test_event_loop_keeps_turning(self, rerank: BaseNodePostprocessor) -> None:
         nodes = found_nodes() * 10
         async with ticking() as ticker:
             await rerank.apostprocess_nodes(nodes, query_str=QUERY)

@@ -92,7 +92,7 @@ def test_pip_runs_no_code_of_what_it_downloads(fetch: ModuleType, offline: Path,
         fetch.download(f"tiny-llama==1.5 --hash=sha256:{'0' * 64}", other)
 
 
-def test_a_move_stops_where_something_has_moved(
+def test_move_stops_where_something_has_moved(
     move: ModuleType, offline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = distribution(offline, "setuptools.build_meta")
@@ -104,7 +104,7 @@ def test_a_move_stops_where_something_has_moved(
     assert "MOVED  ggml/src/ggml-cpu/ggml-cpu.c does not exist" in capsys.readouterr().out
 
 
-def test_a_pin_is_written_as_it_is_read(move: ModuleType, fetch: ModuleType, tmp_path: Path) -> None:
+def test_pin_is_written_as_it_is_read(move: ModuleType, fetch: ModuleType, tmp_path: Path) -> None:
     pin = fetch.Pin("pkg", "2", "ab" * 32, "x/llama.cpp")
     move.PIN = tmp_path / "pin.ini"
     move.write_pin(pin)
@@ -114,7 +114,7 @@ def test_a_pin_is_written_as_it_is_read(move: ModuleType, fetch: ModuleType, tmp
     assert (tmp_path / "pin.ini").read_text() == fetch.PIN.read_text()
 
 
-def test_the_tests_that_guard_overrides_exist(move: ModuleType) -> None:
+def test_tests_that_guard_overrides_exist(move: ModuleType) -> None:
     tests = move.guarding_tests()
     assert len(tests) > 8
     assert [name for name in tests if not (ROOT / name).is_file()] == []
@@ -127,7 +127,7 @@ def test_the_tests_that_guard_overrides_exist(move: ModuleType) -> None:
         {"pkg-1/deps/llama.cpp/CMakeLists.txt": b"", "pkg-1/deps/llama.cpp/../../../evil": b""},
     ],
 )
-def test_a_wrong_archive_leaves_nothing_behind(fetch: ModuleType, tmp_path: Path, files: dict[str, bytes]) -> None:
+def test_wrong_archive_leaves_nothing_behind(fetch: ModuleType, tmp_path: Path, files: dict[str, bytes]) -> None:
     target = tmp_path / "vendor" / "llama.cpp"
     with pytest.raises(ValueError, match=r"a\.tar\.gz"):
         fetch.unpack(archive(tmp_path / "a.tar.gz", files), fetch.Pin("pkg", "1", "", "deps/llama.cpp"), target)
@@ -135,7 +135,7 @@ def test_a_wrong_archive_leaves_nothing_behind(fetch: ModuleType, tmp_path: Path
     assert not (tmp_path / "evil").exists()
 
 
-def test_a_failed_download_says_so(tmp_path: Path) -> None:
+def test_failed_download_says_so(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "cmake" / "fetch_llama_cpp.py"), str(tmp_path / "llama.cpp")],
         env={"PATH": "", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": "/dev/null"},
@@ -149,7 +149,7 @@ def test_a_failed_download_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / "llama.cpp").exists()
 
 
-def test_the_pin_is_checked_by_hash(fetch: ModuleType) -> None:
+def test_pin_is_checked_by_hash(fetch: ModuleType) -> None:
     pin = fetch.read_pin()
     assert len(bytes.fromhex(pin.sha256)) == 32
     assert pin.version in (ROOT / "vendor" / "README.md").read_text()

@@ -63,7 +63,7 @@ def both(path: str = EMBEDDER, **options: Any) -> Iterator[tuple[Any, Any]]:
 @pytest.mark.parametrize(
     "lengths", [(0,), (1,), (3, 9), (40,) * 9, (30, 1, 90, 0, 7) * 5, (160,), (95, 170, 20)], ids=str
 )
-def test_the_vectors_are_those_of_llama_cpp(ours: Any, theirs: Any, lengths: tuple[int, ...]) -> None:
+def test_vectors_are_those_of_llama_cpp(ours: Any, theirs: Any, lengths: tuple[int, ...]) -> None:
     texts = texts_of(*lengths)
     got, expected = (finished(one.embed(texts, truncate="end")) for one in (ours, theirs))
     assert np.einsum("ij,ij->i", got, expected).min() > MIN_COSINE
@@ -73,7 +73,7 @@ def test_the_vectors_are_those_of_llama_cpp(ours: Any, theirs: Any, lengths: tup
         assert np.einsum("ij,ij->i", mine, other).min() > MIN_COSINE
 
 
-def test_a_text_gives_the_same_numbers_in_any_company(ours: Any) -> None:
+def test_text_gives_the_same_numbers_in_any_company(ours: Any) -> None:
     texts = texts_of(*range(1, 60, 2))
     together = finished(ours.embed(texts))
     alone = np.concatenate([finished(ours.embed([text])) for text in texts])
@@ -138,7 +138,7 @@ def test_cancelling_ends_the_work_between_two_layers() -> None:
         finished(job)
 
 
-def test_the_option_chooses_the_graph() -> None:
+def test_option_chooses_the_graph() -> None:
     with xlc.Engine("all-minilm-l6-v2", encoder="llama.cpp") as theirs, xlc.Engine("all-minilm-l6-v2") as ours:
         assert not theirs._native.retriever().has_own_kernels
         assert ours._native.retriever().has_own_kernels == (_native.encoder_kernels() is not None)

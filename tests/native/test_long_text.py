@@ -77,7 +77,7 @@ def test_parts_have_the_tokens_of_the_whole(model: Path) -> None:
                 assert retriever.text_ends(text, n_first, n_last) == expected, (seed, n_first, n_last)
 
 
-def test_a_truncated_text_costs_as_much_as_its_tokens(embedder_path: Path) -> None:
+def test_truncated_text_costs_as_much_as_its_tokens(embedder_path: Path) -> None:
     retriever = _native.Retriever.open(str(embedder_path), 1)
     text = "lorem ipsum dolor sit amet " * 40_000
     block = bytes(100_000_000)
@@ -90,7 +90,7 @@ def test_a_truncated_text_costs_as_much_as_its_tokens(embedder_path: Path) -> No
         assert n_hashes() < 10
 
 
-def test_a_job_that_is_cancelled_stops_within_a_text(embedder_path: Path) -> None:
+def test_job_that_is_cancelled_stops_within_a_text(embedder_path: Path) -> None:
     retriever = _native.Retriever.open(str(embedder_path), 1)
     text = "lorem ipsum dolor sit amet " * 1_000_000  # 27 MB
     part = text[: len(text) // 100]

@@ -22,13 +22,13 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("text", ["a", "1", ".", " ", "é", "这", "a1"])
-def test_a_long_word_is_embedded_and_tokenised(engine: xlc.Engine, text: str) -> None:
+def test_long_word_is_embedded_and_tokenised(engine: xlc.Engine, text: str) -> None:
     long = "x" + text * (100_000 // len(text))
     assert engine.embed([long], truncate="end").shape[0] == 1
     assert engine.detokenize(engine.tokenize(long)) == long
 
 
-def test_a_megabyte_of_one_word(engine: xlc.Engine) -> None:
+def test_megabyte_of_one_word(engine: xlc.Engine) -> None:
     assert engine.detokenize(engine.tokenize("ab" * 500_000)) == "ab" * 500_000
 
 

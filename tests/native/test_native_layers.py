@@ -45,7 +45,7 @@ def test_includes_go_down(path: Path) -> None:
     assert upward_includes(room_of(path), path.read_text(encoding="utf-8")) == []
 
 
-def test_an_upward_include_is_found() -> None:
+def test_upward_include_is_found() -> None:
     assert upward_includes("support", '#include "engine/engine.h"\n') == ["engine"]
     assert upward_includes("engine", '#include "support/errors.h"\n#include "models/models.h"\n') == []
 

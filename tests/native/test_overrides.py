@@ -44,7 +44,7 @@ def copy(vendored_llama_cpp: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_source_that_is_built_is_as_expected(copy: Path) -> None:
+def test_source_that_is_built_is_as_expected(copy: Path) -> None:
     holds, report = check(copy)
     assert holds, report
     assert moved(report) == []
@@ -52,7 +52,7 @@ def test_the_source_that_is_built_is_as_expected(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("name", upstream_files())
-def test_a_file_that_is_gone_is_named(copy: Path, name: str) -> None:
+def test_file_that_is_gone_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()
     holds, report = check(copy)
     assert not holds
@@ -106,13 +106,13 @@ xlc_require_expectations()
     return done.stdout + done.stderr
 
 
-def test_a_file_is_replaced_by_ours(tmp_path: Path) -> None:
+def test_file_is_replaced_by_ours(tmp_path: Path) -> None:
     report = configure(tmp_path, "a.cpp b.cpp")
     assert f"sources: b.cpp;{tmp_path}/native/overrides/ours.cpp" in report
     assert "Build files have been written" in report
 
 
-def test_a_file_that_its_target_does_not_compile_stops_the_build(tmp_path: Path) -> None:
+def test_file_that_its_target_does_not_compile_stops_the_build(tmp_path: Path) -> None:
     report = configure(tmp_path, "b.cpp")
     assert "a.cpp is not among the sources of the target upstream" in report
     assert "Build files have been written" not in report

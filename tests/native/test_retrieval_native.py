@@ -255,7 +255,7 @@ def test_missing_file_is_a_load_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("own_kernels", [True, False])
-def test_the_micro_batch_is_chosen_from_the_first_ones(own_kernels: bool) -> None:
+def test_micro_batch_is_chosen_from_the_first_ones(own_kernels: bool) -> None:
     retriever = _native.Retriever.open(TINY_EMBEDDER, 2, own_kernels=own_kernels)
 
     def size_after(texts: list[str]) -> int:
@@ -273,7 +273,7 @@ def test_the_micro_batch_is_chosen_from_the_first_ones(own_kernels: bool) -> Non
     retriever.close()
 
 
-def test_a_given_micro_batch_is_kept() -> None:
+def test_given_micro_batch_is_kept() -> None:
     retriever = _native.Retriever.open(TINY_EMBEDDER, 2, n_batch_tokens=96)
     finished(retriever.embed(some_texts(60)))
     assert retriever.n_batch_tokens == 96

@@ -78,7 +78,7 @@ TABLES = (foreign_names.REQUEST_NAMES, foreign_names.ENGINE_NAMES, foreign_names
         (ChatOptions, "top_n", 1, "it is an option of rerank"),
     ],
 )
-def test_the_right_name_is_told(options: type[Options], name: str, value: Any, hint: str) -> None:
+def test_right_name_is_told(options: type[Options], name: str, value: Any, hint: str) -> None:
     with pytest.raises(xlc.InvalidRequestError) as caught:
         options.checked(**{name: value})
     assert str(caught.value).startswith(f"unknown option {name!r}; {hint}")
@@ -118,7 +118,7 @@ def test_every_value_is_translated_or_left_out(table: dict[str, foreign_names.Fo
 
 
 @pytest.mark.parametrize("name", ["formatting", "generation_config", "sampler_config", "cats", "numbers", "main"])
-def test_an_unlike_name_gets_no_hint(name: str) -> None:
+def test_unlike_name_gets_no_hint(name: str) -> None:
     for options in (ChatOptions, EngineOptions, EmbedOptions, RerankOptions):
         assert hint_for(name, 1, options) == ""
 
@@ -129,7 +129,7 @@ def test_parts_are_told_of_their_own_names_only() -> None:
     assert hint_for("contents", 1, xlc.Message) == "did you mean 'content'?"
 
 
-def test_a_negative_number_of_layers_is_refused() -> None:
+def test_negative_number_of_layers_is_refused() -> None:
     for n in (-1, -7):
         with pytest.raises(xlc.InvalidRequestError, match=r"n_gpu_layers: must be 'auto' .* 'all', or a number from 0"):
             EngineOptions.checked(model="m", n_gpu_layers=n)
@@ -151,5 +151,5 @@ def test_a_negative_number_of_layers_is_refused() -> None:
         ("cats", 1, ""),
     ],
 )
-def test_a_frameworks_model_tells_where_it_goes(name: str, value: Any, hint: str) -> None:
+def test_frameworks_model_tells_where_it_goes(name: str, value: Any, hint: str) -> None:
     assert hint_for_field(name, value, {"model", "n_ctx", "engine_options", "temperature", "max_tokens"}) == hint

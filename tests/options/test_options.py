@@ -110,7 +110,7 @@ def test_keyword_types_have_the_fields_of_their_models(
     assert get_type_hints(keywords).keys() == model.model_fields.keys() - left_out
 
 
-def test_the_written_keyword_types_are_fresh() -> None:
+def test_written_keyword_types_are_fresh() -> None:
     script = Path(__file__).parents[2] / "cmake" / "make_kwargs.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -145,7 +145,7 @@ def test_none_is_the_default_of_every_field(model: type[base.NativeOptions]) -> 
         (ChatOptions, {"tools": 3, "top_p": 2}, "top_p: must be less than or equal to 1, got 2; tools: must be a list"),
     ],
 )
-def test_a_wrong_value_is_one_line(options: type[base.Options], values: dict[str, Any], message: str) -> None:
+def test_wrong_value_is_one_line(options: type[base.Options], values: dict[str, Any], message: str) -> None:
     with pytest.raises(xlc.InvalidRequestError) as caught:
         options.checked(**values)
     assert str(caught.value).startswith(message)
@@ -216,7 +216,7 @@ def test_template_kwargs_hold_any_json() -> None:
         xlc.Mtp(),
     ],
 )
-def test_a_speculation_survives_being_a_dictionary(speculation: xlc.Speculation) -> None:
+def test_speculation_survives_being_a_dictionary(speculation: xlc.Speculation) -> None:
     written = EngineOptions(model="m", speculation=[speculation]).model_dump(exclude_defaults=True)
     (read,) = EngineOptions.checked(**written).speculation
     assert read == speculation
