@@ -28,11 +28,11 @@ MODELS = {
 
 # Names in annotations that do not come from the options.
 KNOWN = {
-    **dict.fromkeys(("Callable", "Mapping", "Sequence"), "collections.abc"),
+    **dict.fromkeys(("Callable", "Collection", "Mapping", "Sequence"), "collections.abc"),
     "Path": "pathlib",
     **dict.fromkeys(("Any", "Literal", "TypedDict"), "typing"),
 }
-BUILT_IN = {"bool", "float", "int", "str", "tuple", "list"}
+BUILT_IN = {"bool", "float", "int", "list", "object", "str", "tuple"}
 WIDER = {"dict": "Mapping", "tuple": "Sequence"}  # any mapping and any sequence will do
 
 

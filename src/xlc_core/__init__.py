@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         TokenEmbedKwargs,
     )
     from xlc_core.options.lora import ControlVector, Lora
+    from xlc_core.options.media_hosts import RemoteMedia
     from xlc_core.options.retrieval import (
         EmbedOptions,
         EmbedStreamOptions,
@@ -169,6 +170,7 @@ __all__ = [
     "ReasoningDelta",
     "ReasoningFormat",
     "Regex",
+    "RemoteMedia",
     "RequestCancelledError",
     "RequestTimeoutError",
     "RerankKwargs",
@@ -242,6 +244,7 @@ _NAMES_BY_MODULE = {
         "TokenEmbedKwargs"
     ),
     "options.lora": "ControlVector Lora",
+    "options.media_hosts": "RemoteMedia",
     "options.retrieval": (
         "EmbedOptions EmbedStreamOptions Progress RerankOptions RerankScale RerankTruncate TokenEmbedOptions Truncate"
     ),

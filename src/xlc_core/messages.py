@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from typing_extensions import Self
 
 from xlc_core.options.base import Options
@@ -21,6 +22,7 @@ __all__ = [
     "ToolCall",
     "ToolChoice",
     "VideoPart",
+    "is_from_mapping",
 ]
 
 Role = Literal["system", "user", "assistant", "tool", "developer"]
@@ -38,6 +40,8 @@ class TextPart(Options):
 
 class _Media(Options):
     """The common fields of images, sound and video: exactly one of three sources of the bytes."""
+
+    _from_mapping: bool = PrivateAttr(default=False)
 
     data: bytes | None = Field(None, strict=True, repr=False)
     path: str | Path | None = None
@@ -57,7 +61,7 @@ class ImagePart(_Media):
     Attributes:
         data: the bytes of such a file.
         path: such a file, read when the request is made.
-        url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media=True``.
+        url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media``.
     """
 
     type: Literal["image"] = "image"
@@ -69,7 +73,7 @@ class AudioPart(_Media):
     Attributes:
         data: the bytes of such a file.
         path: such a file, read when the request is made.
-        url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media=True``.
+        url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media``.
     """
 
     type: Literal["audio"] = "audio"
@@ -81,7 +85,7 @@ class VideoPart(_Media):
     Attributes:
         data: the bytes of a video file in any format that these programs read.
         path: such a file, read when the request is made.
-        url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media=True``.
+        url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media``.
     """
 
     type: Literal["video"] = "video"
@@ -89,7 +93,23 @@ class VideoPart(_Media):
 
 MediaPart = ImagePart | AudioPart | VideoPart
 
-Part = Annotated[TextPart | ImagePart | AudioPart | VideoPart, Field(discriminator="type")]
+
+def _mark_mapping(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Remember which parts were dictionaries, perhaps from outside the program: they may not name any file."""
+    part = read(value)
+    if isinstance(value, Mapping) and isinstance(part, _Media):
+        part._from_mapping = True
+    return part
+
+
+Part = Annotated[
+    TextPart | ImagePart | AudioPart | VideoPart, Field(discriminator="type"), WrapValidator(_mark_mapping)
+]
+
+
+def is_from_mapping(part: MediaPart) -> bool:
+    """Return whether a part was a dictionary, and not an object that the program made."""
+    return part._from_mapping
 
 
 class ToolCall(Options):

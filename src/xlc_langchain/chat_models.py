@@ -85,7 +85,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         facts = read_facts(options)
         if facts is None:
             return None
-        self._guessed_profile = to_profile(self._model_name(), facts, follows_links=options.allow_remote_media)
+        self._guessed_profile = to_profile(self._model_name(), facts, follows_links=bool(options.allow_remote_media))
         return self._guessed_profile
 
     def _get_engine(self, model: str | None = None) -> Engine:
@@ -350,4 +350,4 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
 
 
 def _profile_of(name: str, engine: Engine) -> ModelProfile:
-    return to_profile(name, engine.info, follows_links=engine.options.allow_remote_media)
+    return to_profile(name, engine.info, follows_links=bool(engine.options.allow_remote_media))

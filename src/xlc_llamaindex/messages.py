@@ -151,9 +151,11 @@ def _parts(blocks: Sequence[ContentBlock]) -> Iterator[Part]:
 
 
 def _media(part: type[MediaPart], block: Any, resolve: Any) -> MediaPart:
-    """Return the bytes or the link in a block of media; the engine decides whether a link is fetched."""
+    """Return the bytes, the path or the link in a block of media; the engine decides whether a link is fetched."""
     if str(block.url or "").startswith(("http:", "https:")):
         return part(url=str(block.url))
+    if block.path is not None and not getattr(block, block.block_type, None):
+        return part(path=block.path)
     return part(data=_bytes(block, resolve))
 
 

@@ -50,7 +50,7 @@ def test_every_option_of_the_engine_reaches_the_native_parameters() -> None:
         "speculation": "llama_args",
         "control_vector_layers": "control_vector_first_layer",
     }
-    not_native = {"allow_remote_media"}
+    not_native = {"allow_local_media", "allow_remote_media"}
     assert {otherwise_named.get(name, name) for name in EngineOptions.model_fields.keys() - not_native} <= native
 
 

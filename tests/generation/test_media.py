@@ -294,7 +294,7 @@ def test_video_needs_ffmpeg(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (xlc.ImagePart(url="data:image/png;base64,!!"), "part 1: '!!' is not valid base64"),
         (xlc.ImagePart(url="data:image/png"), "not a data: URL"),
         (xlc.ImagePart(url="file:///etc/passwd"), "path= for a file"),
-        (xlc.ImagePart(url="http://127.0.0.1:9/x.png"), "allow_remote_media=True"),
+        (xlc.ImagePart(url="http://127.0.0.1:9/x.png"), "without allow_remote_media"),
     ],
     ids=str,
 )

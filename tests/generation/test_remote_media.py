@@ -1,12 +1,18 @@
-"""Links to images: fetched only when the engine allows it, within limits, from a server in this process."""
+"""Links to images: fetched only when the engine allows it, within limits, from a server in this process.
+
+The server is on 127.0.0.1, so the engine names that address: without it such links are refused.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +20,18 @@ import xlc_core as xlc
 from helpers.tiny_media import RED, write_mmproj
 from helpers.tiny_models import write_byte_llama
 from xlc_core.generation import remote_media
+from xlc_core.generation.public_addresses import is_public, to_address
+from xlc_core.generation.remote_media import LinkReader
+from xlc_core.waiting import Deadline
+
+HERE = frozenset({"127.0.0.1"})
 
 
 class Handler(BaseHTTPRequestHandler):
+    asked: list[str] = []  # noqa: RUF012  # of all requests, in order
+
     def do_GET(self) -> None:
+        self.asked.append(self.path)
         if self.path == "/red.png":
             self.answer(200, RED)
         elif self.path == "/moved":
@@ -26,6 +40,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(302, b"", Location="file:///etc/passwd")
         elif self.path == "/round":
             self.answer(302, b"", Location="/round")
+        elif self.path == "/to-name":
+            self.answer(302, b"", Location=f"http://localhost:{self.server.server_address[1]}/red.png")
+        elif self.path == "/to-metadata":
+            self.answer(302, b"", Location="http://169.254.169.254/latest/meta-data/")
         elif self.path == "/large":
             self.answer(200, bytes(1 << 20))
         elif self.path == "/slow":
@@ -74,7 +92,7 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[xlc.Engine]:
     folder: Path = tmp_path_factory.mktemp("models")
     mmproj = write_mmproj(folder / "mmproj.gguf")
     with xlc.Engine(
-        write_byte_llama(folder / "base.gguf"), mmproj=mmproj, allow_remote_media=True, n_ctx=512, n_parallel=1,
+        write_byte_llama(folder / "base.gguf"), mmproj=mmproj, allow_remote_media=HERE, n_ctx=512, n_parallel=1,
         warmup=False,
     ) as engine:  # fmt: skip
         yield engine
@@ -122,10 +140,131 @@ def test_limits_of_size_and_time(seeing: xlc.Engine, base: str, monkeypatch: pyt
     for path in ("/slow", "/slow-head"):
         with pytest.raises(xlc.RequestTimeoutError, match="was fetched"):
             ask(seeing, base + path, timeout=0.2)
+    with monkeypatch.context() as smaller:
+        smaller.setattr(remote_media, "MAX_REMOTE_BYTES", 1 << 19)
+        with pytest.raises(xlc.InvalidRequestError, match=r"has more than 0\.5 MiB"):
+            ask(seeing, f"{base}/large")
     monkeypatch.setattr(remote_media, "REMOTE_TIMEOUT", 0.2)
-    monkeypatch.setattr(remote_media, "MAX_REMOTE_BYTES", 1 << 19)
     for path in ("/slow", "/slow-head"):
         with pytest.raises(xlc.InvalidRequestError, match=r"did not answer within 0\.2 s"):
             ask(seeing, base + path)
-    with pytest.raises(xlc.InvalidRequestError, match="has more than 0 MiB"):
-        ask(seeing, f"{base}/large")
+
+
+def read(url: str, allowed: Any) -> bytes:
+    return LinkReader(allowed, Deadline(10.0)).fetch(url, "here")
+
+
+def test_links_of_one_request_share_limits(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_media, "MAX_REMOTE_TOTAL_BYTES", len(RED) + 10)
+    links = LinkReader(HERE, Deadline(10.0))
+    assert links.fetch(f"{base}/red.png", "here") == RED
+    with pytest.raises(xlc.InvalidRequestError, match="MiB, which are left for this link"):
+        links.fetch(f"{base}/red.png", "here")
+    monkeypatch.setattr(remote_media, "REMOTE_TOTAL_TIMEOUT", 0.3)
+    links = LinkReader(HERE, Deadline(10.0))
+    with pytest.raises(xlc.InvalidRequestError, match=r"did not answer within 0\.3 s"):
+        links.fetch(f"{base}/slow", "here")
+    with pytest.raises(xlc.InvalidRequestError, match="did not answer within"):
+        links.fetch(f"{base}/red.png", "here")
+
+
+# Which hosts may be asked
+
+
+@pytest.mark.parametrize("allowed", [True, frozenset({"example.org"}), lambda url: True, lambda url: False], ids=str)
+def test_own_machine_is_not_asked_without_its_address(base: str, allowed: Any) -> None:
+    n_before = len(Handler.asked)
+    for host in ("127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]"):
+        with pytest.raises(xlc.InvalidRequestError, match="could not be fetched"):
+            read(base.replace("127.0.0.1", host) + "/red.png", allowed)
+    assert len(Handler.asked) == n_before
+
+
+def test_name_and_address_must_both_be_allowed(base: str) -> None:
+    url = base.replace("127.0.0.1", "localhost") + "/red.png"
+    with pytest.raises(xlc.InvalidRequestError, match=r"its host is not public; name the host and its address"):
+        read(url, frozenset({"localhost"}))
+    with pytest.raises(xlc.InvalidRequestError, match="'localhost' is not in allow_remote_media"):
+        read(url, frozenset({"127.0.0.0/8", "::1"}))
+    assert read(url, frozenset({"localhost", "127.0.0.0/8", "::1"})) == RED
+
+
+def test_function_decides_each_redirect(base: str) -> None:
+    asked: list[str] = []
+
+    def allowed(url: str) -> bool:
+        asked.append(url)
+        return not url.endswith("/red.png")
+
+    # A function does not make private addresses public.
+    with pytest.raises(xlc.InvalidRequestError, match="not public"):
+        read(f"{base}/moved", allowed)
+    assert asked == [f"{base}/moved"]
+    with pytest.raises(xlc.InvalidRequestError, match="the function in allow_remote_media refuses it"):
+        read(f"{base}/red.png", allowed)
+
+
+@pytest.mark.parametrize("path", ["/to-name", "/to-metadata"])
+def test_redirects_are_checked_again(base: str, path: str) -> None:
+    n_before = len(Handler.asked)
+    with pytest.raises(xlc.InvalidRequestError, match="is not in allow_remote_media"):
+        read(base + path, HERE)
+    assert Handler.asked[n_before:] == [path]
+
+
+def test_connection_goes_to_the_address_that_was_checked(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that answers otherwise the second time (DNS rebinding) gains nothing: there is no second time."""
+    port = int(base.rpartition(":")[2])
+    answers = iter(["127.0.0.1", "192.0.2.1"])
+    real = socket.getaddrinfo
+
+    def rebinding(host: Any, *rest: Any, **options: Any) -> Any:
+        return real(next(answers) if host == "example.test" else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    assert read(f"http://example.test:{port}/red.png", frozenset({"example.test", "127.0.0.1"})) == RED
+    assert next(answers) == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700:4700::1111", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("168.63.129.16", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("240.0.0.1", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1%eth0", False),
+        ("fd00:ec2::254", False),
+        ("ff02::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("::ffff:8.8.8.8", True),
+        ("64:ff9b::10.0.0.1", False),
+        ("2002:7f00:1::", False),
+    ],
+)
+def test_public_addresses(address: str, expected: bool) -> None:
+    assert is_public(to_address(address)) is expected
+
+
+@pytest.mark.parametrize("wrong", ["example.org", 3, ["http://example.org"], ["a:80"], [""], [7], b"x"])
+def test_wrong_hosts_are_refused(wrong: Any) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="allow_remote_media"):
+        xlc.EngineOptions.checked(allow_remote_media=wrong)
+
+
+def test_hosts_are_kept_in_one_form() -> None:
+    options = xlc.EngineOptions.checked(allow_remote_media=["Example.ORG.", "10.0.0.0/8"])
+    assert options.allow_remote_media == frozenset({"example.org", "10.0.0.0/8"})
+    assert ipaddress.ip_network("10.0.0.0/8")
+    assert hash(options)

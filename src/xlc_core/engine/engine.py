@@ -105,7 +105,7 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         self._requests = RequestBuilder(
             self._native,
             self.info,
-            allow_remote_media=self.options.allow_remote_media,
+            media_rules=media.MediaRules(self.options.allow_local_media, self.options.allow_remote_media),
             lora_scales=self._lora_scales.joined,
         )
         _open_engines.add(self)

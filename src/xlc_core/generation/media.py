@@ -7,16 +7,21 @@ import binascii
 import shutil
 import urllib.parse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from xlc_core import _native
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
-from xlc_core.generation.remote_media import fetch, shorten
-from xlc_core.messages import MediaPart, Message
+from xlc_core.generation.local_media import permitted_path, read_media_file
+from xlc_core.generation.remote_media import LinkReader, shorten
+from xlc_core.messages import MediaPart, Message, is_from_mapping
+from xlc_core.options.media_hosts import RemoteMedia
 from xlc_core.waiting import Deadline
 
 __all__ = [
+    "MAX_PARTS",
+    "MediaRules",
     "PlacedPart",
     "decode_base64",
     "decode_data_url",
@@ -25,7 +30,23 @@ __all__ = [
     "readable",
 ]
 
+MAX_PARTS = 256
+"""Images, sounds and videos that one request may hold."""
+
 _PLURAL = {"image": "images", "audio": "sound", "video": "video"}
+
+
+@dataclass(frozen=True)
+class MediaRules:
+    """The files and links that messages may name: ``allow_local_media`` and ``allow_remote_media`` of EngineOptions.
+
+    Attributes:
+        local: the files that parts which were dictionaries may name.
+        remote: the links that are followed.
+    """
+
+    local: bool | str | Path = False
+    remote: RemoteMedia = False
 
 
 class PlacedPart(NamedTuple):
@@ -44,8 +65,9 @@ def placed_parts(messages: Sequence[Message], reads: frozenset[str]) -> list[Pla
 
     Raises:
         UnsupportedFeatureError: the engine cannot read one of them.
+        InvalidRequestError: there are more than ``MAX_PARTS``.
     """
-    found = []
+    found: list[PlacedPart] = []
     for index, message in enumerate(messages):
         if isinstance(message.content, str):
             continue
@@ -55,6 +77,10 @@ def placed_parts(messages: Sequence[Message], reads: frozenset[str]) -> list[Pla
             if part.type not in reads:
                 raise _unread(index, part.type, reads)
             found.append(PlacedPart(part, f"message {index}, part {number}"))
+            if len(found) > MAX_PARTS:
+                raise InvalidRequestError(
+                    f"the messages hold more than {MAX_PARTS} images, sounds and videos; leave some of them out"
+                )
     return found
 
 
@@ -84,40 +110,34 @@ def _unread(index: int, kind: str, reads: frozenset[str]) -> UnsupportedFeatureE
     return UnsupportedFeatureError(f"{what}reads {able} only; {remedy}")
 
 
-def load(parts: Sequence[PlacedPart], *, allow_remote: bool, deadline: Deadline) -> list[_native.MediaFile]:
+def load(parts: Sequence[PlacedPart], *, rules: MediaRules, deadline: Deadline) -> list[_native.MediaFile]:
     """Read the bytes of all parts. May wait for the disk and the network.
 
     Raises:
-        InvalidRequestError: a file or URL cannot be read, or is remote and that is not allowed.
+        InvalidRequestError: a file or link cannot be read, or is not allowed.
         RequestTimeoutError: the request's timeout passed before all were read.
     """
-    return [_native.MediaFile(part.type, place, _bytes(part, place, allow_remote, deadline)) for part, place in parts]
+    links = LinkReader(rules.remote, deadline)
+    return [_native.MediaFile(part.type, place, _bytes(part, place, rules, links, deadline)) for part, place in parts]
 
 
-def _bytes(part: MediaPart, place: str, allow_remote: bool, deadline: Deadline) -> bytes:
+def _bytes(part: MediaPart, place: str, rules: MediaRules, links: LinkReader, deadline: Deadline) -> bytes:
     if part.data is not None:
         return part.data
     if part.path is not None:
-        try:
-            return Path(part.path).expanduser().read_bytes()
-        except (OSError, ValueError) as error:
-            raise InvalidRequestError(f"{place}: the file '{part.path}' cannot be read: {error}") from None
+        named = permitted_path(part.path, rules.local, place) if is_from_mapping(part) else Path(part.path)
+        return read_media_file(named, place, deadline)
     url = part.url or ""
     if url.startswith("data:"):
         try:
             return decode_data_url(url)
         except InvalidRequestError as error:
             raise InvalidRequestError(f"{place}: {error}") from None
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    if url.partition(":")[0].lower() not in ("http", "https"):
         raise InvalidRequestError(
             f"{place}: {shorten(url)} is not a URL that can be read; use data:, http: or https:, or path= for a file"
         )
-    if not allow_remote:
-        raise InvalidRequestError(
-            f"{place}: the link {shorten(url)} is not followed, as this engine was opened without "
-            "allow_remote_media=True; pass the bytes, a path or a data: URL"
-        )
-    return fetch(url, place, deadline)
+    return links.fetch(url, place)
 
 
 def decode_data_url(url: str) -> bytes:
@@ -129,9 +149,12 @@ def decode_data_url(url: str) -> bytes:
     header, comma, encoded = url.partition(",")
     if not header.startswith("data:") or not comma:
         raise InvalidRequestError(f"{shorten(url)} is not a data: URL")
-    if not header.endswith(";base64"):
+    if header.endswith(";base64"):
+        return decode_base64(encoded)
+    try:
         return urllib.parse.unquote_to_bytes(encoded)
-    return decode_base64(encoded)
+    except UnicodeEncodeError:
+        raise InvalidRequestError(f"{shorten(url)} is not a data: URL: it holds a lone surrogate") from None
 
 
 def decode_base64(encoded: str) -> bytes:

@@ -63,7 +63,7 @@ class RequestBuilder:
     Args:
         engine: renders chats and knows control tokens.
         info: what the engine says of its model.
-        allow_remote_media: whether links to media are followed.
+        media_rules: which files and links messages may name.
         lora_scales: returns the scales of all LoRA adapters by name, given those that a request changes.
     """
 
@@ -72,12 +72,12 @@ class RequestBuilder:
         engine: _native.Engine,
         info: ModelInfo,
         *,
-        allow_remote_media: bool,
+        media_rules: media.MediaRules,
         lora_scales: Callable[[Mapping[str, float] | None], dict[str, float]],
     ) -> None:
         self._engine = engine
         self._info = info
-        self._allow_remote_media = allow_remote_media
+        self._media_rules = media_rules
         self._lora_scales = lora_scales
         self._control_tokens: dict[str, int] = {}
         self._known = _RecentKeys(_N_KNOWN_CONSTRAINTS)
@@ -187,7 +187,7 @@ class RequestBuilder:
             chat=chat,
             infill=infill,
             prompt=prompt,
-            media=media.load(parts, allow_remote=self._allow_remote_media, deadline=deadline),
+            media=media.load(parts, rules=self._media_rules, deadline=deadline),
             grammar=grammar,
             lora_scales=list(self._lora_scales(options.lora).values()),
             speculative=options.speculative,

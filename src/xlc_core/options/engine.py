@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from xlc_core.options.base import GpuLayers, NativeOptions, Seconds, Takes
 from xlc_core.options.lora import ControlVector, Lora, listed
+from xlc_core.options.media_hosts import RemoteMedia, to_hosts
 from xlc_core.options.speculation import Ngram, Speculation, to_speculation
 from xlc_core.options.thinking_switch import ReasoningFormat
 
@@ -72,7 +73,12 @@ class EngineOptions(NativeOptions):
             llama.cpp's order of preference.
         mmproj: the multimodal projector that reads images and sound for the model (docs/media.md): path of its GGUF
             file, or ``hf:owner/repo:file``; ``"auto"`` uses the file beside the model's file, or in its repository.
-        allow_remote_media: whether messages may hold links to images, sound and video, which are then fetched.
+        allow_local_media: files that parts of messages may name if they are dictionaries, perhaps from outside the
+            program: none, any (True), or those in a folder. Parts that the program makes, such as
+            ``ImagePart(path=…)``, may name any file.
+        allow_remote_media: links to images, sound and video that are fetched (docs/media.md): none, all (True), those
+            to some hosts, or those for which a function returns True. Only public addresses are asked, unless an
+            address or network such as ``"10.0.0.0/8"`` is among the hosts.
         lora: LoRA adapters (docs/lora.md): a path, several, a mapping of paths to scales, or Lora objects. With
             them ``cache_ram_mib`` is 0, as llama.cpp's cache does not know which of them a prompt was read with.
         control_vectors: directions added to the activations, in the forms of ``lora``, with ControlVector objects.
@@ -90,6 +96,7 @@ class EngineOptions(NativeOptions):
         "speculation": "an Ngram, DraftModel, Eagle3, DFlash, DSpark or Mtp, or a list of them",
         "lora": "a path, a list of them, a mapping of paths to scales, or Lora objects",
         "control_vectors": "a path, a list of them, a mapping of paths to scales, or ControlVector objects",
+        "allow_local_media": "True, False or a folder",
     }
 
     model: str | Path | None = None
@@ -122,7 +129,8 @@ class EngineOptions(NativeOptions):
     on_overflow: Literal["error", "shift"] = "error"
     speculation: Annotated[tuple[Speculation, ...], Takes("Speculation | Sequence[Speculation]")] = ()
     mmproj: str | Path | None = None
-    allow_remote_media: bool = False
+    allow_local_media: bool | str | Path = False
+    allow_remote_media: Annotated[RemoteMedia, Takes("bool | Collection[str] | Callable[[str], object]")] = False
     lora: Annotated[
         tuple[Lora, ...],
         Takes("str | Path | Lora | Mapping[str, float] | Sequence[str | Path | Lora]"),
@@ -163,6 +171,11 @@ class EngineOptions(NativeOptions):
                 "slots share the cache with kv_unified=True"
             )
         return self
+
+    @field_validator("allow_remote_media", mode="before")
+    @classmethod
+    def _read_hosts(cls, value: Any) -> Any:
+        return value if isinstance(value, bool) or callable(value) else to_hosts(value)
 
     @field_validator("lora", "control_vectors", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -130,7 +130,8 @@ class EngineKwargs(TypedDict, total=False):
     on_overflow: Literal["error", "shift"] | None
     speculation: Speculation | Sequence[Speculation] | None
     mmproj: str | Path | None
-    allow_remote_media: bool | None
+    allow_local_media: bool | str | Path | None
+    allow_remote_media: bool | Collection[str] | Callable[[str], object] | None
     lora: str | Path | Lora | Mapping[str, float] | Sequence[str | Path | Lora] | None
     control_vectors: str | Path | ControlVector | Mapping[str, float] | Sequence[str | Path | ControlVector] | None
     control_vector_layers: tuple[int, int] | None
