@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from typing_extensions import Self
 
 from xlc_core.options.base import Options
@@ -41,7 +41,7 @@ class TextPart(Options):
 class _Media(Options):
     """The common fields of images, sound and video: exactly one of three sources of the bytes."""
 
-    _from_mapping: bool = PrivateAttr(default=False)
+    _from_mapping: ClassVar[bool] = False  # or an entry of __dict__, as equal parts are equal however they were made
 
     data: bytes | None = Field(None, strict=True, repr=False)
     path: str | Path | None = None
@@ -98,7 +98,7 @@ def _mark_mapping(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
     """Remember which parts were dictionaries, perhaps from outside the program: they may not name any file."""
     part = read(value)
     if isinstance(value, Mapping) and isinstance(part, _Media):
-        part._from_mapping = True
+        object.__setattr__(part, "_from_mapping", True)
     return part
 
 

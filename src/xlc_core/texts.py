@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from xlc_core.errors import InvalidRequestError
 
-__all__ = ["check_text", "check_tokens"]
+__all__ = ["check_text", "check_tokens", "show_value", "to_json"]
 
 _LARGEST_TOKEN = 0x7FFF_FFFF  # C++'s int32_t
+_LONGEST_VALUE = 200  # characters
+
+
+def show_value(value: object) -> str:
+    """Return a value as it is written in Python, shortened for a message, because it may be a picture."""
+    try:
+        text = repr(value)
+    except Exception:  # an object's own method, or an integer of more digits than Python writes
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def check_text(text: str, name: str, error: type[InvalidRequestError] = InvalidRequestError) -> str:
@@ -45,5 +57,24 @@ def check_tokens(tokens: Sequence[int]) -> list[int]:
     """
     for token in tokens:
         if not hasattr(token, "__index__") or abs(token) > _LARGEST_TOKEN:
-            raise InvalidRequestError(f"there is no token {token!r}; give numbers that tokenize returned")
+            raise InvalidRequestError(f"there is no token {show_value(token)}; give numbers that tokenize returned")
     return [int(token) for token in tokens]
+
+
+def to_json(value: Any, name: str) -> str:
+    """Return a value as JSON text.
+
+    Args:
+        value: of types that JSON has.
+        name: its name in the message, such as ``"the arguments"``.
+
+    Raises:
+        InvalidRequestError: JSON cannot express it, or it holds a lone surrogate.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(f"{name} cannot be written as JSON: {error}") from None
+    except RecursionError:
+        raise InvalidRequestError(f"{name} is nested too deeply") from None
+    return check_text(text, name)

@@ -118,7 +118,11 @@ def test_parts_know_whether_they_were_dictionaries() -> None:
     assert [is_from_mapping(part) for part in read_from.content if not isinstance(part, str)] == [False, True]
     again = xlc.Message.model_validate_json('{"role": "user", "content": [{"type": "image", "path": "a"}]}')
     (part,) = again.content
+    assert not isinstance(part, str)
     assert is_from_mapping(part)
+    assert is_from_mapping(part.model_copy())
+    assert part == made
+    assert part.model_dump() == made.model_dump()
 
 
 @pytest.mark.parametrize("url", ["http://[", "data:,\ud800", "data:;base64,\ud800", "\ud800", "HTTP://\ud800/", ":"])

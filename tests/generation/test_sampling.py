@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import xlc_core as xlc
+from helpers.tiny_models import write_byte_llama
 from xlc_core import _native
 from xlc_core.options.sampling import CompletionOptions, SamplingOptions
 
@@ -243,3 +247,26 @@ def test_time_limit_ends_the_answer_at_a_new_line(engine: xlc.Engine) -> None:
     answer = engine.complete("a\nb\nc\nd\ne\n", **options, max_generation_ms=1)
     assert answer.usage.completion_tokens < 60
     assert answer.finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"penalty_last_n": 2**31 - 1, "penalty_repeat": 1.5},
+        {"mirostat": 7},
+        {"temp": math.nan, "top_p": math.inf, "min_p": -math.inf, "penalty_repeat": 0.0},
+        {"temp": 1e-44, "xtc_probability": math.nan, "mirostat_tau": math.nan},
+    ],
+    ids=str,
+)
+def test_settings_of_a_model_file_do_no_harm(tmp_path: Path, sampling: dict[str, float]) -> None:
+    """Run in a process of its own with 4 GiB: such numbers aborted it, or allocated 8 GB for each slot."""
+    model = write_byte_llama(tmp_path / "model.gguf", sampling=sampling)
+    code = (
+        "import resource, sys, xlc_core as xlc\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
+        "with xlc.Engine(sys.argv[1], n_ctx=256, n_parallel=2, n_threads=1, warmup=False) as engine:\n"
+        "    print(engine.complete('a', max_tokens=8, ignore_eos=True).usage.completion_tokens)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(model)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "8"), done.stderr

@@ -27,6 +27,7 @@ def write_byte_llama(
     control: tuple[str, ...] = (),
     added: Weights | None = None,
     systemone: str | None = None,
+    sampling: Mapping[str, float | int] | None = None,
 ) -> Path:
     """Write a llama whose vocabulary is SentencePiece's 256 bytes and the letters, so that texts are long.
 
@@ -36,6 +37,7 @@ def write_byte_llama(
         control: more control tokens, at the end of the vocabulary.
         added: what is added to some of the weights, by their names.
         systemone: the template of a decision model of the kind OpenJEV, which reads the logits of letters.
+        sampling: settings of samplers that the file recommends, by llama.cpp's names.
     """
     pieces = [chr(code) for code in range(ord("a"), ord("z") + 1)] + ["▁", "▁a", "▁the", "th", "he"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, *control]
@@ -70,6 +72,10 @@ def write_byte_llama(
         writer.add_string("llama.decision.type", "openjev")
         writer.add_string("tokenizer.chat_template.systemone", systemone)
         writer.add_add_space_prefix(False)  # a letter is one token then
+
+    for name, value in (sampling or {}).items():
+        add_value = writer.add_float32 if isinstance(value, float) else writer.add_int32
+        add_value(f"general.sampling.{name}", value)
 
     rng = np.random.default_rng(seed)
 

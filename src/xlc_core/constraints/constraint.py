@@ -33,6 +33,7 @@ from xlc_core.constraints.reading import (
 )
 from xlc_core.constraints.schema_grammar import schema_grammar
 from xlc_core.errors import ConstraintError
+from xlc_core.texts import show_value
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -139,7 +140,7 @@ class JsonSchema(Constraint):
             adapter = adapter_of(schema)
             schema = schema_of(adapter)
         if not isinstance(schema, Mapping):
-            raise ConstraintError(f"a JSON schema is an object, got {str(schema)[:40]!r}")
+            raise ConstraintError(f"a JSON schema is an object, got {show_value(schema)}")
         object.__setattr__(self, "text", dump_json(schema))
         object.__setattr__(self, "_adapter", adapter)
 
@@ -256,7 +257,7 @@ class Choice(Constraint):
             raise ConstraintError("Choice needs at least one text, as in Choice('yes', 'no')")
         for choice in choices:
             if not isinstance(choice, str):
-                raise ConstraintError(f"Choice takes texts, got {choice!r}; write Choice(*values) for a list")
+                raise ConstraintError(f"Choice takes texts, got {show_value(choice)}; write Choice(*values) for a list")
             check_source(choice, "choice")
             if choices.count(choice) > 1:
                 raise ConstraintError(f"Choice has {choice!r} more than once")
@@ -354,17 +355,16 @@ def to_constraint(value: Any) -> Constraint:
 
 def constraint_key(value: Any) -> Hashable | None:
     """Return what a constraint, or a value that means one, can be remembered by. None for values that may change."""
-    if isinstance(value, Constraint):
-        key: tuple[Any, ...] = (value, isinstance(value, JsonSchema) and value.is_type)
-    elif isinstance(value, type) or type(value).__name__ == "TypeAdapter":
-        key = (value,)
-    else:  # Union[int, str] == Union[str, int], but their schemas are not the same
-        key = (value, repr(value))
     try:
-        hash(key)
-    except TypeError:
+        hash(value)
+        if isinstance(value, Constraint):
+            return (value, isinstance(value, JsonSchema) and value.is_type)
+        if isinstance(value, type) or type(value).__name__ == "TypeAdapter":
+            return (value,)
+        # Union[int, str] == Union[str, int], but their schemas are not the same
+        return (value, repr(value))
+    except (TypeError, ValueError):  # not hashable, or an integer of more digits than Python writes
         return None
-    return key
 
 
 @functools.lru_cache(maxsize=128)

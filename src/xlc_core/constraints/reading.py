@@ -12,7 +12,7 @@ from pydantic import PydanticUserError, TypeAdapter
 from xlc_core.constraints import lark_text
 from xlc_core.constraints.schema_formats import TYPE_PATTERNS
 from xlc_core.errors import ConstraintError
-from xlc_core.texts import check_text
+from xlc_core.texts import check_text, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,8 +106,9 @@ def adapter_of(schema: Any) -> TypeAdapter[Any]:
         return schema
     try:
         return TypeAdapter(schema)
-    except PydanticUserError as error:
-        raise ConstraintError(f"JsonSchema takes a dict, a JSON text or a type, got {schema!r}: {error}") from None
+    except (PydanticUserError, ValueError) as error:
+        shown = show_value(schema)
+        raise ConstraintError(f"JsonSchema takes a dict, a JSON text or a type, got {shown}: {error}") from None
 
 
 def schema_of(adapter: TypeAdapter[Any]) -> Any:

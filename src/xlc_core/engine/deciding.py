@@ -10,6 +10,7 @@ from typing import Any
 from xlc_core._native import Engine as NativeEngine
 from xlc_core.errors import UnsupportedFeatureError
 from xlc_core.results import Decision, DecisionAnswer, ModelInfo, Usage
+from xlc_core.texts import to_json
 
 __all__ = ["DecisionMethods"]
 
@@ -42,7 +43,8 @@ class DecisionMethods:
             raise UnsupportedFeatureError(
                 f"{self.info.name!r} is not a decision model; ask a chat model with a constraint, such as Choice"
             )
-        written = json.dumps({"state": state, "questions": {name: dict(asked) for name, asked in questions.items()}})
+        asked = {name: dict(question) for name, question in questions.items()}
+        written = to_json({"state": state, "questions": asked}, "the state or a question")
         answers, n_tokens = self._native.decide(written)
         return Decision(
             {name: DecisionAnswer(**answer) for name, answer in json.loads(answers).items()},

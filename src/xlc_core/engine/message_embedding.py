@@ -62,7 +62,7 @@ class MessageEmbeddingMethods(EngineBase):
             RequestTimeoutError: ``timeout`` passed.
         """
         options = self._embed_options(normalize, dimensions, dtype, int8_ranges, timeout)
-        deadline = Deadline(timeout)
+        deadline = Deadline(options.timeout)
         running = self._submit_embeddings(chats, deadline)
         try:
             rows = [_wait(generation, deadline) for generation in running]
@@ -82,7 +82,7 @@ class MessageEmbeddingMethods(EngineBase):
     ) -> Vectors:
         """Return vectors of chats; see embed_messages. Requests are built and queued on a helper thread."""
         options = self._embed_options(normalize, dimensions, dtype, int8_ranges, timeout)
-        deadline = Deadline(timeout)
+        deadline = Deadline(options.timeout)
         running = await asyncio.to_thread(self._submit_embeddings, chats, deadline)
         try:
             rows = [await _await(generation, deadline) for generation in running]
@@ -93,13 +93,14 @@ class MessageEmbeddingMethods(EngineBase):
     def _embed_options(
         self, normalize: bool, dimensions: int | None, dtype: EmbeddingType, int8_ranges: Any, timeout: float | None
     ) -> EmbedOptions:
-        if dimensions is not None and dimensions > self.info.n_embd:
+        options = EmbedOptions.checked(
+            normalize=normalize, dimensions=dimensions, dtype=dtype, int8_ranges=int8_ranges, timeout=timeout
+        )
+        if options.dimensions is not None and options.dimensions > self.info.n_embd:
             raise InvalidRequestError(
                 f"dimensions={dimensions} is more than the {self.info.n_embd} that the model's vectors have"
             )
-        return EmbedOptions.checked(
-            normalize=normalize, dimensions=dimensions, dtype=dtype, int8_ranges=int8_ranges, timeout=timeout
-        )
+        return options
 
     def _submit_embeddings(self, chats: Sequence[str | Sequence[MessageLike]], deadline: Deadline) -> list[Generation]:
         if isinstance(chats, str):

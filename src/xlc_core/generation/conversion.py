@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from xlc_core.generation.tool_choice import ToolUse
 from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
 from xlc_core.options.sampling import ChatOptions, SamplingOptions
 from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
-from xlc_core.texts import check_text
+from xlc_core.texts import check_text, to_json
 
 __all__ = [
     "MessageLike",
@@ -121,7 +120,7 @@ def _tool_call(call: Any, index: int) -> ToolCall:
     return ToolCall.checked(
         id=call.get("id") or "",
         name=function["name"],
-        arguments=arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False),
+        arguments=arguments if isinstance(arguments, str) else to_json(arguments, f"a tool call of message {index}"),
     )
 
 
@@ -202,14 +201,13 @@ def to_chat_request(messages: Sequence[Message], use: ToolUse, options: ChatOpti
         thinking_budget_message=options.thinking_budget_message,
         reasoning_format=options.reasoning_format,
         template_kwargs={
-            name: check_text(json.dumps(value, ensure_ascii=False), f"template_kwargs[{name!r}]")
-            for name, value in options.template_kwargs.items()
+            name: to_json(value, f"template_kwargs[{name!r}]") for name, value in options.template_kwargs.items()
         },
     )
 
 
 def _native_tool(tool: Tool) -> _native.ChatTool:
-    parameters = json.dumps(tool.parameters, ensure_ascii=False)
+    parameters = to_json(tool.parameters, f"the tool {tool.name!r}")
     try:
         return _native.ChatTool(tool.name, tool.description, parameters)
     except TypeError:

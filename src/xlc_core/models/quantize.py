@@ -10,6 +10,7 @@ from pathlib import Path
 from xlc_core import _native
 from xlc_core.errors import InvalidRequestError, ModelNotFoundError
 from xlc_core.models import catalog
+from xlc_core.options.engine import EngineOptions
 
 __all__ = ["QUANTIZATION_TYPES", "quantize_model"]
 
@@ -43,13 +44,14 @@ def quantize_model(
         the target.
 
     Raises:
-        InvalidRequestError: the type does not exist, or the target exists or is the source.
+        InvalidRequestError: the type does not exist, the target exists or is the source, or ``n_threads`` is wrong.
         ModelNotFoundError: the source or the target's folder does not exist.
         ModelLoadError: llama.cpp cannot read or quantise the source; the message carries its reason.
     """
     kind = weights.upper()
     if kind not in QUANTIZATION_TYPES:
         raise InvalidRequestError(f"unknown type of weights {weights!r}; choose one of {', '.join(QUANTIZATION_TYPES)}")
+    EngineOptions.checked(n_threads=n_threads)
     path, target = catalog.resolve(source).path, Path(target)
     if target.exists() and (not overwrite or target.samefile(path)):
         raise InvalidRequestError(f"{target} exists; choose another name" + ("" if overwrite else " or overwrite it"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from annotated_types import Le
@@ -22,13 +23,12 @@ from typing_extensions import Self
 
 from xlc_core.errors import InvalidRequestError
 from xlc_core.options.hints import hint_for
-from xlc_core.texts import check_text
+from xlc_core.texts import check_text, show_value
 
 __all__ = ["GpuLayers", "NativeOptions", "Options", "Seconds", "Takes", "describe"]
 
 _LARGEST_INT = 0x7FFF_FFFF  # C++'s int32_t
 _LARGEST_FLOAT = 3.4e38  # C++'s float
-_LONGEST_VALUE = 200  # most characters of a wrong value in a message, because it may be a picture
 
 # The expected values, by the kind of pydantic's error. Errors of other kinds say more than that.
 _NOUNS = {
@@ -108,15 +108,17 @@ class NativeOptions(Options):
     @classmethod
     def _fits_native_types(cls, value: Any, info: ValidationInfo) -> Any:
         field = cls.model_fields[info.field_name or ""]
-        if any(isinstance(limit, Le) for limit in field.metadata) or field.annotation is Any:
-            return value
-        for part in _parts(value):
-            if isinstance(part, str):
-                check_text(part, "it")
+        # A limit of the field's own may be larger, as a seed is unsigned. pydantic has checked it.
+        has_limit = any(isinstance(limit, Le) for limit in field.metadata)
+        for part in _native_parts(value, field.annotation):
+            if isinstance(part, (str, PurePath)):
+                check_text(str(part), "it")
             elif isinstance(part, (int, float)):
                 largest = _LARGEST_INT if isinstance(part, int) else _LARGEST_FLOAT
-                if abs(part) > largest:
-                    raise ValueError(f"must be at most {largest}" if part > 0 else f"must be at least -{largest}")
+                if part > largest and not has_limit:
+                    raise ValueError(f"must be at most {largest}")
+                if part < -largest:
+                    raise ValueError(f"must be at least -{largest}")
         return value
 
 
@@ -154,11 +156,15 @@ def _with_default(cls: type[NativeOptions]) -> frozenset[str]:
     )
 
 
-def _parts(value: Any) -> Iterator[Any]:
-    """Yield a value, or its parts: texts, numbers, and the keys of mappings."""
-    if isinstance(value, (tuple, dict)):
+def _native_parts(value: Any, annotation: Any) -> Iterator[Any]:
+    """Yield what llama.cpp gets of a field: the value, or its parts. A part of any type becomes JSON."""
+    is_any = annotation is Any or Any in get_args(annotation)
+    if isinstance(value, dict):
         yield from value
-    else:
+        yield from () if is_any else value.values()
+    elif isinstance(value, tuple):
+        yield from () if is_any else value
+    elif annotation is not Any:
         yield value
 
 
@@ -188,7 +194,7 @@ def _line(faults: list[Any], forms: Mapping[str, str]) -> str:
     else:
         form = forms.get(str(place[0])) if len(place) == 1 else None
         reason = f"must be {form or _joined([noun for expected in nouns for noun in expected])}"
-    return f"{_place(place)}: {reason}, got {_shown(faults[0]['input'])}" if place else reason
+    return f"{_place(place)}: {reason}, got {show_value(faults[0]['input'])}" if place else reason
 
 
 def _expected(fault: Any) -> list[str]:
@@ -214,8 +220,3 @@ def _joined(nouns: list[str]) -> str:
 def _place(parts: tuple[int | str, ...]) -> str:
     first, *rest = parts
     return str(first) + "".join(f"[{part!r}]" for part in rest)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

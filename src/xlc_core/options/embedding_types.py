@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xlc_core.errors import InvalidRequestError
+from xlc_core.texts import show_value
 
 __all__ = ["EmbeddingType", "as_ranges", "hamming_distances", "quantize_embeddings"]
 
@@ -117,13 +118,14 @@ def as_ranges(ranges: Any) -> npt.NDArray[np.float32]:
         InvalidRequestError: they do not have this form, or a least number is not below its greatest.
     """
     try:
-        limits = np.asarray(ranges, dtype=np.float32)
-    except (TypeError, ValueError):
+        with np.errstate(over="ignore"):  # to infinity, which is refused below
+            limits = np.asarray(ranges, dtype=np.float32)
+    except (OverflowError, TypeError, ValueError):
         limits = np.empty(0, dtype=np.float32)
     if limits.ndim == 1:
         limits = limits[:, np.newaxis]
     if limits.ndim != 2 or limits.shape[0] != 2:
-        raise InvalidRequestError(f"ranges must be a pair or an array (2, dimensions), not {ranges!r:.80}")
+        raise InvalidRequestError(f"ranges must be a pair or an array (2, dimensions), not {show_value(ranges)}")
     if not (np.isfinite(limits).all() and (limits[0] < limits[1]).all()):
         raise InvalidRequestError("the least number of a range must be finite and below the greatest")
     return limits

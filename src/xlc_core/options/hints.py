@@ -59,7 +59,7 @@ def hint_for_field(name: str, value: Any, fields: Collection[str]) -> str:
         return _nearest(name, fields)
     if not foreign.ours or foreign.ours.startswith("Engine."):
         return "" if foreign.ours else foreign.note
-    text = None if foreign.value is None else foreign.value(value)
+    text = _translated(foreign, value)
     owner = known_to(foreign.ours)
     if foreign.ours not in fields and owner is not None and owner.scope == "engine":
         return f"use engine_options={{{foreign.ours!r}: {text or '…'}}}"
@@ -78,10 +78,17 @@ def _nearest(name: str, fields: Collection[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
+def _translated(foreign: ForeignName, value: Any) -> str | None:
+    try:
+        return None if foreign.value is None else foreign.value(value)
+    except (ArithmeticError, ValueError):  # infinity as an integer, or an integer of more digits than Python writes
+        return None
+
+
 def _translation(foreign: ForeignName, value: Any, options: type[Options]) -> str:
     if not foreign.ours:
         return foreign.note
-    text = None if foreign.value is None else foreign.value(value)
+    text = _translated(foreign, value)
     hint = f"use {foreign.ours}" if text is None else f"use {foreign.ours}={text}"
     if foreign.ours not in options.model_fields and (owner := known_to(foreign.ours)) is not None:
         hint += f", an option of {owner.used_by}"

@@ -20,7 +20,9 @@ SamplerName = Literal[
 """llama.cpp's samplers."""
 
 
-_MOST_LOOKED_BACK = 2**20  # tokens; llama.cpp allocates as much for each request
+_MOST_LOOKED_BACK = 2**20  # tokens; llama.cpp allocates as much for each request, up to the context
+_STRONGEST = 1e6  # penalty; sums of stronger ones over a context could become infinite
+_STRONGEST_BIAS = 1e9
 
 
 class SamplingOptions(NativeOptions):
@@ -39,14 +41,15 @@ class SamplingOptions(NativeOptions):
         xtc_threshold: least probability of a token that XTC removes [0.1].
         dynatemp_range: temperature varies by this much with entropy; 0 turns it off [0].
         dynatemp_exponent: how entropy maps to temperature [1].
-        repeat_last_n: tokens that penalties look back, at most 2²⁰; 0 turns them off [64].
+        repeat_last_n: tokens that penalties look back, at most 2²⁰; more than the context means all of it; 0 turns
+            them off [64].
         repeat_penalty: divides the logits of repeated tokens; 1 turns it off [1].
-        frequency_penalty: subtracted per earlier occurrence [0].
-        presence_penalty: subtracted once for a token that occurred [0].
+        frequency_penalty: subtracted per earlier occurrence, from -10⁶ to 10⁶ [0].
+        presence_penalty: subtracted once for a token that occurred, from -10⁶ to 10⁶ [0].
         dry_multiplier: strength of the DRY penalty on repeated sequences; 0 turns it off [0].
         dry_base: base of its growth with length [1.75].
         dry_allowed_length: length that is not yet penalised [2].
-        dry_penalty_last_n: tokens that DRY looks back, at most 2²⁰; 0 turns it off [64].
+        dry_penalty_last_n: tokens that DRY looks back, as for ``repeat_last_n``; 0 turns it off [64].
         dry_sequence_breakers: strings that end a sequence [newline, colon, quote, star].
         mirostat: 1 or 2 for Mirostat, which replaces the other samplers; 0 turns it off [0].
         mirostat_tau: target entropy [5].
@@ -55,8 +58,8 @@ class SamplingOptions(NativeOptions):
         adaptive_decay: memory of the adaptive sampler, 0 to 0.99 [0.9].
         min_keep: tokens that samplers must leave at least [0].
         samplers: which samplers run, in order.
-        logit_bias: added to the logits of tokens; a key is a token's number or a text. False or minus infinity bans
-            the tokens.
+        logit_bias: added to the logits of tokens, from -10⁹ to 10⁹; a key is a token's number or a text. False or
+            minus infinity bans the tokens.
         seed: makes sampling repeatable; None chooses a random seed. Takes time: a seeded request reads its whole prompt
             again instead of reading its start from the cache, so that the same request alone on the engine gives the
             same text. ``cache_prompt=True`` changes that.
@@ -92,10 +95,10 @@ class SamplingOptions(NativeOptions):
     dynatemp_range: float | None = Field(None, ge=0)
     dynatemp_exponent: float | None = None
     repeat_last_n: int | None = Field(None, ge=0, le=_MOST_LOOKED_BACK)
-    repeat_penalty: float | None = Field(None, gt=0)
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
-    dry_multiplier: float | None = Field(None, ge=0)
+    repeat_penalty: float | None = Field(None, ge=1 / _STRONGEST, le=_STRONGEST)
+    frequency_penalty: float | None = Field(None, ge=-_STRONGEST, le=_STRONGEST)
+    presence_penalty: float | None = Field(None, ge=-_STRONGEST, le=_STRONGEST)
+    dry_multiplier: float | None = Field(None, ge=0, le=_STRONGEST)
     dry_base: float | None = Field(None, ge=1)
     dry_allowed_length: int | None = Field(None, ge=0)
     dry_penalty_last_n: int | None = Field(None, ge=0, le=_MOST_LOOKED_BACK)
@@ -131,6 +134,14 @@ class SamplingOptions(NativeOptions):
         if not isinstance(value, Mapping):
             return value
         return {token: False if bias == -math.inf else bias for token, bias in value.items()}
+
+    @field_validator("logit_bias")
+    @classmethod
+    def _refuse_infinite_sums(cls, value: dict[int | str, float] | None) -> dict[int | str, float] | None:
+        for token, bias in (value or {}).items():
+            if abs(bias) > _STRONGEST_BIAS:
+                raise ValueError(f"the bias of {token!r} must be from -1e9 to 1e9, or False to ban it")
+        return value
 
     @field_validator("stop")
     @classmethod

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bindings/held_callable.h"
+#include "support/seconds.h"
 #include "support/waitable.h"
 
 #include <nanobind/nanobind.h>
@@ -18,9 +19,7 @@ namespace nb = nanobind;
 inline bool wait_with_signals(Waitable& waitable, std::optional<double> timeout_s) {
     using clock = std::chrono::steady_clock;
     constexpr auto signal_interval = std::chrono::milliseconds(50);
-    const auto deadline = timeout_s ? clock::now() + std::chrono::duration_cast<clock::duration>(
-                                                         std::chrono::duration<double>(*timeout_s))
-                                    : clock::time_point::max();
+    const auto deadline = timeout_s ? clock::now() + to_duration(*timeout_s) : clock::time_point::max();
     while (true) {
         bool ready;
         {

@@ -2,6 +2,7 @@
 
 #include "overrides/access/slots.h"
 #include "support/errors.h"
+#include "support/seconds.h"
 
 #include <algorithm>
 
@@ -45,8 +46,7 @@ bool Engine::in_use() const {
 
 void Engine::watch() {
     using namespace std::chrono_literals;
-    const auto limit =
-        std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(params_.sleep_after));
+    const auto limit = to_duration(params_.sleep_after);
     std::unique_lock<std::mutex> lock(mutex_);
     while (!closed_) {
         if (!loaded()) {

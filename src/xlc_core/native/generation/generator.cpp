@@ -219,7 +219,7 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
     compile_constraint(vocab(), request.grammar);
     PreparedTask prepared;
     prepared.task = server_task(SERVER_TASK_TYPE_COMPLETION);
-    prepared.task.params = to_task_params(request, base, vocab());
+    prepared.task.params = to_task_params(request, base, vocab(), meta->slot_n_ctx);
     // The parser reads the whole answer again with every token, so it is used only if it may find something.
     if (chat != nullptr && !chat->params.parser.empty() &&
         (chat->params.supports_thinking || may_call(chat->chat))) {

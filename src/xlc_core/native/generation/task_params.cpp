@@ -100,10 +100,20 @@ void set_chat(task_params& out, const RenderedChat& request, const llama_vocab* 
         out.antiprompt.end(), rendered.additional_stops.begin(), rendered.additional_stops.end());
 }
 
+// Numbers of tokens that are larger than the context mean the whole context. llama.cpp would allocate memory
+// for them, or add to them.
+void limit_to_context(task_params& out, int32_t n_ctx) {
+    for (int32_t* const n_tokens :
+         {&out.sampling.penalty_last_n, &out.sampling.dry_penalty_last_n, &out.sampling.n_prev, &out.n_keep,
+          &out.n_discard, &out.n_cache_reuse}) {
+        *n_tokens = std::min(*n_tokens, n_ctx);
+    }
+}
+
 } // namespace
 
-task_params
-to_task_params(const GenerationRequest& request, const common_params& base, const llama_vocab* vocab) {
+task_params to_task_params(
+    const GenerationRequest& request, const common_params& base, const llama_vocab* vocab, int32_t n_ctx) {
     task_params out;
     // Like server_schema::eval_llama_cmpl_schema: first the engine's settings, then the request's.
     out.sampling = base.sampling;
@@ -123,6 +133,7 @@ to_task_params(const GenerationRequest& request, const common_params& base, cons
     out.return_progress = request.prompt_progress;
 
     set_sampling(out, request.sampling, vocab);
+    limit_to_context(out, n_ctx);
     if (!request.grammar.empty()) {
         out.sampling.grammar = {COMMON_GRAMMAR_TYPE_USER, request.grammar};
     }

@@ -15,9 +15,10 @@
 
 namespace xlc {
 
-// Throws Error(invalid_request) for values that the vocabulary or llama.cpp refuses.
-task_params
-to_task_params(const GenerationRequest& request, const common_params& base, const llama_vocab* vocab);
+// `n_ctx`: tokens that the request may hold. Throws Error(invalid_request) for values that the vocabulary or
+// llama.cpp refuses.
+task_params to_task_params(
+    const GenerationRequest& request, const common_params& base, const llama_vocab* vocab, int32_t n_ctx);
 
 // Return the settings like llama.cpp's server reports them, as JSON text: the effect of a request's options.
 std::string task_settings(const task_params& params);
