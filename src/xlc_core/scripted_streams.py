@@ -53,7 +53,7 @@ class ScriptedStream(Events):
         """Whether the stream was closed."""
         return self._script.closed
 
-    def __next__(self) -> Event:
+    def _next(self) -> Event:
         if (event := self._script.next()) is None:
             raise StopIteration
         return event
@@ -81,7 +81,7 @@ class AsyncScriptedStream(AsyncEvents):
         """Whether the stream was closed."""
         return self._script.closed
 
-    async def __anext__(self) -> Event:
+    async def _next(self) -> Event:
         await asyncio.sleep(0)  # a real stream lets other tasks run between events
         if (event := self._script.next()) is None:
             raise StopAsyncIteration

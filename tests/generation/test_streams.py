@@ -36,6 +36,33 @@ def test_deltas_make_up_the_text(engine: xlc.Engine, call: str, stop: list[str])
     assert len(events) > 2
 
 
+def test_result_may_be_asked_for_at_any_time(engine: xlc.Engine) -> None:
+    with engine.stream_chat("Count: 1, 2, 3,", max_tokens=8, temperature=0) as stream:
+        text = "".join(stream.text())
+        completion = stream.result()
+    assert completion.text == text
+    assert stream.result() is completion  # after the end of the block too
+    with engine.stream_chat("Count: 1, 2, 3,", max_tokens=8, temperature=0) as begun:
+        next(begun)
+        assert begun.result().text == text
+    with engine.stream_chat("Count", **LONG) as unread:
+        pass
+    with pytest.raises(xlc.RequestCancelledError, match="closed before its end"):
+        unread.result()
+
+
+async def test_result_of_an_async_stream_may_be_asked_for_at_any_time(engine: xlc.Engine) -> None:
+    async with engine.astream_chat("Count: 1, 2, 3,", max_tokens=8, temperature=0) as stream:
+        text = "".join([piece async for piece in stream.text()])
+        completion = await stream.result()
+    assert completion.text == text
+    assert await stream.result() is completion
+    async with engine.astream_chat("Count", **LONG) as unread:
+        await anext(unread)
+    with pytest.raises(xlc.RequestCancelledError, match="closed before its end"):
+        await unread.result()
+
+
 def test_deltas_of_a_continued_message_make_up_the_text(engine: xlc.Engine) -> None:
     messages = [{"role": "user", "content": "Count."}, {"role": "assistant", "content": "1, 2, 3, 4, 5,"}]
     options: dict[str, Any] = {"temperature": 0, "seed": 1, "max_tokens": 8}

@@ -24,12 +24,20 @@ _NO_RESULT = "the stream was closed before its end; there is no result"
 class Events(abc.ABC):
     """Base of streams of events: they yield events, texts or objects, return the result, and end early."""
 
+    _completion: Completion | None = None
+
     def __iter__(self) -> Self:
         return self
 
-    @abc.abstractmethod
     def __next__(self) -> Event:
-        """Return the next event."""
+        event = self._next()
+        if isinstance(event, Finished):
+            self._completion = event.completion
+        return event
+
+    @abc.abstractmethod
+    def _next(self) -> Event:
+        """Return the next event, or raise StopIteration."""
 
     def text(self) -> Iterator[str]:
         """Yield the pieces of the answer's text as they come; of the first answer, where ``n`` were asked for."""
@@ -40,15 +48,15 @@ class Events(abc.ABC):
         return partial_objects(self)
 
     def result(self) -> Completion:
-        """Read all events and return the whole result.
+        """Read the events that are left and return the whole result. It may be called at any time and again.
 
         Raises:
-            RequestCancelledError: the stream was closed before.
+            RequestCancelledError: the stream was closed before its end.
         """
-        for event in self:
-            if isinstance(event, Finished):
-                return event.completion
-        raise RequestCancelledError(_NO_RESULT)
+        while self._completion is None:
+            if next(self, None) is None:
+                raise RequestCancelledError(_NO_RESULT)
+        return self._completion
 
     @abc.abstractmethod
     def cancel(self) -> None:
@@ -78,12 +86,20 @@ class Events(abc.ABC):
 class AsyncEvents(abc.ABC):
     """Base of async streams of events; see Events."""
 
+    _completion: Completion | None = None
+
     def __aiter__(self) -> Self:
         return self
 
-    @abc.abstractmethod
     async def __anext__(self) -> Event:
-        """Return the next event."""
+        event = await self._next()
+        if isinstance(event, Finished):
+            self._completion = event.completion
+        return event
+
+    @abc.abstractmethod
+    async def _next(self) -> Event:
+        """Return the next event, or raise StopAsyncIteration."""
 
     async def text(self) -> AsyncIterator[str]:
         """Yield the pieces of the answer's text as they come; see Events.text."""
@@ -96,15 +112,15 @@ class AsyncEvents(abc.ABC):
         return apartial_objects(self)
 
     async def result(self) -> Completion:
-        """Read all events and return the whole result.
+        """Read the events that are left and return the whole result; see Events.result.
 
         Raises:
-            RequestCancelledError: the stream was closed before.
+            RequestCancelledError: the stream was closed before its end.
         """
-        async for event in self:
-            if isinstance(event, Finished):
-                return event.completion
-        raise RequestCancelledError(_NO_RESULT)
+        while self._completion is None:
+            if await anext(self, None) is None:
+                raise RequestCancelledError(_NO_RESULT)
+        return self._completion
 
     @abc.abstractmethod
     def cancel(self) -> None:
@@ -140,7 +156,7 @@ class EventStream(Events):
     def __init__(self, reader: EventReader) -> None:
         self._reader = reader
 
-    def __next__(self) -> Event:
+    def _next(self) -> Event:
         reader = self._reader
         if not reader.ready:
             if reader.ended:
@@ -177,7 +193,7 @@ class AsyncEventStream(AsyncEvents):
         self._stops_thinking = False
         self._closed = False
 
-    async def __anext__(self) -> Event:
+    async def _next(self) -> Event:
         if self._closed:
             raise StopAsyncIteration
         if self._reader is None or self._waiter is None:
