@@ -1055,9 +1055,9 @@ class Engine:
         Return llama.cpp's settings for a request, as JSON text; nothing is run.
         """
 
-    def decide(self, request: str) -> tuple[str, int]:
+    def decide(self, request: str, check: Callable[[], None]) -> tuple[str, int]:
         """
-        Answer a decision model's questions: JSON of answers by question, and the tokens that were read.
+        Answer a decision model's questions: JSON of answers by question, and the tokens that were read. `check` is called while it waits and gives up by raising.
         """
 
     def count_prompt_tokens(self, request: GenerationRequest) -> int:

@@ -40,14 +40,15 @@ class Deadline:
         """Return the seconds left, not below 0; None for no limit."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
-    def check(self, waitable: Waitable) -> None:
+    def check(self, waitable: Waitable | None = None) -> None:
         """Raise an error when the time is over.
 
         Raises:
-            RequestTimeoutError: the time is over; the request is cancelled.
+            RequestTimeoutError: the time is over; ``waitable`` is cancelled.
         """
         if self.remaining() == 0:
-            waitable.cancel()
+            if waitable is not None:
+                waitable.cancel()
             raise RequestTimeoutError(
                 f"the request was not done after its timeout of {self._timeout:g} s and was cancelled; "
                 "allow more time or ask for fewer tokens"

@@ -27,6 +27,7 @@ def write_byte_llama(
     control: tuple[str, ...] = (),
     added: Weights | None = None,
     systemone: str | None = None,
+    decision: str = "openjev",
     sampling: Mapping[str, float | int] | None = None,
 ) -> Path:
     """Write a llama whose vocabulary is SentencePiece's 256 bytes and the letters, so that texts are long.
@@ -36,7 +37,8 @@ def write_byte_llama(
         seed: of the weights.
         control: more control tokens, at the end of the vocabulary.
         added: what is added to some of the weights, by their names.
-        systemone: the template of a decision model of the kind OpenJEV, which reads the logits of letters.
+        systemone: the template of a decision model.
+        decision: its kind, as llama.cpp names it; one that needs no head of its own.
         sampling: settings of samplers that the file recommends, by llama.cpp's names.
     """
     pieces = [chr(code) for code in range(ord("a"), ord("z") + 1)] + ["▁", "▁a", "▁the", "th", "he"]
@@ -69,7 +71,7 @@ def write_byte_llama(
     writer.add_chat_template("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:")
 
     if systemone is not None:
-        writer.add_string("llama.decision.type", "openjev")
+        writer.add_string("llama.decision.type", decision)
         writer.add_string("tokenizer.chat_template.systemone", systemone)
         writer.add_add_space_prefix(False)  # a letter is one token then
 

@@ -83,6 +83,8 @@ private:
     std::unique_ptr<Engine> engine_;
 };
 
+using PythonCheck = nb::typed<nb::callable, void()>;
+
 // Called while a thread waits without the GIL.
 void check_signals() {
     nb::gil_scoped_acquire gil;
@@ -217,13 +219,17 @@ void bind_engine(nb::module_& m) {
             "Return llama.cpp's settings for a request, as JSON text; nothing is run.")
         .def(
             "decide",
-            [](EngineHandle& self, const std::string& request) {
-                const Decision decision = self->generator()->decide(request, check_signals);
+            [](EngineHandle& self, const std::string& request, const PythonCheck& check) {
+                const Decision decision = self->generator()->decide(request, [&check] {
+                    check_signals();
+                    nb::gil_scoped_acquire gil;
+                    check();
+                });
                 return std::make_pair(decision.answers, decision.n_tokens);
             },
-            nb::arg("request"), release_gil(),
+            nb::arg("request"), nb::arg("check"), release_gil(),
             "Answer a decision model's questions: JSON of answers by question, and the tokens that were "
-            "read.")
+            "read. `check` is called while it waits and gives up by raising.")
         .def(
             "count_prompt_tokens",
             [](EngineHandle& self, const GenerationRequest& request) {

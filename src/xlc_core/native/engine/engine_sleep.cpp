@@ -4,23 +4,11 @@
 #include "support/errors.h"
 #include "support/seconds.h"
 
-#include <algorithm>
-
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 
 namespace xlc {
-
-void GeneratorMetrics::add(const GeneratorMetrics& other) {
-    n_prompt_tokens += other.n_prompt_tokens;
-    prompt_seconds += other.prompt_seconds;
-    n_cached_tokens += other.n_cached_tokens;
-    n_generated_tokens += other.n_generated_tokens;
-    generation_seconds += other.generation_seconds;
-    n_draft_tokens += other.n_draft_tokens;
-    n_draft_accepted += other.n_draft_accepted;
-}
 
 void Engine::wake() {
     if (!loaded()) {

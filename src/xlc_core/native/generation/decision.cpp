@@ -7,6 +7,8 @@
 #include "server-context.h"
 #include "server-decision.h"
 
+#include <chrono>
+#include <future>
 #include <utility>
 
 namespace xlc {
@@ -78,6 +80,29 @@ Decision read_answers(
     return out;
 }
 
+// The reader only looks up when nothing arrives for a second, and an engine that answers other requests
+// always has something. So it waits on a thread of its own, and an error in its queue ends that.
+server_response_reader::batch_response
+wait_for(server_response_reader& reader, std::vector<server_task> tasks, const std::function<void()>& poll) {
+    constexpr auto interval = std::chrono::milliseconds(50);
+    const int id = tasks.at(0).id;
+    reader.post_tasks(std::move(tasks));
+    auto answered =
+        std::async(std::launch::async, [&reader] { return reader.wait_for_all([] { return false; }); });
+    try {
+        while (answered.wait_for(interval) != std::future_status::ready) {
+            poll();
+        }
+    } catch (...) {
+        auto given_up = std::make_unique<server_task_result_error>();
+        given_up->id = id;
+        reader.queue_results.send(std::move(given_up));
+        answered.wait();
+        throw;
+    }
+    return answered.get();
+}
+
 } // namespace
 
 std::string decision_kind(const llama_model* model) {
@@ -112,11 +137,7 @@ Decision decide(
     if (decision.can_share_prompt()) {
         tasks = server_decision_group_tasks(std::move(tasks), static_cast<size_t>(params.n_parallel));
     }
-    reader.post_tasks(std::move(tasks));
-    const server_response_reader::batch_response answered = reader.wait_for_all([&poll] {
-        poll();
-        return false;
-    });
+    const server_response_reader::batch_response answered = wait_for(reader, std::move(tasks), poll);
     if (answered.error) {
         throw to_error(dynamic_cast<const server_task_result_error&>(*answered.error));
     }

@@ -20,8 +20,8 @@ struct Decision {
 // llama.cpp's name of the model's kind of decision; empty for a model that does not decide.
 std::string decision_kind(const llama_model* model);
 
-// `request`: a JSON object with "state" and "questions" as /v1/systemone takes them. `poll` is called about
-// once a second and gives up by throwing. Throws Error(unsupported_feature) for another model, and
+// `request`: a JSON object with "state" and "questions" as /v1/systemone takes them. `poll` is called while
+// it waits and gives up by throwing. Throws Error(unsupported_feature) for another model, and
 // Error(invalid_request) for questions that it cannot answer.
 Decision decide(
     server_context& context,

@@ -7,6 +7,7 @@
 #include "generation/infill_prompt.h"
 #include "generation/load_checks.h"
 #include "generation/media_prompt.h"
+#include "generation/metrics.h"
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
 #include "overrides/access/slots.h"
@@ -304,19 +305,7 @@ GeneratorMetrics Generator::metrics() const {
     if (!result) {
         throw Error(ErrorKind::engine_closed, "the engine was closed while it was asked for its metrics");
     }
-    const auto& answer = dynamic_cast<const server_task_result_metrics&>(*result);
-    const server_metrics& counters = answer.metrics;
-    GeneratorMetrics out;
-    out.n_running = answer.n_processing_slots;
-    out.n_waiting = impl_->dispatcher->n_waiting();
-    out.n_prompt_tokens = counters.prompt.count;
-    out.prompt_seconds = static_cast<double>(counters.prompt.time) / 1e6;
-    out.n_cached_tokens = counters.n_prompt_cached;
-    out.n_generated_tokens = counters.predict.count;
-    out.generation_seconds = static_cast<double>(counters.predict.time) / 1e6;
-    out.n_draft_tokens = counters.n_draft_tokens;
-    out.n_draft_accepted = counters.n_draft_accepted;
-    return out;
+    return read_metrics(*result, impl_->dispatcher->n_waiting());
 }
 
 Decision Generator::decide(const std::string& request, const std::function<void()>& poll) const {

@@ -3,6 +3,7 @@
 
 #include "generation/decision.h"
 #include "generation/generation.h"
+#include "generation/metrics.h"
 #include "generation/rendered_chat.h"
 #include "generation/request.h"
 #include "loading/engine_params.h"
@@ -17,22 +18,6 @@ struct server_context;
 struct server_task;
 
 namespace xlc {
-
-// Counters since the engine was opened, and its current work.
-struct GeneratorMetrics {
-    int32_t n_running = 0;
-    int32_t n_waiting = 0;
-    uint64_t n_prompt_tokens = 0;
-    double prompt_seconds = 0;
-    uint64_t n_cached_tokens = 0;
-    uint64_t n_generated_tokens = 0;
-    double generation_seconds = 0;
-    uint64_t n_draft_tokens = 0;
-    uint64_t n_draft_accepted = 0;
-
-    // Add the counters of another generator.
-    void add(const GeneratorMetrics& other);
-};
 
 class Generator {
 public:
@@ -63,8 +48,8 @@ public:
     // Return the task that submit() would queue. Throws the errors of submit().
     std::shared_ptr<const server_task> task(const GenerationRequest& request) const;
 
-    // Answers a decision model's questions (generation/decision.h). Waits; `poll` is called about once a
-    // second and gives up by throwing. Throws Error(engine_closed) when the generator is closed meanwhile.
+    // Answers a decision model's questions (generation/decision.h). Waits; `poll` is called
+    // meanwhile and gives up by throwing. Throws Error(engine_closed) when the generator is closed meanwhile.
     Decision decide(const std::string& request, const std::function<void()>& poll) const;
 
     // Runs `work` on the loop's thread between two steps and waits for it. If it returns false, it is called
