@@ -1,18 +1,5 @@
 // ggml's ggml-cpu/amx/mmq.cpp, with a tile configuration that is complete.
-// Old versions of GCC (12 is one) declare that ldtilecfg reads 8 bytes, while it reads 64. The optimiser then
-// drops the stores of all rows and columns, and the first tile instruction ends the process with SIGILL.
 
-#if defined(__AMX_INT8__) && defined(__AVX512VNNI__) && defined(__GNUC__) && !defined(__clang__)
-
-#include <immintrin.h>
-
-static inline void xlc_load_tile_config(const void* config) {
-    __asm__ volatile("ldtilecfg\t%X0" ::"m"(*static_cast<const char (*)[64]>(config)));
-}
-
-#undef _tile_loadconfig
-#define _tile_loadconfig(config) xlc_load_tile_config(config)
-
-#endif
+#include "tile_config.h"
 
 #include "ggml/src/ggml-cpu/amx/mmq.cpp"

@@ -1,0 +1,91 @@
+"""A process that runs out of disk: the call that needed more fails, and nothing is lost.
+
+The limits are those of a process, so each test is a child.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sets limits that only Linux enforces")
+TESTS = Path(__file__).parents[1]
+
+OPENING = """
+import gc, resource, sys
+from pathlib import Path
+import xlc_core as xlc
+from helpers.tiny_models import write_byte_llama
+MODELS, FOLDER = Path("model_files"), Path(sys.argv[1])
+WEIGHTS = write_byte_llama(FOLDER / "llama.gguf")
+OPTIONS = dict(n_ctx=512, n_parallel=2, n_threads=1)
+
+def limit(kind, value):
+    resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
+
+def outcome(call):
+    try:
+        call()
+    except Exception as error:
+        return type(error).__name__
+    return "ok"
+"""
+
+
+def run(code: str, folder: Path) -> list[str]:
+    """Run a program and return the lines that it printed."""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", OPENING + textwrap.dedent(code), str(folder)],
+        cwd=TESTS,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()
+
+
+def test_full_disk_leaves_old_files_and_no_new_ones(tmp_path: Path) -> None:
+    lines = run(
+        """
+        from xlc_core.models.quantize import quantize_model
+        engine = xlc.Engine(WEIGHTS, **OPTIONS)
+        engine.chat("hello " * 20, max_tokens=4)
+        session = FOLDER / "a.session"
+        engine.save_session(session)
+        old = session.read_bytes()
+        limit(resource.RLIMIT_FSIZE, 2000)
+        print(outcome(lambda: engine.save_session(session)))
+        print(outcome(lambda: engine.save_session(FOLDER / "b.session")))
+        print(outcome(lambda: quantize_model(WEIGHTS, FOLDER / "small.gguf", "Q8_0")))
+        print(session.read_bytes() == old, *sorted(path.name for path in FOLDER.iterdir()))
+        limit(resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
+        print(outcome(lambda: engine.chat("Hi", max_tokens=2)), outcome(lambda: engine.load_session(session)))
+        """,
+        tmp_path,
+    )
+    assert lines == ["OSError", "OSError", "ModelLoadError", "True a.session llama.gguf", "ok ok"]
+
+
+def test_full_disk_ends_a_download(tmp_path: Path) -> None:
+    lines = run(
+        """
+        import os
+        from helpers.hub_server import HubServer
+        os.environ["HF_HOME"] = str(FOLDER / "hub")
+        weights = WEIGHTS.read_bytes()
+        with HubServer(repos={"org/model": {"llama.gguf": weights}}) as hub:
+            os.environ["HF_ENDPOINT"] = hub.url
+            limit(resource.RLIMIT_FSIZE, 20_000)
+            print(outcome(lambda: xlc.Engine("hf:org/model:llama.gguf", **OPTIONS)))
+            limit(resource.RLIMIT_FSIZE, resource.RLIM_INFINITY)
+            with xlc.Engine("hf:org/model:llama.gguf", **OPTIONS) as engine:
+                print(outcome(lambda: engine.chat("Hi", max_tokens=2)))
+        """,
+        tmp_path,
+    )
+    assert lines == ["ModelNotFoundError", "ok"]
