@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -182,12 +181,26 @@ def test_banning_every_legal_token_ends_that_request_only(engine: xlc.Engine, co
     assert engine.metrics().requests_running == 0
 
 
-@pytest.mark.parametrize("constraint", [xlc.Gbnf('root ::= "yes" | "no"'), xlc.Choice("yes", "no")])
-def test_ignore_eos_with_a_constraint_that_ends_does_not_hang(engine: xlc.Engine, constraint: xlc.Constraint) -> None:
-    with contextlib.suppress(xlc.EngineFailedError):  # the end was all that could follow
-        answer = engine.chat("Hi", constraint=constraint, ignore_eos=True, max_tokens=20, timeout=20)
-        assert answer.text.startswith(("yes", "no"))
-    assert engine.chat("Hi", max_tokens=2, ignore_eos=True).usage.completion_tokens == 2
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"constraint": xlc.Gbnf('root ::= "yes" | "no"')},
+        {"constraint": xlc.Choice("yes", "no")},
+        {"tools": [xlc.Tool(name="look", description="Looks")]},
+    ],
+    ids=["gbnf", "choice", "tools"],
+)
+def test_ignore_eos_is_refused_where_something_else_ends_the_answer(
+    engine: xlc.Engine, options: dict[str, Any]
+) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="ignore_eos"):
+        engine.chat("Hi", ignore_eos=True, max_tokens=20, **options)
+    if "constraint" in options:
+        with pytest.raises(xlc.InvalidRequestError, match="ignore_eos"):
+            engine.complete("Hi", ignore_eos=True, max_tokens=20, **options)
+    else:
+        answer = engine.chat("Hi", ignore_eos=True, max_tokens=2, tool_choice="none", **options)
+        assert answer.usage.completion_tokens == 2
 
 
 def test_stop_sequence_may_cut_a_constrained_answer(engine: xlc.Engine) -> None:

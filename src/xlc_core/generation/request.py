@@ -165,6 +165,7 @@ class RequestBuilder:
     ) -> Request:
         deadline = deadline or Deadline(options.timeout)
         constraint = _checked(options.constraint)
+        _check_end(options, has_rules=constraint is not None)
         native = self._build(options, deadline, stream=stream, grammar=self._grammar(constraint, None), **prompt)
         self._known.add(constraint_key(options.constraint))
         return Request(native, options.n, deadline, constraint)
@@ -251,10 +252,19 @@ def _checked(value: Any) -> Constraint | None:
     return constraint
 
 
+def _check_end(options: CompletionOptions, *, has_rules: bool) -> None:
+    if options.ignore_eos and has_rules:
+        raise InvalidRequestError(
+            "ignore_eos cannot be used with a constraint or tools, which say where the answer ends; "
+            "leave it out, or let the constraint ask for a longer answer"
+        )
+
+
 def _answer_rules(options: ChatOptions) -> tuple[Constraint | None, ToolUse, AnswerTool | None]:
     """Return a chat's constraint and tools. With both, a tool stands for the constraint, and is among the tools."""
     constraint = _checked(options.constraint)
     use = to_tool_use(to_tools(options.tools), options.tool_choice)
+    _check_end(options, has_rules=constraint is not None or bool(use.tools and use.choice != "none"))
     answer_tool = AnswerTool.wanted_by(constraint, use)
     if answer_tool is None:
         return constraint, use, None

@@ -64,7 +64,7 @@ class SamplingOptions(NativeOptions):
             again instead of reading its start from the cache, so that the same request alone on the engine gives the
             same text. ``cache_prompt=True`` changes that.
         stop: texts that end the answer; they are not part of it.
-        ignore_eos: continue after the model's end token.
+        ignore_eos: continue after the model's end token. Not with a constraint or tools, which end the answer.
         logprobs: return the log-probability of each token and of this many likeliest others.
         post_sampling_probs: log-probabilities after the samplers instead of before them.
         cache_prompt: read the start of the prompt from the cache; None: unless ``seed`` is set.
