@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo test test-convert soak check tidy format stubs pin clean
+.PHONY: demo test test-convert soak asan tsan check tidy format stubs pin clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
@@ -22,8 +22,13 @@ test-convert: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[test,convert]'
 	$(BIN)/python -m pytest tests/models/test_convert.py
 
+# All kinds of requests for ten minutes, and thousands of constrained and refused ones.
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak --timeout 3600
+
+# The tests of what runs in threads or reads foreign bytes, with AddressSanitizer and UBSan, or with ThreadSanitizer.
+asan tsan: $(STAMP)
+	$(BIN)/python cmake/sanitize.py $@
 
 # Static checks: style, types, whether generated files are up to date, plain English, and clang-tidy.
 check: $(STAMP)
