@@ -1,5 +1,6 @@
 // Constraints: the path of llguidance, and checks of constraints and texts, with or without a model file's
 // vocabulary.
+#include "bindings/text.h"
 #include "constraints/checker.h"
 #include "constraints/ending.h"
 #include "constraints/llg_tokenizer.h"
@@ -13,7 +14,6 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>

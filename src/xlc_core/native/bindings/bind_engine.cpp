@@ -1,5 +1,6 @@
 #include "bindings/bindings.h"
 
+#include "bindings/text.h"
 #include "constraints/checker.h"
 #include "constraints/llg_tokenizer.h"
 #include "engine/engine.h"
@@ -14,7 +15,6 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <chrono>

@@ -1,10 +1,10 @@
 #include "bindings/bindings.h"
 
+#include "bindings/text.h"
 #include "generation/event.h"
 
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 namespace xlc {
@@ -16,24 +16,18 @@ namespace {
 // Reads the result's own memory and keeps the result alive.
 using Vector = nb::ndarray<nb::numpy, const float, nb::ndim<1>>;
 
-// Replaces incomplete characters: a token may be half a character, which Python's strings cannot hold.
-nb::str lenient_text(const std::string& text) {
-    return nb::steal<nb::str>(
-        PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
-}
-
 } // namespace
 
 void bind_events(nb::module_& m) {
     nb::class_<TokenProbability>(m, "TokenProbability")
         .def_ro("token", &TokenProbability::token)
-        .def_prop_ro("text", [](const TokenProbability& self) { return lenient_text(self.text); })
+        .def_ro("text", &TokenProbability::text)
         .def_ro("logprob", &TokenProbability::logprob)
         .def_ro("top", &TokenProbability::top);
 
     nb::class_<ChoiceResult>(m, "ChoiceResult")
-        .def_prop_ro("text", [](const ChoiceResult& self) { return lenient_text(self.text); })
-        .def_prop_ro("reasoning", [](const ChoiceResult& self) { return lenient_text(self.reasoning); })
+        .def_ro("text", &ChoiceResult::text)
+        .def_ro("reasoning", &ChoiceResult::reasoning)
         .def_ro("tool_calls", &ChoiceResult::tool_calls)
         .def_ro("finish_reason", &ChoiceResult::finish_reason)
         .def_ro("stop_sequence", &ChoiceResult::stop_sequence)
@@ -64,7 +58,7 @@ void bind_events(nb::module_& m) {
     nb::class_<Event>(m, "Event")
         .def_ro("kind", &Event::kind)
         .def_ro("choice", &Event::choice)
-        .def_prop_ro("text", [](const Event& self) { return lenient_text(self.text); })
+        .def_ro("text", &Event::text)
         .def_ro("call_index", &Event::call_index)
         .def_ro("call_id", &Event::call_id)
         .def_ro("call_name", &Event::call_name)

@@ -1,11 +1,11 @@
 #include "bindings/bindings.h"
 
 #include "bindings/gil_free_wait.h"
+#include "bindings/text.h"
 #include "generation/generation.h"
 #include "generation/generator.h"
 
 #include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 namespace xlc {

@@ -1,9 +1,9 @@
 #include "bindings/bindings.h"
 
+#include "bindings/text.h"
 #include "engine/engine.h"
 #include "loading/memory.h"
 
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 namespace xlc {

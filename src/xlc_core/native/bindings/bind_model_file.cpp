@@ -1,9 +1,9 @@
 #include "bindings/bindings.h"
 
+#include "bindings/text.h"
 #include "loading/model_file.h"
 
 #include <nanobind/stl/map.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 namespace xlc {
@@ -16,14 +16,7 @@ void bind_model_file(nb::module_& m) {
         .def_ro("architecture", &ModelFile::architecture)
         .def_ro("names", &ModelFile::names)
         .def_ro("prompts", &ModelFile::prompts)
-        .def_prop_ro(
-            "chat_template",
-            [](const ModelFile& self) {
-                const std::string& text = self.chat_template;
-                return nb::steal<nb::str>(
-                    PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
-            },
-            "Empty when the file does not have one.")
+        .def_ro("chat_template", &ModelFile::chat_template, "Empty when the file does not have one.")
         .def_ro("pooling", &ModelFile::pooling)
         .def_ro("causal", &ModelFile::causal)
         .def_prop_ro("has_chat_template", [](const ModelFile& self) { return !self.chat_template.empty(); })

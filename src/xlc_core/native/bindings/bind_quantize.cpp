@@ -1,5 +1,6 @@
 #include "bindings/bindings.h"
 
+#include "bindings/text.h"
 #include "support/abort_guard.h"
 #include "support/errors.h"
 #include "support/logging.h"
@@ -7,7 +8,6 @@
 #include "llama.h"
 
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstdio>

@@ -1,12 +1,12 @@
 #include "bindings/bindings.h"
 
+#include "bindings/text.h"
 #include "generation/rendered_chat.h"
 #include "generation/request.h"
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <functional>

@@ -1,5 +1,6 @@
 // Retriever and RetrievalJob: texts in, float32 arrays out, without a copy.
 #include "bindings/gil_free_wait.h"
+#include "bindings/text.h"
 #include "kernels/kernels.h"
 #include "retrieval/retriever.h"
 #include "support/errors.h"
@@ -8,7 +9,6 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <map>

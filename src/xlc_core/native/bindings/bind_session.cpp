@@ -1,12 +1,12 @@
 #include "bindings/bindings.h"
 
+#include "bindings/text.h"
 #include "overrides/access/slots.h"
 
 #include "llama.h"
 
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/shared_ptr.h>
-#include <nanobind/stl/string.h>
 
 namespace xlc {
 
