@@ -1,12 +1,18 @@
 # Every place where xllama relies on the insides of llama.cpp. overrides/README.md says for each override what it
 # changes, why, and when it can be deleted; cmake/overrides.cmake has the functions.
 
-# ggml: how threads wait, and the tiles' configuration ---------------------------------------------------------
+# ggml: how threads wait and fail, and the tiles' configuration -------------------------------------------------
 
-xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c EXPECT
+xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/compute_guard.cpp EXPECT
   "int n_passed = " 1 # a barrier is recognised by its local of this name
   "ggml_thread_cpu_relax\\(\\)" 2 # the loop of a barrier, and the one that polls for work
-  "static inline void ggml_thread_cpu_relax\\(void\\)" 4)
+  "static inline void ggml_thread_cpu_relax\\(void\\)" 4
+  "ggml_graph_compute_secondary_thread\\(void\\* data\\)" 2 # as a call it is renamed, as a value it is ours
+  "NULL, ggml_graph_compute_secondary_thread, &workers" 1
+  "ggml_graph_compute_secondary_thread" 3
+  "\nenum ggml_status ggml_graph_compute\\(struct ggml_cgraph \\* cgraph, struct ggml_cplan \\* cplan\\)" 1
+  "atomic_int GGML_CACHE_ALIGN n_barrier.\n" 1
+  "n_barrier, " 2) # only the barrier changes it: after a failure it is 0 again
 xlc_override(ggml-cpu ggml/src/ggml-cpu/amx/mmq.cpp ggml/amx-mmq.cpp EXPECT
   "_tile_loadconfig\\(&tc\\)" 1
   "_tile_loadconfig" 1)
@@ -69,6 +75,8 @@ xlc_override(server-context tools/server/server-context.cpp server/server-contex
   "common_speculative_begin" 1
   "auto result = common_speculative_get_output_limits\\(" 1
   "common_speculative_get_output_limits" 1
+  "ret = llama_process\\(ctx_tgt, LLAMA_PROCESS_TYPE_DECODE, batch.view.get\\(\\)\\)" 1
+  "llama_process" 1
   "res = mtmd_helper_decode_image_chunk\\(" 1)
 
 # Files that are compiled unchanged -----------------------------------------------------------------------------------------
@@ -125,6 +133,8 @@ xlc_expect(src/llama-ext.h
 # overrides/server/server_slots.h: private members, and how the loop chooses a slot.
 xlc_expect(tools/server/server-context.cpp
   "\n    bool process_single_task\\(server_task && task, bool is_yielding\\)" 1
+  "\n    void update_slots\\(\\)" 1
+  "queue_tasks.on_update_slots\\(\\[this\\]\\(\\) {\n            update_slots\\(\\).\n        }\\)" 1
   "if \\(f_sim_cur > f_sim_best && f_sim_cur > slot_prompt_similarity\\)" 1
   "if \\(f_keep < 0.5f\\)" 1
   "std::unique_ptr<server_prompt_cache> prompt_cache" 1)

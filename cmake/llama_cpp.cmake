@@ -61,6 +61,11 @@ set(GGML_CCACHE OFF) # cmake/ccache.cmake has chosen the launcher
 option(GGML_NATIVE "optimise for this machine's processor; turn off for wheels that travel" ON)
 add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 
+# Assertions of its C code throw (native/support/abort_guard.h).
+foreach(target ggml-base ggml-cpu)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:C,GNU,Clang,AppleClang>:-fexceptions>)
+endforeach()
+
 # Some of its files are replaced by ours (native/overrides/README.md), and whatever ours rely on is checked.
 set(XLC_OVERRIDES_DIR "${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native/overrides")
 include("${CMAKE_CURRENT_LIST_DIR}/overrides.cmake")

@@ -1124,6 +1124,14 @@ def quantize(source: str, target: str, ftype: str, n_threads: int = 0, progress:
 def quantization_types() -> list[str]:
     """Return the names of weight types that quantize() accepts."""
 
+def compute_after_failure(n_threads: int, failing_thread: int, keeps_threads: bool) -> tuple[str, float]:
+    """
+    For tests: compute a graph in which an assertion fails on one thread, then the same graph without. Return the assertion and the sum of 1024 twos. `keeps_threads`: on the same threads.
+    """
+
+def fail_assertion() -> None:
+    """For tests: fail an assertion of llama.cpp."""
+
 def expect_leaks() -> None:
     """
     Do not report leaks at exit: a forked child holds objects of threads that do not exist in it.

@@ -1,7 +1,12 @@
 #include "bindings/bindings.h"
 
+#include "support/abort_guard.h"
+#include "support/logging.h"
+
 NB_MODULE(_native, m) {
     m.doc() = "llama.cpp in this process: requests in, events and float32 arrays out. Private; use xlc_core.";
+    xlc::install_abort_handler();
+    xlc::redirect_llama_logs();
     xlc::bind_errors(m);
     xlc::bind_logging(m);
     xlc::bind_model_file(m);
@@ -14,6 +19,7 @@ NB_MODULE(_native, m) {
     xlc::bind_memory(m);
     xlc::bind_engine(m);
     xlc::bind_quantize(m);
+    xlc::bind_testing(m);
     m.def(
         "expect_leaks", [] { nanobind::set_leak_warnings(false); },
         "Do not report leaks at exit: a forked child holds objects of threads that do not exist in it.");

@@ -6,7 +6,9 @@
 #include "constraints/llg_tokenizer.h"
 #include "constraints/llguidance_api.h"
 #include "constraints/mask_timing.h"
+#include "loading/loading_errors.h"
 #include "support/errors.h"
+#include "support/logging.h"
 
 #include "llama.h"
 
@@ -31,12 +33,14 @@ public:
         llama_model_params params = llama_model_default_params();
         params.vocab_only = true;
         params.n_gpu_layers = 0;
+        const LogCapture capture;
         std::unique_ptr<llama_model, decltype(&llama_model_free)> model(
-            llama_model_load_from_file(path.c_str(), params), llama_model_free);
+            reading_file(path, [&] { return llama_model_load_from_file(path.c_str(), params); }),
+            llama_model_free);
         if (!model) {
             throw Error(
-                ErrorKind::model_load,
-                "'" + path + "' has no vocabulary that llama.cpp can read; is it a GGUF file?");
+                ErrorKind::model_load, "'" + path + "' does not have a vocabulary that llama.cpp can read (" +
+                                           capture.summary() + "); is it a GGUF file?");
         }
         return std::unique_ptr<VocabFile>(new VocabFile(model.release()));
     }

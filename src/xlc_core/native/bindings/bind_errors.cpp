@@ -1,6 +1,9 @@
 #include "bindings/bindings.h"
 
+#include "support/abort_guard.h"
 #include "support/errors.h"
+
+#include <new>
 
 namespace xlc {
 
@@ -62,12 +65,19 @@ void raise(const Error& error) {
 
 } // namespace
 
+// Nothing but our errors leaves the module, except Python's own.
 void bind_errors(nb::module_&) {
     nb::register_exception_translator([](const std::exception_ptr& pointer, void*) {
         try {
             std::rethrow_exception(pointer);
         } catch (const Error& error) {
             raise(error);
+        } catch (const AssertionFailed& error) {
+            raise(Error(ErrorKind::engine_failed, std::string("llama.cpp failed: ") + error.what()));
+        } catch (const std::bad_alloc&) {
+            raise(Error(ErrorKind::insufficient_memory, "there is not enough memory for this"));
+        } catch (const std::exception& error) {
+            raise(Error(ErrorKind::engine_failed, std::string("this failed unexpectedly: ") + error.what()));
         }
     });
 }

@@ -1,7 +1,6 @@
 #include "bindings/bindings.h"
 
 #include "bindings/text.h"
-#include "support/abort_guard.h"
 #include "support/errors.h"
 #include "support/logging.h"
 
@@ -57,8 +56,6 @@ void quantize(
     const std::string& ftype,
     int32_t n_threads,
     const std::optional<nb::callable>& progress) {
-    redirect_llama_logs();
-    install_abort_handler();
     llama_model_quantize_params params = llama_model_quantize_default_params();
     params.ftype = find_ftype(ftype);
     params.nthread = n_threads;
@@ -86,7 +83,6 @@ void quantize(
         }
     };
     nb::gil_scoped_release release;
-    AbortGuard guard;
     LogCapture capture(false, watch);
     bool failed = true;
     try {

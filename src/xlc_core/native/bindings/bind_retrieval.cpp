@@ -2,6 +2,7 @@
 #include "bindings/gil_free_wait.h"
 #include "bindings/text.h"
 #include "kernels/kernels.h"
+#include "loading/loading_errors.h"
 #include "retrieval/retriever.h"
 #include "support/errors.h"
 
@@ -125,7 +126,8 @@ std::shared_ptr<Retriever> open_retriever(
     llama_model_params params = llama_model_default_params();
     params.use_extra_bufts = !own_kernels; // our kernels read the weights as they are in the file
     std::shared_ptr<llama_model> model(
-        llama_model_load_from_file(path.c_str(), params), [](llama_model* loaded) {
+        reading_file(path, [&] { return llama_model_load_from_file(path.c_str(), params); }),
+        [](llama_model* loaded) {
             if (loaded) {
                 llama_model_free(loaded);
             }

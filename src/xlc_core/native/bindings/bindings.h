@@ -17,5 +17,6 @@ void bind_session(nanobind::module_& m);
 void bind_memory(nanobind::module_& m);
 void bind_engine(nanobind::module_& m);
 void bind_quantize(nanobind::module_& m);
+void bind_testing(nanobind::module_& m);
 
 } // namespace xlc

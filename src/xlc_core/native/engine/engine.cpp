@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include "constraints/llg_tokenizer.h"
+#include "loading/loading_errors.h"
 #include "loading/lora_files.h"
 #include "retrieval/bert/bert_weights.h"
 #include "support/errors.h"
@@ -45,7 +46,6 @@ struct LoadProgress {
 
 Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
     : params_(params), file_(read_model_file(params.model_path)) {
-    redirect_llama_logs();
     check_lora_files(params_, file_);
     load(progress);
     awake_ = true;
@@ -59,6 +59,18 @@ Engine::~Engine() {
 }
 
 void Engine::load(const Generator::Progress& progress) {
+    reading_file(params_.model_path, [&] {
+        try {
+            load_worker(progress);
+        } catch (...) {
+            unload(); // a part of it may be there
+            throw;
+        }
+    });
+}
+
+void Engine::load_worker(const Generator::Progress& progress) {
+    const AssertionWatch watch;
     if (is_for_retrieval(file_, params_)) {
         load_for_retrieval(progress);
         if (params_.warmup) {
@@ -67,10 +79,32 @@ void Engine::load(const Generator::Progress& progress) {
     } else {
         load_for_generation(progress);
     }
+    check_assertions(watch, params_.model_path);
+}
+
+void Engine::unload() {
+    retriever_.reset(); // before the model that it uses
+    generator_.reset();
+    retrieval_model_.reset();
+    give_memory_back();
 }
 
 void Engine::load_for_generation(const Generator::Progress& progress) {
     generator_ = std::make_shared<Generator>(params_, progress);
+}
+
+// llama.cpp's server cannot be given another context for a loaded model, so a new generator loads the weights
+// again. A retriever that uses the old ones keeps them until its work is done.
+void Engine::drop_failed_generator() {
+    if (!generator_ || !generator_->failed()) {
+        return;
+    }
+    if (retriever_ && retriever_borrows_ && retriever_.use_count() == 1 && retriever_->idle()) {
+        retriever_.reset();
+    }
+    retriever_borrows_ = false;
+    generator_.reset();
+    give_memory_back();
 }
 
 void Engine::load_for_retrieval(const Generator::Progress& progress) {
@@ -117,8 +151,13 @@ std::shared_ptr<Generator> Engine::generator() {
                 ") and cannot generate text; use embed() or rerank() with it, or open a chat model");
     }
     wake();
+    drop_failed_generator();
     if (!generator_) {
-        load_for_generation({});
+        reading_file(params_.model_path, [this] {
+            const AssertionWatch watch;
+            load_for_generation({});
+            check_assertions(watch, params_.model_path);
+        });
     }
     return generator_;
 }
@@ -144,7 +183,8 @@ void Engine::load_retriever() {
     options.flash_attn = common.flash_attn_type;
     options.own_kernels = params_.encoder == "auto";
     retriever_borrows_ = generator_ != nullptr;
-    retriever_ = std::make_shared<Retriever>(model(), options);
+    retriever_ =
+        reading_file(params_.model_path, [&] { return std::make_shared<Retriever>(model(), options); });
 }
 
 std::shared_ptr<llama_model> Engine::model() const {
@@ -235,10 +275,11 @@ void Engine::close() {
 }
 
 MemoryEstimate estimate_engine_memory(const EngineParams& params) {
-    redirect_llama_logs();
     const ModelFile file = read_model_file(params.model_path);
-    return is_for_retrieval(file, params) ? estimate_retrieval(params, runs_own_encoder(file, params))
-                                          : estimate_generation(params);
+    return reading_file(params.model_path, [&] {
+        return is_for_retrieval(file, params) ? estimate_retrieval(params, runs_own_encoder(file, params))
+                                              : estimate_generation(params);
+    });
 }
 
 bool Engine::closed() const {

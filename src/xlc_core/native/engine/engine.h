@@ -46,7 +46,9 @@ struct EngineMemory {
 };
 
 // After `sleep_after` seconds without a request the engine sleeps: workers and weights are freed. The next
-// request that needs them loads them again and takes longer. If loading fails, only that request fails.
+// request that needs them loads them again and takes longer. If loading fails, only that request fails. The
+// same happens after llama.cpp has failed in a step of the generator: its requests fail, and the next one
+// loads the model again.
 class Engine {
 public:
     // Loads the weights for the worker that fits the model. Blocks; throws the errors of Generator.
@@ -85,6 +87,9 @@ private:
     void watch();
     // With mutex_ held:
     void load(const Generator::Progress& progress);
+    void load_worker(const Generator::Progress& progress);
+    void unload();
+    void drop_failed_generator();
     void load_for_generation(const Generator::Progress& progress);
     void load_for_retrieval(const Generator::Progress& progress);
     void load_retriever();

@@ -4,10 +4,6 @@
 #include "support/errors.h"
 #include "support/seconds.h"
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 namespace xlc {
 
 void Engine::wake() {
@@ -70,12 +66,7 @@ void Engine::fall_asleep() {
             // The generator has failed, so its counters are lost.
         }
     }
-    retriever_.reset(); // before the model that it uses
-    generator_.reset();
-    retrieval_model_.reset();
-#ifdef __GLIBC__
-    malloc_trim(0); // otherwise the threads' arenas would keep the memory of the model's buffers
-#endif
+    unload();
 }
 
 bool Engine::asleep() const {
@@ -96,7 +87,7 @@ GeneratorMetrics Engine::metrics() {
         generator = generator_;
         metrics = before_sleep_;
     }
-    if (generator) {
+    if (generator && !generator->failed()) {
         GeneratorMetrics now = generator->metrics();
         now.add(metrics);
         return now;
@@ -118,7 +109,7 @@ EngineMemory Engine::memory(const Generator::Poll& poll) {
         retrieval_model = retrieval_model_;
     }
     MemoryReport report;
-    if (generator) {
+    if (generator && !generator->failed()) {
         struct Found {
             MemoryReport report;
             size_t prompt_cache = 0;
@@ -141,6 +132,8 @@ EngineMemory Engine::memory(const Generator::Poll& poll) {
         report = found->report;
         report.add_projector(params_);
         memory.prompt_cache = found->prompt_cache;
+    } else if (generator) {
+        report.add(generator->model()); // its contexts are of no use any more
     }
     if (retrieval_model) {
         report.add(retrieval_model.get());

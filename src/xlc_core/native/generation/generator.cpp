@@ -11,7 +11,6 @@
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
 #include "overrides/access/slots.h"
-#include "support/abort_guard.h"
 #include "support/compute_threads.h"
 #include "support/logging.h"
 
@@ -58,6 +57,7 @@ struct Generator::Impl {
     void share_threads();
     void load_tool_templates();
     void start_loop();
+    void fail(const std::string& reason);
     ChatDefaults chat_defaults() const;
     PreparedTask prepare(const GenerationRequest& request) const;
     void check_embedding() const;
@@ -81,7 +81,6 @@ void Generator::Impl::load(const Progress& progress) {
     std::string reason;
     std::optional<Error> refused;
     try {
-        AbortGuard guard;
         loaded = context.load_model(base);
     } catch (const Error& error) {
         refused = error;
@@ -144,15 +143,12 @@ void Generator::Impl::load_tool_templates() {
 void Generator::Impl::start_loop() {
     server_response_reader reader = context.get_response_reader();
     dispatcher = std::make_shared<Dispatcher>(reader.queue_tasks, reader.queue_results, base.n_parallel);
-    jobs = std::make_unique<LoopJobs>(context);
+    jobs = std::make_unique<LoopJobs>(context, [this](const std::string& assertion) { fail(assertion); });
     loop = std::thread([this] {
-        AbortGuard guard;
         try {
             context.start_loop();
         } catch (const std::exception& error) {
-            dispatcher->fail(Error(
-                ErrorKind::engine_failed,
-                std::string("llama.cpp failed and the engine must be opened again: ") + error.what()));
+            fail(error.what());
             jobs->close();
         }
     });
@@ -161,6 +157,12 @@ void Generator::Impl::start_loop() {
     reader.post_task(std::move(hello));
     reader.next([] { return false; });
     dispatcher->start();
+}
+
+void Generator::Impl::fail(const std::string& reason) {
+    dispatcher->fail(Error(
+        ErrorKind::engine_failed, "llama.cpp failed in a step of this request: " + reason +
+                                      "; the engine loads the model again for the next request"));
 }
 
 ChatDefaults Generator::Impl::chat_defaults() const {
@@ -257,8 +259,6 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
 }
 
 Generator::Generator(const EngineParams& params, const Progress& progress) : impl_(new Impl) {
-    redirect_llama_logs();
-    install_abort_handler();
     impl_->params = params;
     impl_->base = to_common_params(params);
     impl_->load(progress);
@@ -319,6 +319,10 @@ Decision Generator::decide(const std::string& request, const std::function<void(
 
 bool Generator::idle() const {
     return impl_->dispatcher->idle();
+}
+
+bool Generator::failed() const {
+    return impl_->dispatcher->failed();
 }
 
 void Generator::close() {

@@ -44,6 +44,9 @@ public:
 
     // Whether all requests are over.
     bool idle() const;
+    // Whether its loop has ended because llama.cpp failed. Its requests are over then, and it takes no
+    // others.
+    bool failed() const;
 
     // Return the task that submit() would queue. Throws the errors of submit().
     std::shared_ptr<const server_task> task(const GenerationRequest& request) const;

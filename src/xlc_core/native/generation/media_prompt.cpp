@@ -1,6 +1,5 @@
 #include "generation/media_prompt.h"
 
-#include "support/abort_guard.h"
 #include "support/errors.h"
 #include "support/logging.h"
 
@@ -159,7 +158,6 @@ server_tokens media_tokens(
                                             std::to_string(n_markers) +
                                             "; it leaves some messages out or repeats them");
     }
-    const AbortGuard guard;
     Bitmaps decoded;
     for (const MediaFile& file : media) {
         decode(decoded, access, file, limits.count_only);

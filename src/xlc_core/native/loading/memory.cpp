@@ -2,7 +2,6 @@
 
 #include "overrides/access/fitting.h"
 #include "overrides/access/slots.h"
-#include "support/abort_guard.h"
 #include "support/errors.h"
 #include "support/logging.h"
 
@@ -161,7 +160,6 @@ MemoryEstimate estimate_retrieval(const EngineParams& params, bool own_kernels) 
 }
 
 MemoryEstimate estimate_generation(const EngineParams& params) {
-    const AbortGuard guard;
     common_params common = to_common_params(params);
     MemoryReport report;
     set_output_limits(common);

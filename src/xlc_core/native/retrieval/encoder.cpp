@@ -2,6 +2,7 @@
 
 #include "overrides/access/logits.h"
 #include "retrieval/free_memory.h"
+#include "support/abort_guard.h"
 #include "support/errors.h"
 #include "support/logging.h"
 
@@ -105,15 +106,32 @@ void Encoder::run(
         return;
     }
     const WithoutLogits no_logits;
+    const AssertionWatch watch;
     try {
         run_passes(sequences, take, stop);
     } catch (const Error&) {
-        throw;
+        if (!watch.failed()) {
+            throw;
+        }
+        drop_context();
     } catch (...) {
-        capacity_ = 0;
-        context_ = nullptr; // llama.cpp stopped in the middle, so its state cannot be relied on
-        throw;
+        drop_context();
+        if (!watch.failed()) {
+            throw;
+        }
     }
+    if (watch.failed()) {
+        throw Error(
+            ErrorKind::engine_failed, "llama.cpp failed on a micro-batch of model " + traits_.name + ": " +
+                                          watch.message() + "; later requests get a new context");
+    }
+}
+
+// llama.cpp stopped in the middle, so the context's state cannot be relied on.
+void Encoder::drop_context() {
+    context_ = nullptr;
+    threads_.reset(); // after the context that uses them
+    capacity_ = 0;
 }
 
 void Encoder::run_bert(

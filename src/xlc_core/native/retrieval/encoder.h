@@ -71,6 +71,7 @@ private:
     void
     run_passes(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
     void ensure_context(size_t n_tokens);
+    void drop_context();
     void ensure_output_memory(size_t n_tokens);
     void run_pass(const std::vector<Span>& spans, const TakeRows& take);
     void fill_batch(const std::vector<Span>& spans);

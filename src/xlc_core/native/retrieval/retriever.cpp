@@ -1,6 +1,5 @@
 #include "retrieval/retriever.h"
 
-#include "support/abort_guard.h"
 #include "support/errors.h"
 
 #include <algorithm>
@@ -79,7 +78,6 @@ std::shared_ptr<RetrievalJob> Retriever::submit(std::unique_ptr<RetrievalTask> t
 }
 
 void Retriever::run() {
-    const AbortGuard guard; // a failed assert in llama.cpp fails a job, not the process
     std::unique_ptr<RetrievalTask> task;
     while (true) {
         {

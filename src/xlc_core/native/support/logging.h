@@ -36,7 +36,7 @@ void set_log_sink(LogSink sink);
 // Deliver the collected lines and end the thread. Later lines are dropped.
 void stop_logging();
 
-// Make ggml and llama.cpp log through log_fragment. Idempotent.
+// Make ggml and llama.cpp log through log_fragment. Call when the module is imported.
 void redirect_llama_logs();
 
 // While it lives, collects the warnings and errors that this thread logs, at any threshold, so that the error

@@ -18,14 +18,16 @@ struct server_task;
 
 namespace xlc {
 
-// Runs work on the loop's thread between steps, in turn with llama.cpp's own tasks.
+// Runs work on the loop's thread between steps, in turn with llama.cpp's own tasks. Ends the loop with
+// AssertionFailed when an assertion has failed in a step.
 class LoopJobs {
 public:
     // Returns false when it must wait for a slot to become free; it is then called again.
     using Work = std::function<bool()>;
 
-    // Create it between load_model and start_loop. The context must live longer.
-    explicit LoopJobs(server_context& context);
+    // Create it between load_model and start_loop. The context must live longer. `failed` is called on the
+    // loop's thread with the text of an assertion, before any request gets an error from llama.cpp.
+    LoopJobs(server_context& context, std::function<void(const std::string&)> failed);
 
     // From any thread. The future rethrows the work's exception. If the loop ends before the work runs, the
     // promise is broken.

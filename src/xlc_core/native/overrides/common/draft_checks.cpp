@@ -1,5 +1,6 @@
 #include "overrides/access/draft_checks.h"
 
+#include "support/abort_guard.h"
 #include "support/errors.h"
 #include "support/gguf_metadata.h"
 
@@ -200,6 +201,7 @@ void check_layers(const common_params_speculative& wanted) {
         if (!wants(wanted, type) || !wanted.draft.ctx_tgt) {
             continue;
         }
+        const AssertionWatch expected;
         try {
             wanted.draft.ctx_tgt->sched_reserve(); // the first step would do the same
         } catch (const std::exception& error) {

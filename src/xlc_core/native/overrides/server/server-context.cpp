@@ -4,6 +4,7 @@
 
 #include "overrides/access/drafting.h"
 #include "overrides/access/media_access.h"
+#include "support/abort_guard.h"
 
 #include "mtmd-helper.h"
 #include "sampling.h"
@@ -39,6 +40,23 @@ void begin_answer(
 common_speculative_output_limits output_limits(int32_t n_batch, int32_t n_parallel, int32_t n_draft) {
     return common_speculative_get_output_limits(
         n_batch, n_parallel, std::max(n_draft, xlc::max_forced_tokens));
+}
+
+// If an assertion fails while a batch is computed, llama_process returns the same as for other failures. The
+// server's errors carry the text of an exception.
+int32_t process_batch(llama_context* context, llama_process_type type, llama_batch_ext* batch) {
+    int32_t status = 0;
+    std::string failed;
+    {
+        const xlc::AssertionWatch watch;
+        status = llama_process(context, type, batch);
+        failed = watch.message();
+    }
+    if (!failed.empty()) {
+        xlc::AssertionWatch::report(failed); // to the watch of the loop (server_slots.h)
+        throw xlc::AssertionFailed(failed);
+    }
+    return status;
 }
 
 // The server sets a slot's LoRA adapters only for its batches of text, but decodes images before them.
@@ -78,9 +96,11 @@ size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
             static_cast<int32_t>(llama_n_batch(ctx_tgt)), params_base.n_parallel),                           \
         slot.task->params.speculative.types.empty() || slot.task->params.sampling.n_probs > 0)
 #define common_speculative_get_output_limits output_limits
+#define llama_process process_batch
 #define mtmd_helper_decode_image_chunk(...) decode_image_chunk(slot, __VA_ARGS__)
 #include "tools/server/server-context.cpp"
 #undef get_common_prefix
+#undef llama_process
 
 #include "overrides/server/server_slots.h"
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "overrides/access/slots.h"
+#include "support/abort_guard.h"
 #include "support/errors.h"
 
 #include <cstring>
@@ -27,6 +28,7 @@ XLC_OPEN(ctx_dft, llama_context* server_context_impl::*)
 XLC_OPEN(prompt_cache, std::unique_ptr<server_prompt_cache> server_context_impl::*)
 XLC_OPEN(params_base, common_params server_context_impl::*)
 XLC_OPEN(process_single_task, bool (server_context_impl::*)(server_task&&, bool))
+XLC_OPEN(update_slots, void (server_context_impl::*)())
 #undef XLC_OPEN
 
 constexpr const char* job_action = "xllama-job";
@@ -321,8 +323,17 @@ void set_output_limits(common_params& params) {
     params.n_outputs_max_per_seq = limits.per_seq;
 }
 
-LoopJobs::LoopJobs(server_context& context) : context_(context), jobs_(std::make_shared<Jobs>()) {
+LoopJobs::LoopJobs(server_context& context, std::function<void(const std::string&)> failed)
+    : context_(context), jobs_(std::make_shared<Jobs>()) {
     server_context_impl& server = *context.impl;
+    // After a failed assertion the server would go on with a context whose state nobody knows.
+    server.queue_tasks.on_update_slots([&server, failed = std::move(failed)] {
+        const AssertionWatch watch(failed);
+        (server.*open(update_slots_tag()))();
+        if (watch.failed()) {
+            throw AssertionFailed(watch.message());
+        }
+    });
     server.queue_tasks.on_new_task([&server, jobs = jobs_](server_task&& task, bool is_yielding) {
         if (task.type != SERVER_TASK_TYPE_CONTROL || task.params.control_action != job_action) {
             if (!is_yielding) {
