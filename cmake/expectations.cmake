@@ -61,6 +61,8 @@ xlc_override(llama-common common/reasoning-budget.cpp common/reasoning-budget.cp
   "ctx->force_pos" 10)
 xlc_override(llama-common common/speculative.cpp common/speculative.cpp EXPECT
   "\ncommon_speculative \\* common_speculative_init\\(common_params_speculative & params, uint32_t n_seq\\) {" 1
+  "\nvoid common_speculative_draft\\(common_speculative \\* spec\\) {" 1
+  "common_speculative_draft\\(" 1
   # They draft in their order, and the first draft of a sequence is taken.
   "\n    for \\(auto & impl : spec->impls\\) {\n        {\n            common_time_meas tm\\(impl->t_draft_us" 1
   "if \\(dp.drafting && !result.empty\\(\\)\\) {\n                dp.drafting = false" 1)

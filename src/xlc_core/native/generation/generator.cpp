@@ -10,6 +10,7 @@
 #include "generation/metrics.h"
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
+#include "overrides/access/drafting.h"
 #include "overrides/access/slots.h"
 #include "support/compute_threads.h"
 #include "support/logging.h"
@@ -77,6 +78,7 @@ void Generator::Impl::load(const Progress& progress) {
         }
     });
     LogCapture capture;
+    last_speculation() = {}; // of another engine that this thread has loaded
     bool loaded = false;
     std::string reason;
     std::optional<Error> refused;

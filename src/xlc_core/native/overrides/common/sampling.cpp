@@ -61,7 +61,7 @@ common_sampler* llama_cpp_sampler_init(const llama_model* model, common_params_s
 // run out, and thinking ends when the request's switch is set (overrides/access/thinking.h).
 common_sampler* common_sampler_init(const llama_model* model, common_params_sampling& params) {
     make_safe(params);
-    common_sampler* sampler = llama_cpp_sampler_init(model, params);
+    common_sampler_ptr sampler(llama_cpp_sampler_init(model, params));
     if (auto closing = xlc::closing_of(common_grammar_value(params.grammar));
         closing && sampler->grmr != nullptr) {
         sampler->grmr = xlc::closing_sampler(sampler->grmr, llama_model_get_vocab(model), std::move(closing));
@@ -69,7 +69,7 @@ common_sampler* common_sampler_init(const llama_model* model, common_params_samp
     if (sampler->rbudget != nullptr) {
         sampler->rbudget = xlc::controlled(sampler->rbudget, xlc::control_of(params));
     }
-    return sampler;
+    return sampler.release();
 }
 
 llama_sampler* xlc::grammar_of(const common_sampler* sampler) {

@@ -12,9 +12,12 @@
 common_speculative* llama_cpp_speculative_init(common_params_speculative& params, uint32_t n_sequences);
 common_speculative_init_result_ptr
 llama_cpp_speculative_init_from_params(common_params& params, llama_model* model, llama_context* context);
+void llama_cpp_speculative_draft(common_speculative* spec);
+#define common_speculative_draft llama_cpp_speculative_draft
 #define common_speculative_init llama_cpp_speculative_init
 #define common_speculative_init_from_params llama_cpp_speculative_init_from_params
 #include "common/speculative.cpp"
+#undef common_speculative_draft
 #undef common_speculative_init
 #undef common_speculative_init_from_params
 
@@ -116,6 +119,19 @@ common_speculative* common_speculative_init(common_params_speculative& params, u
     spec->impls.insert(spec->impls.begin(), std::move(positions));
     spec->impls.insert(spec->impls.begin(), std::make_unique<ForcedTokens>(n_sequences));
     return spec.release();
+}
+
+// After an exception no sequence waits for a draft. Otherwise the next round would also draft for a sequence
+// whose sampler is gone.
+void common_speculative_draft(common_speculative* spec) {
+    try {
+        llama_cpp_speculative_draft(spec);
+    } catch (...) {
+        for (common_speculative_draft_params& wanted : spec->dparams) {
+            wanted.drafting = false;
+        }
+        throw;
+    }
 }
 
 void xlc::set_drafting(common_speculative* spec, llama_seq_id sequence, const Drafting& drafting) {
