@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo test test-convert soak asan tsan check tidy format stubs pin clean
+.PHONY: demo test test-convert soak fuzz asan tsan check tidy format stubs pin clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
@@ -29,6 +29,12 @@ soak: $(STAMP)
 # The tests of what runs in threads or reads foreign bytes, with AddressSanitizer and UBSan, or with ThreadSanitizer.
 asan tsan: $(STAMP)
 	$(BIN)/python cmake/sanitize.py $@
+
+# Hostile files for so many minutes, from this seed; prints how many were refused (docs/reliability.md).
+SEED ?= 1
+MINUTES ?= 10
+fuzz: $(STAMP)
+	$(BIN)/python tests/attacks/hostile_files.py --seed $(SEED) --minutes $(MINUTES)
 
 # Static checks: style, types, whether generated files are up to date, plain English, and clang-tidy.
 check: $(STAMP)

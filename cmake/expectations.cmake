@@ -13,6 +13,9 @@ xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/com
   "\nenum ggml_status ggml_graph_compute\\(struct ggml_cgraph \\* cgraph, struct ggml_cplan \\* cplan\\)" 1
   "atomic_int GGML_CACHE_ALIGN n_barrier.\n" 1
   "n_barrier, " 2) # only the barrier changes it: after a failure it is 0 again
+xlc_override(ggml-base ggml/src/gguf.cpp ggml/gguf.cpp EXPECT
+  "\nstruct gguf_context \\* gguf_init_from_file\\(const char \\* fname, struct gguf_init_params params\\)" 1
+  "\nstruct gguf_context \\* gguf_init_from_file_ptr\\(FILE \\* file, struct gguf_init_params params\\)" 1)
 xlc_override(ggml-cpu ggml/src/ggml-cpu/amx/mmq.cpp ggml/amx-mmq.cpp EXPECT
   "_tile_loadconfig\\(&tc\\)" 1
   "_tile_loadconfig" 1)

@@ -83,10 +83,14 @@ extern "C" void xlc_give_up_failed(const ggml_threadpool* threads) {
 
 extern "C" void xlc_wait_for_helpers(const ggml_threadpool* threads, int n_helpers) {
     Failures& failed = failures();
-    std::unique_lock<std::mutex> lock(failed.mutex);
-    failed.changed.wait(lock, [&] { return failed.find(threads)->n_left >= n_helpers; });
-    const auto failure = failed.find(threads);
-    xlc::AssertionWatch::report(failure->message);
-    failed.all.erase(failure);
-    --failed.n;
+    std::string message;
+    {
+        std::unique_lock<std::mutex> lock(failed.mutex);
+        failed.changed.wait(lock, [&] { return failed.find(threads)->n_left >= n_helpers; });
+        const auto failure = failed.find(threads);
+        message = failure->message;
+        failed.all.erase(failure);
+        --failed.n;
+    }
+    xlc::AssertionWatch::report(message); // without the lock, because listeners may take others
 }

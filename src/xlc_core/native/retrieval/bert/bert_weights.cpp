@@ -2,6 +2,7 @@
 
 #include "retrieval/bert/tensor_finder.h"
 #include "retrieval/parallel.h"
+#include "support/errors.h"
 
 #include <algorithm>
 #include <cmath>
@@ -22,6 +23,12 @@ struct LayerTensors {
     const ggml_tensor *down, *down_bias, *feed_forward_norm, *feed_forward_norm_bias;
 };
 
+// Return the numbers between a layer's two feed-forward matrices; all layers must have as many.
+int64_t feed_forward_size(const llama_model* model) {
+    const ggml_tensor* down = find_tensor(model, "blk.0.ffn_down.weight");
+    return down ? down->ne[0] : 0;
+}
+
 // The metadata that decides how the layers are computed.
 struct Shape {
     explicit Shape(const llama_model* described)
@@ -31,50 +38,69 @@ struct Shape {
     std::string architecture;
     bool is_nomic = architecture == "nomic-bert";
     bool is_modern = architecture == "modern-bert";
+    int64_t n_embd = llama_model_n_embd(model);
+    int64_t n_ff = feed_forward_size(model);
 
     std::string value(const char* key) const { return metadata(model, architecture + "." + key); }
     float number(const char* key, float otherwise) const {
         const std::string text = value(key);
         return text.empty() ? otherwise : std::strtof(text.c_str(), nullptr);
     }
+    // Return a number that cannot be negative; any other, such as NaN, is 0.
+    int64_t count(const char* key, int64_t otherwise) const {
+        const float value = number(key, static_cast<float>(otherwise));
+        return value > 0.0F ? static_cast<int64_t>(std::min(value, 1e9F)) : 0;
+    }
     // One layer of every `every` attends to the whole text, the others to neighbouring tokens. Zero-based.
-    bool is_local(int layer) const {
-        const auto every = static_cast<int>(number("attention.sliding_window_pattern", 3));
+    bool is_local(int64_t layer) const {
+        const int64_t every = count("attention.sliding_window_pattern", 3);
         return is_modern && window() > 0 && every > 0 && layer % every != 0;
     }
-    size_t window() const { return static_cast<size_t>(number("attention.sliding_window", 0)); }
+    size_t window() const { return static_cast<size_t>(count("attention.sliding_window", 0)); }
 };
 
 LayerTensors find_layer(TensorFinder& tensors, int index, const Shape& shape) {
     const std::string prefix = "blk." + std::to_string(index) + ".";
-    const auto required = [&](const char* name) { return tensors.required(prefix + name); };
-    const auto optional = [&](const char* name) { return tensors.optional(prefix + name); };
+    using Sizes = TensorFinder::Sizes;
+    const auto required = [&](const char* name, const Sizes& sizes) {
+        return tensors.required(prefix + name, sizes);
+    };
+    const auto optional = [&](const char* name, const Sizes& sizes) {
+        return tensors.optional(prefix + name, sizes);
+    };
+    const int64_t n = shape.n_embd;
+    const int64_t n_up = shape.is_modern ? 2 * shape.n_ff : shape.n_ff;
+    const Sizes row{n};
+    const Sizes square{n, n};
     LayerTensors layer{};
-    if (const ggml_tensor* fused = optional("attn_qkv.weight")) {
+    if (const ggml_tensor* fused = optional("attn_qkv.weight", {n, 3 * n})) {
         layer.qkv = {fused};
-        layer.qkv_bias = {optional("attn_qkv.bias")};
+        layer.qkv_bias = {optional("attn_qkv.bias", {3 * n})};
     } else {
-        layer.qkv = {required("attn_q.weight"), required("attn_k.weight"), required("attn_v.weight")};
-        layer.qkv_bias = {optional("attn_q.bias"), optional("attn_k.bias"), optional("attn_v.bias")};
+        layer.qkv = {
+            required("attn_q.weight", square), required("attn_k.weight", square),
+            required("attn_v.weight", square)};
+        layer.qkv_bias = {
+            optional("attn_q.bias", row), optional("attn_k.bias", row), optional("attn_v.bias", row)};
     }
-    layer.out = required("attn_output.weight");
-    layer.out_bias = optional("attn_output.bias");
+    layer.out = required("attn_output.weight", square);
+    layer.out_bias = optional("attn_output.bias", row);
     if (shape.is_nomic) {
-        layer.up = {required("ffn_gate.weight")};
+        layer.up = {required("ffn_gate.weight", {n, n_up})};
         layer.up_bias = {nullptr};
     }
-    layer.up.push_back(required("ffn_up.weight"));
-    layer.up_bias.push_back(optional("ffn_up.bias"));
-    layer.down = required("ffn_down.weight");
-    layer.down_bias = optional("ffn_down.bias");
+    layer.up.push_back(required("ffn_up.weight", {n, n_up}));
+    layer.up_bias.push_back(optional("ffn_up.bias", {n_up}));
+    layer.down = required("ffn_down.weight", {shape.n_ff, n});
+    layer.down_bias = optional("ffn_down.bias", row);
     if (shape.is_modern) {
-        layer.norm = optional("attn_norm.weight"); // missing in the first layer: its input is normalised
-        layer.feed_forward_norm = required("ffn_norm.weight");
+        layer.norm = optional("attn_norm.weight", row); // missing in the first layer: its input is normalised
+        layer.feed_forward_norm = required("ffn_norm.weight", row);
     } else {
-        layer.norm = required("attn_output_norm.weight");
-        layer.norm_bias = required("attn_output_norm.bias");
-        layer.feed_forward_norm = required("layer_output_norm.weight");
-        layer.feed_forward_norm_bias = required("layer_output_norm.bias");
+        layer.norm = required("attn_output_norm.weight", row);
+        layer.norm_bias = required("attn_output_norm.bias", row);
+        layer.feed_forward_norm = required("layer_output_norm.weight", row);
+        layer.feed_forward_norm_bias = required("layer_output_norm.bias", row);
     }
     return layer;
 }
@@ -130,35 +156,59 @@ public:
 
 private:
     void find() {
-        token_embeddings_ = tensors_.required("token_embd.weight");
-        norm_ = tensors_.required("token_embd_norm.weight");
+        constexpr int64_t any = TensorFinder::any_size;
+        const int64_t n = shape_.n_embd;
+        const int64_t n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(model_));
+        token_embeddings_ = tensors_.required("token_embd.weight", {n, n_vocab});
+        norm_ = tensors_.required("token_embd_norm.weight", {n});
         if (shape_.is_modern) {
-            last_norm_ = tensors_.required("output_norm.weight");
+            last_norm_ = tensors_.required("output_norm.weight", {n});
         } else {
-            norm_bias_ = tensors_.required("token_embd_norm.bias");
-            types_ = tensors_.optional("token_types.weight");
-            positions_ = shape_.is_nomic ? nullptr : tensors_.required("position_embd.weight");
+            norm_bias_ = tensors_.required("token_embd_norm.bias", {n});
+            types_ = tensors_.optional("token_types.weight", {n, any});
+            positions_ = shape_.is_nomic ? nullptr : tensors_.required("position_embd.weight", {n, any});
         }
-        pooler_ = tensors_.optional("cls.weight");
-        pooler_bias_ = tensors_.optional("cls.bias");
-        pooler_norm_ = tensors_.optional("cls.norm.weight");
-        output_ = tensors_.optional("cls.output.weight");
-        output_bias_ = tensors_.optional("cls.output.bias");
+        pooler_ = tensors_.optional("cls.weight", {n, n});
+        pooler_bias_ = tensors_.optional("cls.bias", {n});
+        pooler_norm_ = tensors_.optional("cls.norm.weight", {n});
+        output_ = tensors_.optional("cls.output.weight", {n, any});
+        output_bias_ = tensors_.optional("cls.output.bias", {output_ ? output_->ne[1] : any});
         for (int i = 0; i < llama_model_n_layer(model_); ++i) {
             layers_.push_back(find_layer(tensors_, i, shape_));
         }
     }
 
+    // Throws Error(model_load) if a model of a supported kind has tensors or heads that do not fit its sizes.
     bool fits() const {
         const int n_heads = llama_model_n_head(model_);
-        return tensors_.satisfied() && !layers_.empty() && llama_model_n_head_kv(model_) == n_heads &&
-               token_embeddings_->ne[0] % n_heads == 0;
+        if (!tensors_.satisfied() || layers_.empty() || llama_model_n_head_kv(model_) != n_heads) {
+            return false;
+        }
+        if (n_heads <= 0 || shape_.n_embd % n_heads != 0) {
+            refuse(
+                shape_.architecture + ".attention.head_count is " + std::to_string(n_heads) +
+                ", which does not divide " + shape_.architecture +
+                ".embedding_length = " + std::to_string(shape_.n_embd));
+        }
+        if (!tensors_.mismatch().empty()) {
+            refuse(
+                "the tensor " + tensors_.mismatch() + ", which " + shape_.architecture +
+                ".embedding_length = " + std::to_string(shape_.n_embd) + " and feed-forward layers of " +
+                std::to_string(shape_.n_ff) + " require");
+        }
+        return true;
+    }
+
+    [[noreturn]] void refuse(const std::string& reason) const {
+        throw Error(
+            ErrorKind::model_load,
+            "the model '" + metadata(model_, "general.name") + "' cannot be computed: " + reason);
     }
 
     bool read_shape(BertWeights& weights) const {
         weights.n_embd = static_cast<size_t>(token_embeddings_->ne[0]);
         weights.n_heads = static_cast<size_t>(llama_model_n_head(model_));
-        weights.n_ff = static_cast<size_t>(layers_.front().down->ne[0]);
+        weights.n_ff = static_cast<size_t>(shape_.n_ff);
         weights.norm_epsilon = std::max(least_epsilon, shape_.number("attention.layer_norm_epsilon", 0.0F));
         weights.normalizes_first = shape_.is_modern;
         weights.gated = shape_.is_nomic || shape_.is_modern;
@@ -173,7 +223,7 @@ private:
         if (shape_.is_modern) { // for the layers that attend to neighbouring tokens
             weights.rotations.push_back(rotations_of(shape_.number("rope.freq_base_swa", base), head_dim));
         }
-        return has_plain_rotations(shape_) && weights.n_ff % row_padding == 0 &&
+        return has_plain_rotations(shape_) && head_dim % 2 == 0 && weights.n_ff % row_padding == 0 &&
                (activation.empty() || activation == "gelu" || activation == "silu");
     }
 
@@ -202,7 +252,7 @@ private:
         parallel_for(layers_.size(), n_threads, [&](size_t i) {
             const LayerTensors& layer = layers_[i];
             const size_t width = weights.kernels->panel_width;
-            const bool local = shape_.is_local(static_cast<int>(i));
+            const bool local = shape_.is_local(static_cast<int64_t>(i));
             packed[i] = BertLayer{
                 PackedMatrix(layer.qkv, layer.qkv_bias, width),
                 PackedMatrix({layer.out}, {layer.out_bias}, width),
