@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xlc_core.errors import InvalidRequestError
 
-__all__ = ["check_text", "check_tokens", "show_value", "to_json"]
+__all__ = ["check_items", "check_text", "check_tokens", "show_value", "to_json"]
 
 _LARGEST_TOKEN = 0x7FFF_FFFF  # C++'s int32_t
 _LONGEST_VALUE = 200  # characters
@@ -46,6 +46,21 @@ def check_text(text: str, name: str, error: type[InvalidRequestError] = InvalidR
     return text
 
 
+def check_items(value: Iterable[Any], name: str) -> list[Any]:
+    """Return the items of a list, or of another iterable that is neither one text nor a mapping.
+
+    Args:
+        value: the list.
+        name: its name in the message, such as ``"the messages"``.
+
+    Raises:
+        InvalidRequestError: it is something else.
+    """
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise InvalidRequestError(f"{name} must be a list, not {type(value).__name__}")
+    return list(value)
+
+
 def check_tokens(tokens: Sequence[int]) -> list[int]:
     """Return tokens as a list of integers if C++ can hold them; the vocabulary is not asked.
 
@@ -55,10 +70,11 @@ def check_tokens(tokens: Sequence[int]) -> list[int]:
     Raises:
         InvalidRequestError: one is not an integer, or too large.
     """
-    for token in tokens:
+    items = check_items(tokens, "the tokens")
+    for token in items:
         if not hasattr(token, "__index__") or abs(token) > _LARGEST_TOKEN:
             raise InvalidRequestError(f"there is no token {show_value(token)}; give numbers that tokenize returned")
-    return [int(token) for token in tokens]
+    return [int(token) for token in items]
 
 
 def to_json(value: Any, name: str) -> str:

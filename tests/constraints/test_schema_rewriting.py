@@ -198,3 +198,18 @@ def test_schemas_that_multiply_are_not_rewritten() -> None:
     recursive = {"$ref": "#/$defs/a", "$defs": {"a": {"oneOf": [{"$ref": "#/$defs/a"}] * 8}}}
     with pytest.raises(ConstraintError):
         JsonSchema(recursive).check()
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"required": ["a", ["b"]]}, "/properties/a/required must be a list of names"),
+        ({"required": "a"}, "/properties/a/required must be a list of names"),
+        ({"dependentRequired": {"a/b": 5}}, "/properties/a/dependentRequired/a~1b must be a list of names"),
+        ({"oneOf": [{"type": 5}, {"type": "null"}]}, "/properties/a/oneOf/0/type must be a list of names"),
+        ({"format": "date", "maxLength": "5"}, "/properties/a/maxLength must be a number"),
+    ],
+)
+def test_keyword_of_another_shape_is_refused_by_its_place(part: Any, place: str) -> None:
+    with pytest.raises(ConstraintError, match=place):
+        JsonSchema({"type": "object", "properties": {"a": part}}).check()

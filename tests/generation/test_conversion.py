@@ -218,3 +218,27 @@ def test_unknown_tool_choice_raises(choice: Any) -> None:
 def test_required_call_without_tools_raises() -> None:
     with pytest.raises(xlc.InvalidRequestError, match="needs at least one tool"):
         to_tool_use((), "any")
+
+
+@pytest.mark.parametrize("messages", [5, None, b"hi", {"role": "user", "content": "hi"}])
+def test_messages_must_be_a_list(messages: Any) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="the messages must be a list"):
+        to_messages(messages)
+
+
+@pytest.mark.parametrize("part", [{"type": "text", "text": 5}, {"type": ["text"]}, {"type": {}}, 5])
+def test_wrong_part_is_refused_by_its_message(part: Any) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="message 0"):
+        to_messages([{"role": "user", "content": [part]}])
+
+
+@pytest.mark.parametrize("calls", [5, "look", {"name": "look"}, [5]])
+def test_wrong_tool_calls_are_refused_by_their_message(calls: Any) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="message 0"):
+        to_messages([{"role": "assistant", "content": "", "tool_calls": calls}])
+
+
+@pytest.mark.parametrize("tools", [5, "look", {"name": "look"}, [{"type": "function", "function": "look"}], [{1: 2}]])
+def test_wrong_tools_are_refused(tools: Any) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="tool"):
+        to_tools(tools)

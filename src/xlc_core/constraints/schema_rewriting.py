@@ -38,6 +38,7 @@ def rewritten(schema: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConstraintError: llguidance would accept more than the schema allows, and other keywords cannot express it.
     """
+    _refuse_wrong_shapes(schema, "")
     result: dict[str, Any] = _Rewriting(schema).visit(schema, "")
     return result
 
@@ -76,6 +77,25 @@ def _parts(schema: dict[str, Any], pointer: str) -> list[tuple[str, Any]]:
         elif keyword in _SCHEMA_KEYWORDS:
             parts.append((here, value))
     return parts
+
+
+def _refuse_wrong_shapes(schema: Any, pointer: str) -> None:
+    """Refuse keywords whose value has another shape than JSON Schema says, if the rewriting reads the value."""
+    if not isinstance(schema, dict):
+        return
+    kinds = schema.get("type", [])
+    lists = {"required": schema.get("required", []), "type": [kinds] if isinstance(kinds, str) else kinds}
+    dependent = schema.get("dependentRequired")
+    if isinstance(dependent, dict):
+        lists |= {f"dependentRequired/{_escaped(name)}": names for name, names in dependent.items()}
+    for keyword, names in lists.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ConstraintError(f"the constraint is refused: {pointer}/{keyword} must be a list of names")
+    n_max = schema.get("maxLength", 0)
+    if isinstance(n_max, bool) or not isinstance(n_max, (int, float)):
+        raise ConstraintError(f"the constraint is refused: {pointer}/maxLength must be a number")
+    for name, part in _parts(schema, pointer):
+        _refuse_wrong_shapes(part, name)
 
 
 class _Rewriting:

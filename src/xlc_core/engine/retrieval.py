@@ -215,7 +215,7 @@ class RetrievalMethods(EngineBase):
         # A model that was trained without sentence types says so in its catalog entry.
         known = self._entry.sentence_types if self._entry is not None else None
         return self._native.retriever().rerank(
-            query,
+            check_text(query, "the query"),
             as_sequence(documents, "document"),
             # Beside other text a piece may have one token more than alone.
             truncate="end" if options.truncate == "split" else options.truncate,

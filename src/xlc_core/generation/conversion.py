@@ -13,7 +13,7 @@ from xlc_core.generation.tool_choice import ToolUse
 from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
 from xlc_core.options.sampling import ChatOptions, SamplingOptions
 from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
-from xlc_core.texts import check_text, to_json
+from xlc_core.texts import check_items, check_text, show_value, to_json
 
 __all__ = [
     "MessageLike",
@@ -40,7 +40,7 @@ def to_messages(messages: str | Sequence[MessageLike]) -> tuple[Message, ...]:
         return (Message(role="user", content=messages),)
     return tuple(
         message if isinstance(message, Message) else _from_dict(message, index)
-        for index, message in enumerate(messages)
+        for index, message in enumerate(check_items(messages, "the messages"))
     )
 
 
@@ -54,7 +54,9 @@ def _from_dict(message: Mapping[str, Any], index: int) -> Message:
     if "reasoning_content" in fields:
         fields["reasoning"] = fields.pop("reasoning_content") or ""
     if fields.get("tool_calls") is not None:
-        fields["tool_calls"] = tuple(_tool_call(call, index) for call in fields["tool_calls"])
+        fields["tool_calls"] = tuple(
+            _tool_call(call, index) for call in check_items(fields["tool_calls"], f"the tool calls of message {index}")
+        )
     fields = {name: value for name, value in fields.items() if value is not None}
     try:
         return Message.checked(**fields)
@@ -80,14 +82,14 @@ def _part(part: Any, index: int) -> Any:
     if isinstance(part, Mapping):
         kind = part.get("type")
         if kind == "text":
-            return TextPart(text=part.get("text", ""))
-        if kind in _OPENAI_MEDIA:
+            return TextPart(text=check_text(part.get("text", ""), f"a text of message {index}"))
+        if isinstance(kind, str) and kind in _OPENAI_MEDIA:
             return _openai_media(part, kind, index)
     return part
 
 
 # OpenAI's names of media parts, and llama.cpp's name of video, which OpenAI does not have.
-_OPENAI_MEDIA: dict[Any, type[MediaPart]] = {
+_OPENAI_MEDIA: dict[str, type[MediaPart]] = {
     "image_url": ImagePart,
     "input_audio": AudioPart,
     "input_video": VideoPart,
@@ -95,7 +97,7 @@ _OPENAI_MEDIA: dict[Any, type[MediaPart]] = {
 }
 
 
-def _openai_media(part: Mapping[str, Any], kind: Any, index: int) -> MediaPart:
+def _openai_media(part: Mapping[str, Any], kind: str, index: int) -> MediaPart:
     value = part.get(kind)
     fields = {"url": value} if isinstance(value, str) else value
     try:
@@ -114,7 +116,8 @@ def _tool_call(call: Any, index: int) -> ToolCall:
     function = call.get("function", call) if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise InvalidRequestError(
-            f"message {index} has the tool call {call!r}; give a ToolCall, or a dict with 'name' and 'arguments'"
+            f"message {index} has the tool call {show_value(call)}; "
+            "give a ToolCall, or a dict with 'name' and 'arguments'"
         )
     arguments = function.get("arguments", "{}")
     return ToolCall.checked(
@@ -127,21 +130,28 @@ def _tool_call(call: Any, index: int) -> ToolCall:
 def to_tools(tools: Sequence[ToolLike]) -> tuple[Tool, ...]:
     """Return tools from Tool objects or dictionaries, in OpenAI's form or plain."""
     read = []
-    for tool in tools:
+    for tool in check_items(tools, "the tools"):
         if isinstance(tool, Tool):
             read.append(tool)
         elif not isinstance(tool, Mapping):
             raise InvalidRequestError(f"a tool is a {type(tool).__name__}; give a Tool, or a dict in OpenAI's form")
         elif tool.get("type") == "function" and "function" in tool:
-            function = {name: value for name, value in tool["function"].items() if name != "strict"}
-            read.append(Tool.checked(**function))
+            read.append(_tool(tool["function"]))
         else:
-            read.append(Tool.checked(**tool))
+            read.append(_tool(tool))
     names = [tool.name for tool in read]
     for name in names:
         if names.count(name) > 1:
             raise InvalidRequestError(f"two tools are called {name!r}; give each its own name")
     return tuple(read)
+
+
+def _tool(fields: Any) -> Tool:
+    if not isinstance(fields, Mapping) or not all(isinstance(name, str) for name in fields):
+        raise InvalidRequestError(
+            f"a tool's function is {show_value(fields)}; give a dict with 'name' and 'parameters'"
+        )
+    return Tool.checked(**{name: value for name, value in fields.items() if name != "strict"})
 
 
 def _text(message: Message) -> str:

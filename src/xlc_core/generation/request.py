@@ -25,7 +25,7 @@ from xlc_core.generation.tool_choice import ToolUse, to_tool_use
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.options.thinking_switch import ThinkingSwitch
 from xlc_core.results import ModelInfo
-from xlc_core.texts import check_text
+from xlc_core.texts import check_items, check_text, show_value
 from xlc_core.waiting import Deadline
 
 __all__ = ["InfillFiles", "Request", "RequestBuilder"]
@@ -279,9 +279,9 @@ def _after_thinking(grammar: str, start: str, ends: tuple[str, ...], tokens: tup
 
 def _to_infill(prefix: str, suffix: str, extra: InfillFiles) -> _native.InfillPrompt:
     files = []
-    for entry in extra.items() if isinstance(extra, Mapping) else extra:
-        if isinstance(entry, str) or len(entry) != 2 or not all(isinstance(text, str) for text in entry):
-            raise InvalidRequestError(f"extra takes texts by file name, or pairs of both, got {entry!r}")
+    for entry in extra.items() if isinstance(extra, Mapping) else check_items(extra, "extra"):
+        if not isinstance(entry, (tuple, list)) or len(entry) != 2 or not all(isinstance(text, str) for text in entry):
+            raise InvalidRequestError(f"extra takes texts by file name, or pairs of both, got {show_value(entry)}")
         name, text = entry
         files.append(_native.InfillFile(check_text(name, "a file name"), check_text(text, f"the file {name!r}")))
     return _native.InfillPrompt(check_text(prefix, "the prefix"), check_text(suffix, "the suffix"), files)

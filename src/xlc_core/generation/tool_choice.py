@@ -8,6 +8,7 @@ from typing import Any
 
 from xlc_core.errors import InvalidRequestError
 from xlc_core.messages import Tool
+from xlc_core.texts import show_value
 
 __all__ = ["ToolUse", "to_tool_choice", "to_tool_use"]
 
@@ -52,7 +53,7 @@ def to_tool_choice(choice: str | bool | dict[str, Any] | None, names: Sequence[s
     if choice not in ("auto", "none", *names):
         known = ", ".join(map(repr, names)) or "none"
         raise InvalidRequestError(
-            f"tool_choice={choice!r} is not auto, none, any, required or the name of a tool; "
+            f"tool_choice={show_value(choice)} is not auto, none, any, required or the name of a tool; "
             f"the tools given are: {known}"
         )
     return choice
@@ -68,7 +69,7 @@ def to_tool_use(tools: tuple[Tool, ...], choice: str | bool | dict[str, Any] | N
     if chosen in ("auto", "none"):
         return ToolUse(tools, chosen)
     if not tools:
-        raise InvalidRequestError(f"tool_choice={choice!r} needs at least one tool in tools")
+        raise InvalidRequestError(f"tool_choice={show_value(choice)} needs at least one tool in tools")
     if chosen == "required":
         return ToolUse(tools, chosen)
     return ToolUse(tuple(tool for tool in tools if tool.name == chosen), "required", is_named=True)
