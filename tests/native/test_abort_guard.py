@@ -142,6 +142,20 @@ def test_failed_engine_answers_other_questions(engine: xlc.Engine, head: BrokenH
     assert engine.tokenize(PROMPT)
 
 
+def test_context_that_cannot_be_replaced_costs_one_request(engine: xlc.Engine, head: BrokenHead) -> None:
+    answer = engine.complete(PROMPT, **ASK).text
+    head.set_broken(True)
+    with pytest.raises(xlc.EngineFailedError):
+        engine.complete(PROMPT, **ASK)
+    head.set_broken(False)
+    away = head.path.rename(head.path.with_suffix(".away"))
+    for _ in range(2):
+        with pytest.raises(xlc.XllamaError, match=head.path.name):
+            engine.complete(PROMPT, **ASK)
+    away.rename(head.path)
+    assert engine.complete(PROMPT, **ASK).text == answer
+
+
 def test_all_running_requests_fail(engine: xlc.Engine, head: BrokenHead) -> None:
     head.set_broken(True)
     streams = [engine.stream_complete(PROMPT, **ASK) for _ in range(5)]
