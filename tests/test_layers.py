@@ -12,7 +12,7 @@ SRC = Path(__file__).parents[1] / "src"
 CORE = SRC / "xlc_core"
 
 LAYERS = (
-    {"_native", "errors", "hardware"},
+    {"_native", "errors", "hardware", "logger"},
     {"texts", "logging_bridge", "waiting"},
     {"constraints", "options"},
     {"models", "messages"},

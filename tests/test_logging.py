@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import xlc_core as xlc
-from xlc_core import logging_bridge
+from helpers.tiny_models import write_byte_llama
+from xlc_core import _native, logging_bridge
+from xlc_core.logger import escape_line, logger
 
 
 def open_and_close() -> None:
@@ -82,3 +86,67 @@ def test_handler_error_is_reported_without_harm(monkeypatch: pytest.MonkeyPatch)
         logger.setLevel(logging.NOTSET)
         logging_bridge.sync_level()
     assert set(reported) == {ZeroDivisionError}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("uses_it_first", [False, True])
+def test_forked_child_logs_too(uses_it_first: bool) -> None:
+    """A worker that was forked opens its own engine; the parent's thread for lines is not there."""
+    code = (
+        "import logging, os, sys\n"
+        "import xlc_core as xlc\n"
+        "class Count(logging.Handler):\n"
+        "    n = 0\n"
+        "    def emit(self, record):\n"
+        "        Count.n += 1\n"
+        "logging.getLogger('xllama').addHandler(Count())\n"
+        "logging.getLogger('xllama').setLevel(logging.DEBUG)\n"
+        "def open_one():\n"
+        "    xlc.Engine(sys.argv[1], n_ctx=256, n_parallel=1, warmup=False, n_threads=1).close()\n"
+        "if sys.argv[2] == 'True':\n"
+        "    open_one()\n"
+        "Count.n = 0\n"
+        "child = os.fork()\n"
+        "open_one()\n"
+        "xlc._native.stop_logging()\n"  # delivers the lines that were collected
+        "if child == 0:\n"
+        "    os._exit(0 if Count.n > 10 else 3)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "assert Count.n > 10\n"
+    )
+    model = Path(__file__).parent / "model_files" / "llama.gguf"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model), str(uses_it_first)], capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\nERROR:root:forged", r"a\nERROR:root:forged"),
+        ("a\rb", r"a\rb"),
+        ("\x1b[2Jcleared", r"\x1b[2Jcleared"),
+        ("a\u2028b\u202ec", r"a\u2028b\u202ec"),
+        ("\x85\x9b\x7f", r"\x85\x9b\x7f"),
+        ("a\tb ä 日本 100 %", "a\tb ä 日本 100 %"),
+    ],
+)
+def test_record_is_one_line_whatever_it_quotes(caplog: pytest.LogCaptureFixture, text: str, line: str) -> None:
+    with caplog.at_level(logging.INFO, logger="xllama"):
+        logger.info("the model %s", text)
+        logging_bridge._deliver(logging.INFO, f"the model {text}\n".encode())
+    assert [record.getMessage() for record in caplog.records] == [f"the model {line}"] * 2
+    assert escape_line(text) == line
+
+
+def test_name_in_model_file_forges_no_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = write_byte_llama(tmp_path / "m.gguf", name="llama\nxllama: ERROR forged\x1b[0m")
+    with caplog.at_level(logging.DEBUG, logger="xllama"):
+        xlc.Engine(model, n_ctx=256, n_parallel=1, warmup=False, n_threads=1).close()
+        _native.stop_logging()
+        _native.set_log_sink(logging_bridge._deliver)
+    assert any("forged" in record.getMessage() for record in caplog.records)
+    assert not any("\n" in record.getMessage() or "\x1b" in record.getMessage() for record in caplog.records)
+    assert all(record.levelno < logging.WARNING for record in caplog.records)  # a part after a break is a record

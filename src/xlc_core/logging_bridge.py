@@ -7,14 +7,11 @@ has the level DEBUG, its server's information INFO.
 from __future__ import annotations
 
 import atexit
-import logging
 
 from xlc_core import _native
+from xlc_core.logger import logger
 
 __all__ = ["logger", "sync_level"]
-
-logger = logging.getLogger("xllama")
-logger.addHandler(logging.NullHandler())
 
 
 def _deliver(level: int, text: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import os
 import struct
 import subprocess
@@ -163,8 +164,18 @@ def rewrite_header(session: Path, change: Callable[[dict[str, Any]], object]) ->
             r"was saved by llama\.cpp 0\.5\.0 .*format 3, but this is 0\.6\.0 of .*format 4",
         ),
         (lambda header: header["settings"].update(cache_type_k="q8_0"), "cache_type_k = q8_0, but this engine has f16"),
-        (lambda header: header.pop("sha256"), "its header is incomplete"),
-        (lambda header: header.update(surprise=1), "its header is incomplete"),
+        (lambda header: header.pop("sha256"), "values that save_session does not write"),
+        (lambda header: header.update(surprise=1), "values that save_session does not write"),
+        (lambda header: header.update(settings="x"), "values that save_session does not write"),
+        (lambda header: header.update(settings=None), "values that save_session does not write"),
+        (lambda header: header["settings"].update(cache_type_k=1), "values that save_session does not write"),
+        (lambda header: header.update(n_bytes=math.inf), "values that save_session does not write"),
+        (lambda header: header.update(n_bytes=-1), "values that save_session does not write"),
+        (lambda header: header.update(n_tokens="many"), "values that save_session does not write"),
+        (lambda header: header.update(n_tokens=True), "values that save_session does not write"),
+        (lambda header: header.update(n_tokens=2**70), "values that save_session does not write"),
+        (lambda header: header.update(model=1), "values that save_session does not write"),
+        (lambda header: header.update(llama_cpp="a\nb"), r"saved by llama.cpp a\\nb, but"),
     ],
 )
 def test_file_from_elsewhere_is_refused(
@@ -172,6 +183,20 @@ def test_file_from_elsewhere_is_refused(
 ) -> None:
     rewrite_header(session, change)
     with pytest.raises(xlc.InvalidRequestError, match=reason):
+        tiny.load_session(session)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'"x"', b"[]", b"17", b"null", b"{}", b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"9" * 5000, b"NaN"],
+    ids=lambda text: repr(text[:12]),
+)
+def test_header_that_is_not_an_object_is_refused(tiny: xlc.Engine, session: Path, text: bytes) -> None:
+    content = session.read_bytes()
+    (length,) = struct.unpack("<I", content[20:HEAD])
+    head = content[:20] + struct.pack("<I", len(text)) + text
+    session.write_bytes(head + hashlib.sha256(head).digest() + content[HEAD + length + 32 :])
+    with pytest.raises(xlc.InvalidRequestError, match="values that save_session does not write"):
         tiny.load_session(session)
 
 

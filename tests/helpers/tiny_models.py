@@ -29,6 +29,7 @@ def write_byte_llama(
     systemone: str | None = None,
     decision: str = "openjev",
     sampling: Mapping[str, float | int] | None = None,
+    name: str = "",
 ) -> Path:
     """Write a llama whose vocabulary is SentencePiece's 256 bytes and the letters, so that texts are long.
 
@@ -40,6 +41,7 @@ def write_byte_llama(
         systemone: the template of a decision model.
         decision: its kind, as llama.cpp names it; one that needs no head of its own.
         sampling: settings of samplers that the file recommends, by llama.cpp's names.
+        name: the model's name in the file.
     """
     pieces = [chr(code) for code in range(ord("a"), ord("z") + 1)] + ["▁", "▁a", "▁the", "th", "he"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, *control]
@@ -75,9 +77,11 @@ def write_byte_llama(
         writer.add_string("tokenizer.chat_template.systemone", systemone)
         writer.add_add_space_prefix(False)  # a letter is one token then
 
-    for name, value in (sampling or {}).items():
+    for setting, value in (sampling or {}).items():
         add_value = writer.add_float32 if isinstance(value, float) else writer.add_int32
-        add_value(f"general.sampling.{name}", value)
+        add_value(f"general.sampling.{setting}", value)
+    if name:
+        writer.add_name(name)
 
     rng = np.random.default_rng(seed)
 

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xlc_core.errors import InvalidRequestError
+from xlc_core.logger import escape_line
 
 __all__ = ["SessionHeader", "read_session_file", "write_session_file"]
 
@@ -32,6 +33,8 @@ _MAGIC = b"xllama-session\r\n"
 _VERSION = 1
 _SIZES = struct.Struct("<II")
 _MAX_JSON = 1 << 20
+_LARGEST_STATE = (1 << 63) - 1
+_MOST_TOKENS = (1 << 31) - 1
 
 State = npt.NDArray[np.uint8]
 
@@ -62,19 +65,20 @@ class SessionHeader:
         """
         if self.model != engine.model:
             raise InvalidRequestError(
-                f"{str(path)!r} was saved with another model, {self.model_name!r} ({self.model}), but this is "
-                f"{engine.model_name!r} ({engine.model}); load it with the model that saved it"
+                f"{str(path)!r} was saved with another model, {self.model_name!r} ({escape_line(self.model)}), "
+                f"but this is {engine.model_name!r} ({engine.model}); load it with the model that saved it"
             )
         if self.llama_cpp != engine.llama_cpp:
             raise InvalidRequestError(
-                f"{str(path)!r} was saved by llama.cpp {self.llama_cpp}, but this is {engine.llama_cpp}; "
+                f"{str(path)!r} was saved by llama.cpp {escape_line(self.llama_cpp)}, but this is {engine.llama_cpp}; "
                 "save the conversation again"
             )
         for name in sorted(self.settings.keys() | engine.settings.keys()):
             saved, here = self.settings.get(name), engine.settings.get(name)
             if saved != here:
+                shown = escape_line(f"{name} = {saved}")
                 raise InvalidRequestError(
-                    f"{str(path)!r} was saved with {name} = {saved}, but this engine has {here}; "
+                    f"{str(path)!r} was saved with {shown}, but this engine has {here}; "
                     "open the engine with the settings that saved it"
                 )
 
@@ -124,12 +128,7 @@ def read_session_file(path: Path, engine: SessionHeader) -> tuple[SessionHeader,
     """
     with path.open("rb") as file:
         n_bytes = os.fstat(file.fileno()).st_size
-        content = _read_head(file, path)
-        try:
-            n_state, digest = int(content.pop("n_bytes")), str(content.pop("sha256"))
-            header = SessionHeader(**content)
-        except (KeyError, TypeError, ValueError):
-            raise _broken(path, "its header is incomplete") from None
+        header, n_state, digest = _read_head(file, path)
         header.check_fits(engine, path)
         rest = n_bytes - file.tell()
         if rest != n_state:
@@ -141,7 +140,8 @@ def read_session_file(path: Path, engine: SessionHeader) -> tuple[SessionHeader,
     return header, state, n_bytes
 
 
-def _read_head(file: BinaryIO, path: Path) -> dict[str, Any]:
+def _read_head(file: BinaryIO, path: Path) -> tuple[SessionHeader, int, str]:
+    """Return the header, and the state's length and sha256."""
     magic = file.read(len(_MAGIC))
     if magic != _MAGIC:
         raise InvalidRequestError(f"{str(path)!r} is not a session file; pass one that save_session has written")
@@ -160,8 +160,37 @@ def _read_head(file: BinaryIO, path: Path) -> dict[str, Any]:
         raise _broken(path, "it is truncated or its header is corrupt")
     if hashlib.sha256(magic + sizes + text).digest() != digest:
         raise _broken(path, "its header is corrupt")
-    content: dict[str, Any] = json.loads(text)
-    return content
+    try:
+        return _parse(json.loads(text, parse_constant=_refuse_constant))
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise _broken(path, "its header has values that save_session does not write") from None
+
+
+def _parse(content: Any) -> tuple[SessionHeader, int, str]:
+    """Read the JSON of a header. The checksum is not a signature, so every value is checked.
+
+    Raises:
+        KeyError: a value is missing.
+        TypeError: it is not an object, or a name is unknown.
+        ValueError: a value is of another type or out of range.
+    """
+    if not isinstance(content, dict):
+        raise TypeError
+    n_state, digest = content.pop("n_bytes"), content.pop("sha256")
+    if not isinstance(content.get("settings"), dict):
+        raise TypeError
+    header = SessionHeader(**content)
+    numbers = ((n_state, _LARGEST_STATE), (header.n_tokens, _MOST_TOKENS))
+    texts = (digest, header.model, header.model_name, header.llama_cpp, *header.settings, *header.settings.values())
+    if not all(type(number) is int and 0 <= number <= largest for number, largest in numbers):
+        raise ValueError
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError
+    return header, n_state, digest
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def _broken(path: Path, why: str) -> InvalidRequestError:

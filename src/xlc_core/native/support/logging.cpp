@@ -10,6 +10,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace xlc {
@@ -27,7 +28,7 @@ std::atomic<int> threshold{static_cast<int>(LogLevel::warning)};
 // thread that logged it must not take the GIL.
 class LogThread {
 public:
-    explicit LogThread(LogSink sink) : sink_(std::move(sink)), thread_([this] { run(); }) {}
+    explicit LogThread(LogSink receiver) : sink_(std::move(receiver)), thread_([this] { run(); }) {}
 
     ~LogThread() {
         {
@@ -75,8 +76,12 @@ private:
 
 struct Output {
     std::mutex mutex;
-    std::unique_ptr<LogThread> thread;
+    std::unique_ptr<LogThread> thread; // started with the first line
 };
+
+// Receives the lines of this process and of those that are forked from it; nullptr: nothing does. An old sink
+// is never deleted, because a thread may be reading it.
+std::atomic<const LogSink*> sink{nullptr};
 
 LogLevel from_ggml(ggml_log_level level) {
     switch (level) {
@@ -106,6 +111,14 @@ void log_line(LogLevel level, const std::string& text) {
     }
     auto& output = one_per_process<Output>();
     std::lock_guard<std::mutex> lock(output.mutex);
+    const LogSink* current = sink.load();
+    if (!output.thread && current) {
+        try {
+            output.thread = std::make_unique<LogThread>(*current);
+        } catch (const std::system_error&) {
+            return; // there are too many threads; the next line tries again
+        }
+    }
     if (output.thread) {
         output.thread->add({level, text});
     }
@@ -134,14 +147,13 @@ LogLevel log_level() {
     return static_cast<LogLevel>(threshold.load(std::memory_order_relaxed));
 }
 
-void set_log_sink(LogSink sink) {
+void set_log_sink(LogSink receiver) {
     stop_logging();
-    auto& output = one_per_process<Output>();
-    std::lock_guard<std::mutex> lock(output.mutex);
-    output.thread = std::make_unique<LogThread>(std::move(sink));
+    sink = new LogSink(std::move(receiver));
 }
 
 void stop_logging() {
+    sink = nullptr;
     std::unique_ptr<LogThread> old; // destroyed after the lock is released, because the sink may log
     auto& output = one_per_process<Output>();
     std::lock_guard<std::mutex> lock(output.mutex);

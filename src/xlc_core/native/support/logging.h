@@ -29,9 +29,10 @@ void log_fragment(LogLevel level, bool continues, const char* text);
 void set_log_level(LogLevel level);
 LogLevel log_level();
 
-// Receives the lines: called on a separate thread with all lines that were collected.
+// Receives the lines: called on a separate thread with all lines that were collected, in this process and in
+// processes that are forked from it.
 using LogSink = std::function<void(std::vector<LogLine>)>;
-void set_log_sink(LogSink sink);
+void set_log_sink(LogSink receiver);
 
 // Deliver the collected lines and end the thread. Later lines are dropped.
 void stop_logging();
