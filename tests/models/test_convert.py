@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -102,7 +105,7 @@ def test_head_needs_its_model(config: dict[str, object], folder: Path, tmp_path:
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(xlc.InvalidRequestError, match="--base"):
         convert_model(folder, tmp_path / "m.gguf")
-    assert convert._script(folder, projector=False, base=folder) == (
+    assert convert._script(folder, projector=False, base=folder, with_code=False) == (
         "convert_hf_to_gguf.py",
         ["--target-model-dir", str(folder)],
     )
@@ -117,6 +120,42 @@ def test_errors_reach_command_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(main.app, ["models", "convert", str(tmp_path / "none"), str(tmp_path / "m.gguf")])
     assert done.exit_code == 1
     assert "no folder" in done.stderr
+
+
+# As transformers loads a tokenizer or configuration whose files name Python code.
+LOADS_CODE = """
+from transformers.dynamic_module_utils import get_class_from_dynamic_module, resolve_trust_remote_code
+if resolve_trust_remote_code(True, "m", {has_own_class}, True, upstream_repo=None):
+    get_class_from_dynamic_module("tokenizer.Own", "m")
+open({done!r}, "w").close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("trust", "has_own_class", "runs", "done"),
+    [("", False, False, False), ("", True, False, True), ("trust-remote-code", False, True, True)],
+)
+def test_code_of_model_runs_only_if_trusted(
+    tmp_path: Path, trust: str, has_own_class: bool, runs: bool, done: bool
+) -> None:
+    """transformers is not among the tests' packages, so that its functions stand in; with it, see below."""
+    package, marks = tmp_path / "site" / "transformers", [tmp_path / "ran", tmp_path / "done"]
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "dynamic_module_utils.py").write_text(
+        "def resolve_trust_remote_code(trusts, name, has_own_class, has_code, upstream_repo=None): return trusts\n"
+        f"def get_class_from_dynamic_module(name, folder): open({str(marks[0])!r}, 'w').close()\n"
+    )
+    (tmp_path / "script.py").write_text(LOADS_CODE.format(has_own_class=has_own_class, done=str(marks[1])))
+    process = subprocess.run(
+        [sys.executable, convert_process.__file__, str(tmp_path), "script.py", "", trust],
+        env={**os.environ, "PYTHONPATH": str(package.parent)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert [mark.exists() for mark in marks] == [runs, done], process.stderr
+    if not done:
+        error = convert._error(json.loads(process.stdout), process.returncode, [])
+        assert isinstance(error, xlc.UnsupportedFeatureError)
+        assert "--trust-remote-code" in str(error)
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +225,23 @@ def test_other_types_are_quantised(checkpoint: Path, tmp_path: Path) -> None:
     assert seen[-1] == 1
     plain = convert_model(checkpoint, tmp_path / "p.gguf", "f32", pre_tokenizer="jina-v2-en")
     assert made.stat().st_size < 0.6 * plain.stat().st_size
+
+
+def test_own_tokenizer_runs_only_if_trusted(checkpoint: Path, tmp_path: Path) -> None:
+    folder, mark = tmp_path / "checkpoint", tmp_path / "ran"
+    shutil.copytree(checkpoint, folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings |= {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "own.py").write_text(
+        f"from transformers import BertTokenizer\nopen({str(mark)!r}, 'w').close()\n"
+        "class OwnTokenizer(BertTokenizer): pass\n"
+    )
+    with pytest.raises(xlc.UnsupportedFeatureError, match="--trust-remote-code"):
+        convert_model(folder, tmp_path / "m.gguf", pre_tokenizer="jina-v2-en")
+    assert not mark.exists()
+    convert_model(folder, tmp_path / "m.gguf", pre_tokenizer="jina-v2-en", trust_remote_code=True)
+    assert mark.exists()
 
 
 def test_tokenizer_must_be_known_or_named(checkpoint: Path, tmp_path: Path) -> None:

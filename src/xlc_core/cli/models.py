@@ -85,6 +85,9 @@ def convert(
         str | None,
         typer.Option(help="llama.cpp's name for the tokenizer's way to split text, if it is not recognised."),
     ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let Python code that the model brings run, with your rights.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write a GGUF file from a published model; needs the extra `convert`."""
@@ -93,6 +96,7 @@ def convert(
     with progress_bar(f"converting to {weights}") as progress:
         made = convert_model(
             source, target, weights,
-            projector=projector, base=base, pre_tokenizer=pre_tokenizer, overwrite=overwrite, progress=progress,
+            projector=projector, base=base, pre_tokenizer=pre_tokenizer, trust_remote_code=trust_remote_code,
+            overwrite=overwrite, progress=progress,
         )  # fmt: skip
     typer.echo(f"{made} ({readable_size(made.stat().st_size)})")

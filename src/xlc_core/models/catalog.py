@@ -13,14 +13,15 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import platformdirs
 from pydantic import Field, model_validator
 
 from xlc_core.errors import InvalidRequestError, ModelNotFoundError
 from xlc_core.models import hub, sources
-from xlc_core.models.storage import cache_dir, check_file
+from xlc_core.models.folders import cache_dir
+from xlc_core.models.storage import check_file
 from xlc_core.options.base import Options
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SOURCE = re.compile(r"pypi:[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+|package:\w+/.+|hf:[\w.-]+/[\w.-]+(:.+)?|file:.+")
 
 
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
 class Derive(Options):
     """How the fetched file is changed before it is used.
 
@@ -70,8 +74,8 @@ class CatalogEntry(Options):
         source: ``pypi:name==version``, ``package:module/file``, ``hf:owner/repo[:quant-or-file]``
             or ``file:path``.
         file: for ``pypi:``, the GGUF file inside the wheel.
-        sha256: checksum of the file at the source.
-        size_bytes: size of the file at the source.
+        sha256: checksum of the file at the source; for a split model a list with one for each part.
+        size_bytes: size of the file at the source; of the first part, if the model is split.
         derive: how that file is changed; needs ``sha256``, which shows whether a stored result is out of date.
         sentence_types: whether a reranker's document tokens have the type of sentence B; None: from the model file.
         query_prompt: text that an embedding model needs before a query; None: from its file or its name.
@@ -84,7 +88,7 @@ class CatalogEntry(Options):
     kind: Literal["chat", "embedding", "reranker"]
     source: str = Field(pattern=f"^({_SOURCE.pattern})$")
     file: str | None = None
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    sha256: Sha256 | tuple[Sha256, ...] | None = None
     size_bytes: int | None = Field(None, gt=0)
     derive: Derive | None = None
     sentence_types: bool | None = None
@@ -95,8 +99,10 @@ class CatalogEntry(Options):
     def _check_source(self) -> Self:
         if self.source.startswith("pypi:") != (self.file is not None):
             raise ValueError("`file` names the member of a wheel: needed with a pypi: source, and only there")
-        if self.derive is not None and self.sha256 is None:
+        if self.derive is not None and not isinstance(self.sha256, str):
             raise ValueError("`derive` needs `sha256`, the checksum of the file at the source")
+        if self.file is not None and isinstance(self.sha256, tuple):
+            raise ValueError("`sha256` of a file in a wheel is one checksum")
         return self
 
 
@@ -161,7 +167,7 @@ def resolve(model: str | Path | None, *, progress: bool | None = None) -> Resolv
 
 
 def pull(model: str, *, progress: bool | None = None) -> ResolvedModel:
-    """Fetch a model like ``resolve``, and check its file's sha256 even if it was on this disk before.
+    """Fetch a model like ``resolve``, and compute its files' sha256 again even if they are known.
 
     Raises:
         ModelNotFoundError: see ``resolve``; or the file is not the one in the catalog.
@@ -169,7 +175,7 @@ def pull(model: str, *, progress: bool | None = None) -> ResolvedModel:
     """
     resolved = resolve(model, progress=progress)
     if (entry := resolved.entry) is not None and entry.derive is None:
-        check_file(resolved.path, sha256=entry.sha256, size_bytes=entry.size_bytes)
+        _check_parts(entry, resolved.path, again=True)
     return resolved
 
 
@@ -245,7 +251,7 @@ def _unknown(model: str, catalog: dict[str, CatalogEntry]) -> str:
 def _present(entry: CatalogEntry) -> Path | None:
     """Return the file to load if it does not need to be fetched or made, else None."""
     if entry.derive is not None:
-        return sources.derived_path(entry.name, entry.sha256, entry.derive.quantize)
+        return sources.derived_path(entry.name, _one_sum(entry), entry.derive.quantize)
     return _present_source(entry)
 
 
@@ -256,7 +262,7 @@ def _present_source(entry: CatalogEntry) -> Path | None:
     if kind == "package":
         return sources.package_path(place)
     if kind == "pypi":
-        return sources.wheel_member_path(place, str(entry.file), entry.sha256)
+        return sources.wheel_member_path(place, str(entry.file), _one_sum(entry))
     path = Path(place)
     return path if path.is_file() else None
 
@@ -264,12 +270,11 @@ def _present_source(entry: CatalogEntry) -> Path | None:
 def _entry_path(entry: CatalogEntry, progress: bool) -> Path:
     if entry.derive is None:
         return _source_path(entry, progress)
-    ready = sources.derived_path(entry.name, entry.sha256, entry.derive.quantize)
+    ready = sources.derived_path(entry.name, _one_sum(entry), entry.derive.quantize)
     if ready is not None:
         return ready
     source = _source_path(entry, progress)
-    check_file(source, sha256=entry.sha256)
-    return sources.make_derived(entry.name, source, entry.sha256, entry.derive.quantize)
+    return sources.make_derived(entry.name, source, _one_sum(entry), entry.derive.quantize)
 
 
 def _source_path(entry: CatalogEntry, progress: bool) -> Path:
@@ -277,17 +282,42 @@ def _source_path(entry: CatalogEntry, progress: bool) -> Path:
     present = _present_source(entry)
     if kind == "hf":  # asked even if the file is present, because the hub may have a newer revision
         path = hub.fetch(hub.HubModel.parse(entry.source), progress=progress)
-        if path != present:
-            check_file(path, sha256=entry.sha256)
     elif kind == "pypi":
-        path = present or sources.fetch_wheel_member(place, str(entry.file), entry.sha256, progress=progress)
+        path = present or sources.fetch_wheel_member(place, str(entry.file), _one_sum(entry), progress=progress)
     elif present is not None:
         path = present
     else:
         raise ModelNotFoundError(_absent(entry, place))
+    _check_parts(entry, path)
+    return path
+
+
+def _check_parts(entry: CatalogEntry, path: Path, *, again: bool = False) -> None:
+    """Check the file of a model, or all its parts, every time: other programs write to the same folders.
+
+    Raises:
+        ModelNotFoundError: a file is another one, damaged or missing, or the entry has sums of more or fewer parts.
+    """
     # Checking the size is cheap, and finds a truncated file or a Git LFS pointer.
     check_file(path, size_bytes=entry.size_bytes)
-    return path
+    if entry.sha256 is None:
+        return
+    parts = hub.model_parts(path)
+    sums = (entry.sha256,) if isinstance(entry.sha256, str) else entry.sha256
+    if len(sums) != len(parts):
+        raise ModelNotFoundError(
+            f"model {entry.name!r} has {len(parts)} files, but its catalog entry has {len(sums)} sha256; "
+            "give one for each, in their order"
+        )
+    for part, sha256 in zip(parts, sums, strict=True):
+        if not part.is_file():
+            raise ModelNotFoundError(f"the part {part} of model {entry.name!r} is missing; fetch the model again")
+        check_file(part, sha256=sha256, again=again)
+
+
+def _one_sum(entry: CatalogEntry) -> str | None:
+    """Return the sha256 of a model that is one file."""
+    return entry.sha256 if isinstance(entry.sha256, str) else None
 
 
 def _absent(entry: CatalogEntry, place: str) -> str:

@@ -6,7 +6,6 @@ import collections
 import fnmatch
 import importlib.util
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -24,12 +23,11 @@ from xlc_core.errors import (
     UnsupportedFeatureError,
     XllamaError,
 )
+from xlc_core.logger import logger
 from xlc_core.models import hub
 from xlc_core.models.quantize import QUANTIZATION_TYPES, quantize_model
 
 __all__ = ["CONVERSION_TYPES", "convert_model"]
-
-_log = logging.getLogger("xllama")
 
 _WRITTEN_BY_CONVERTER = ("auto", "f32", "f16", "bf16", "q8_0", "tq1_0", "tq2_0")
 CONVERSION_TYPES: tuple[str, ...] = (
@@ -53,6 +51,7 @@ def convert_model(
     projector: bool = False,
     base: str | Path | None = None,
     pre_tokenizer: str | None = None,
+    trust_remote_code: bool = False,
     overwrite: bool = False,
     progress: Callable[[float], object] | None = None,
 ) -> Path:
@@ -60,8 +59,8 @@ def convert_model(
 
     llama.cpp's converter runs in a separate process and needs the extra ``convert``. Cross-encoders of BERT's
     architecture keep their pooler, which the unchanged converter would drop. sentence-transformers' dense layers are
-    converted if llama.cpp supports them. For some architectures the tokenizer is Python code in the model's folder, and
-    the converter runs it: convert only models that you trust.
+    converted if llama.cpp supports them. Some models bring their tokenizer as Python code, which is run only with
+    ``trust_remote_code``.
 
     Args:
         source: a folder with config.json and weights, or ``hf:owner/repo``, which is fetched; for a LoRA adapter, a
@@ -74,6 +73,8 @@ def convert_model(
             suffice), or ``hf:owner/repo``.
         pre_tokenizer: llama.cpp's name for the way in which the tokenizer splits text, such as ``"qwen2"`` or
             ``"llama-bpe"``, for a tokenizer that the converter does not recognise. A wrong name gives wrong tokens.
+        trust_remote_code: whether Python code of the model may run, in the converter's process and with its rights: of
+            its folder, and of other repositories that its files name.
         overwrite: whether the target may exist.
         progress: called with 0 … 1 now and then; an exception in it ends the work.
 
@@ -83,14 +84,15 @@ def convert_model(
     Raises:
         InvalidRequestError: the type does not exist, or the target exists.
         ModelNotFoundError: the source or the target's folder does not exist.
-        UnsupportedFeatureError: a package is missing, or the converter does not know the architecture or tokenizer.
+        UnsupportedFeatureError: a package is missing, the converter does not know the architecture or tokenizer, or it
+            needs code of the model that is not trusted.
         ModelLoadError: the converter failed; the message carries its reason.
     """
     kind = _known_type(weights)
     target = Path(target)
     _check_target(target, overwrite)
-    folder = _source_folder(source)
-    script, extra = _script(folder, projector=projector, base=base)
+    folder = _source_folder(source, with_code=trust_remote_code)
+    script, extra = _script(folder, projector=projector, base=base, with_code=trust_remote_code)
     if kind not in _WRITTEN_BY_CONVERTER and script != _CONVERT_MODEL:
         raise InvalidRequestError(f"an adapter is written as f32, f16, bf16 or q8_0, not {weights!r}")
     converter = _converter_folder()
@@ -103,7 +105,8 @@ def convert_model(
         arguments = [str(folder), "--outfile", str(made), "--outtype", "auto" if quantised else kind, *extra]
         if script == _CONVERT_ADAPTER and kind == "auto":
             arguments[arguments.index("auto")] = "f16"
-        _run(converter, script, pre_tokenizer or "", arguments, _scaled(progress, 0, share))
+        trust = _TRUSTED if trust_remote_code else ""
+        _run(converter, script, [pre_tokenizer or "", trust], arguments, _scaled(progress, 0, share))
         written = _written_file(Path(work), made)
         if quantised:
             smaller = Path(work) / "quantised.gguf"
@@ -117,9 +120,11 @@ def convert_model(
 
 _CONVERT_MODEL = "convert_hf_to_gguf.py"
 _CONVERT_ADAPTER = "convert_lora_to_gguf.py"
+_TRUSTED = "trust-remote-code"  # convert_process.py knows this word
 
 # The files of a repository on the hub that the converter reads. Many repositories have their weights in several forms.
 _HUB_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
+_HUB_CODE = ("*.py",)
 _HUB_WEIGHTS = ("*model*.safetensors",)
 _HUB_OLD_WEIGHTS = ("pytorch_model*.bin", "adapter_model.bin")
 
@@ -130,6 +135,10 @@ def _fitting(names: list[str], patterns: tuple[str, ...]) -> list[str]:
 
 def _files_but_weights(names: list[str]) -> list[str]:
     return _fitting(names, _HUB_FILES)
+
+
+def _code_files(names: list[str]) -> list[str]:
+    return _fitting(names, _HUB_CODE)
 
 
 def _files_to_fetch(names: list[str]) -> list[str]:
@@ -154,10 +163,14 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise ModelNotFoundError(f"there is no folder {target.parent} to write {target.name} to")
 
 
-def _source_folder(source: str | Path, *, with_weights: bool = True) -> Path:
+def _source_folder(source: str | Path, *, with_code: bool = False, with_weights: bool = True) -> Path:
     if str(source).startswith("hf:"):
         model = hub.HubModel.parse(str(source))
-        choose = _files_to_fetch if with_weights else _files_but_weights
+
+        def choose(names: list[str]) -> list[str]:
+            chosen = _files_to_fetch(names) if with_weights else _files_but_weights(names)
+            return [*chosen, *(_code_files(names) if with_code else ())]
+
         return hub.fetch_repository(model, choose, progress=sys.stderr.isatty())
     folder = Path(source)
     if folder.suffix == ".gguf" and folder.is_file():
@@ -169,14 +182,14 @@ def _source_folder(source: str | Path, *, with_weights: bool = True) -> Path:
     return folder
 
 
-def _script(folder: Path, *, projector: bool, base: str | Path | None) -> tuple[str, list[str]]:
+def _script(folder: Path, *, projector: bool, base: str | Path | None, with_code: bool) -> tuple[str, list[str]]:
     if (folder / "adapter_config.json").is_file():
         if base is None:
             raise InvalidRequestError(
                 f"{folder} holds a LoRA adapter; name the folder of its model with `base` (--base); "
                 "its config.json and tokenizer are read"
             )
-        return _CONVERT_ADAPTER, ["--base", str(_source_folder(base))]
+        return _CONVERT_ADAPTER, ["--base", str(_source_folder(base, with_code=with_code))]
     if not any((folder / name).is_file() for name in ("config.json", "params.json")):
         raise ModelNotFoundError(f"{folder} has no config.json; pass the folder that transformers would load")
     if _is_head(folder):
@@ -185,7 +198,10 @@ def _script(folder: Path, *, projector: bool, base: str | Path | None) -> tuple[
                 f"{folder} holds a head that drafts for a model; name that model's folder with `base` (--base); "
                 "its config.json and tokenizer are read"
             )
-        return _CONVERT_MODEL, ["--target-model-dir", str(_source_folder(base, with_weights=False))]
+        return _CONVERT_MODEL, [
+            "--target-model-dir",
+            str(_source_folder(base, with_code=with_code, with_weights=False)),
+        ]
     if base is not None:
         raise InvalidRequestError(
             f"`base` is for LoRA adapters and heads that draft for a model, but {folder} holds neither"
@@ -253,7 +269,7 @@ def _scaled(progress: Callable[[float], object] | None, low: float, high: float)
 def _run(
     converter: Path,
     script: str,
-    pre_tokenizer: str,
+    settings: Sequence[str],
     arguments: Sequence[str],
     progress: Callable[[float], object] | None,
 ) -> None:
@@ -262,7 +278,7 @@ def _run(
     lines: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
     failure: dict[str, Any] | None = None
     with subprocess.Popen(
-        [sys.executable, str(program), str(converter), script, pre_tokenizer, *arguments],
+        [sys.executable, str(program), str(converter), script, *settings, *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         encoding="utf-8", errors="replace", env=environment,
     ) as process:  # fmt: skip
@@ -290,7 +306,7 @@ def _follow_log(stream: IO[str], lines: collections.deque[str]) -> None:
     for line in stream:
         if text := line.rstrip():
             lines.append(text)
-            _log.debug("converter: %s", text)
+            logger.debug("converter: %s", text)
 
 
 def _parse(line: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The program that runs llama.cpp's converter in a separate process, with additions.
 
-convert.py runs it with the converter's folder and then the converter's own arguments. It does not import xlc_core, and
+convert.py runs it with the converter's folder, its script, the name of a pre-tokenizer, whether the model's code is
+trusted, and then the converter's own arguments. It does not import xlc_core, and
 keeps torch and transformers out of the caller's process. On stdout it writes one JSON object per line:
 ``{"progress": 0.4}``, and after a failure ``{"error": kind, "message": text}``.
 """
@@ -234,9 +235,35 @@ def _replace_bars() -> None:
     tqdm.tqdm = _Progress  # type: ignore[assignment, misc]
 
 
-def main(converter: Path, script: str, pre_tokenizer: str, arguments: list[str]) -> None:
+def _refuse_code() -> None:
+    """Make transformers use its own classes only, although the converter allows it to run a model's code.
+
+    transformers finds the code that a model's files name in one module. Its other modules copy the functions when they
+    are imported, which is later.
+    """
+    code = importlib.import_module("transformers.dynamic_module_utils")
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise _RefusalError(
+            "the model brings its tokenizer or configuration as Python code, which would run with your rights; look at "
+            "it, and allow it with trust_remote_code=True (--trust-remote-code)"
+        )
+
+    def decide(_trusts: Any, _name: Any, has_own_class: bool, has_code: bool, *_: Any, **__: Any) -> bool:
+        if has_code and not has_own_class:
+            refuse()
+        return False
+
+    code.resolve_trust_remote_code = decide  # type: ignore[attr-defined]
+    code.get_class_from_dynamic_module = refuse  # type: ignore[attr-defined]
+    code.get_cached_module_file = refuse  # type: ignore[attr-defined]
+
+
+def main(converter: Path, script: str, pre_tokenizer: str, trust: str, arguments: list[str]) -> None:
     """Run one of the converter's scripts."""
     sys.path[:0] = [str(converter), str(converter / "gguf-py")]
+    if trust != "trust-remote-code":
+        _refuse_code()
     _replace_bars()
     if pre_tokenizer:
         _name_pre_tokenizer(pre_tokenizer)
@@ -263,7 +290,7 @@ def _explain(error: BaseException) -> tuple[str, str]:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:])
+        main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5:])
     except KeyboardInterrupt:
         sys.exit(130)
     except SystemExit as error:

@@ -7,7 +7,6 @@ HF_HOME.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
@@ -16,13 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xlc_core.errors import ModelNotFoundError
+from xlc_core.logger import logger
+from xlc_core.models.checksums import file_sha256
 
-__all__ = ["HubModel", "cached_path", "fetch", "fetch_repository", "pick_files"]
-
-_log = logging.getLogger("xllama")
+__all__ = ["HubModel", "cached_path", "fetch", "fetch_repository", "model_parts", "pick_files"]
 
 _DEFAULT_QUANTS = ("Q4_K_M", "Q8_0")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PROJECTOR = re.compile(r"mmproj", re.IGNORECASE)
 _NOT_A_MODEL = re.compile(r"mmproj|imatrix", re.IGNORECASE)
 _DEFAULT_PROJECTOR_QUANTS = ("Q8_0", "F16")
@@ -69,15 +69,44 @@ def cached_path(model: HubModel) -> Path | None:
 def fetch(model: HubModel, *, progress: bool) -> Path:
     """Return the model's file; download it if the cache does not have it or has an older revision.
 
-    Without a network, and with HF_HUB_OFFLINE=1, only the cache is used.
+    Without a network, and with HF_HUB_OFFLINE=1, only the cache is used. The cache names a file by the hub's sha256 of
+    it, so each file is read once and compared, also those that another program has put there.
 
     Returns:
         The file. For a split model the first part; the others are beside it.
 
     Raises:
         ModelNotFoundError: the repository or file does not exist, may not be read, or the hub
-            cannot be reached.
+            cannot be reached; or a file in the cache is damaged.
     """
+    path = _fetched(model, progress=progress)
+    for part in model_parts(path):
+        _check_cached(part)
+    return path
+
+
+def model_parts(path: Path) -> list[Path]:
+    """Return all parts of a split model that this is the first part of; else only the file."""
+    match = _PART.search(path.name)
+    if match is None:
+        return [path]
+    name, n_parts = path.name[: match.start()], int(match[2])
+    width, suffix = len(match[2]), path.name[match.end() :]
+    return [path.with_name(f"{name}-{number:0{width}}-of-{match[2]}{suffix}") for number in range(1, n_parts + 1)]
+
+
+def _check_cached(path: Path) -> None:
+    blob = Path(os.path.realpath(path))
+    if not path.is_symlink() or not _SHA256.fullmatch(blob.name):
+        return  # a small file, which git keeps, or a system without links
+    if (digest := file_sha256(blob)) != blob.name:
+        raise ModelNotFoundError(
+            f"{path.name} in huggingface_hub's cache has sha256 {digest}, but the hub says {blob.name}: it is damaged "
+            f"or was changed; remove {blob} and fetch the model again"
+        )
+
+
+def _fetched(model: HubModel, *, progress: bool) -> Path:
     from huggingface_hub import HfApi, constants, hf_hub_download  # slow to import
 
     endpoint = _endpoint()
@@ -101,7 +130,7 @@ def fetch(model: HubModel, *, progress: bool) -> Path:
     except Exception as error:  # its class depends on the HTTP library of huggingface_hub's major version
         path = cached_path(model)
         if path is not None and not _is_final(error):
-            _log.warning("cannot ask %s about %s; using the copy in the cache", endpoint, model)
+            logger.warning("cannot ask %s about %s; using the copy in the cache", endpoint, model)
             return path
         raise ModelNotFoundError(_explain(model, error, endpoint)) from error
     return Path(paths[0])

@@ -9,7 +9,6 @@ A source is written as ``kind:place``:
 from __future__ import annotations
 
 import importlib.util
-import logging
 import re
 import shutil
 import subprocess
@@ -18,7 +17,9 @@ import zipfile
 from pathlib import Path
 
 from xlc_core.errors import ModelNotFoundError
-from xlc_core.models.storage import Record, cache_dir, is_stored, store
+from xlc_core.logger import logger
+from xlc_core.models.folders import cache_dir
+from xlc_core.models.storage import Record, is_stored, store
 
 __all__ = [
     "derived_path",
@@ -28,7 +29,6 @@ __all__ = [
     "wheel_member_path",
 ]
 
-_log = logging.getLogger("xllama")
 
 _NETWORK_SIGNS = re.compile(
     r"NewConnectionError|ConnectTimeout|ReadTimeout|NameResolutionError|ProxyError|SSLError"
@@ -101,7 +101,7 @@ def make_derived(name: str, source: Path, source_sha256: str | None, ftype: str)
 
     def produce(folder: Path) -> Path:
         made = folder / f"{name}.gguf"
-        _log.info("requantising %s to %s", source.name, ftype)
+        logger.info("requantising %s to %s", source.name, ftype)
         try:
             _quantize(str(source), str(made), ftype)
         except Exception as error:

@@ -6,39 +6,36 @@ catalog, the file is out of date and is made again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 from filelock import FileLock
 
 from xlc_core.errors import ModelNotFoundError
+from xlc_core.models.checksums import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Record", "cache_dir", "check_file", "is_stored", "store"]
+__all__ = ["Record", "check_file", "is_stored", "store"]
 
 Record = dict[str, str | None]
 """The source of a stored file, as plain text. Records are compared as a whole."""
 
 
-def cache_dir() -> Path:
-    """Return the folder of the fetched models: ``$XLLAMA_CACHE``, or else the user's cache folder.
-
-    Models from the hub are not in it, but in huggingface_hub's cache, which other programs share.
-    """
-    if chosen := os.environ.get("XLLAMA_CACHE"):
-        return Path(chosen).expanduser()
-    return platformdirs.user_cache_path("xllama") / "models"
-
-
-def check_file(path: Path, *, sha256: str | None = None, size_bytes: int | None = None) -> None:
+def check_file(path: Path, *, sha256: str | None = None, size_bytes: int | None = None, again: bool = False) -> None:
     """Check that a file is the one in the catalog. A value of None is not checked.
+
+    A checksum is computed once for a file as it is now, whether it is right or wrong.
+
+    Args:
+        path: the file.
+        sha256: its checksum.
+        size_bytes: its size.
+        again: compute the checksum even if it is known.
 
     Raises:
         ModelNotFoundError: the file is another one or damaged; the message has both values.
@@ -48,7 +45,7 @@ def check_file(path: Path, *, sha256: str | None = None, size_bytes: int | None 
             f"{path.name} has {size} bytes but the catalog says {size_bytes}: the file is damaged "
             f"or another one; fetch or install it again ({path})"
         )
-    if sha256 is not None and (digest := _sha256(path)) != sha256:
+    if sha256 is not None and (digest := file_sha256(path, again=again)) != sha256:
         raise ModelNotFoundError(
             f"{path.name} has sha256 {digest} but the catalog says {sha256}: the file is damaged "
             f"or another one; fetch or install it again, or correct its catalog entry ({path})"
@@ -104,7 +101,7 @@ def _store_locked(
     workshop.mkdir()
     try:
         made = produce(workshop)
-        check_file(made, sha256=sha256)
+        check_file(made, sha256=sha256, again=True)
         note = workshop / "record.json"
         note.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
         _flush_to_disk(made)
@@ -118,14 +115,6 @@ def _store_locked(
 
 def _record_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.json")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _flush_to_disk(path: Path) -> None:
