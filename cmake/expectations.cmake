@@ -31,6 +31,8 @@ xlc_override(llama src/llama-vocab.cpp src/llama-vocab.cpp WITH src/regex_split.
   "unicode_regex_split" 1
   "cpts = unicode_cpts_normalize_nfd\\(cpts\\)" 1
   "unicode_cpts_normalize_nfd" 1
+  "unicode_len_utf8\\(" 3 # once for each character, where the work is done
+  "if \\(data.attr & LLAMA_TOKEN_ATTR_[LR]STRIP\\) {" 2 # once for each control token in a text
   "const auto flags = unicode_cpt_flags_from_cpt\\(cpt\\)" 1
   "flags.is_accent_mark" 1)
 xlc_expect(src/unicode.h
@@ -70,6 +72,18 @@ xlc_override(llama-common common/speculative.cpp common/speculative.cpp EXPECT
   "\n    for \\(auto & impl : spec->impls\\) {\n        {\n            common_time_meas tm\\(impl->t_draft_us" 1
   "if \\(dp.drafting && !result.empty\\(\\)\\) {\n                dp.drafting = false" 1)
 
+# mtmd: sizes that media files claim ----------------------------------------------------------------------------------
+
+xlc_override(mtmd tools/mtmd/mtmd-helper.cpp mtmd/mtmd-helper.cpp EXPECT
+  "MINIAUDIO_IMPLEMENTATION|MA_NO_[A-Z_]+|MA_API static" 8 # the same part of miniaudio
+  "ma_decoder_get_length_in_pcm_frames\\(&decoder, &frame_count\\)" 1
+  "pcmf32_mono.resize\\(frame_count\\)" 1
+  "ma_decoder_read_pcm_frames\\(&decoder, pcmf32_mono.data\\(\\), frame_count, &frames_read\\)" 1
+  "ma_decoder_(get_length_in|read)_pcm_frames" 2
+  "= \\(uint32_t\\)atoi\\(val\\)" 2 # a picture's sides
+  "n_frames_orig = atoi\\(val\\)" 1
+  "atoi\\(" 3)
+
 # server-context: what a slot keeps, images with LoRA, forced tokens ----------------------------------------------
 
 xlc_override(server-context tools/server/server-context.cpp server/server-context.cpp EXPECT
@@ -83,6 +97,10 @@ xlc_override(server-context tools/server/server-context.cpp server/server-contex
   "ret = llama_process\\(ctx_tgt, LLAMA_PROCESS_TYPE_DECODE, batch.view.get\\(\\)\\)" 1
   "llama_process" 1
   "res = mtmd_helper_decode_image_chunk\\(" 1)
+
+xlc_override(server-context tools/server/server-common.cpp server/server-common.cpp EXPECT
+  "const char \\* env = getenv\\(\"LLAMA_MEDIA_MARKER\"\\)" 1
+  "getenv" 1)
 
 # Files that are compiled unchanged -----------------------------------------------------------------------------------------
 

@@ -83,6 +83,6 @@ target_link_libraries(xlc_llama_cpp INTERFACE server-context)
 set_target_properties(llama-common server-context mtmd PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
 set_source_files_properties("${XLC_LLAMA_CPP_DIR}/common/json.cpp" # specialises what its header instantiates
   TARGET_DIRECTORY llama-common PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-set_source_files_properties( # refuse to share a unit with mtmd's internal headers
-  "${XLC_LLAMA_CPP_DIR}/tools/mtmd/mtmd-helper.cpp" "${XLC_LLAMA_CPP_DIR}/tools/mtmd/mtmd-helper-gen.cpp"
+set_source_files_properties( # refuses to share a unit with mtmd's internal headers
+  "${XLC_LLAMA_CPP_DIR}/tools/mtmd/mtmd-helper-gen.cpp"
   TARGET_DIRECTORY mtmd PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

@@ -1039,8 +1039,10 @@ class Engine:
     def load_session(self, state: SlotState) -> None:
         """Load the state into a slot; waits for an idle one."""
 
-    def submit(self, request: GenerationRequest) -> Generation:
-        """Queue a request and return it; its events come later."""
+    def submit(self, request: GenerationRequest, poll: Callable[..., object] | None = None) -> Generation:
+        """
+        Queue a request and return it; its events come later. `poll` is called while a long prompt is read, and raises to give up.
+        """
 
     def render(self, chat: ChatRequest) -> RenderedChat:
         """Render a chat with the model's template."""

@@ -43,6 +43,9 @@ class Deadline:
     def check(self, waitable: Waitable | None = None) -> None:
         """Raise an error when the time is over.
 
+        Args:
+            waitable: the request, if it is queued already.
+
         Raises:
             RequestTimeoutError: the time is over; ``waitable`` is cancelled.
         """

@@ -269,7 +269,7 @@ def test_video_needs_ffmpeg(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with xlc.Engine(folder / "base.gguf", mmproj=folder / "mmproj-omni.gguf", **OPTIONS) as engine:
         with pytest.raises(xlc.UnsupportedFeatureError, match="install ffmpeg and ffprobe"):
             engine.chat(chat(xlc.VideoPart(data=b"moving pictures")))
-        webp = b"RIFF\x24\0\0\0WEBPVP8 " + bytes(24)
+        webp = b"RIFF\x24\0\0\0WEBPVP8 " + bytes(7) + b"\x9d\x01\x2a\x05\0\x05\0" + bytes(10)
         with pytest.raises(xlc.InvalidRequestError, match=r"part 0 \(image.*ffmpeg and ffprobe"):
             engine.chat(chat(image(webp)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 
@@ -12,6 +13,7 @@ from typing_extensions import Self
 from xlc_core._native import Engine as NativeEngine
 from xlc_core._native import ModelFile
 from xlc_core.engine.lora_scales import LoraScales
+from xlc_core.errors import RequestCancelledError
 from xlc_core.generation.event_reader import EventReader
 from xlc_core.generation.off_loop import off_loop
 from xlc_core.generation.request import Request, RequestBuilder
@@ -73,8 +75,14 @@ class EngineBase(EngineFace):
     _projector: str  # the mmproj file, empty without
     _requests: RequestBuilder
 
-    def _submit(self, request: Request) -> EventReader:
-        reader = EventReader(self._native.submit(request.native), request, self.info.name)
+    def _submit(self, request: Request, given_up: threading.Event | None = None) -> EventReader:
+        def look() -> None:
+            """Called while a long prompt is read."""
+            if given_up is not None and given_up.is_set():
+                raise RequestCancelledError("the request was given up while its prompt was read")
+            request.deadline.check()
+
+        reader = EventReader(self._native.submit(request.native, look), request, self.info.name)
         if request.thinking_switch is not None:
             request.thinking_switch.control(reader)
         return reader
@@ -90,7 +98,7 @@ class EngineBase(EngineFace):
 
         async def start() -> EventReader:
             is_asleep = not self._native.stay_awake()
-            return await off_loop(lambda: self._submit(build()), takes_long=takes_long or is_asleep)
+            return await off_loop(lambda given_up: self._submit(build(), given_up), takes_long=takes_long or is_asleep)
 
         return start
 

@@ -110,7 +110,7 @@ class MessageEmbeddingMethods(EngineBase):
         running: list[Generation] = []
         try:
             for request in requests:
-                running.append(self._native.submit(request.native))  # noqa: PERF401 errors must find what is queued
+                running.append(self._native.submit(request.native, deadline.check))  # noqa: PERF401 errors must find what is queued
         except BaseException:
             _cancel(running)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,14 +55,21 @@ def _text_of(part: Any) -> str | None:
     return text if isinstance(text, str) else None
 
 
-async def off_loop(work: Callable[[], EventReader], *, takes_long: bool) -> EventReader:
-    """Queue a request without blocking the event loop: on a helper thread if it takes long."""
+async def off_loop(work: Callable[[threading.Event], EventReader], *, takes_long: bool) -> EventReader:
+    """Queue a request without blocking the event loop: on a helper thread if it takes long.
+
+    Args:
+        work: queues the request; gets an event that is set when the request is given up meanwhile.
+        takes_long: whether it needs a helper thread.
+    """
+    given_up = threading.Event()
     if not takes_long:
-        return work()
-    submitted = asyncio.get_running_loop().run_in_executor(None, work)
+        return work(given_up)
+    submitted = asyncio.get_running_loop().run_in_executor(None, work, given_up)
     try:
         return await asyncio.shield(submitted)
     except asyncio.CancelledError:
+        given_up.set()
         submitted.add_done_callback(_discard)
         raise
 

@@ -1,5 +1,6 @@
 #include "bindings/bindings.h"
 
+#include "bindings/held_callable.h"
 #include "bindings/text.h"
 #include "constraints/checker.h"
 #include "constraints/llg_tokenizer.h"
@@ -91,6 +92,21 @@ void check_signals() {
     if (PyErr_CheckSignals() != 0) {
         throw nb::python_error();
     }
+}
+
+// Return what is called while a request's prompt is read: it looks for Ctrl+C and calls Python's function,
+// which raises when the request is given up.
+Generator::Poll prompt_poll(const std::optional<nb::callable>& poll) {
+    if (!poll) {
+        return check_signals;
+    }
+    return [held = hold(*poll)] {
+        nb::gil_scoped_acquire gil;
+        if (PyErr_CheckSignals() != 0) {
+            throw nb::python_error();
+        }
+        (*held)();
+    };
 }
 
 void bind_sessions(nb::class_<EngineHandle>& cls) {
@@ -193,10 +209,15 @@ void bind_engine(nb::module_& m) {
            "Load the model; `progress` is called with 0 … 1. The GIL is released; Ctrl+C stops loading.")
         .def(
             "submit",
-            [](EngineHandle& self, const GenerationRequest& request) {
-                return self->generator()->submit(request);
+            [](EngineHandle& self, const GenerationRequest& request, std::optional<nb::callable> poll) {
+                const Generator::Poll look = prompt_poll(poll);
+                poll.reset();
+                nb::gil_scoped_release release;
+                return self->generator()->submit(request, look);
             },
-            nb::arg("request"), release_gil(), "Queue a request and return it; its events come later.")
+            nb::arg("request"), nb::arg("poll").none() = nb::none(),
+            "Queue a request and return it; its events come later. `poll` is called while a long prompt is "
+            "read, and raises to give up.")
         .def(
             "render",
             [](EngineHandle& self, const ChatRequest& chat) {
@@ -206,14 +227,14 @@ void bind_engine(nb::module_& m) {
         .def(
             "prompt_tokens",
             [](EngineHandle& self, const GenerationRequest& request) {
-                return self->generator()->prompt_tokens(request);
+                return self->generator()->prompt_tokens(request, check_signals);
             },
             nb::arg("request"), release_gil(),
             "Return the tokens of a request's prompt; -1 stands for a piece of an image or sound.")
         .def(
             "task_settings",
             [](EngineHandle& self, const GenerationRequest& request) {
-                return task_settings(self->generator()->task(request)->params);
+                return task_settings(self->generator()->task(request, check_signals)->params);
             },
             nb::arg("request"), release_gil(),
             "Return llama.cpp's settings for a request, as JSON text; nothing is run.")
@@ -233,7 +254,7 @@ void bind_engine(nb::module_& m) {
         .def(
             "count_prompt_tokens",
             [](EngineHandle& self, const GenerationRequest& request) {
-                return self->generator()->prompt_tokens(request).size();
+                return self->generator()->prompt_tokens(request, check_signals).size();
             },
             nb::arg("request"), release_gil(), "How many tokens a request's prompt has.")
         .def(
@@ -260,14 +281,14 @@ void bind_engine(nb::module_& m) {
         .def(
             "tokenize",
             [](EngineHandle& self, const std::string& text, bool add_special, bool parse_special) {
-                return self->tokenize(text, add_special, parse_special);
+                return self->tokenize(text, add_special, parse_special, check_signals);
             },
             nb::arg("text"), nb::arg("add_special"), nb::arg("parse_special"), release_gil(),
             "Return the numbers of a text's tokens.")
         .def(
             "count_tokens",
             [](EngineHandle& self, const std::string& text) {
-                return self->tokenize(text, false, false).size();
+                return self->tokenize(text, false, false, check_signals).size();
             },
             nb::arg("text"), release_gil(), "How many tokens a text has.")
         .def(

@@ -226,9 +226,27 @@ LoadedModelInfo Engine::info() {
     return info;
 }
 
-std::vector<int32_t> Engine::tokenize(const std::string& text, bool add_special, bool parse_special) {
+std::vector<int32_t>
+Engine::tokenize(const std::string& text, bool add_special, bool parse_special, const Generator::Poll& poll) {
     const std::shared_ptr<llama_model> loaded = open_model();
-    return common_tokenize(llama_model_get_vocab(loaded.get()), text, add_special, parse_special);
+    constexpr size_t short_text = size_t(64) << 10; // tokenised in some milliseconds
+    if (text.size() <= short_text) {
+        return common_tokenize(llama_model_get_vocab(loaded.get()), text, add_special, parse_special);
+    }
+    if (text.size() > INT32_MAX) {
+        throw Error(
+            ErrorKind::invalid_request,
+            "a text of " + std::to_string(text.size()) + " bytes is more than the tokenizer takes; split it");
+    }
+    const auto owned = std::make_shared<const std::string>(text);
+    const auto tokens = std::make_shared<std::vector<int32_t>>();
+    background_.run(
+        [loaded, owned, tokens, add_special, parse_special] {
+            *tokens =
+                common_tokenize(llama_model_get_vocab(loaded.get()), *owned, add_special, parse_special);
+        },
+        poll);
+    return std::move(*tokens);
 }
 
 std::string Engine::detokenize(const std::vector<int32_t>& tokens, bool special) {
@@ -258,6 +276,7 @@ void Engine::close() {
         retriever.swap(retriever_);
         model.swap(retrieval_model_);
     }
+    background_.finish();
     watched_.notify_all();
     if (watcher_.joinable()) {
         watcher_.join();

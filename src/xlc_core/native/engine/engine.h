@@ -7,6 +7,7 @@
 #include "loading/memory.h"
 #include "loading/model_file.h"
 #include "retrieval/retriever.h"
+#include "support/background_work.h"
 #include "support/process.h"
 
 #include <atomic>
@@ -63,7 +64,9 @@ public:
     std::shared_ptr<llama_model> open_model();
 
     LoadedModelInfo info();
-    std::vector<int32_t> tokenize(const std::string& text, bool add_special, bool parse_special);
+    // `poll` is called while a long text is tokenised; it throws to stop waiting.
+    std::vector<int32_t>
+    tokenize(const std::string& text, bool add_special, bool parse_special, const Generator::Poll& poll);
     std::string detokenize(const std::vector<int32_t>& tokens, bool special);
 
     // These do not wake the engine.
@@ -119,6 +122,7 @@ private:
     std::condition_variable watched_;
     std::thread watcher_; // puts the engine to sleep
     std::mutex close_mutex_;
+    BackgroundWork background_;
 };
 
 // Return the memory that an engine with these parameters would use once it is open.

@@ -4,10 +4,10 @@
 #include "constraints/llg_tokenizer.h"
 #include "generation/chat_rendering.h"
 #include "generation/dispatcher.h"
-#include "generation/infill_prompt.h"
 #include "generation/load_checks.h"
 #include "generation/media_prompt.h"
 #include "generation/metrics.h"
+#include "generation/prompt_reader.h"
 #include "generation/task_params.h"
 #include "generation/tool_template.h"
 #include "overrides/access/drafting.h"
@@ -47,6 +47,7 @@ struct Generator::Impl {
     std::thread loop;
     bool closed = false;
     std::mutex close_mutex;
+    std::optional<PromptReader> prompts; // last, because its threads use the members above
 
     ~Impl() {
         if (meta) {
@@ -60,9 +61,8 @@ struct Generator::Impl {
     void start_loop();
     void fail(const std::string& reason);
     ChatDefaults chat_defaults() const;
-    PreparedTask prepare(const GenerationRequest& request) const;
+    PreparedTask prepare(const GenerationRequest& request, const Poll& poll);
     void check_embedding() const;
-    server_tokens prompt_tokens(const GenerationRequest& request, bool count_only = false) const;
     const llama_vocab* vocab() const {
         return llama_model_get_vocab(llama_get_model(context.get_llama_context()));
     }
@@ -107,6 +107,7 @@ void Generator::Impl::load(const Progress& progress) {
                                                 "there; leave on_overflow at \"error\"");
     }
     meta.emplace(context.get_meta());
+    prompts.emplace(context, base, vocab(), meta->slot_n_ctx);
     share_threads();
     load_tool_templates();
 }
@@ -175,21 +176,6 @@ ChatDefaults Generator::Impl::chat_defaults() const {
             chat.chat_template_kwargs};
 }
 
-server_tokens Generator::Impl::prompt_tokens(const GenerationRequest& request, bool count_only) const {
-    const std::string& text = request.chat ? request.chat->params.prompt : request.prompt;
-    if (!request.media.empty()) {
-        return media_tokens(
-            media_access(context), text, request.media, {static_cast<int32_t>(base.n_ubatch), count_only});
-    }
-    if (!request.infill) {
-        return {common_tokenize(vocab(), text, true, true), false};
-    }
-    const int32_t n_half = meta->slot_n_ctx / 2;
-    const int32_t n_answer = std::min(request.sampling.max_tokens.value_or(n_half / 2), n_half);
-    return {
-        infill_tokens(*request.infill, vocab(), {meta->slot_n_ctx - 1 - n_answer, base.spm_infill}), false};
-}
-
 // llama.cpp computes the pieces of a prompt with images separately, so only the last token has seen all of
 // it.
 void Generator::Impl::check_embedding() const {
@@ -203,7 +189,8 @@ void Generator::Impl::check_embedding() const {
     }
 }
 
-PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
+PreparedTask Generator::Impl::prepare(const GenerationRequest& request, const Poll& poll) {
+    prompts->check_length(request);
     if (request.embed) {
         check_embedding();
     }
@@ -232,7 +219,7 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request) const {
         prepared.format = answer_format(chat->params, continues, vocab());
     }
 
-    server_tokens tokens = prompt_tokens(request);
+    server_tokens tokens = prompts->read(request, poll);
     if (tokens.empty()) {
         throw Error(ErrorKind::invalid_request, "the prompt has no tokens; add some text");
     }
@@ -271,8 +258,8 @@ Generator::~Generator() {
     close();
 }
 
-std::shared_ptr<Generation> Generator::submit(const GenerationRequest& request) {
-    return impl_->dispatcher->submit(impl_->prepare(request));
+std::shared_ptr<Generation> Generator::submit(const GenerationRequest& request, const Poll& poll) {
+    return impl_->dispatcher->submit(impl_->prepare(request, poll));
 }
 
 std::shared_ptr<const RenderedChat> Generator::render(ChatRequest chat) const {
@@ -288,8 +275,8 @@ std::shared_ptr<const RenderedChat> Generator::render(ChatRequest chat) const {
     return out;
 }
 
-std::vector<int32_t> Generator::prompt_tokens(const GenerationRequest& request) const {
-    const server_tokens tokens = impl_->prompt_tokens(request, /* count_only */ true);
+std::vector<int32_t> Generator::prompt_tokens(const GenerationRequest& request, const Poll& poll) const {
+    const server_tokens tokens = impl_->prompts->read(request, poll, /* count_only */ true);
     std::vector<int32_t> out;
     out.reserve(tokens.size());
     for (size_t i = 0; i < tokens.size(); i++) {
@@ -344,10 +331,13 @@ void Generator::close() {
     if (impl_->dispatcher) {
         impl_->dispatcher->stop();
     }
+    if (impl_->prompts) {
+        impl_->prompts->finish();
+    }
 }
 
-std::shared_ptr<const server_task> Generator::task(const GenerationRequest& request) const {
-    return std::make_shared<const server_task>(std::move(impl_->prepare(request).task));
+std::shared_ptr<const server_task> Generator::task(const GenerationRequest& request, const Poll& poll) const {
+    return std::make_shared<const server_task>(std::move(impl_->prepare(request, poll).task));
 }
 
 void Generator::on_loop(Work work, const Poll& poll) const {

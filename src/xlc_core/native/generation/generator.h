@@ -29,16 +29,19 @@ public:
     Generator(const EngineParams& params, const Progress& progress);
     ~Generator();
 
-    // Queue a request. Thread-safe; tokenises and renders on the caller's thread.
+    // Called while a call waits; throws to stop waiting.
+    using Poll = std::function<void()>;
+
+    // Queue a request. Thread-safe; waits until its prompt is tokenised.
     // Throws Error(invalid_request, context_overflow, constraint) before anything is queued.
-    std::shared_ptr<Generation> submit(const GenerationRequest& request);
+    std::shared_ptr<Generation> submit(const GenerationRequest& request, const Poll& poll);
 
     // Throws Error(invalid_request) when the template cannot express the messages.
     std::shared_ptr<const RenderedChat> render(ChatRequest chat) const;
 
     // Return the tokens of a request's prompt; -1 stands for a piece of an image or sound. Throws the errors
     // of submit(), except for a prompt that is too long.
-    std::vector<int32_t> prompt_tokens(const GenerationRequest& request) const;
+    std::vector<int32_t> prompt_tokens(const GenerationRequest& request, const Poll& poll) const;
 
     GeneratorMetrics metrics() const;
 
@@ -49,7 +52,7 @@ public:
     bool failed() const;
 
     // Return the task that submit() would queue. Throws the errors of submit().
-    std::shared_ptr<const server_task> task(const GenerationRequest& request) const;
+    std::shared_ptr<const server_task> task(const GenerationRequest& request, const Poll& poll) const;
 
     // Answers a decision model's questions (generation/decision.h). Waits; `poll` is called
     // meanwhile and gives up by throwing. Throws Error(engine_closed) when the generator is closed meanwhile.
@@ -60,7 +63,6 @@ public:
     // may throw to stop waiting. Since `work` may outlive the call then, it must own all objects that it
     // uses.
     using Work = std::function<bool(server_context&)>;
-    using Poll = std::function<void()>;
     void on_loop(Work work, const Poll& poll) const;
 
     // The parameters after llama.cpp has filled them in.

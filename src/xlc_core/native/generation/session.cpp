@@ -55,7 +55,7 @@ std::shared_ptr<const SlotState> save_session(
     const Generator::Poll& poll) {
     std::shared_ptr<const server_task> task;
     if (request) {
-        task = generator.task(*request);
+        task = generator.task(*request, poll);
     }
     const auto state = std::make_shared<std::shared_ptr<const SlotState>>();
     generator.on_loop(

@@ -7,9 +7,14 @@
 //
 // The other tokenizers split texts by regular expressions. Here they do so on a stack that is deep enough
 // (overrides/src/regex_split.h).
+//
+// All of them end when they are asked to (support/interruption.h): at each character, and at each control
+// token in the text, as the time that these take grows with the square of their number.
 
+#include "llama.h"
 #include "overrides/src/regex_split.h"
 #include "overrides/src/spacing_marks.h"
+#include "support/interruption.h"
 #include "unicode.h"
 
 #include <algorithm>
@@ -71,10 +76,18 @@ unicode_cpt_flags flags_of(uint32_t character) {
     return flags;
 }
 
+size_t stoppable_len_utf8(char first) {
+    check_stop();
+    return unicode_len_utf8(first);
+}
+
 } // namespace
 
 } // namespace xlc
 
+#define unicode_len_utf8 xlc::stoppable_len_utf8
+#define LLAMA_TOKEN_ATTR_LSTRIP (xlc::check_stop(), LLAMA_TOKEN_ATTR_LSTRIP)
+#define LLAMA_TOKEN_ATTR_RSTRIP (xlc::check_stop(), LLAMA_TOKEN_ATTR_RSTRIP)
 #define unicode_cpts_normalize_nfd xlc::decompose
 #define unicode_cpt_flags_from_cpt xlc::flags_of
 #define unicode_regex_split xlc::split_by_regexes

@@ -1,6 +1,7 @@
 #include "overrides/src/regex_split.h"
 
 #include "support/deep_stack.h"
+#include "support/interruption.h"
 #include "unicode.h"
 
 #include <algorithm>
@@ -43,6 +44,7 @@ bool begins_character(char c) {
 
 std::vector<std::string>
 split_by_regexes(const std::string& text, const std::vector<std::string>& regexes, bool byte_encode) {
+    check_stop();
     const size_t run = longest_run(text);
     if (run <= shallow_run) {
         return unicode_regex_split(text, regexes, byte_encode);
@@ -50,6 +52,7 @@ split_by_regexes(const std::string& text, const std::vector<std::string>& regexe
     const size_t part_size = run <= deepest_run ? text.size() : deepest_run;
     std::vector<std::string> words;
     for (size_t begin = 0; begin < text.size();) {
+        check_stop();
         size_t end = std::min(begin + part_size, text.size());
         while (end < text.size() && !begins_character(text[end])) {
             ++end;
