@@ -70,3 +70,17 @@ def test_environment_does_not_choose_the_marker_of_media() -> None:
         markers.append(done.stdout.strip())
     assert "<__known__>" not in markers
     assert markers[0] != markers[1]
+
+
+def test_variables_of_llama_cpps_command_line_are_not_read() -> None:
+    code = (
+        "import sys, xlc_core as xlc\n"
+        "with xlc.Engine(sys.argv[1], n_ctx=512, n_parallel=3, warmup=False, n_threads=1) as engine:\n"
+        "    print(engine.info.n_ctx, engine.info.n_parallel)\n"
+    )
+    chosen = {"LLAMA_ARG_CTX_SIZE": "256", "LLAMA_ARG_N_PARALLEL": "1", "LLAMA_ARG_MODEL": "/no/such/file"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / "tests" / "model_files" / "llama.gguf")],
+        env={**os.environ, **chosen}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["512", "3"]

@@ -61,7 +61,12 @@ def gif(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("n_samples", "reason"),
-    [(1, "is the file damaged"), (50_000_000, "is the file damaged"), (100_000_000, "60 minutes"), (2**36 - 1, "60 min")],
+    [
+        (1, "is the file damaged"),
+        (50_000_000, "is the file damaged"),
+        (100_000_000, "60 minutes"),
+        (2**36 - 1, "60 min"),
+    ],
 )
 def test_length_in_sounds_header_is_not_believed(omni: xlc.Engine, n_samples: int, reason: str) -> None:
     match = rf"\(audio, 42 bytes\) cannot be decoded: .*{reason}"

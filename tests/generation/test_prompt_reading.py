@@ -102,3 +102,26 @@ def test_ctrl_c_ends_the_reading(call: str, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], input=SLOW, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["interrupted", "1"], done.stderr
+
+
+LONG = "x" * 3000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": LONG},
+        {"role": "user", "content": [{"type": "text", "text": LONG}]},
+        {"role": "assistant", "content": "a", "reasoning_content": LONG},
+        {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": LONG}}]},
+        {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": {"x": LONG}}}]},
+        xlc.Message(role="assistant", reasoning=LONG),
+        xlc.Message(role="assistant", tool_calls=(xlc.ToolCall(name="f", arguments=LONG),)),
+    ],
+    ids=lambda message: str(sorted(message) if isinstance(message, dict) else message)[:60],
+)
+def test_all_texts_of_a_message_count_as_long(message: Any) -> None:
+    """A long one is rendered off the event loop."""
+    assert off_loop.is_long([message])
+    short = [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]}]
+    assert not off_loop.is_long(short)

@@ -237,3 +237,23 @@ def test_foreign_names_with_such_values_are_refused() -> None:
                 if name not in options.model_fields:
                     with pytest.raises(xlc.InvalidRequestError, match="unknown option"):
                         options.checked(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        5, None, b"a", {"role": "user"}, [5], [None], [[]], [{"role": "user", "content": 5}], [{"role": 5}],
+        [{"role": "user", "content": [5]}], [{"role": "user", "content": [{"type": 5}]}],
+        [{"role": "user", "content": [{"type": "image_url", "image_url": 5}]}],
+        [{"role": "assistant", "tool_calls": 5}], [{"role": "assistant", "tool_calls": [5]}],
+        [{"role": "assistant", "tool_calls": "a"}], [{"role": "assistant", "tool_calls": [{"function": 5}]}],
+        [{"role": "assistant", "reasoning_content": 5, "content": "a"}],
+        [{"role": "assistant", "tool_calls": [{"id": 5, "function": {"name": "f", "arguments": 5}}]}],
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_messages_of_other_types_are_refused(tiny: xlc.Engine, messages: Any) -> None:
+    with pytest.raises(xlc.InvalidRequestError):
+        tiny.chat(messages, max_tokens=1)
+    with pytest.raises(xlc.InvalidRequestError):
+        await tiny.achat(messages, max_tokens=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xlc_core.messages import Message, TextPart
@@ -26,16 +26,17 @@ def is_long(prompt: str | Sequence[Message | Mapping[str, Any]]) -> bool:
     """Return whether queueing a prompt takes long: it is long, or holds media, which must be read."""
     if isinstance(prompt, str):
         return len(prompt) > _LONG_PROMPT
-    if len(prompt) > _LONG_CHAT:
-        return True
-    n_characters = 0
-    for message in prompt:
-        content = message.content if isinstance(message, Message) else _content_of(message)
-        for part in (content,) if isinstance(content, str) else content or ():
-            text = part if isinstance(part, str) else _text_of(part)
-            if text is None:
-                return True
-            n_characters += len(text)
+    try:
+        if len(prompt) > _LONG_CHAT:
+            return True
+        n_characters = 0
+        for message in prompt:
+            for text in _texts_in(message):
+                if text is None:
+                    return True
+                n_characters += len(text)
+    except TypeError:  # not messages: building the request says what is wrong
+        return False
     return n_characters > _LONG_PROMPT
 
 
@@ -44,8 +45,21 @@ def is_long_list(texts: Sequence[Any]) -> bool:
     return len(texts) > _MANY_TEXTS or sum(len(text) for text in texts if isinstance(text, str)) > _LONG_TEXTS
 
 
-def _content_of(message: Any) -> Any:
-    return message.get("content") if isinstance(message, Mapping) else None
+def _texts_in(message: Message | Mapping[str, Any]) -> Iterator[str | None]:
+    """Yield the texts that the template may write out, and None for what may be long in another way."""
+    content = _field(message, "content")
+    for part in (content,) if isinstance(content, str) else content or ():
+        yield part if isinstance(part, str) else _text_of(part)
+    for name in ("reasoning", "reasoning_content"):
+        if isinstance(text := _field(message, name), str):
+            yield text
+    for call in _field(message, "tool_calls") or ():
+        arguments = _field(_field(call, "function") or call, "arguments")
+        yield arguments if isinstance(arguments, str) else None
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
 
 
 def _text_of(part: Any) -> str | None:
