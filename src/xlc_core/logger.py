@@ -20,7 +20,10 @@ class _OneLine(logging.Filter):
     """Escapes messages. A name in a model file could otherwise forge a line of the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:  # its handlers report arguments that do not fit
+            return True
         if _NOT_PLAIN.search(message):
             record.msg, record.args = escape_line(message), ()
         return True

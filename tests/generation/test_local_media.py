@@ -88,6 +88,14 @@ def test_only_regular_files_are_read(folder: Path) -> None:
                 read(part, allowed=True)
 
 
+def test_link_that_takes_a_files_place_is_not_followed(folder: Path) -> None:
+    """Between looking at a path and opening it, a writer of the folder could replace the file by a link."""
+    link = folder / "open" / "link.png"
+    assert local_media.read_media_file(link, "here", Deadline(10.0)) == RED
+    with pytest.raises(xlc.InvalidRequestError, match="cannot be read"):
+        local_media.read_media_file(link, "here", Deadline(10.0), follow_link=False)
+
+
 def test_size_is_limited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_media, "MAX_FILE_BYTES", len(RED))
     assert read(xlc.ImagePart(path=folder / "secret.png")) == 1

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import xlc_core as xlc
+from helpers.tiny_models import write_byte_llama
 from xlc_core.generation import off_loop
 
 # llama.cpp takes minutes for so many control tokens, as the time grows with the square of their number.
@@ -76,6 +77,24 @@ async def test_cancelled_task_ends_the_reading(engine: xlc.Engine, monkeypatch: 
     assert await asyncio.to_thread(ended.wait, 60)
     assert isinstance(errors[0], xlc.RequestCancelledError)  # and not the error of a prompt that was read to its end
     assert (await engine.acomplete("Hi", max_tokens=1)).usage.completion_tokens == 1
+
+
+async def test_closed_stream_ends_the_reading(engine: xlc.Engine) -> None:
+    stream = engine.astream_complete(SLOW, max_tokens=1)
+    waiting = asyncio.create_task(anext(stream))
+    await asyncio.sleep(0.3)
+    await stream.aclose()
+    with pytest.raises(xlc.RequestCancelledError):
+        await waiting
+
+
+def test_state_of_a_decision_that_cannot_fit_is_refused_by_its_length(tmp_path: Path) -> None:
+    question = {"type": "noul", "instructions": "Is it?"}
+    path = write_byte_llama(tmp_path / "decider.gguf", systemone="{{ state }} {{ instructions }}")
+    with xlc.Engine(path, n_ctx=512, n_parallel=1, n_threads=1, warmup=False) as engine:
+        for state in ("a" * 100_000, {"text": "a" * 100_000}):
+            with pytest.raises(xlc.ContextOverflowError, match=r"\d+ bytes, which are \d+ tokens or more"):
+                engine.decide(state, {"q": question})
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,22 @@ def test_native_parameters_hold_what_engine_options_take() -> None:
         only_ours(lambda o=options: opening.native_params(o, "m", file), (name, value))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n_batch": 2**31 - 1, "n_ubatch": 2**31 - 1}, {"n_batch_retrieval": 2**31 - 1}, {"main_gpu": 2**31 - 1},
+        {"n_gpu_layers": 2**31 - 1}, {"cache_ram_mib": 2**31 - 1}, {"thinking_budget": 2**31 - 1},
+        {"tensor_split": [-1.0, 3e38]}, {"tensor_split": [1.0] * 1000}, {"sleep_after": 1e9},
+        {"control_vector_layers": (2**31 - 1, 2**31 - 1)}, {"n_parallel": 256}, {"n_threads": 512},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_engine_opens_with_the_largest_numbers_or_refuses_them(options: dict[str, Any]) -> None:
+    wanted: Any = {"n_ctx": 64, "n_parallel": 1, "warmup": False, "n_threads": 1, **options}
+    only_ours(lambda: xlc.Engine(MODELS / "llama.gguf", **wanted).complete("a", max_tokens=1), options)
+    only_ours(lambda: xlc.Engine(MODELS / "bert-embedder.gguf", **wanted).embed(["a"]), options)
+
+
 # The public parameters that are not options: by method, calls with a text and calls with a number.
 Call = Callable[[xlc.Engine, Any], Any]
 WITH_TEXT: dict[str, tuple[Call, ...]] = {

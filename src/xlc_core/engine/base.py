@@ -93,12 +93,14 @@ class EngineBase(EngineFace):
     def _astream(self, build: Callable[[], Request], *, takes_long: bool) -> AsyncEventStream:
         return AsyncEventStream(self._queueing(build, takes_long=takes_long))
 
-    def _queueing(self, build: Callable[[], Request], *, takes_long: bool) -> Callable[[], Awaitable[EventReader]]:
-        """Return what builds and queues a request without blocking the event loop."""
+    def _queueing(
+        self, build: Callable[[], Request], *, takes_long: bool
+    ) -> Callable[[threading.Event], Awaitable[EventReader]]:
+        """Return what builds and queues a request without blocking the event loop, until an event gives it up."""
 
-        async def start() -> EventReader:
+        async def start(given_up: threading.Event) -> EventReader:
             is_asleep = not self._native.stay_awake()
-            return await off_loop(lambda given_up: self._submit(build(), given_up), takes_long=takes_long or is_asleep)
+            return await off_loop(lambda: self._submit(build(), given_up), given_up, takes_long=takes_long or is_asleep)
 
         return start
 

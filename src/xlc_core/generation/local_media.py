@@ -21,7 +21,7 @@ _CHUNK = 1 << 20
 
 
 def permitted_path(path: str | Path, allowed: bool | str | Path, place: str) -> Path:
-    """Return the file that a part from outside the program may name.
+    """Return the file that a part from outside the program may name; in an allowed folder it is not a link.
 
     Args:
         path: as the part names it; if a folder is allowed, relative to that folder.
@@ -50,13 +50,14 @@ def permitted_path(path: str | Path, allowed: bool | str | Path, place: str) -> 
     raise InvalidRequestError(f"{place}: the file {str(path)!r} is not read: {reason}")
 
 
-def read_media_file(path: Path, place: str, deadline: Deadline) -> bytes:
+def read_media_file(path: Path, place: str, deadline: Deadline, *, follow_link: bool = True) -> bytes:
     """Return the content of a regular file. Pipes and devices are refused, as they may block or never end.
 
     Args:
         path: the file.
         place: the part's place in the chat, for error messages.
         deadline: the request's deadline.
+        follow_link: whether the file may be a symbolic link.
 
     Raises:
         InvalidRequestError: it cannot be read, is not a regular file, or has more than ``MAX_FILE_BYTES``.
@@ -67,6 +68,8 @@ def read_media_file(path: Path, place: str, deadline: Deadline) -> bytes:
         name = os.path.expanduser(path)
         _require_regular(os.stat(name))
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        if not follow_link:
+            flags |= getattr(os, "O_NOFOLLOW", 0)
         with open(os.open(name, flags), "rb", buffering=0) as file:
             _require_regular(os.fstat(file.fileno()))
             data = bytearray()

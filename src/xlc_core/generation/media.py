@@ -125,8 +125,10 @@ def _bytes(part: MediaPart, place: str, rules: MediaRules, links: LinkReader, de
     if part.data is not None:
         return part.data
     if part.path is not None:
-        named = permitted_path(part.path, rules.local, place) if is_from_mapping(part) else Path(part.path)
-        return read_media_file(named, place, deadline)
+        if not is_from_mapping(part):
+            return read_media_file(Path(part.path), place, deadline)
+        named = permitted_path(part.path, rules.local, place)
+        return read_media_file(named, place, deadline, follow_link=rules.local is True)
     url = part.url or ""
     if url.startswith("data:"):
         try:

@@ -69,17 +69,17 @@ def _text_of(part: Any) -> str | None:
     return text if isinstance(text, str) else None
 
 
-async def off_loop(work: Callable[[threading.Event], EventReader], *, takes_long: bool) -> EventReader:
+async def off_loop(work: Callable[[], EventReader], given_up: threading.Event, *, takes_long: bool) -> EventReader:
     """Queue a request without blocking the event loop: on a helper thread if it takes long.
 
     Args:
-        work: queues the request; gets an event that is set when the request is given up meanwhile.
+        work: queues the request, and ends early when ``given_up`` is set.
+        given_up: is set when the task is cancelled.
         takes_long: whether it needs a helper thread.
     """
-    given_up = threading.Event()
     if not takes_long:
-        return work(given_up)
-    submitted = asyncio.get_running_loop().run_in_executor(None, work, given_up)
+        return work()
+    submitted = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(submitted)
     except asyncio.CancelledError:

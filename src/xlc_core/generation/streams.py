@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -185,8 +186,9 @@ class AsyncEventStream(AsyncEvents):
     Cancelling the waiting task, and closing or deleting the stream, end the request and free its slot.
     """
 
-    def __init__(self, start: Callable[[], Awaitable[EventReader]]) -> None:
+    def __init__(self, start: Callable[[threading.Event], Awaitable[EventReader]]) -> None:
         self._start = start
+        self._given_up = threading.Event()  # ends the reading of a long prompt
         self._reader: EventReader | None = None
         self._waiter: AsyncWaiter | None = None
         self._cancelled = False
@@ -197,7 +199,7 @@ class AsyncEventStream(AsyncEvents):
         if self._closed:
             raise StopAsyncIteration
         if self._reader is None or self._waiter is None:
-            self._reader = await self._start()
+            self._reader = await self._start(self._given_up)
             self._waiter = AsyncWaiter(self._reader.generation)
             if self._stops_thinking:
                 self._reader.stop_thinking()
@@ -230,5 +232,6 @@ class AsyncEventStream(AsyncEvents):
 
     def _close(self) -> None:
         self._closed = True
+        self._given_up.set()
         if self._reader is not None:
             self._reader.close()

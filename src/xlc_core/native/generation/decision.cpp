@@ -1,6 +1,7 @@
 #include "generation/decision.h"
 
 #include "generation/choice_stream.h"
+#include "generation/prompt_reader.h"
 #include "support/errors.h"
 
 #include "mtmd-helper.h"
@@ -117,6 +118,7 @@ std::string decision_kind(const llama_model* model) {
 Decision decide(
     server_context& context,
     const common_params& params,
+    const PromptReader& prompts,
     const std::string& request,
     const std::function<void()>& poll) {
     server_decision_context decision;
@@ -129,8 +131,12 @@ Decision decide(
     std::vector<server_task> tasks;
     try {
         const json body = json::parse(request);
+        const json& state = body.at("state");
+        prompts.check_length(state.is_string() ? state.get<std::string>() : state.dump());
         questions = decision.parse_questions(body);
-        tasks = tasks_of(decision, questions, body.at("state"), reader);
+        tasks = tasks_of(decision, questions, state, reader);
+    } catch (const Error&) {
+        throw;
     } catch (const std::exception& error) {
         throw Error(ErrorKind::invalid_request, std::string("the model cannot answer this: ") + error.what());
     }

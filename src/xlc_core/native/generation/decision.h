@@ -11,6 +11,8 @@ struct server_context;
 
 namespace xlc {
 
+class PromptReader;
+
 struct Decision {
     std::string
         answers; // a JSON object: by the names of the questions, as llama.cpp's /v1/systemone writes them
@@ -21,11 +23,13 @@ struct Decision {
 std::string decision_kind(const llama_model* model);
 
 // `request`: a JSON object with "state" and "questions" as /v1/systemone takes them. `poll` is called while
-// it waits and gives up by throwing. Throws Error(unsupported_feature) for another model, and
-// Error(invalid_request) for questions that it cannot answer.
+// it waits and gives up by throwing. Throws Error(unsupported_feature) for another model,
+// Error(invalid_request) for questions that it cannot answer, and Error(context_overflow) for a state that
+// cannot fit by its length alone.
 Decision decide(
     server_context& context,
     const common_params& params,
+    const PromptReader& prompts,
     const std::string& request,
     const std::function<void()>& poll);
 

@@ -298,7 +298,7 @@ GeneratorMetrics Generator::metrics() const {
 }
 
 Decision Generator::decide(const std::string& request, const std::function<void()>& poll) const {
-    return xlc::decide(impl_->context, impl_->base, request, [&] {
+    return xlc::decide(impl_->context, impl_->base, *impl_->prompts, request, [&] {
         if (impl_->dispatcher->failed()) {
             throw Error(ErrorKind::engine_closed, "the engine was closed while it decided");
         }

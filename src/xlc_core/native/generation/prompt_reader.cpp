@@ -50,7 +50,11 @@ PromptReader::PromptReader(
     : context_(context), base_(base), vocab_(vocab), n_ctx_(n_ctx), n_longest_(longest_token(vocab)) {}
 
 void PromptReader::check_length(const GenerationRequest& request) const {
-    const auto n_bytes = static_cast<int64_t>(text_of(request).size());
+    check_length(text_of(request));
+}
+
+void PromptReader::check_length(const std::string& prompt) const {
+    const auto n_bytes = static_cast<int64_t>(prompt.size());
     const int64_t n_least = n_longest_ > 0 ? n_bytes / n_longest_ : 0;
     if (n_least >= n_ctx_) {
         throw Error::context_overflow(

@@ -7,6 +7,7 @@
 #include "server-common.h"
 
 #include <cstdint>
+#include <string>
 
 struct common_params;
 struct llama_vocab;
@@ -23,6 +24,7 @@ public:
     // Refuse a prompt that cannot fit by its length alone, before time is spent on its tokens. Throws
     // Error(context_overflow).
     void check_length(const GenerationRequest& request) const;
+    void check_length(const std::string& prompt) const;
 
     // Return the tokens of a prompt. A long prompt is read on a thread of its own, so that a caller whose
     // `poll` throws does not wait for it. Throws Error(invalid_request).
