@@ -332,7 +332,7 @@ KINDS: dict[str, tuple[str, Callable[[_Attacker], Request]]] = {
     "session file": ("chat", _session),
     "medium": ("viewer", _medium),
 }
-"""What is attacked: the role of the engine, and what makes a request."""
+"""The role of the engine that is attacked, and a function that makes a request, by kind."""
 
 
 def _abort(_: _Attacker) -> Request:

@@ -46,7 +46,7 @@ class Figures:
 
 
 def run(program: Path, cases: Sequence[Case]) -> Figures:
-    """Give each case to a process that runs ``program``."""
+    """Return the outcomes of cases, which processes that run ``program`` are given."""
     figures = Figures()
     left = list(cases)
     while left:

@@ -1,4 +1,4 @@
-"""A process that runs out of disk: the call that needed more fails, and nothing is lost.
+"""A process that runs out of memory or disk: the call that needed more fails, and nothing is lost.
 
 The limits are those of a process, so each test is a child.
 """
@@ -89,3 +89,29 @@ def test_full_disk_ends_a_download(tmp_path: Path) -> None:
         tmp_path,
     )
     assert lines == ["ModelNotFoundError", "ok"]
+
+
+def test_exhausted_memory_fails_one_call(tmp_path: Path) -> None:
+    """With no address space left, what needs more is refused, and the engines go on when there is memory again."""
+    lines = run(
+        """
+        chat = xlc.Engine(WEIGHTS, **OPTIONS)
+        embedder = xlc.Engine(MODELS / "bert-embedder.gguf", n_threads=1)
+        stream = chat.stream_complete("a", max_tokens=300, ignore_eos=True)
+        next(stream)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limit(resource.RLIMIT_AS, used)
+        person = {"type": "object", "properties": {"age": {"type": "integer"}}}
+        print(outcome(lambda: xlc.Engine(WEIGHTS, **{**OPTIONS, "n_ctx": 2048})))
+        print(outcome(lambda: xlc.Engine(MODELS / "bert-embedder.gguf", n_threads=1)))
+        print(outcome(lambda: chat.chat("Hi", constraint=person, max_tokens=8)))
+        limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
+        print(stream.result().usage.completion_tokens)
+        print(outcome(lambda: chat.chat("Hi", constraint=person, max_tokens=8)))
+        print(outcome(lambda: embedder.embed(["Hi"])), outcome(lambda: xlc.Engine(WEIGHTS, **OPTIONS).close()))
+        """,
+        tmp_path,
+    )
+    # An assertion of ggml says "not enough memory" in its own words.
+    assert set(lines[:2]) <= {"InsufficientMemoryError", "ModelLoadError"}
+    assert lines[2:] == ["InsufficientMemoryError", "300", "ok", "ok ok"]

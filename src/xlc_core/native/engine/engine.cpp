@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include "constraints/llg_tokenizer.h"
+#include "generation/load_checks.h"
 #include "loading/loading_errors.h"
 #include "loading/lora_files.h"
 #include "retrieval/bert/bert_weights.h"
@@ -126,9 +127,7 @@ void Engine::load_for_retrieval(const Generator::Progress& progress) {
         throw Error(ErrorKind::request_cancelled, "loading '" + params_.model_name + "' was cancelled");
     }
     if (!loaded || !loaded->model()) {
-        throw Error(
-            ErrorKind::model_load,
-            "llama.cpp could not load '" + params_.model_path + "': " + capture.summary());
+        throw_load_error(params_, capture.summary(), /* generates */ false);
     }
     retrieval_model_ = std::shared_ptr<llama_model>(loaded->model(), [loaded](llama_model* model) {
         TokenizerRegistry::forget(llama_model_get_vocab(model)); // before another model can get the address

@@ -97,7 +97,7 @@ void Generator::Impl::load(const Progress& progress) {
         throw *refused;
     }
     if (!loaded) {
-        throw_load_error(params, reason.empty() ? capture.summary() : reason);
+        throw_load_error(params, reason.empty() ? capture.summary() : reason, /* generates */ true);
     }
     check_speculation(base.speculative);
     if (params.context_shift && !base.ctx_shift) {

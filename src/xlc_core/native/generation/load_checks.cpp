@@ -19,17 +19,19 @@ std::string gpu_layers(int32_t n) {
 
 } // namespace
 
-void throw_load_error(const EngineParams& params, const std::string& reason) {
+void throw_load_error(const EngineParams& params, const std::string& reason, bool generates) {
     const auto contains = [&](const char* text) { return reason.find(text) != std::string::npos; };
     const std::string said = reason.empty() ? "llama.cpp gave no reason" : reason;
     if (contains("alloc") || contains("out of memory") || contains("failed to fit")) {
+        const std::string context = "n_parallel=" + std::to_string(params.n_parallel) +
+                                    ", a total KV cache of " + std::to_string(params.n_ctx_total) +
+                                    " tokens and ";
         throw Error(
             ErrorKind::insufficient_memory,
-            "'" + params.model_name +
-                "' does not fit into memory with n_parallel=" + std::to_string(params.n_parallel) +
-                ", a total KV cache of " + std::to_string(params.n_ctx_total) +
-                " tokens and n_gpu_layers=" + gpu_layers(params.n_gpu_layers) + " (" + said +
-                "); use a smaller n_ctx or n_parallel, a smaller quantisation or fewer GPU layers");
+            "'" + params.model_name + "' does not fit into memory with " + (generates ? context : "") +
+                "n_gpu_layers=" + gpu_layers(params.n_gpu_layers) + " (" + said + "); use " +
+                (generates ? "a smaller n_ctx or n_parallel, " : "") +
+                "a smaller quantisation or fewer GPU layers");
     }
     if (!params.mmproj.empty() && (contains("mmproj") || contains("multimodal"))) {
         throw Error(

@@ -9,8 +9,9 @@ struct common_params_speculative;
 
 namespace xlc {
 
-// Throws Error(insufficient_memory or model_load) with llama.cpp's reason. Names the file that caused it.
-[[noreturn]] void throw_load_error(const EngineParams& params, const std::string& reason);
+// Throws Error(insufficient_memory or model_load) with llama.cpp's reason, and names the file that caused it.
+// `generates`: whether the engine has slots, whose context takes memory too.
+[[noreturn]] void throw_load_error(const EngineParams& params, const std::string& reason, bool generates);
 
 // Throws Error(model_load) if a kind of speculation could not start; the server would continue without it.
 // Call on the thread that has loaded the model.
