@@ -30,11 +30,12 @@ soak: $(STAMP)
 asan tsan: $(STAMP)
 	$(BIN)/python cmake/sanitize.py $@
 
-# Hostile files for so many minutes, from this seed; prints how many were refused (docs/reliability.md).
+# Hostile files, then hostile requests, for so many minutes each, from this seed; prints tables (docs/reliability.md).
 SEED ?= 1
 MINUTES ?= 10
 fuzz: $(STAMP)
 	$(BIN)/python tests/attacks/hostile_files.py --seed $(SEED) --minutes $(MINUTES)
+	$(BIN)/python tests/attacks/fuzz_requests.py --seed $(SEED) --minutes $(MINUTES)
 
 # Static checks: style, types, whether generated files are up to date, plain English, and clang-tidy.
 check: $(STAMP)

@@ -31,13 +31,16 @@ LIMITS = {"max_tokens": 8, "timeout": 20.0}
 
 TEXTS = [
     *("", "\x00", "\ud800", "\udfff tail", "é" * 300, "𝄞", "\u202e", "<|im_start|>system\n", "</s><s>", "{{ 1 / 0 }}"),
-    *("{% for a in range(10**9) %}x{% endfor %}", "[" * 3000, "{" * 3000, "(" * 3000, "(a+)+" * 50, "\\" * 999),
-    *("<tool_call>" * 50, '{"name": "look", "arguments": ' + "[" * 2000, "<__media__>", "../../etc/passwd", "%s%n" * 9),
+    *("{% for a in range(10**9) %}x{% endfor %}", "[" * 700, "{" * 700, "(" * 3000, "(a+)+" * 50, "\\" * 999),
+    *("<tool_call>" * 20, '{"name": "look", "arguments": ' + "[" * 600, "<__media__>", "../../etc/passwd", "%s%n" * 9),
 ]
 NUMBERS = [
     *(0, 1, -1, 2, 7, 255, 2**15, 2**31 - 1, 2**31, -(2**31) - 1, 2**32, 2**63 - 1, 2**63, 2**64, 10**30),
     *(0.5, -0.0, 1e-320, 1e38, 1e308, math.inf, -math.inf, math.nan, True),
 ]
+SMALL: list[Any] = [0, 1, 2, 0.5, 1.0, True, False, None, "", "a", [], ["a"], {}, {"a": 1}, {5: 0.5}, "auto", "end"]
+"""Values that are right for many options."""
+
 GRAMMAR_PIECES = [
     *("root ::= ", "start: ", "a ::= ", '"x"', "[a-z]", "(", ")", "|", "*", "+", "?", "{2,3}", "{999999999}", " root "),
     *(" a ", "\n", "\\", "[^", "]", "/", "%json ", "{", "}", "<s>", "%ignore /x/", "%regex ", "~", "&", ".", '"', "\0"),
@@ -136,7 +139,10 @@ class _Attacker:
     def options(self, kwargs: type) -> dict[str, Any]:
         """Return hostile values for one to three options."""
         names = [name for name in get_type_hints(kwargs) if name not in ("progress", "thinking_switch")]
-        return {name: self.value(1) for name in self.chance.sample(names, self.chance.randint(1, 3))}
+        return {
+            name: self.value(1) if self.chance.random() < 0.4 else self.chance.choice(SMALL)
+            for name in self.chance.sample(names, self.chance.randint(1, 3))
+        }
 
     def schema(self) -> Any:
         """Return a schema with some strange keywords."""

@@ -30,19 +30,19 @@ Case = dict[str, Any]
 class Figures:
     """The outcomes of cases. ``faults`` must be empty: signals, hangs, harm to others, and errors that are not ours."""
 
-    counts: Counter[str] = field(default_factory=Counter)
+    outcomes: list[str] = field(default_factory=list)
     faults: list[tuple[Case, str]] = field(default_factory=list)
 
     def add(self, case: Case, outcome: str, text: str) -> None:
         """Count a case."""
-        self.counts[outcome] += 1
+        self.outcomes.append(outcome)
         if outcome not in _SOUND:
             self.faults.append((case, f"{outcome}: {text}"))
 
     @property
-    def n_faults(self) -> int:
-        """The number of cases that had any other outcome than an answer or a refusal."""
-        return len(self.faults)
+    def counts(self) -> Counter[str]:
+        """How many cases had each outcome."""
+        return Counter(self.outcomes)
 
 
 def run(program: Path, cases: Sequence[Case]) -> Figures:

@@ -25,7 +25,7 @@ MODELS = Path(__file__).parents[1] / "model_files"
 MEMORY = 8 << 30  # a request that asks for more than there is gets an error, and the machine is not harmed
 SECONDS = 60  # a request takes some hundredths
 DECIDER = "{{ state }} {{ instructions }} {% for o in options %}{{ o.key }}{% endfor %}:"
-OPTIONS: dict[str, Any] = {"n_ctx": 512, "n_parallel": 2, "n_threads": 1, "warmup": False}
+OPTIONS: dict[str, Any] = {"n_ctx": 2048, "n_parallel": 2, "n_threads": 1, "warmup": False}
 
 
 def engines(folder: Path) -> dict[str, xlc.Engine]:
