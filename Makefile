@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo test test-convert soak fuzz asan tsan check tidy format stubs pin clean
+.PHONY: demo test test-convert test-beside soak fuzz asan tsan check tidy format stubs pin clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
@@ -21,6 +21,11 @@ test: $(STAMP)
 test-convert: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[test,convert]'
 	$(BIN)/python -m pytest tests/models/test_convert.py
+
+# Beside other packages with llama.cpp in one process; pip builds one of them, which takes ten minutes.
+test-beside: $(STAMP)
+	$(BIN)/python -m pip install --quiet xllamacpp llama-cpp-python
+	$(BIN)/python -m pytest tests/reliability/test_beside_others.py
 
 # All kinds of requests for ten minutes, and thousands of constrained and refused ones.
 soak: $(STAMP)
