@@ -6,7 +6,10 @@ The server is on 127.0.0.1, so the engine names that address: without it such li
 from __future__ import annotations
 
 import ipaddress
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -224,6 +227,42 @@ def test_connection_goes_to_the_address_that_was_checked(base: str, monkeypatch:
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     assert read(f"http://example.test:{port}/red.png", frozenset({"example.test", "127.0.0.1"})) == RED
     assert next(answers) == "192.0.2.1"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_certificate_is_that_of_the_host_and_not_of_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection goes to an address, but TLS must ask for the host's certificate and check it."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=media.test",
+         "-addext", "subjectAltName=DNS:media.test", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    real = socket.getaddrinfo
+
+    def resolve(host: Any, *rest: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if str(host).endswith(".test") else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    try:
+        allowed = frozenset({"media.test", "other.test", "127.0.0.1"})
+        assert read(f"https://media.test:{server.server_port}/red.png", allowed) == RED
+        for host in ("other.test", "127.0.0.1"):
+            with pytest.raises(xlc.InvalidRequestError, match="CERTIFICATE_VERIFY_FAILED"):
+                read(f"https://{host}:{server.server_port}/red.png", allowed)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.mark.parametrize(
