@@ -39,7 +39,7 @@ asan tsan: $(STAMP)
 SEED ?= 1
 MINUTES ?= 10
 fuzz: $(STAMP)
-	$(BIN)/python tests/attacks/hostile_files.py --seed $(SEED) --minutes $(MINUTES)
+	PYTHONPATH=tests $(BIN)/python -m attacks.hostile_files --seed $(SEED) --minutes $(MINUTES)
 	$(BIN)/python tests/attacks/fuzz_requests.py --seed $(SEED) --minutes $(MINUTES)
 
 # Static checks: style, types, whether generated files are up to date, plain English, and clang-tidy.

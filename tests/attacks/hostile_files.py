@@ -1,28 +1,24 @@
 """Runs hostile files in processes of their own and counts the outcomes. Also a program, for long runs:
 
-python tests/attacks/hostile_files.py --seed 1 --minutes 10      # random changes
-python tests/attacks/hostile_files.py --systematic               # each change of one thing, some hours
+PYTHONPATH=tests python -m attacks.hostile_files --seed 1 --minutes 10      # random changes
+PYTHONPATH=tests python -m attacks.hostile_files --systematic               # each change of one thing, some hours
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from attacks import running
+from attacks.gguf_mutations import random_variant, read_gguf, systematic_variants
+from attacks.running import Case, Figures
 
 TESTS = Path(__file__).parents[1]
 MODELS = TESTS / "model_files"
-if str(TESTS) not in sys.path:
-    sys.path.insert(0, str(TESTS))
 
 GENERATORS = (
     "llama",
@@ -55,76 +51,27 @@ SOURCES: dict[str, tuple[str, ...]] = {
 """Files by the role in which they are opened."""
 
 
-@dataclass(frozen=True)
-class Case:
-    role: str
-    source: str
-    variant: int
-
-    def name(self) -> str:
-        """Return what is changed, for a report."""
-        from attacks.gguf_mutations import random_variant, read_gguf, systematic_variants
-
-        variants = systematic_variants(read_gguf(Path(self.source).read_bytes()))
-        variant = variants[self.variant] if self.variant >= 0 else random_variant(variants, -1 - self.variant)
-        return f"{self.role}, {Path(self.source).name} [{self.variant}]: {variant.name}"
-
-
-@dataclass
-class Figures:
-    """The outcomes of some cases. ``faults`` must be empty: signals, hangs, and errors that are not ours."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    faults: list[tuple[Case, str]] = field(default_factory=list)
-
-    def add(self, case: Case, outcome: str, text: str) -> None:
-        self.counts[outcome] += 1
-        if outcome not in ("opened", "refused"):
-            self.faults.append((case, f"{outcome} {text}"))
-
-    def report(self) -> str:
-        lines = [f"{sum(self.counts.values())} files: {dict(self.counts)}"]
-        lines += [f"{case.name()}\n    {text}" for case, text in self.faults]
-        return "\n".join(lines)
-
-
-def run(cases: Iterable[Case]) -> Figures:
+def run(cases: Sequence[Case]) -> Figures:
     """Open the file of each case."""
-    figures = Figures()
-    left = list(cases)
-    while left:
-        done = 0
-        for outcome, text in _survivors(left, figures):
-            figures.add(left[done], outcome, text)
-            done += 1
-        left = left[done + 1 :] if done < len(left) else []
-    return figures
+    return running.run(Path(__file__).with_name("open_files.py"), cases)
 
 
-def _survivors(cases: Sequence[Case], figures: Figures) -> Iterator[tuple[str, str]]:
-    """Yield the outcomes of cases until one ends the process, and add that one to the figures."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-    lines = "".join(json.dumps(vars(case)) + "\n" for case in cases)
-    with tempfile.TemporaryFile("w+") as given, tempfile.TemporaryFile("w+") as errors:
-        given.write(lines)
-        given.seek(0)
-        with subprocess.Popen(
-            [sys.executable, str(TESTS / "attacks" / "open_files.py")],
-            stdin=given, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment,
-        ) as process:  # fmt: skip
-            assert process.stdout is not None
-            n_done = 0
-            for line in process.stdout:
-                outcome, text = json.loads(line)
-                n_done += 1
-                yield outcome, text
-            code = process.wait()
-        if n_done < len(cases):
-            errors.seek(0)
-            said = errors.read()
-            hung = "Timeout (" in said
-            how = "hang" if hung else signal.Signals(-code).name if code < 0 else f"exit {code}"
-            figures.add(cases[n_done], how, said[-2000:])
+def name_of(case: Case) -> str:
+    """Return what is changed, for a report."""
+    variants = systematic_variants(read_gguf(Path(case["source"]).read_bytes()))
+    number = case["variant"]
+    variant = variants[number] if number >= 0 else random_variant(variants, -1 - number)
+    return f"{case['role']}, {Path(case['source']).name} [{number}]: {variant.name}"
+
+
+def report(figures: Figures) -> str:
+    lines = [f"{figures.counts.total()} files: {dict(figures.counts)}"]
+    lines += [f"{name_of(case)}\n    {text}" for case, text in figures.faults]
+    return "\n".join(lines)
+
+
+def case_of(role: str, source: str, variant: int) -> Case:
+    return {"role": role, "source": source, "variant": variant}
 
 
 def all_sources() -> Iterator[tuple[str, str]]:
@@ -135,15 +82,13 @@ def all_sources() -> Iterator[tuple[str, str]]:
 
 def systematic_cases(role: str, source: str, step: int = 1, first: int = 0) -> list[Case]:
     """Return each change of one thing in a file, or every ``step``-th of them."""
-    from attacks.gguf_mutations import read_gguf, systematic_variants
-
     n = len(systematic_variants(read_gguf(Path(source).read_bytes())))
-    return [Case(role, source, number) for number in range(first, n, step)]
+    return [case_of(role, source, number) for number in range(first, n, step)]
 
 
 def random_cases(role: str, source: str, seeds: Iterable[int]) -> list[Case]:
     """Return changes that the seeds decide."""
-    return [Case(role, source, -1 - seed) for seed in seeds]
+    return [case_of(role, source, -1 - seed) for seed in seeds]
 
 
 def fuzz(seed: int, minutes: float, roles: Iterable[str]) -> Iterator[tuple[str, Figures]]:
@@ -160,11 +105,11 @@ def fuzz(seed: int, minutes: float, roles: Iterable[str]) -> Iterator[tuple[str,
         seed += n_seeds
 
 
-def sweep(step: int, roles: Iterable[str]) -> Iterator[tuple[str, Figures]]:
+def sweep(first: int, step: int, roles: Iterable[str]) -> Iterator[tuple[str, Figures]]:
     """Yield the figures of the changes of one thing, by role."""
     for role, source in all_sources():
         if role in roles:
-            yield role, run(systematic_cases(role, source, step))
+            yield role, run(systematic_cases(role, source, step, first))
 
 
 def main() -> int:
@@ -173,16 +118,21 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--systematic", action="store_true", help="each change of one thing instead of random changes")
     parser.add_argument("--step", type=int, default=1, help="with --systematic: every so many-th change")
+    parser.add_argument("--first", type=int, default=0, help="with --step: the number of the first change")
     parser.add_argument("--roles", nargs="+", choices=SOURCES, default=list(SOURCES))
     asked = parser.parse_args()
     totals: dict[str, Counter[str]] = {}
     faults: list[tuple[Case, str]] = []
-    rounds = sweep(asked.step, asked.roles) if asked.systematic else fuzz(asked.seed, asked.minutes, asked.roles)
+    rounds = (
+        sweep(asked.first, asked.step, asked.roles)
+        if asked.systematic
+        else fuzz(asked.seed, asked.minutes, asked.roles)
+    )
     for role, figures in rounds:
         totals.setdefault(role, Counter()).update(figures.counts)
         faults += figures.faults
         for fault in figures.faults:
-            print(f"{fault[0].name()}\n    {fault[1]}", flush=True)
+            print(f"{name_of(fault[0])}\n    {fault[1]}", flush=True)
     print("| role | files | opened | refused | faults |\n| --- | --- | --- | --- | --- |")
     totals["all"] = sum(totals.values(), Counter())
     for role, counts in totals.items():

@@ -78,8 +78,7 @@ def estimate(path: Path) -> None:
 
 
 def read_vocabulary(path: Path) -> None:
-    vocabulary = _native.VocabFile.open(str(path))
-    vocabulary.control_token("<s>")
+    _native.VocabFile.open(str(path))
 
 
 def quantize(path: Path) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import xlc_core as xlc
-from attacks import hostile_files
 from attacks.gguf_mutations import STRING, Field, Gguf, pack, read_gguf, systematic_variants, text_bytes
-from attacks.hostile_files import MODELS, SOURCES, Case, random_cases, run, systematic_cases
+from attacks.hostile_files import MODELS, SOURCES, case_of, random_cases, report, run, systematic_cases
+from attacks.running import Case
 from helpers.tiny_models import with_metadata, write_control_vector
 
 STEP = 97  # every so many-th systematic variant; a prime, so that it meets all kinds
@@ -29,14 +29,14 @@ def test_hostile_files_are_refused_or_work(role: str) -> None:
         cases += random_cases(role, source, range(N_SEEDS))
     figures = run(cases)
     assert sum(figures.counts.values()) == len(cases)
-    assert not figures.faults, figures.report()
+    assert not figures.faults, report(figures)
     assert figures.counts["refused"] > 0
 
 
 def test_faults_are_found(tmp_path: Path) -> None:
     """The tests above would notice a process that ends, and go on with the next case."""
     source = str(MODELS / "llama.gguf")
-    figures = run([Case("abort", source, 0), Case("generator", source, 0), Case("no such role", source, 0)])
+    figures = run([case_of("abort", source, 0), case_of("generator", source, 0), case_of("no such role", source, 0)])
     assert figures.counts["SIGABRT"] == 1
     assert len(figures.faults) == 2
 
@@ -48,6 +48,7 @@ FINDINGS = [
     ("eagle3", "llama-eagle3", "fc.weight type=26"),
     ("embedder", "bert-embedder", "bert.attention.head_count 0"),  # a division by zero
     ("embedder", "bert-embedder", "bert.attention.head_count removed"),
+    ("eagle3", "llama-eagle3", "eagle3.rope.dimension_count 0"),  # a loop that did not end
     ("embedder", "bert-embedder", "general.name text1"),  # not UTF-8: UnicodeDecodeError
 ]
 
@@ -56,8 +57,8 @@ FINDINGS = [
 def test_past_findings(role: str, name: str, variant: str) -> None:
     source = MODELS / f"{name}.gguf"
     names = [one.name for one in systematic_variants(read_gguf(source.read_bytes()))]
-    figures = run([Case(role, str(source), names.index(variant))])
-    assert not figures.faults, figures.report()
+    figures = run([case_of(role, str(source), names.index(variant))])
+    assert not figures.faults, report(figures)
 
 
 def changed(path: Path, name: str, change: Callable[[Gguf], object]) -> Path:
@@ -109,8 +110,8 @@ def test_control_vectors(tmp_path: Path) -> None:
     width = next(tensor.sizes[0] for tensor in shape.tensors if tensor.name == b"token_embd.weight")
     write_control_vector(source, {1: np.ones(width, np.float32)})
     cases = systematic_cases("control vector", str(source), 3)
-    figures = hostile_files.run(cases)
-    assert not figures.faults, figures.report()
+    figures = run(cases)
+    assert not figures.faults, report(figures)
     assert figures.counts["refused"] > 0
 
 

@@ -110,7 +110,10 @@ constexpr Range ranges[] = {
     {".attention.key_length", 1, 1 << 16},
     {".attention.value_length", 1, 1 << 16},
     {".attention.sliding_window", 0, any_count},
-    {".rope.dimension_count", 0, 1 << 16},
+    {".attention.key_length_swa", 1, 1 << 16},
+    {".attention.value_length_swa", 1, 1 << 16},
+    {".rope.dimension_count", 1, 1 << 16}, // with 0, ggml's loop over a head would not end
+    {".rope.dimension_count_swa", 1, 1 << 16},
     {".expert_count", 0, 1 << 16},
     {".expert_used_count", 0, 1 << 16},
     {".pooling_type", 0, 4},
@@ -140,12 +143,21 @@ std::string find_number_fault(const gguf_context* file) {
     return "";
 }
 
+// Return the largest number of a field; 0 if it does not have any.
+double largest(const gguf_context* file, const std::string& key) {
+    const int64_t field = gguf_find_key(file, key.c_str());
+    double most = 0;
+    for (const double number : field < 0 ? std::vector<double>() : numbers_of(file, field)) {
+        most = std::fmax(most, number);
+    }
+    return most;
+}
+
 // Heads are not counted in models without attention. In others llama.cpp divides by their number. Only the
 // first part of a split model has the metadata.
 std::string find_head_fault(const gguf_context* file) {
     const int64_t field = gguf_find_key(file, "general.architecture");
-    if (field < 0 || gguf_get_kv_type(file, field) != GGUF_TYPE_STRING ||
-        gguf_find_key(file, "split.no") >= 0) {
+    if (field < 0 || gguf_get_kv_type(file, field) != GGUF_TYPE_STRING || largest(file, "split.no") > 0) {
         return "";
     }
     const std::string architecture = gguf_get_val_str(file, field);
@@ -159,13 +171,16 @@ std::string find_head_fault(const gguf_context* file) {
         return "";
     }
     const std::string key = architecture + ".attention.head_count";
-    const int64_t heads = gguf_find_key(file, key.c_str());
-    const std::vector<double> numbers = heads < 0 ? std::vector<double>() : numbers_of(file, heads);
-    double most = 0;
-    for (const double number : numbers) {
-        most = std::fmax(most, number);
+    const double n_heads = largest(file, key);
+    const double n_embd = largest(file, architecture + ".embedding_length");
+    if (n_heads <= 0) {
+        return "has layers with attention, but its " + key + " is missing or 0";
     }
-    return most > 0 ? "" : "has layers with attention, but its " + key + " is missing or 0";
+    if (n_heads > n_embd) { // the size of a head would be 0
+        return "has " + key + " = " + shown(n_heads) + ", but " + architecture +
+               ".embedding_length = " + shown(n_embd);
+    }
+    return "";
 }
 
 // The loader of projectors for pictures takes any of these tensors as optional, and computes with all of
