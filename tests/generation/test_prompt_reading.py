@@ -79,6 +79,26 @@ async def test_cancelled_task_ends_the_reading(engine: xlc.Engine, monkeypatch: 
     assert (await engine.acomplete("Hi", max_tokens=1)).usage.completion_tokens == 1
 
 
+@pytest.mark.parametrize("name", ["complete", "tokenize"])
+def test_closed_engine_ends_the_reading(name: str) -> None:
+    errors: list[BaseException] = []
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=8192, n_parallel=1, n_threads=1, warmup=False) as engine:
+        options: Any = {"max_tokens": 1} if name == "complete" else {"parse_special": True}
+
+        def call() -> None:
+            try:
+                getattr(engine, name)(SLOW, **options)
+            except xlc.XllamaError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join(0.3)
+        engine.close()
+        thread.join()
+    assert [type(error) for error in errors] == [xlc.EngineClosedError]
+
+
 async def test_closed_stream_ends_the_reading(engine: xlc.Engine) -> None:
     stream = engine.astream_complete(SLOW, max_tokens=1)
     waiting = asyncio.create_task(anext(stream))

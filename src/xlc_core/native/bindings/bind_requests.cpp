@@ -129,8 +129,9 @@ void bind_media(nb::module_& m) {
         .def(
             "__init__",
             [](MediaFile* self, std::string kind, std::string place, const nb::bytes& data) {
-                new (self)
-                    MediaFile{std::move(kind), std::move(place), std::string(data.c_str(), data.size())};
+                new (self) MediaFile{
+                    std::move(kind), std::move(place),
+                    std::make_shared<const std::string>(data.c_str(), data.size())};
             },
             nb::arg("kind"), nb::arg("place"), nb::arg("data"));
     m.def(

@@ -244,7 +244,10 @@ Engine::tokenize(const std::string& text, bool add_special, bool parse_special, 
             *tokens =
                 common_tokenize(llama_model_get_vocab(loaded.get()), *owned, add_special, parse_special);
         },
-        poll);
+        [&] {
+            check_open();
+            poll();
+        });
     return std::move(*tokens);
 }
 

@@ -252,6 +252,13 @@ bool Dispatcher::failed() const {
     return failure_.has_value();
 }
 
+void Dispatcher::check_running() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (failure_) {
+        throw *failure_;
+    }
+}
+
 bool Dispatcher::idle() const {
     std::lock_guard<std::mutex> lock(mutex_);
     return waiting_.empty() && running_.empty();

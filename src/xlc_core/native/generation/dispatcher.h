@@ -42,6 +42,8 @@ public:
     void stop();
 
     bool failed() const;
+    // Throws the error of fail() once it was called.
+    void check_running() const;
     int32_t n_waiting() const;
     // Whether all requests are over.
     bool idle() const;

@@ -259,7 +259,10 @@ Generator::~Generator() {
 }
 
 std::shared_ptr<Generation> Generator::submit(const GenerationRequest& request, const Poll& poll) {
-    return impl_->dispatcher->submit(impl_->prepare(request, poll));
+    return impl_->dispatcher->submit(impl_->prepare(request, [&] {
+        impl_->dispatcher->check_running();
+        poll();
+    }));
 }
 
 std::shared_ptr<const RenderedChat> Generator::render(ChatRequest chat) const {
@@ -299,9 +302,7 @@ GeneratorMetrics Generator::metrics() const {
 
 Decision Generator::decide(const std::string& request, const std::function<void()>& poll) const {
     return xlc::decide(impl_->context, impl_->base, *impl_->prompts, request, [&] {
-        if (impl_->dispatcher->failed()) {
-            throw Error(ErrorKind::engine_closed, "the engine was closed while it decided");
-        }
+        impl_->dispatcher->check_running();
         poll();
     });
 }

@@ -25,31 +25,31 @@ struct Size {
 [[noreturn]] void refuse(const MediaFile& file, const std::string& reason) {
     throw Error(
         ErrorKind::invalid_request,
-        file.place + " (" + file.kind + ", " + std::to_string(file.data.size()) + " bytes) " + reason);
+        file.place + " (" + file.kind + ", " + std::to_string(file.data().size()) + " bytes) " + reason);
 }
 
 const unsigned char* bytes_of(const MediaFile& file) {
-    return reinterpret_cast<const unsigned char*>(file.data.data());
+    return reinterpret_cast<const unsigned char*>(file.data().data());
 }
 
 int n_bytes(const MediaFile& file) {
-    return static_cast<int>(file.data.size()); // check_size has looked
+    return static_cast<int>(file.data().size()); // check_size has looked
 }
 
 bool begins_with(const MediaFile& file, const char* magic, size_t offset = 0) {
-    return file.data.compare(std::min(offset, file.data.size()), std::strlen(magic), magic) == 0;
+    return file.data().compare(std::min(offset, file.data().size()), std::strlen(magic), magic) == 0;
 }
 
 // The same signs as in mtmd_helper_bitmap_init_from_buf.
 bool is_audio(const MediaFile& file) {
-    const bool is_wav = begins_with(file, "RIFF") && file.data.size() >= 12 && begins_with(file, "WAVE", 8);
+    const bool is_wav = begins_with(file, "RIFF") && file.data().size() >= 12 && begins_with(file, "WAVE", 8);
     const bool is_mpeg =
-        file.data.size() >= 12 && bytes_of(file)[0] == 0xFF && (bytes_of(file)[1] & 0xE0) == 0xE0;
+        file.data().size() >= 12 && bytes_of(file)[0] == 0xFF && (bytes_of(file)[1] & 0xE0) == 0xE0;
     return is_wav || is_mpeg || begins_with(file, "ID3") || begins_with(file, "fLaC");
 }
 
 bool is_webp(const MediaFile& file) {
-    return begins_with(file, "RIFF") && file.data.size() >= 12 && begins_with(file, "WEBP", 8);
+    return begins_with(file, "RIFF") && file.data().size() >= 12 && begins_with(file, "WEBP", 8);
 }
 
 // Return the little-endian number of some bytes of a file.
@@ -64,7 +64,7 @@ uint32_t number_at(const MediaFile& file, size_t at, int n) {
 // Return the size in the header of a WebP picture; nullopt if it does not have one. WebP's container format:
 // https://developers.google.com/speed/webp/docs/riff_container
 std::optional<Size> webp_size(const MediaFile& file) {
-    if (file.data.size() < 30) {
+    if (file.data().size() < 30) {
         return std::nullopt;
     }
     if (begins_with(file, "VP8X", 12)) {
@@ -98,10 +98,10 @@ std::optional<Size> picture_size(const MediaFile& file) {
 
 // Refuse data of another kind than its part says, and pictures that are too large alone or together.
 void check_file(const MediaFile& file, int64_t& n_pixels) {
-    if (file.data.empty()) {
+    if (file.data().empty()) {
         refuse(file, "is empty");
     }
-    if (file.data.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
+    if (file.data().size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
         refuse(file, "is larger than 2 GiB");
     }
     if (file.kind == "audio") {
@@ -194,7 +194,7 @@ mtmd_bitmap* open_video(
     const MediaLimits& limits,
     int64_t& n_pixels) {
     mtmd_helper::video_ptr video(mtmd_helper_video_init_from_buf(
-        access.context, bytes_of(file), file.data.size(), access.options->video_params));
+        access.context, bytes_of(file), file.data().size(), access.options->video_params));
     if (!video) {
         return nullptr;
     }
@@ -210,7 +210,7 @@ mtmd_bitmap* open_video(
     n_pixels += frame * std::max(0, info.n_frames);
     auto reader = std::make_unique<VideoReader>();
     reader->video = std::move(video);
-    reader->id = limits.count_only ? "" : hash_sha256_hex(file.data.data(), file.data.size());
+    reader->id = limits.count_only ? "" : hash_sha256_hex(file.data().data(), file.data().size());
     reader->n_most = n_most;
     out.videos.push_back(std::move(reader));
     return mtmd_bitmap_init_lazy(
@@ -229,12 +229,12 @@ mtmd_bitmap* decode(
     }
     if (file.kind == "audio" || is_webp(file)) { // which have their id from llama.cpp
         return mtmd_helper_bitmap_init_from_buf(
-                   access.context, bytes_of(file), file.data.size(), limits.count_only, *access.options)
+                   access.context, bytes_of(file), file.data().size(), limits.count_only, *access.options)
             .bitmap;
     }
     mtmd_bitmap* picture = decode_picture(file, limits.count_only);
     if (picture != nullptr && !limits.count_only) {
-        mtmd_bitmap_set_id(picture, hash_sha256_hex(file.data.data(), file.data.size()).c_str());
+        mtmd_bitmap_set_id(picture, hash_sha256_hex(file.data().data(), file.data().size()).c_str());
     }
     return picture;
 }

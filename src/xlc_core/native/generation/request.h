@@ -35,9 +35,10 @@ struct ChatTool {
 
 // An image, sound or video as the bytes of a file. media_marker() marks its place in the prompt.
 struct MediaFile {
-    std::string kind;  // image, audio, video
-    std::string place; // its place in the chat, for error messages
-    std::string data;
+    std::string kind;                           // image, audio, video
+    std::string place;                          // its place in the chat, for error messages
+    std::shared_ptr<const std::string> content; // shared by copies of a request
+    const std::string& data() const { return *content; }
 };
 
 // Return the text that marks the place of an image, sound or video in a message. It never occurs in a user's
