@@ -72,6 +72,11 @@ xlc_override(llama-common common/speculative.cpp common/speculative.cpp EXPECT
   "\n    for \\(auto & impl : spec->impls\\) {\n        {\n            common_time_meas tm\\(impl->t_draft_us" 1
   "if \\(dp.drafting && !result.empty\\(\\)\\) {\n                dp.drafting = false" 1)
 
+xlc_override(llama-common common/peg-parser.cpp common/peg-parser.cpp EXPECT
+  # The only place where a parser runs another one.
+  "\n    parser_executor exec\\(\\*this, ctx, start\\).\n    return std::visit\\(exec, parser\\).\n" 1
+  "exec\\(" 1)
+
 # mtmd: sizes that media files claim ----------------------------------------------------------------------------------
 
 xlc_override(mtmd tools/mtmd/mtmd-helper.cpp mtmd/mtmd-helper.cpp EXPECT

@@ -13,6 +13,7 @@ CORE = SRC / "xlc_core"
 
 LAYERS = (
     {"_native", "errors", "hardware", "logger"},
+    {"nesting"},
     {"texts", "logging_bridge", "waiting"},
     {"constraints", "options"},
     {"models", "messages"},

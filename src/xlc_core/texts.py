@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xlc_core.errors import InvalidRequestError
+from xlc_core.nesting import check_json_depth, too_deep
 
 __all__ = ["check_items", "check_text", "check_tokens", "show_value", "to_json"]
 
@@ -85,12 +86,12 @@ def to_json(value: Any, name: str) -> str:
         name: its name in the message, such as ``"the arguments"``.
 
     Raises:
-        InvalidRequestError: JSON cannot express it, or it holds a lone surrogate.
+        InvalidRequestError: JSON cannot express it, it holds a lone surrogate, or it is nested too deeply.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"{name} cannot be written as JSON: {error}") from None
     except RecursionError:
-        raise InvalidRequestError(f"{name} is nested too deeply") from None
-    return check_text(text, name)
+        raise too_deep(name) from None
+    return check_json_depth(check_text(text, name), name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import (
@@ -16,7 +15,7 @@ from langchain_core.messages import (
 )
 
 from xlc_core import AudioPart, ImagePart, InvalidRequestError, MediaPart, Message, TextPart, ToolCall, VideoPart
-from xlc_core.frameworks import decode_base64
+from xlc_core.frameworks import decode_base64, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -116,7 +115,7 @@ def _assistant(message: AIMessage) -> Message:
         ToolCall(
             id=call["id"] or "",
             name=call["name"],
-            arguments=json.dumps(call["args"], ensure_ascii=False),
+            arguments=to_json(call["args"], "the arguments of a tool call"),
         )
         for call in message.tool_calls
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -11,6 +10,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from xlc_core import Finished, ReasoningDelta, TextDelta, ToolCallDelta
+from xlc_core.frameworks import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -111,7 +111,7 @@ def _message(choice: CompletionChoice, completion: Completion, *, usage: Usage |
 def _sort_in(call: ToolCall, valid: list[LangChainToolCall], invalid: list[InvalidToolCall]) -> None:
     """Parse a call's arguments, which may have been cut off by ``max_tokens``."""
     try:
-        arguments = json.loads(call.arguments or "{}")
+        arguments = from_json(call.arguments or "{}")
         if not isinstance(arguments, dict):
             raise ValueError(f"the arguments must be an object, got {type(arguments).__name__}")
         valid.append(tool_call(name=call.name, args=arguments, id=call.id or None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall, VideoPart
+from xlc_core.frameworks import from_json, to_json
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ContentBlock
@@ -95,7 +95,7 @@ def _call(block: ToolCallBlock) -> ToolCall:
 def _is_whole(call: ToolCall) -> bool:
     """Return whether a call is complete. Templates cannot read the arguments of one that was cut off."""
     try:
-        return isinstance(json.loads(call.arguments), dict)
+        return isinstance(from_json(call.arguments), dict)
     except ValueError:
         return False
 
@@ -105,12 +105,14 @@ def _openai_call(call: Any) -> ToolCall:
     plain = call if isinstance(call, dict) else call.model_dump()
     function = plain.get("function", plain)
     if not isinstance(function.get("name"), str):
-        raise InvalidRequestError(f"additional_kwargs['tool_calls'] must be in OpenAI's form, got {call!r}")
+        raise InvalidRequestError(
+            f"additional_kwargs['tool_calls'] must be in OpenAI's form, got a {type(call).__name__}"
+        )
     return ToolCall(id=plain.get("id") or "", name=function["name"], arguments=_json(function.get("arguments") or "{}"))
 
 
 def _json(arguments: dict[str, Any] | str) -> str:
-    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return arguments if isinstance(arguments, str) else to_json(arguments, "the arguments of a tool call")
 
 
 def _content(blocks: Sequence[ContentBlock]) -> str | tuple[Part, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 from pydantic import PrivateAttr
-from pydantic_core import from_json
+from pydantic_core import from_json as read_partly
 
 from xlc_core import (
     AsyncEventStream,
@@ -34,6 +33,7 @@ from xlc_core import (
     ToolCall,
     ToolCallDelta,
 )
+from xlc_core.frameworks import from_json
 
 __all__ = [
     "Answer",
@@ -223,7 +223,7 @@ def to_completion_response(answer: Answer, *, streamed: bool = False) -> Complet
 def _arguments(text: str, whole: bool) -> dict[str, Any] | str:
     """Return a call's arguments: in a stream those so far; the text itself if they were cut off."""
     try:
-        value = json.loads(text or "{}") if whole else from_json(text or "{}", allow_partial="trailing-strings")
+        value = from_json(text or "{}") if whole else read_partly(text or "{}", allow_partial="trailing-strings")
     except ValueError:
         return text if whole else {}
     if isinstance(value, dict):

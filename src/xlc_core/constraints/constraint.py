@@ -33,6 +33,7 @@ from xlc_core.constraints.reading import (
 )
 from xlc_core.constraints.schema_grammar import schema_grammar
 from xlc_core.errors import ConstraintError
+from xlc_core.nesting import from_json
 from xlc_core.texts import show_value
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class JsonSchema(Constraint):
             ValueError: the answer does not match (a pydantic ``ValidationError`` for a type), which
                 happens when it was cut off.
         """
-        return self._adapter.validate_json(text) if self._adapter else json.loads(text)
+        return self._adapter.validate_json(text) if self._adapter else from_json(text)
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class JsonObject(Constraint):
         Raises:
             ValueError: the answer is not JSON, which happens when it was cut off.
         """
-        return json.loads(text)
+        return from_json(text)
 
 
 @dataclass(frozen=True)

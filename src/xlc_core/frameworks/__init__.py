@@ -12,6 +12,7 @@ test checks that. An adapter for another framework can be built the same way (do
   above 1.
 * Schemas: read_response_format returns the constraint that a response format means, close_schema fits a type's schema
   to generation, describe_schema shows a schema to the model.
+* JSON with a limit of nesting: to_json, from_json.
 * Probabilities of labels as the first token of an answer: label_probabilities.
 * TextKind: "query" or "document".
 """
@@ -28,6 +29,8 @@ from xlc_core.generation.media import decode_base64
 from xlc_core.generation.tool_choice import to_tool_choice
 from xlc_core.models.identity import model_identity
 from xlc_core.models.prompts import retrieval_prompt
+from xlc_core.nesting import from_json
+from xlc_core.texts import to_json
 
 __all__ = [
     "ChatFields",
@@ -42,6 +45,7 @@ __all__ = [
     "decode_base64",
     "default_model",
     "describe_schema",
+    "from_json",
     "label_probabilities",
     "model_as_text",
     "model_identity",
@@ -49,5 +53,6 @@ __all__ = [
     "read_response_format",
     "require_single_answer",
     "retrieval_prompt",
+    "to_json",
     "to_tool_choice",
 ]

@@ -11,6 +11,7 @@ from xlc_core.errors import InvalidRequestError
 from xlc_core.generation.media import decode_base64
 from xlc_core.generation.tool_choice import ToolUse
 from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
+from xlc_core.nesting import check_json_depth
 from xlc_core.options.sampling import ChatOptions, SamplingOptions
 from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
 from xlc_core.texts import check_items, check_text, show_value, to_json
@@ -123,8 +124,12 @@ def _tool_call(call: Any, index: int) -> ToolCall:
     return ToolCall.checked(
         id=call.get("id") or "",
         name=function["name"],
-        arguments=arguments if isinstance(arguments, str) else to_json(arguments, f"a tool call of message {index}"),
+        arguments=arguments if isinstance(arguments, str) else to_json(arguments, _arguments_name(index)),
     )
+
+
+def _arguments_name(index: int) -> str:
+    return f"the arguments of a tool call of message {index}"
 
 
 def to_tools(tools: Sequence[ToolLike]) -> tuple[Tool, ...]:
@@ -171,6 +176,8 @@ def _text(message: Message) -> str:
 
 
 def _native_message(message: Message, index: int) -> _native.ChatMessage:
+    for call in message.tool_calls:
+        check_json_depth(call.arguments, _arguments_name(index))
     try:
         return _native.ChatMessage(
             role="system" if message.role == "developer" else message.role,
@@ -217,7 +224,7 @@ def to_chat_request(messages: Sequence[Message], use: ToolUse, options: ChatOpti
 
 
 def _native_tool(tool: Tool) -> _native.ChatTool:
-    parameters = to_json(tool.parameters, f"the tool {tool.name!r}")
+    parameters = to_json(tool.parameters, f"the parameters of the tool {tool.name!r}")
     try:
         return _native.ChatTool(tool.name, tool.description, parameters)
     except TypeError:

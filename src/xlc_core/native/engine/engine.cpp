@@ -51,7 +51,7 @@ Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
     load(progress);
     awake_ = true;
     if (params_.sleep_after > 0) {
-        watcher_ = std::thread([this] { watch(); });
+        watcher_ = Thread([this] { watch(); });
     }
 }
 

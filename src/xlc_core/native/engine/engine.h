@@ -9,6 +9,7 @@
 #include "retrieval/retriever.h"
 #include "support/background_work.h"
 #include "support/process.h"
+#include "support/thread.h"
 
 #include <atomic>
 #include <chrono>
@@ -16,7 +17,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace xlc {
@@ -120,7 +120,7 @@ private:
     std::atomic<bool> awake_{false};
     GeneratorMetrics before_sleep_; // counters of generators that were freed
     std::condition_variable watched_;
-    std::thread watcher_; // puts the engine to sleep
+    Thread watcher_; // puts the engine to sleep
     std::mutex close_mutex_;
     BackgroundWork background_;
 };

@@ -1,10 +1,30 @@
 #include "generation/answer_parser.h"
 
+#include "support/deep_stack.h"
+#include "support/errors.h"
+#include "support/thread.h"
+
 #include "server-common.h"
 
 #include <utility>
 
 namespace xlc {
+
+namespace {
+
+common_chat_msg parse_begun(const common_chat_parser_params& parser) {
+    try {
+        return common_chat_parse({}, true, parser);
+    } catch (const Error&) {
+        throw Error(
+            ErrorKind::invalid_request, "the last message cannot be continued, because it has too many "
+                                        "brackets within brackets; shorten it");
+    } catch (const std::exception&) {
+        return {}; // it does not match the format, and then the answer will not either
+    }
+}
+
+} // namespace
 
 AnswerFormat
 answer_format(const common_chat_params& rendered, bool continues_message, const llama_vocab* vocab) {
@@ -12,15 +32,14 @@ answer_format(const common_chat_params& rendered, bool continues_message, const 
     format.parser.format = rendered.format;
     format.parser.generation_prompt = common_chat_input_tokenize(vocab, rendered.generation_prompt);
     format.parser.parser = rendered.parser;
-    format.continues_message = continues_message;
+    if (continues_message) {
+        on_deep_stack([&] { format.begun = parse_begun(format.parser); }, Thread::default_stack);
+    }
     return format;
 }
 
-AnswerParser::AnswerParser(const AnswerFormat& format) : parser_(format.parser) {
-    if (format.continues_message) {
-        message_ = common_chat_parse({}, true, parser_); // what the prompt holds is not new
-    }
-}
+// What the prompt holds is not new.
+AnswerParser::AnswerParser(const AnswerFormat& format) : parser_(format.parser), message_(format.begun) {}
 
 std::vector<common_chat_msg_diff> AnswerParser::add(const common_chat_input& piece, bool is_last) {
     input_.append(piece);

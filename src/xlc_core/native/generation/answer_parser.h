@@ -14,9 +14,10 @@ namespace xlc {
 // The parser of an answer; empty for a template without marks for thinking or calls.
 struct AnswerFormat {
     common_chat_parser_params parser;
-    bool continues_message = false; // the answer's beginning is in the prompt
+    common_chat_msg begun; // the part of the answer that is in the prompt
 };
 
+// Throws Error(invalid_request) if the message that the answer continues is nested too deeply to be parsed.
 AnswerFormat
 answer_format(const common_chat_params& rendered, bool continues_message, const llama_vocab* vocab);
 

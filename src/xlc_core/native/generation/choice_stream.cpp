@@ -88,6 +88,8 @@ void ChoiceStream::add_text(std::vector<Event>& events, const common_chat_input&
     std::vector<common_chat_msg_diff> diffs;
     try {
         diffs = parser_->add(text, !is_partial);
+    } catch (const Error&) {
+        throw;
     } catch (const std::exception& error) {
         // The answer does not (yet) match the template's format: it was cut by its limit, or the model
         // violated the format. The part that was parsed so far is kept.

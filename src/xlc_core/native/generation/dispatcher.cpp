@@ -25,7 +25,7 @@ Dispatcher::~Dispatcher() {
 }
 
 void Dispatcher::start() {
-    thread_ = std::thread([this] { run(); });
+    thread_ = Thread([this] { run(); });
 }
 
 std::shared_ptr<Generation> Dispatcher::submit(PreparedTask prepared) {

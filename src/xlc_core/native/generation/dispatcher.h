@@ -4,12 +4,12 @@
 #include "constraints/closing.h"
 #include "generation/choice_stream.h"
 #include "generation/generation.h"
+#include "support/thread.h"
 
 #include "server-queue.h"
 
 #include <deque>
 #include <optional>
-#include <thread>
 #include <unordered_map>
 
 namespace xlc {
@@ -80,7 +80,7 @@ private:
     bool running_changed_ = true;              // the thread still waits for other ids than those in running_
     std::optional<Error> failure_;
     bool stopping_ = false;
-    std::thread thread_;
+    Thread thread_;
 };
 
 } // namespace xlc

@@ -14,6 +14,7 @@
 #include "overrides/access/slots.h"
 #include "support/compute_threads.h"
 #include "support/logging.h"
+#include "support/thread.h"
 
 #include "server-context.h"
 #include "speculative.h"
@@ -21,7 +22,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <thread>
 
 namespace xlc {
 
@@ -44,7 +44,7 @@ struct Generator::Impl {
     common_chat_templates_ptr tool_templates; // if the model's own template does not support tools
     std::shared_ptr<Dispatcher> dispatcher;
     std::unique_ptr<LoopJobs> jobs;
-    std::thread loop;
+    Thread loop;
     bool closed = false;
     std::mutex close_mutex;
     std::optional<PromptReader> prompts; // last, because its threads use the members above
@@ -147,7 +147,7 @@ void Generator::Impl::start_loop() {
     server_response_reader reader = context.get_response_reader();
     dispatcher = std::make_shared<Dispatcher>(reader.queue_tasks, reader.queue_results, base.n_parallel);
     jobs = std::make_unique<LoopJobs>(context, [this](const std::string& assertion) { fail(assertion); });
-    loop = std::thread([this] {
+    loop = Thread([this] {
         try {
             context.start_loop();
         } catch (const std::exception& error) {

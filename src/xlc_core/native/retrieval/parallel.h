@@ -1,13 +1,14 @@
 // A loop over independent items on a few threads. The threads end with the loop.
 #pragma once
 
+#include "support/errors.h"
+#include "support/thread.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <exception>
 #include <mutex>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 namespace xlc {
@@ -32,17 +33,17 @@ template<typename Function> void parallel_for(size_t n, int n_threads, const Fun
         }
     };
 
-    std::vector<std::thread> helpers;
+    std::vector<Thread> helpers;
     const size_t n_helpers = std::min<size_t>(n, static_cast<size_t>(std::max(n_threads, 1)));
     for (size_t i = 1; i < n_helpers; ++i) {
         try {
             helpers.emplace_back(work);
-        } catch (const std::system_error&) {
+        } catch (const Error&) {
             break; // the system allows no more threads: the running ones do the work
         }
     }
     work();
-    for (std::thread& helper : helpers) {
+    for (Thread& helper : helpers) {
         helper.join();
     }
     if (failure) {

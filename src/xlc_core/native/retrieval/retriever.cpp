@@ -69,7 +69,7 @@ std::shared_ptr<RetrievalJob> Retriever::submit(std::unique_ptr<RetrievalTask> t
             std::rethrow_exception(closed_error());
         }
         if (!worker_.joinable()) {
-            worker_ = std::thread([this] { run(); });
+            worker_ = Thread([this] { run(); });
         }
         tasks_.push_back(std::move(task));
     }

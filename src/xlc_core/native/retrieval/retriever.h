@@ -5,6 +5,7 @@
 #include "retrieval/retrieval_job.h"
 #include "retrieval/retrieval_task.h"
 #include "retrieval/retriever_options.h"
+#include "support/thread.h"
 
 #include <atomic>
 #include <condition_variable>
@@ -12,7 +13,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace xlc {
@@ -72,7 +72,7 @@ private:
     std::deque<std::unique_ptr<RetrievalTask>> tasks_; // waiting for their turn
     std::shared_ptr<RetrievalJob> running_;            // the job whose turn it is
     bool closing_ = false;
-    std::thread worker_;
+    Thread worker_;
     std::mutex close_mutex_; // a second close() waits for the first
 };
 

@@ -1,21 +1,13 @@
 #include "support/deep_stack.h"
 
 #include "support/errors.h"
+#include "support/thread.h"
 
 #include <exception>
-
-#ifdef _WIN32
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
-#else
-#include <pthread.h>
-#endif
 
 namespace xlc {
 
 namespace {
-
-constexpr size_t stack_size = size_t{512} << 20;
 
 struct Call {
     const std::function<void()>& function;
@@ -30,53 +22,19 @@ struct Call {
     }
 };
 
-#ifdef _WIN32
-DWORD WINAPI run_call(void* call) {
-    static_cast<Call*>(call)->run();
-    return 0;
-}
-
-bool run_on_thread(Call& call) {
-    HANDLE thread =
-        CreateThread(nullptr, stack_size, run_call, &call, STACK_SIZE_PARAM_IS_A_RESERVATION, nullptr);
-    if (thread == nullptr) {
-        return false;
-    }
-    WaitForSingleObject(thread, INFINITE);
-    CloseHandle(thread);
-    return true;
-}
-#else
-void* run_call(void* call) {
-    static_cast<Call*>(call)->run();
-    return nullptr;
-}
-
-bool run_on_thread(Call& call) {
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0) {
-        return false;
-    }
-    pthread_t thread;
-    const bool started = pthread_attr_setstacksize(&attributes, stack_size) == 0 &&
-                         pthread_create(&thread, &attributes, run_call, &call) == 0;
-    pthread_attr_destroy(&attributes);
-    if (started) {
-        pthread_join(thread, nullptr);
-    }
-    return started;
-}
-#endif
-
 } // namespace
 
-void on_deep_stack(const std::function<void()>& function) {
+void on_deep_stack(const std::function<void()>& function, size_t stack_size) {
     Call call{function, nullptr};
-    if (!run_on_thread(call)) {
+    try {
+        Thread([&call] { call.run(); }, stack_size).join();
+    } catch (const Error&) {
         throw Error(
-            ErrorKind::insufficient_memory, "no address space for a stack of 512 MiB, which a constraint or "
-                                            "a text needs; raise the process's limit "
-                                            "(ulimit -v)");
+            ErrorKind::insufficient_memory, "no address space or no thread for a stack of " +
+                                                std::to_string(stack_size >> 20) +
+                                                " MiB, which a template, a constraint or a text needs; raise "
+                                                "the process's limits (ulimit -v, "
+                                                "ulimit -u)");
     }
     if (call.error) {
         std::rethrow_exception(call.error);
