@@ -11,6 +11,9 @@ import numpy
 from numpy.typing import NDArray
 
 
+def close_gil_gate() -> None:
+    """Keep native threads away from the interpreter, which is about to end."""
+
 def set_log_sink(deliver: Callable[..., object]) -> None:
     """
     Pass each log line to deliver(level, text: bytes), on a separate thread.

@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 
 #include "support/abort_guard.h"
 #include "support/logging.h"
@@ -7,6 +8,7 @@ NB_MODULE(_native, m) {
     m.doc() = "llama.cpp in this process: requests in, events and float32 arrays out. Private; use xlc_core.";
     xlc::install_abort_handler();
     xlc::redirect_llama_logs();
+    xlc::bind_gil(m);
     xlc::bind_errors(m);
     xlc::bind_logging(m);
     xlc::bind_model_file(m);

@@ -1,5 +1,6 @@
 // Constraints: the path of llguidance, and checks of constraints and texts, with or without a model file's
 // vocabulary.
+#include "bindings/gil.h"
 #include "bindings/text.h"
 #include "constraints/checker.h"
 #include "constraints/ending.h"
@@ -90,12 +91,12 @@ void bind_constraints(nb::module_& m) {
 
     nb::class_<VocabFile>(m, "VocabFile", "The vocabulary of a GGUF file, without its weights.")
         .def_static(
-            "open", &VocabFile::open, nb::arg("path"), nb::call_guard<nb::gil_scoped_release>(),
+            "open", &VocabFile::open, nb::arg("path"), nb::call_guard<GilRelease>(),
             "Read the vocabulary. Raises ModelLoadError.")
         .def(
             "control_token",
             [](const VocabFile& self, const std::string& text) { return control_token(self.vocab(), text); },
-            nb::arg("text"), nb::call_guard<nb::gil_scoped_release>(),
+            nb::arg("text"), nb::call_guard<GilRelease>(),
             "Return the number of the control token with this text, or -1.");
 
     m.def(
@@ -106,8 +107,7 @@ void bind_constraints(nb::module_& m) {
         [](const std::string& kind, const std::string& data, const VocabFile* vocab) {
             check_constraint(vocab_of(vocab), kind, data);
         },
-        nb::arg("kind"), nb::arg("data"), nb::arg("vocab") = nb::none(),
-        nb::call_guard<nb::gil_scoped_release>(),
+        nb::arg("kind"), nb::arg("data"), nb::arg("vocab") = nb::none(), nb::call_guard<GilRelease>(),
         "Raise ConstraintError when the constraint is malformed, unsupported or cannot be satisfied.");
     m.def(
         "accepts",
@@ -115,7 +115,7 @@ void bind_constraints(nb::module_& m) {
             return accepts(vocab_of(vocab), kind, data, text);
         },
         nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab") = nb::none(),
-        nb::call_guard<nb::gil_scoped_release>(),
+        nb::call_guard<GilRelease>(),
         "Return whether the whole text satisfies the constraint. Raises ConstraintError.");
     m.def(
         "explain",
@@ -123,7 +123,7 @@ void bind_constraints(nb::module_& m) {
             return explain(vocab_of(vocab), kind, data, text);
         },
         nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab") = nb::none(),
-        nb::call_guard<nb::gil_scoped_release>(),
+        nb::call_guard<GilRelease>(),
         "Return how far the text satisfies the constraint, and what may follow. Raises ConstraintError.");
     m.def(
         "ending",
@@ -131,7 +131,7 @@ void bind_constraints(nb::module_& m) {
            int32_t max_tokens) -> std::optional<nb::bytes> {
             std::optional<std::string> found;
             {
-                const nb::gil_scoped_release released;
+                const GilRelease released;
                 found = ending_of(vocab.vocab(), kind, data, text, max_tokens);
             }
             return found ? std::optional(nb::bytes(found->data(), found->size())) : std::nullopt;
@@ -144,11 +144,11 @@ void bind_constraints(nb::module_& m) {
         [](const std::string& kind, const std::string& data, std::string_view text, const VocabFile& vocab,
            size_t every) { return time_masks(vocab.vocab(), kind, data, text, every); },
         nb::arg("kind"), nb::arg("data"), nb::arg("text"), nb::arg("vocab"), nb::arg("every") = 1,
-        nb::call_guard<nb::gil_scoped_release>(),
+        nb::call_guard<GilRelease>(),
         "For benchmarks: return the seconds for the mask before every nth token of a text, and at its end. "
         "Raises ConstraintError.");
     m.def(
-        "schema_to_gbnf", &schema_to_gbnf, nb::arg("schema"), nb::call_guard<nb::gil_scoped_release>(),
+        "schema_to_gbnf", &schema_to_gbnf, nb::arg("schema"), nb::call_guard<GilRelease>(),
         "For benchmarks: return the GBNF that llama.cpp creates for a JSON schema. Raises ConstraintError.");
 }
 

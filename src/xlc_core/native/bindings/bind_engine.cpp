@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 
 #include "bindings/held_callable.h"
 #include "bindings/text.h"
@@ -34,7 +35,10 @@ public:
     EngineHandle(const EngineParams& params, const std::optional<nb::callable>& progress) {
         std::exception_ptr interrupt;
         const auto report = [&](float done) {
-            nb::gil_scoped_acquire gil;
+            GilAcquire gil;
+            if (!gil.is_valid()) {
+                return false; // the interpreter ends
+            }
             try {
                 if (PyErr_CheckSignals() != 0) {
                     throw nb::python_error();
@@ -43,13 +47,13 @@ public:
                     (*progress)(done);
                 }
                 return true;
-            } catch (...) {
+            } catch (const std::exception&) {
                 interrupt = std::current_exception();
                 return false;
             }
         };
         try {
-            nb::gil_scoped_release release;
+            GilRelease release;
             engine_ = std::make_unique<Engine>(params, report);
         } catch (const Error&) {
             if (interrupt) {
@@ -64,7 +68,7 @@ public:
             (void)engine_.release();
             return;
         }
-        nb::gil_scoped_release release;
+        GilRelease release;
         engine_.reset();
     }
 
@@ -86,9 +90,16 @@ private:
 
 using PythonCheck = nb::typed<nb::callable, void()>;
 
+void check_interpreter(const GilAcquire& gil) {
+    if (!gil.is_valid()) {
+        throw Error(ErrorKind::engine_closed, "the interpreter ends");
+    }
+}
+
 // Called while a thread waits without the GIL.
 void check_signals() {
-    nb::gil_scoped_acquire gil;
+    GilAcquire gil;
+    check_interpreter(gil);
     if (PyErr_CheckSignals() != 0) {
         throw nb::python_error();
     }
@@ -110,7 +121,7 @@ Generator::Poll prompt_poll(const std::optional<nb::callable>& poll) {
 }
 
 void bind_sessions(nb::class_<EngineHandle>& cls) {
-    using release_gil = nb::call_guard<nb::gil_scoped_release>;
+    using release_gil = nb::call_guard<GilRelease>;
     cls.def(
            "session_settings", [](EngineHandle& self) { return session_settings(*self->generator()); },
            release_gil(), "Return the settings that must be equal when a session is saved and loaded.")
@@ -199,7 +210,7 @@ void bind_params(nb::module_& m) {
 
 void bind_engine(nb::module_& m) {
     bind_params(m);
-    using release_gil = nb::call_guard<nb::gil_scoped_release>;
+    using release_gil = nb::call_guard<GilRelease>;
     nb::class_<EngineHandle> cls(
         m, "Engine", "One model and its workers. Every method may be called from any thread.");
     bind_sessions(cls);
@@ -243,7 +254,8 @@ void bind_engine(nb::module_& m) {
             [](EngineHandle& self, const std::string& request, const PythonCheck& check) {
                 const Decision decision = self->generator()->decide(request, [&check] {
                     check_signals();
-                    nb::gil_scoped_acquire gil;
+                    GilAcquire gil;
+                    check_interpreter(gil);
                     check();
                 });
                 return std::make_pair(decision.answers, decision.n_tokens);
@@ -272,7 +284,7 @@ void bind_engine(nb::module_& m) {
         .def_prop_ro(
             "asleep",
             [](EngineHandle& self) {
-                nb::gil_scoped_release release; // another thread may be loading under the engine's lock
+                GilRelease release; // another thread may be loading under the engine's lock
                 return self->asleep();
             })
         .def(
@@ -296,7 +308,7 @@ void bind_engine(nb::module_& m) {
             [](EngineHandle& self, const std::vector<int32_t>& tokens, bool special) {
                 std::string text;
                 {
-                    nb::gil_scoped_release release;
+                    GilRelease release;
                     text = self->detokenize(tokens, special);
                 }
                 return nb::bytes(text.data(), text.size());
@@ -337,7 +349,7 @@ void bind_engine(nb::module_& m) {
             nb::arg("text"), release_gil(), "Return the number of the control token with this text, or -1.")
         .def("close", &EngineHandle::close, release_gil(), "End all requests and free the model. Idempotent.")
         .def_prop_ro("closed", [](EngineHandle& self) {
-            nb::gil_scoped_release release; // another thread may be loading under the engine's lock
+            GilRelease release; // another thread may be loading under the engine's lock
             return self->closed();
         });
 }

@@ -11,7 +11,8 @@
 namespace xlc {
 
 void bind_generation(nb::module_& m) {
-    nb::class_<Generation> cls(m, "Generation", "One running request.");
+    nb::class_<Generation> cls(
+        m, "Generation", nb::type_slots(waitable_slots<Generation>), "One running request.");
     def_gil_free_wait(cls);
     cls.def(
            "take",

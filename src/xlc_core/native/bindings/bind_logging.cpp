@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 
 #include "bindings/held_callable.h"
 #include "support/logging.h"
@@ -12,9 +13,9 @@ void bind_logging(nb::module_& m) {
         "set_log_sink",
         [](nb::callable deliver) {
             const HeldCallable held = hold(std::move(deliver));
-            nb::gil_scoped_release release;
+            GilRelease release;
             set_log_sink([held](const std::vector<LogLine>& lines) {
-                nb::gil_scoped_acquire gil;
+                GilAcquire gil;
                 if (!gil.is_valid()) {
                     return;
                 }
@@ -32,7 +33,7 @@ void bind_logging(nb::module_& m) {
         "set_log_level", [](int level) { set_log_level(static_cast<LogLevel>(level)); }, nb::arg("level"),
         "Drop lines below this level of Python's logging at once.");
     m.def(
-        "stop_logging", &stop_logging, nb::call_guard<nb::gil_scoped_release>(),
+        "stop_logging", &stop_logging, nb::call_guard<GilRelease>(),
         "Deliver the collected lines and end the thread; for the end of the process.");
 }
 

@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 
 #include "bindings/text.h"
 #include "engine/engine.h"
@@ -28,8 +29,7 @@ void bind_memory(nb::module_& m) {
         .def_ro("n_ctx_total", &MemoryEstimate::n_ctx_total)
         .def_ro("n_parallel", &MemoryEstimate::n_parallel);
     m.def(
-        "estimate_memory", &estimate_engine_memory, nb::arg("params"),
-        nb::call_guard<nb::gil_scoped_release>(),
+        "estimate_memory", &estimate_engine_memory, nb::arg("params"), nb::call_guard<GilRelease>(),
         "Return the memory that an engine would use, without reading the weights. Raises the errors of "
         "opening.");
 }

@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 
 #include "bindings/text.h"
 #include "loading/model_file.h"
@@ -27,7 +28,7 @@ void bind_model_file(nb::module_& m) {
         .def_ro("file_bytes", &ModelFile::file_bytes)
         .def_prop_ro("kv_bytes_per_token", &ModelFile::kv_bytes_per_token);
     m.def(
-        "read_model_file", &read_model_file, nb::arg("path"), nb::call_guard<nb::gil_scoped_release>(),
+        "read_model_file", &read_model_file, nb::arg("path"), nb::call_guard<GilRelease>(),
         "Read a GGUF file's metadata. Raises ModelNotFoundError or ModelLoadError.");
 }
 

@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 
 #include "bindings/text.h"
 #include "support/errors.h"
@@ -69,7 +70,10 @@ void quantize(
         if (std::sscanf(line.c_str(), "[%d/%d]", &done, &total) != 2 || total <= 0) {
             return;
         }
-        nb::gil_scoped_acquire gil;
+        GilAcquire gil;
+        if (!gil.is_valid()) {
+            throw QuantizeCancelled(); // the interpreter ends
+        }
         try {
             if (PyErr_CheckSignals() != 0) {
                 throw nb::python_error();
@@ -77,12 +81,12 @@ void quantize(
             if (progress) {
                 (*progress)(static_cast<float>(done) / static_cast<float>(total));
             }
-        } catch (...) {
+        } catch (const std::exception&) {
             interrupt = std::current_exception();
             throw QuantizeCancelled();
         }
     };
-    nb::gil_scoped_release release;
+    GilRelease release;
     LogCapture capture(false, watch);
     bool failed = true;
     try {

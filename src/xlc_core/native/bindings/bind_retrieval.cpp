@@ -56,7 +56,7 @@ std::vector<std::string> to_utf8(const nb::sequence& items, const char* what, si
     constexpr size_t texts_between_breaks = 256;
     for (const nb::handle item : items) {
         if (texts.size() % texts_between_breaks == texts_between_breaks - 1) {
-            const nb::gil_scoped_release others_run; // an event loop, maybe
+            const GilRelease others_run; // an event loop, maybe
         }
         texts.push_back(to_utf8(item, std::string(what) + " " + std::to_string(first_index + texts.size())));
     }
@@ -121,7 +121,7 @@ std::shared_ptr<Retriever> open_retriever(
     options.pooling = to_pooling(pooling);
     options.flash_attn = to_flash_attn(flash_attn);
 
-    nb::gil_scoped_release release;
+    GilRelease release;
     llama_backend_init();
     llama_model_params params = llama_model_default_params();
     params.use_extra_bufts = !own_kernels; // our kernels read the weights as they are in the file
@@ -156,7 +156,7 @@ std::shared_ptr<RetrievalJob> embed(
     options.dimensions = dimensions;
     options.first_index = first_index;
     options.stream = stream;
-    nb::gil_scoped_release release;
+    GilRelease release;
     return kind == RetrievalKind::embed ? retriever.embed(std::move(inputs), std::move(options))
                                         : retriever.embed_tokens(std::move(inputs), std::move(options));
 }
@@ -181,20 +181,20 @@ std::shared_ptr<RetrievalJob> rerank(
     RerankOptions options = to_rerank_options(instruction);
     options.truncate = to_truncate(truncate);
     options.sentence_types = sentence_types;
-    nb::gil_scoped_release release;
+    GilRelease release;
     return retriever.rerank(std::move(query_text), std::move(inputs), options);
 }
 
 size_t document_room(Retriever& retriever, nb::str query, const std::optional<nb::str>& instruction) {
     const std::string query_text = to_utf8(query, "the query");
     const RerankOptions options = to_rerank_options(instruction);
-    nb::gil_scoped_release release;
+    GilRelease release;
     return retriever.document_room(query_text, options);
 }
 
 Tokens text_ends(Retriever& retriever, nb::str text, size_t n_first, size_t n_last) {
     const std::string input = to_utf8(text, "the text");
-    nb::gil_scoped_release release;
+    GilRelease release;
     return retriever.text_ends(input, n_first, n_last);
 }
 
@@ -227,7 +227,8 @@ nb::object result_of(const std::shared_ptr<RetrievalJob>& job) {
 
 void bind_job(nb::module_& module) {
     nb::class_<RetrievalJob> job(
-        module, "RetrievalJob", "A request to embed or rerank: its progress and its result.");
+        module, "RetrievalJob", nb::type_slots(waitable_slots<RetrievalJob>),
+        "A request to embed or rerank: its progress and its result.");
     def_gil_free_wait(job);
     job.def_prop_ro("n_done", &RetrievalJob::n_done, "Texts or documents that have gone through the model.")
         .def_prop_ro("n_total", &RetrievalJob::n_total, "Texts or documents of the request.")
@@ -286,9 +287,7 @@ void bind_retrieval(nb::module_& module) {
             nb::arg("truncate") = "error", nb::arg("instruction") = nb::none(),
             nb::arg("sentence_types") = true,
             "Start scoring documents against a query: raw scores, higher is better. Returns at once.")
-        .def(
-            "close", &Retriever::close, nb::call_guard<nb::gil_scoped_release>(),
-            "Fail unfinished jobs; idempotent.")
+        .def("close", &Retriever::close, nb::call_guard<GilRelease>(), "Fail unfinished jobs; idempotent.")
         .def(
             "document_room", &document_room, nb::arg("query"), nb::arg("instruction") = nb::none(),
             "Return the number of tokens that a document may have beside this query.")

@@ -1,4 +1,5 @@
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 
 #include "bindings/text.h"
 #include "overrides/access/slots.h"
@@ -19,7 +20,7 @@ void bind_session(nb::module_& m) {
         .def(
             "__init__",
             [](SlotState* self, int32_t n_tokens, const GivenBytes& bytes) {
-                nb::gil_scoped_release release;
+                GilRelease release;
                 new (self) SlotState{n_tokens, {bytes.data(), bytes.data() + bytes.size()}};
             },
             nb::arg("n_tokens"), nb::arg("bytes"))

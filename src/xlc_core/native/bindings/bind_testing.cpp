@@ -1,5 +1,6 @@
 // Failures that tests cannot cause otherwise.
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 
 #include "bindings/text.h"
 #include "support/abort_guard.h"
@@ -84,12 +85,12 @@ std::pair<std::string, float> compute_after_failure(int n_threads, int failing_t
 void bind_testing(nb::module_& m) {
     m.def(
         "compute_after_failure", &compute_after_failure, nb::arg("n_threads"), nb::arg("failing_thread"),
-        nb::arg("keeps_threads"), nb::call_guard<nb::gil_scoped_release>(),
+        nb::arg("keeps_threads"), nb::call_guard<GilRelease>(),
         "For tests: compute a graph in which an assertion fails on one thread, then the same graph without. "
         "Return the assertion and the sum of 1024 twos. `keeps_threads`: on the same threads.");
     m.def(
         "fail_assertion", [] { GGML_ABORT("on the caller's thread"); },
-        nb::call_guard<nb::gil_scoped_release>(), "For tests: fail an assertion of llama.cpp.");
+        nb::call_guard<GilRelease>(), "For tests: fail an assertion of llama.cpp.");
 }
 
 } // namespace xlc

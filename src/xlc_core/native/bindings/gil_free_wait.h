@@ -23,7 +23,7 @@ inline bool wait_with_signals(Waitable& waitable, std::optional<double> timeout_
     while (true) {
         bool ready;
         {
-            nb::gil_scoped_release release;
+            GilRelease release;
             ready = waitable.wait_ready(std::min(deadline, clock::now() + signal_interval));
         }
         if (ready) {
@@ -42,7 +42,7 @@ inline bool wait_with_signals(Waitable& waitable, std::optional<double> timeout_
 inline Waitable::Waker make_waker(nb::callable callable) {
     const HeldCallable held = hold(std::move(callable));
     return [held] {
-        nb::gil_scoped_acquire gil;
+        GilAcquire gil;
         if (!gil.is_valid()) {
             return;
         }
@@ -53,6 +53,35 @@ inline Waitable::Waker make_waker(nb::callable callable) {
         }
     };
 }
+
+// Shows the garbage collector the waker of a request that is over. If an event loop was closed with a request
+// pending, the waker, the loop's task and the request hold each other. While a request runs, a native thread
+// may call its waker, and then nothing may be freed.
+template<typename T> int traverse_waker(PyObject* self, visitproc visit, void* arg) {
+    Py_VISIT(Py_TYPE(self));
+    if (nb::inst_ready(self)) {
+        const T& waitable = *nb::inst_ptr<T>(self);
+        if (waitable.is_over()) {
+            Py_VISIT(static_cast<PyObject*>(waitable.waker_object()));
+        }
+    }
+    return 0;
+}
+
+template<typename T> int clear_waker(PyObject* self) {
+    T& waitable = *nb::inst_ptr<T>(self);
+    if (waitable.home().is_this()) {
+        waitable.set_waker({});
+    }
+    return 0;
+}
+
+// For nb::type_slots of a class derived from Waitable.
+template<typename T>
+inline PyType_Slot waitable_slots[] = {
+    {Py_tp_traverse, reinterpret_cast<void*>(traverse_waker<T>)},
+    {Py_tp_clear, reinterpret_cast<void*>(clear_waker<T>)},
+    {0, nullptr}};
 
 // Adds wait, arm, set_waker and cancel to the binding of a class derived from Waitable. In a forked child the
 // first two raise EngineFailedError and the others, which destructors call, do nothing.
@@ -78,7 +107,8 @@ template<typename Class> void def_gil_free_wait(Class& cls) {
             "set_waker",
             [](T& self, std::optional<nb::callable> waker) {
                 if (self.home().is_this()) {
-                    self.set_waker(waker ? make_waker(std::move(*waker)) : Waitable::Waker());
+                    PyObject* const object = waker ? waker->ptr() : nullptr;
+                    self.set_waker(waker ? make_waker(std::move(*waker)) : Waitable::Waker(), object);
                 }
             },
             nb::arg("waker").none(),
@@ -90,7 +120,7 @@ template<typename Class> void def_gil_free_wait(Class& cls) {
                     self.cancel();
                 }
             },
-            nb::call_guard<nb::gil_scoped_release>(), "Stop the work; idempotent.");
+            nb::call_guard<GilRelease>(), "Stop the work; idempotent.");
 }
 
 } // namespace xlc

@@ -1,7 +1,7 @@
 // A Python callable that native threads may call and release, also while the interpreter shuts down.
 #pragma once
 
-#include <nanobind/nanobind.h>
+#include "bindings/gil.h"
 
 #include <memory>
 
@@ -13,7 +13,7 @@ using HeldCallable = std::shared_ptr<nb::callable>;
 
 inline HeldCallable hold(nb::callable callable) {
     return HeldCallable(new nb::callable(std::move(callable)), [](nb::callable* object) {
-        nb::gil_scoped_acquire gil;
+        GilAcquire gil;
         if (gil.is_valid()) {
             delete object; // else leaked: the interpreter that could free it is gone
         }

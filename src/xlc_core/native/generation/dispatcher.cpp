@@ -1,12 +1,29 @@
 #include "generation/dispatcher.h"
 
 #include "overrides/access/thinking.h"
+#include "support/logging.h"
 
 #include <algorithm>
+#include <chrono>
+#include <new>
+#include <thread>
 
 namespace xlc {
 
 namespace {
+
+// Return the exception that is being handled as an error for its request.
+Error current_error() {
+    try {
+        throw;
+    } catch (const Error& error) {
+        return error;
+    } catch (const std::bad_alloc&) {
+        return Error(ErrorKind::insufficient_memory, "the request's memory could not be allocated");
+    } catch (const std::exception& error) {
+        return Error(ErrorKind::engine_failed, error.what());
+    }
+}
 
 // An empty result that wakes the thread waiting for results.
 struct ControlResult : server_task_result {
@@ -36,9 +53,8 @@ std::shared_ptr<Generation> Dispatcher::submit(PreparedTask prepared) {
             throw *failure_;
         }
         waiting_.push_back({generation, std::move(prepared)});
-        admit();
-        wake();
     }
+    admit();
     return generation;
 }
 
@@ -46,20 +62,52 @@ std::shared_ptr<Generation> Dispatcher::submit(PreparedTask prepared) {
 // next step. Further requests wait here, where their order is kept and cancelling is cheap. A request for
 // several answers needs all its slots at once. llama.cpp would let later requests overtake it, so it waits
 // for its slots here.
-void Dispatcher::admit() {
+std::vector<Dispatcher::Failure> Dispatcher::post_waiting() {
+    std::vector<Failure> failures;
     while (!waiting_.empty()) {
         const auto n = static_cast<size_t>(waiting_.front().prepared.task.params.n_cmpl);
         const size_t limit = n == 1 ? 2 * static_cast<size_t>(n_slots_) : static_cast<size_t>(n_slots_);
         if (running_.size() + n > limit) {
-            return;
+            break;
         }
         Request request = std::move(waiting_.front());
         waiting_.pop_front();
-        post(std::move(request));
+        try {
+            post(request);
+        } catch (const std::exception&) {
+            forget(*request.generation);
+            failures.push_back({request.generation, current_error()});
+        }
+    }
+    return failures;
+}
+
+void Dispatcher::admit() {
+    std::vector<Failure> failures;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        failures = post_waiting();
+        wake();
+    }
+    for (const Failure& failure : failures) {
+        failure.generation->fail(failure.error);
     }
 }
 
-void Dispatcher::post(Request request) {
+// Drop a request of which llama.cpp does not know yet.
+void Dispatcher::forget(const Generation& generation) {
+    for (auto entry = running_.begin(); entry != running_.end();) {
+        if (entry->second.generation.get() == &generation) {
+            results_.remove_waiting_task_id(entry->first);
+            entry = running_.erase(entry);
+        } else {
+            ++entry;
+        }
+    }
+    running_changed_ = true;
+}
+
+void Dispatcher::post(Request& request) {
     server_task& task = request.prepared.task;
     const int n = task.params.n_cmpl;
     task.id = tasks_.get_new_id();
@@ -87,75 +135,108 @@ void Dispatcher::post(Request request) {
     tasks_.post(std::move(tasks));
 }
 
+// An exception ends the request whose result it was, and never this thread, which serves all of them.
 void Dispatcher::run() {
     std::unordered_set<int> ids;
     while (true) {
-        {
-            std::lock_guard<std::mutex> lock(mutex_);
-            if (stopping_) {
+        server_task_result_ptr result;
+        try {
+            result = receive(ids);
+            if (!result) {
                 return;
             }
-            if (running_changed_) {
-                running_changed_ = false;
-                ids = {control_id_};
-                for (const auto& [id, running] : running_) {
-                    ids.insert(id);
-                }
+            if (result->id != control_id_) {
+                deliver(*result);
             }
-        }
-        constexpr int timeout_s = 3600; // any long time; there is no call without a timeout
-        server_task_result_ptr result = results_.recv_with_timeout(ids, timeout_s);
-        if (result && result->id != control_id_) {
-            deliver(std::move(result));
+        } catch (const std::exception&) {
+            if (result) {
+                fail_task(result->id, current_error());
+            } else {
+                std::this_thread::sleep_for(std::chrono::milliseconds(10)); // no memory, maybe there is later
+            }
         }
     }
 }
 
-void Dispatcher::deliver(server_task_result_ptr result) {
+// Return the next result, or nullptr after stop().
+server_task_result_ptr Dispatcher::receive(std::unordered_set<int>& ids) {
+    while (true) {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            if (stopping_) {
+                return nullptr;
+            }
+            if (running_changed_) {
+                ids = {control_id_};
+                for (const auto& [id, running] : running_) {
+                    ids.insert(id);
+                }
+                running_changed_ = false;
+            }
+        }
+        constexpr int timeout_s = 3600; // any long time; there is no call without a timeout
+        if (server_task_result_ptr result = results_.recv_with_timeout(ids, timeout_s)) {
+            return result;
+        }
+    }
+}
+
+void Dispatcher::deliver(server_task_result& result) {
     Running running;
     {
         std::lock_guard<std::mutex> lock(mutex_);
-        const auto found = running_.find(result->id);
+        const auto found = running_.find(result.id);
         if (found == running_.end()) {
             return; // it was cancelled in the meantime
         }
         running = found->second;
     }
-    if (result->is_error()) {
-        fail_request(running.generation, to_error(dynamic_cast<server_task_result_error&>(*result)));
+    if (result.is_error()) {
+        fail_request(running.generation, to_error(dynamic_cast<server_task_result_error&>(result)));
         return;
     }
     bool ended = false;
-    try {
-        running.generation->add(running.stream->translate(*result, ended));
-    } catch (const std::exception& error) {
-        fail_request(running.generation, Error(ErrorKind::engine_failed, error.what()));
-        return;
-    }
+    running.generation->add(running.stream->translate(result, ended));
     if (!ended) {
         return;
     }
     bool all_ended;
     {
         std::lock_guard<std::mutex> lock(mutex_);
-        results_.remove_waiting_task_id(result->id);
-        running_.erase(result->id);
+        results_.remove_waiting_task_id(result.id);
+        running_.erase(result.id);
         running_changed_ = true;
         all_ended = running_ids(*running.generation).empty();
-        admit();
     }
     if (all_ended) {
         running.generation->finish();
     }
+    admit();
+}
+
+void Dispatcher::fail_task(int id, const Error& error) {
+    std::shared_ptr<Generation> generation;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        const auto found = running_.find(id);
+        if (found != running_.end()) {
+            generation = found->second.generation;
+        }
+    }
+    if (generation) {
+        fail_request(generation, error);
+    }
 }
 
 void Dispatcher::fail_request(const std::shared_ptr<Generation>& generation, const Error& error) {
-    {
+    try {
         std::lock_guard<std::mutex> lock(mutex_);
         drop_tasks(running_ids(*generation));
-        admit();
+    } catch (const std::exception& failure) {
+        log_warning(std::string("the slot of a failed request was not freed: ") + failure.what());
     }
     generation->fail(error);
+    admit();
 }
 
 void Dispatcher::cancel(Generation& generation) {
@@ -169,10 +250,9 @@ void Dispatcher::cancel(Generation& generation) {
         } else {
             drop_tasks(running_ids(generation));
         }
-        admit();
-        wake();
     }
     generation.finish();
+    admit();
 }
 
 // The server frees a cancelled task's slot before it reads tasks that are posted later.

@@ -11,6 +11,8 @@
 #include <deque>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
+#include <vector>
 
 namespace xlc {
 
@@ -27,7 +29,7 @@ public:
     Dispatcher(server_queue& tasks, server_response& results, int32_t n_slots);
     ~Dispatcher() override;
 
-    // Start to pass on results. Call once llama.cpp's loop is running.
+    // Start to pass on results. Throws Error(engine_failed) when the thread cannot be started.
     void start();
 
     // Queue a request. Throws Error(engine_closed) after stop() and the failure after fail().
@@ -58,13 +60,26 @@ private:
         std::shared_ptr<ChoiceStream> stream;
     };
 
+    // A request that an exception has ended, and has not been told yet.
+    struct Failure {
+        std::shared_ptr<Generation> generation;
+        Error error;
+    };
+
     void run();
-    void deliver(server_task_result_ptr result);
+    server_task_result_ptr receive(std::unordered_set<int>& ids);
+    void deliver(server_task_result& result);
+    void fail_task(int id, const Error& error);
     void fail_request(const std::shared_ptr<Generation>& generation, const Error& error);
 
-    // With mutex_ held:
+    // Post waiting requests while there is room, then end those that could not be posted. Called without
+    // mutex_, because ending a request wakes its caller.
     void admit();
-    void post(Request request);
+
+    // With mutex_ held:
+    std::vector<Failure> post_waiting();
+    void post(Request& request);
+    void forget(const Generation& generation);
     void drop_tasks(const std::vector<int>& ids);
     std::vector<int> running_ids(const Generation& generation) const;
     void wake(); // make the thread check running_ and stopping_ again

@@ -5,6 +5,7 @@
 #include "support/errors.h"
 #include "support/waitable.h"
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -33,6 +34,7 @@ public:
 
     // Frees the slot. Earlier events can still be taken; no error follows.
     void cancel() override;
+    bool is_over() const override { return finished_; }
 
     // Ends the model's thinking, so that it answers. No effect if it does not think.
     void stop_thinking() { *stop_thinking_ = true; }
@@ -51,7 +53,7 @@ private:
     const std::shared_ptr<std::atomic<bool>> stop_thinking_ = std::make_shared<std::atomic<bool>>(false);
     std::vector<Event> events_;
     std::optional<Error> error_;
-    bool finished_ = false;
+    std::atomic<bool> finished_{false}; // written with mutex_ held
 };
 
 } // namespace xlc

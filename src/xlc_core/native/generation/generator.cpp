@@ -50,6 +50,7 @@ struct Generator::Impl {
     std::optional<PromptReader> prompts; // last, because its threads use the members above
 
     ~Impl() {
+        stop_loop(); // if the constructor has failed
         if (meta) {
             TokenizerRegistry::forget(vocab()); // before another model can get this address
         }
@@ -59,6 +60,7 @@ struct Generator::Impl {
     void share_threads();
     void load_tool_templates();
     void start_loop();
+    void stop_loop();
     void fail(const std::string& reason);
     ChatDefaults chat_defaults() const;
     PreparedTask prepare(const GenerationRequest& request, const Poll& poll);
@@ -147,6 +149,7 @@ void Generator::Impl::start_loop() {
     server_response_reader reader = context.get_response_reader();
     dispatcher = std::make_shared<Dispatcher>(reader.queue_tasks, reader.queue_results, base.n_parallel);
     jobs = std::make_unique<LoopJobs>(context, [this](const std::string& assertion) { fail(assertion); });
+    dispatcher->start();
     loop = Thread([this] {
         try {
             context.start_loop();
@@ -158,8 +161,17 @@ void Generator::Impl::start_loop() {
     server_task hello(SERVER_TASK_TYPE_METRICS);
     hello.id = reader.get_new_id();
     reader.post_task(std::move(hello));
-    reader.next([] { return false; });
-    dispatcher->start();
+    if (!reader.next([this] { return dispatcher->failed(); })) {
+        dispatcher->check_running();
+    }
+}
+
+void Generator::Impl::stop_loop() {
+    if (loop.joinable()) {
+        context.terminate();
+        loop.join();
+        jobs->close();
+    }
 }
 
 void Generator::Impl::fail(const std::string& reason) {
@@ -324,11 +336,7 @@ void Generator::close() {
     if (impl_->dispatcher) {
         impl_->dispatcher->fail(Error(ErrorKind::engine_closed, "the engine was closed during this request"));
     }
-    if (impl_->loop.joinable()) {
-        impl_->context.terminate();
-        impl_->loop.join();
-        impl_->jobs->close();
-    }
+    impl_->stop_loop();
     if (impl_->dispatcher) {
         impl_->dispatcher->stop();
     }

@@ -30,7 +30,7 @@ public:
 
     // Callers that wait return at once. The worker stops before its next micro-batch, on a CPU within it.
     void cancel() override;
-    bool is_over() const { return over_; }
+    bool is_over() const override { return over_; }
 
     // Call only after the job is over. Rethrows the failure if there was one. The result lives as long as the
     // job.

@@ -30,6 +30,8 @@ std::exception_ptr current_failure() {
     } catch (const std::exception& error) {
         return std::make_exception_ptr(
             Error(ErrorKind::engine_failed, std::string("retrieval failed: ") + error.what()));
+    } catch (...) {
+        return std::make_exception_ptr(Error(ErrorKind::engine_failed, "retrieval failed"));
     }
 }
 
@@ -82,9 +84,6 @@ void Retriever::run() {
     while (true) {
         {
             std::unique_lock<std::mutex> lock(mutex_);
-            if (task) {
-                queue_again(std::move(task));
-            }
             running_ = nullptr;
             changed_.wait(lock, [this] { return closing_ || !tasks_.empty(); });
             if (closing_) {
@@ -103,6 +102,14 @@ void Retriever::run() {
         }
         if (over) {
             task = nullptr;
+            continue;
+        }
+        const std::shared_ptr<RetrievalJob> job = task->job();
+        try {
+            std::lock_guard<std::mutex> lock(mutex_);
+            queue_again(std::move(task));
+        } catch (...) {
+            job->fail(current_failure());
         }
     }
 }

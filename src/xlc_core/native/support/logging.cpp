@@ -1,6 +1,7 @@
 #include "support/logging.h"
 
 #include "support/process.h"
+#include "support/thread.h"
 
 #include "llama.h"
 
@@ -10,8 +11,6 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <system_error>
-#include <thread>
 
 namespace xlc {
 
@@ -71,7 +70,7 @@ private:
     std::condition_variable changed_;
     std::deque<LogLine> lines_;
     bool stopping_ = false;
-    std::thread thread_; // last, because it uses all members above
+    Thread thread_; // last, because it uses all members above
 };
 
 struct Output {
@@ -115,7 +114,7 @@ void log_line(LogLevel level, const std::string& text) {
     if (!output.thread && current) {
         try {
             output.thread = std::make_unique<LogThread>(*current);
-        } catch (const std::system_error&) {
+        } catch (const Error&) {
             return; // there are too many threads; the next line tries again
         }
     }

@@ -3,14 +3,17 @@
 // or arms a waker, which is called once.
 #pragma once
 
+#include "support/logging.h"
 #include "support/process.h"
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 
 namespace xlc {
 
@@ -35,7 +38,11 @@ public:
         }
         changed_.notify_all();
         if (waker) {
-            (*waker)();
+            try {
+                (*waker)();
+            } catch (const std::exception& error) { // the producer goes on: it has other consumers
+                log_warning(std::string("an event loop could not be woken: ") + error.what());
+            }
         }
     }
 
@@ -46,10 +53,17 @@ public:
     }
 
     // The waker is called from the producer's thread, without the GIL, once per arm().
-    void set_waker(Waker waker) {
+    // `object`: the Python object that it calls, for the garbage collector.
+    void set_waker(Waker waker, void* object = nullptr) {
+        std::shared_ptr<Waker> other = waker ? std::make_shared<Waker>(std::move(waker)) : nullptr;
         std::lock_guard<std::mutex> lock(mutex_);
-        waker_ = waker ? std::make_shared<Waker>(std::move(waker)) : nullptr;
+        waker_.swap(other); // the old one is freed after the lock
+        waker_object_ = object;
     }
+    void* waker_object() const { return waker_object_; }
+
+    // Whether the producer has ended, so that it does not call the waker any more.
+    virtual bool is_over() const = 0;
 
     // Ask for one call of the waker at the next notify(). Return false, without arming, if something is
     // already available.
@@ -75,6 +89,7 @@ private:
     const HomeProcess home_;
     std::condition_variable changed_;
     std::shared_ptr<Waker> waker_;
+    std::atomic<void*> waker_object_{nullptr};
     bool armed_ = false;
 };
 
