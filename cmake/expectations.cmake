@@ -72,6 +72,11 @@ xlc_override(llama-common common/speculative.cpp common/speculative.cpp EXPECT
   "\n    for \\(auto & impl : spec->impls\\) {\n        {\n            common_time_meas tm\\(impl->t_draft_us" 1
   "if \\(dp.drafting && !result.empty\\(\\)\\) {\n                dp.drafting = false" 1)
 
+xlc_override(llama-common common/fit.cpp common/fit.cpp EXPECT
+  "llama_log_get\\(&ud.original_logger.callback, &ud.original_logger.user_data\\)" 1
+  "llama_log_get" 1
+  "llama_log_set\\(ud.original_logger.callback, ud.original_logger.user_data\\)" 3
+  "llama_log_set" 4)
 xlc_override(llama-common common/peg-parser.cpp common/peg-parser.cpp EXPECT
   # The only place where a parser runs another one.
   "\n    parser_executor exec\\(\\*this, ctx, start\\).\n    return std::visit\\(exec, parser\\).\n" 1

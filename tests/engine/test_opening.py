@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.children import run_child
 from xlc_core import _native, hardware
 from xlc_core.engine import opening
 from xlc_core.options.engine import EngineOptions
@@ -70,3 +71,19 @@ def test_no_bar_is_shown_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> N
     report(0.5)
     report(1.0)
     assert capsys.readouterr().out == ""
+
+
+def test_engines_open_at_same_time() -> None:
+    """llama.cpp swapped the process's logger while it measured a model; another thread called the one that was gone."""
+    program = """
+import threading
+options = dict(n_ctx=256, n_parallel=1, n_threads=1, warmup=False)
+threads = [threading.Thread(target=lambda: xlc.Engine("smollm2-135m-instruct", **options).close()) for _ in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print("opened")
+"""
+    for _ in range(3):
+        assert run_child(program).strip() == "opened"

@@ -93,6 +93,17 @@ LogLevel from_ggml(ggml_log_level level) {
     }
 }
 
+void log_llama_line(ggml_log_level level, const char* text, void* /*data*/) {
+    log_fragment(from_ggml(level), level == GGML_LOG_LEVEL_CONT, text);
+}
+
+struct ThreadLogger {
+    LlamaLogger call = log_llama_line;
+    void* data = nullptr;
+};
+
+thread_local ThreadLogger thread_logger;
+
 } // namespace
 
 void log_line(LogLevel level, const std::string& text) {
@@ -162,9 +173,18 @@ void stop_logging() {
 void redirect_llama_logs() {
     llama_log_set(
         [](ggml_log_level level, const char* text, void*) {
-            log_fragment(from_ggml(level), level == GGML_LOG_LEVEL_CONT, text);
+            thread_logger.call(level, text, thread_logger.data);
         },
         nullptr);
+}
+
+void get_thread_logger(LlamaLogger* logger, void** data) {
+    *logger = thread_logger.call;
+    *data = thread_logger.data;
+}
+
+void set_thread_logger(LlamaLogger logger, void* data) {
+    thread_logger = {logger, data};
 }
 
 LogCapture::LogCapture(bool swallow, Watcher watcher)

@@ -1,6 +1,8 @@
 // Sends llama.cpp's and our log lines to Python's logging. No line is ever printed.
 #pragma once
 
+#include "ggml.h"
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -39,6 +41,13 @@ void stop_logging();
 
 // Make ggml and llama.cpp log through log_fragment. Call when the module is imported.
 void redirect_llama_logs();
+
+// Like llama_log_get and llama_log_set, but for the lines of this thread only. llama.cpp puts its own logger
+// in the process's place while it measures a model, and an engine that another thread loads meanwhile would
+// call a logger that is gone.
+using LlamaLogger = void (*)(ggml_log_level level, const char* text, void* data);
+void get_thread_logger(LlamaLogger* logger, void** data);
+void set_thread_logger(LlamaLogger logger, void* data);
 
 // While it lives, collects the warnings and errors that this thread logs, at any threshold, so that the error
 // of a failed load can say why. With `swallow` they are not logged elsewhere. The watcher sees every line of
