@@ -104,9 +104,16 @@ xlc_override(server-context tools/server/server-context.cpp server/server-contex
   "common_speculative_begin" 1
   "auto result = common_speculative_get_output_limits\\(" 1
   "common_speculative_get_output_limits" 1
-  "ret = llama_process\\(ctx_tgt, LLAMA_PROCESS_TYPE_DECODE, batch.view.get\\(\\)\\)" 1
+  "res = mtmd_helper_decode_image_chunk\\(" 1
+  # A result of 1 leads to a smaller batch; the parts begin where the last one ended.
+  "\n            ret = llama_process\\(ctx_tgt, LLAMA_PROCESS_TYPE_DECODE, batch.view.get\\(\\)\\).\n" 1
   "llama_process" 1
-  "res = mtmd_helper_decode_image_chunk\\(" 1)
+  "if \\(n_batch == 1 && ret == 1\\) {" 1
+  "\n            if \\(!try_clear_idle_slots\\(\\)\\) {\n                n_batch /= 2.\n" 1
+  "const int32_t n_tokens = std::min\\(n_batch, batch.size\\(\\) - off\\)" 1
+  # A slot with a draft adds its token and the draft in this order.
+  "\n            spec_i_batch.push_back\\(batch.size\\(\\)\\).\n" 1
+  "\n        prompt.tokens.push_back\\(sampled\\).\n        prompt.tokens.insert\\(spec_draft\\).\n" 1)
 
 xlc_override(server-context tools/server/server-common.cpp server/server-common.cpp EXPECT
   "const char \\* env = getenv\\(\"LLAMA_MEDIA_MARKER\"\\)" 1

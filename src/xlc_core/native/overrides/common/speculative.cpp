@@ -5,7 +5,9 @@
 #include "constraints/forced_tokens.h"
 #include "overrides/access/draft_checks.h"
 #include "overrides/access/drafting.h"
+#include "support/abort_guard.h"
 #include "support/errors.h"
+#include "support/logging.h"
 
 #include "speculative.h"
 
@@ -54,7 +56,12 @@ public:
                 continue;
             }
             const int32_t n_limit = std::min(wanted[i].n_max, sequence.how.n_max);
-            *wanted[i].result = xlc::forced_tokens(xlc::grammar_of(sequence.how.sampler), n_limit);
+            try {
+                *wanted[i].result = xlc::forced_tokens(xlc::grammar_of(sequence.how.sampler), n_limit);
+            } catch (const std::exception&) {
+                wanted[i].result->clear(); // the sampler will say what is wrong, for this request alone
+                sequence.how.sampler = nullptr;
+            }
             sequence.n_drafted = wanted[i].result->size();
         }
     }
@@ -121,16 +128,25 @@ common_speculative* common_speculative_init(common_params_speculative& params, u
     return spec.release();
 }
 
-// After an exception no sequence waits for a draft. Otherwise the next round would also draft for a sequence
-// whose sampler is gone.
+// llama.cpp would end all requests, and the next round would also draft for a sequence whose sampler is gone.
+// Now they go on without drafts in this step. After a failed assertion nothing goes on.
 void common_speculative_draft(common_speculative* spec) {
-    try {
-        llama_cpp_speculative_draft(spec);
-    } catch (...) {
+    const auto end_round = [spec] {
         for (common_speculative_draft_params& wanted : spec->dparams) {
+            if (wanted.drafting && wanted.result != nullptr) {
+                wanted.result->clear();
+            }
             wanted.drafting = false;
         }
+    };
+    try {
+        llama_cpp_speculative_draft(spec);
+    } catch (const xlc::AssertionFailed&) {
+        end_round();
         throw;
+    } catch (const std::exception& error) {
+        end_round();
+        xlc::log_warning(std::string("nothing was drafted in this step: ") + error.what());
     }
 }
 

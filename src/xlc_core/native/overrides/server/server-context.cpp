@@ -1,6 +1,7 @@
 // llama.cpp's tools/server/server-context.cpp, which reports each sequence's sampler to our drafting of
 // forced tokens (overrides/access/drafting.h), and gives access to its reader of media
-// (overrides/access/media_access.h): the functions that it calls are wrapped where it calls them.
+// (overrides/access/media_access.h): the functions that it calls are wrapped where it calls them. If a batch
+// cannot be decoded, the request to blame fails alone (overrides/server/decode_apart.h).
 
 #include "overrides/access/drafting.h"
 #include "overrides/access/media_access.h"
@@ -86,6 +87,8 @@ size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
 
 } // namespace
 
+#include "overrides/server/decode_apart.h"
+
 // A difference after the call, which is the whole value of its statement (cmake/expectations.cmake).
 #define get_common_prefix(other) get_common_prefix(other) - unkeepable((slot.prompt.tokens), (other))
 #define common_speculative_begin(spec, sequence, prompt)                                                     \
@@ -96,8 +99,15 @@ size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
             static_cast<int32_t>(llama_n_batch(ctx_tgt)), params_base.n_parallel),                           \
         slot.task->params.speculative.types.empty() || slot.task->params.sampling.n_probs > 0)
 #define common_speculative_get_output_limits output_limits
-#define llama_process process_batch
 #define mtmd_helper_decode_image_chunk(...) decode_image_chunk(slot, __VA_ARGS__)
+#define llama_process(context, type, view)                                                                   \
+    decode_apart(                                                                                            \
+        batch, slots, n_batch, off, (context), (type), (view),                                               \
+        [this](server_slot& slot, const std::string& error) {                                                \
+            send_error(slot, error);                                                                         \
+            slot.release();                                                                                  \
+            slot.prompt_clear();                                                                             \
+        })
 #include "tools/server/server-context.cpp"
 #undef get_common_prefix
 #undef llama_process

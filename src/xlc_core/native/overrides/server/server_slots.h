@@ -215,6 +215,30 @@ void share_busy_prefix(server_context_impl& server, const server_task& task) {
     }
 }
 
+// llama.cpp's loop would end with an exception of a task, and every request with it.
+bool process_task(server_context_impl& server, server_task&& task, bool is_yielding) {
+    const int id = task.id;
+    try {
+        if (!is_yielding) {
+            share_busy_prefix(server, task);
+        }
+        return (server.*open(process_single_task_tag()))(std::move(task), is_yielding);
+    } catch (const AssertionFailed&) {
+        throw;
+    } catch (const std::exception& error) {
+        for (server_slot& slot : server.*open(slots_tag())) {
+            if (slot.task && slot.task->id == id) {
+                slot.release();
+            }
+        }
+        auto result = std::make_unique<server_task_result_error>();
+        result->id = id;
+        result->err_msg = error.what();
+        server.queue_results.send(std::move(result));
+        return true;
+    }
+}
+
 } // namespace
 
 std::shared_ptr<const SlotState> capture_slot(server_context& context, const server_task* task) {
@@ -336,10 +360,7 @@ LoopJobs::LoopJobs(server_context& context, std::function<void(const std::string
     });
     server.queue_tasks.on_new_task([&server, jobs = jobs_](server_task&& task, bool is_yielding) {
         if (task.type != SERVER_TASK_TYPE_CONTROL || task.params.control_action != job_action) {
-            if (!is_yielding) {
-                share_busy_prefix(server, task);
-            }
-            return (server.*open(process_single_task_tag()))(std::move(task), is_yielding);
+            return process_task(server, std::move(task), is_yielding);
         }
         if (is_yielding) {
             return false; // it is called again after the step
