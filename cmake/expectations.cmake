@@ -82,6 +82,43 @@ xlc_override(llama-common common/peg-parser.cpp common/peg-parser.cpp EXPECT
   "\n    parser_executor exec\\(\\*this, ctx, start\\).\n    return std::visit\\(exec, parser\\).\n" 1
   "exec\\(" 1)
 
+xlc_override(llama-common common/chat.cpp common/chat.cpp WITH common/jinja/template_budget.cpp common/jinja/value_costs.cpp EXPECT
+  "\ncommon_chat_templates_ptr common_chat_templates_init\\(" 1
+  "\ncommon_chat_params common_chat_templates_apply\\(" 1
+  "\nbool common_chat_templates_support_enable_thinking\\(" 1
+  "\nbool common_chat_verify_template\\(" 1
+  "\nvoid common_chat_templates_free\\(" 1
+  "runtime.execute\\(tmpl.prog\\).\n    auto parts = jinja::runtime::gather_string_parts\\(results\\).\n" 1
+  "runtime.execute\\(" 1) # where a template runs, apart from the probes of caps.cpp
+xlc_override(llama-common common/jinja/caps.cpp common/jinja/caps.cpp EXPECT
+  "\n            auto parts = jinja::runtime::gather_string_parts\\(results\\).\n" 1
+  "runtime.execute\\(" 1)
+xlc_override(llama-common common/jinja/parser.cpp common/jinja/parser.cpp EXPECT
+  # The only place that makes a node, and the only assertion of the file.
+  "auto ptr = std::make_unique<T>\\(std::forward<Args>\\(args\\)\\.\\.\\.\\).\n        assert\\(start_pos < tokens.size\\(\\)\\).\n" 1
+  "make_unique" 1
+  "assert\\(" 1
+  "\nprogram parse_from_tokens\\(const lexer_result & lexer_res\\) {" 1)
+xlc_override(llama-common common/jinja/runtime.cpp common/jinja/runtime.cpp EXPECT
+  "mk_val<value_func>\\(" 4 # names of functions, methods, macros, callers
+  "value_func" 8
+  "global_builtins\\(\\)" 3
+  "\n    gather_string_parts_recursive\\([a-z_]+, [a-z]+\\).\n" 4
+  "gather_string_parts_recursive" 4)
+# Values that the overrides of Jinja pay for: their parts, and the functions that make large ones of small ones.
+xlc_expect(common/jinja/value.h
+  "std::vector<value> val_arr" 1
+  "std::vector<std::pair<value, value>> val_obj" 1
+  "struct value_tuple_t : public value_array_t {" 1)
+xlc_expect(common/jinja/value.cpp
+  "std::sort\\(" 2
+  "val_int % args.get_pos\\(1\\)->val_int" 1
+  "\\.assign\\(" 1
+  "\\.reserve\\(" 2)
+xlc_expect(common/jinja/runtime.h
+  "predicate = test->execute_impl\\(ctx\\)" 1
+  "struct select_expression : public expression {\n    statement_ptr lhs" 1)
+
 # mtmd: sizes that media files claim ----------------------------------------------------------------------------------
 
 xlc_override(mtmd tools/mtmd/mtmd-helper.cpp mtmd/mtmd-helper.cpp EXPECT

@@ -152,6 +152,8 @@ common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defa
             begin_tool_call(rendered, templates, inputs);
         }
         return rendered;
+    } catch (const Error&) {
+        throw;
     } catch (const std::exception& error) {
         throw Error::template_refusal(error.what());
     }

@@ -12,6 +12,7 @@
 #include "generation/tool_template.h"
 #include "overrides/access/drafting.h"
 #include "overrides/access/slots.h"
+#include "overrides/access/template_limits.h"
 #include "support/compute_threads.h"
 #include "support/logging.h"
 #include "support/thread.h"
@@ -58,6 +59,7 @@ struct Generator::Impl {
 
     void load(const Progress& progress);
     void share_threads();
+    void check_template() const;
     void load_tool_templates();
     void start_loop();
     void stop_loop();
@@ -111,6 +113,7 @@ void Generator::Impl::load(const Progress& progress) {
     meta.emplace(context.get_meta());
     prompts.emplace(context, base, vocab(), meta->slot_n_ctx);
     share_threads();
+    check_template();
     load_tool_templates();
 }
 
@@ -126,21 +129,36 @@ void Generator::Impl::share_threads() {
     }
 }
 
+// A broken template in the file only keeps the model from chatting; one that was asked for is an error.
+void Generator::Impl::check_template() const {
+    const std::string fault = template_fault(meta->chat_params.tmpls.get());
+    if (fault.empty()) {
+        return;
+    }
+    if (!params.chat_template.empty()) {
+        throw Error(ErrorKind::invalid_request, "chat_template cannot be used: " + fault);
+    }
+    log_warning(
+        "the chat template of '" + params.model_name +
+        "' cannot be used, so that the model completes and embeds, but does not chat: " + fault);
+}
+
 void Generator::Impl::load_tool_templates() {
     const common_chat_templates* own = meta->chat_params.tmpls.get();
+    if (!template_fault(own).empty()) {
+        return;
+    }
     std::map<std::string, bool> caps = common_chat_templates_get_caps(own);
     if (caps["supports_tools"]) {
         return;
     }
-    try {
-        const llama_model* model = llama_get_model(context.get_llama_context());
-        tool_templates = common_chat_templates_init(
-            model, with_generic_tools(common_chat_templates_source(own), caps["supports_system_role"]));
-    } catch (const std::exception& error) {
+    const llama_model* model = llama_get_model(context.get_llama_context());
+    tool_templates = common_chat_templates_init(
+        model, with_generic_tools(common_chat_templates_source(own), caps["supports_system_role"]));
+    if (const std::string fault = template_fault(tool_templates.get()); !fault.empty()) {
         log_warning(
-            std::string(
-                "tools will not be shown to this model, because its chat template does not allow them: ") +
-            error.what());
+            "tools will not be shown to this model, because its chat template does not allow them: " + fault);
+        tool_templates.reset();
     }
 }
 
