@@ -112,7 +112,8 @@ Generator::Poll prompt_poll(const std::optional<nb::callable>& poll) {
         return check_signals;
     }
     return [held = hold(*poll)] {
-        nb::gil_scoped_acquire gil;
+        GilAcquire gil;
+        check_interpreter(gil);
         if (PyErr_CheckSignals() != 0) {
             throw nb::python_error();
         }
@@ -223,7 +224,7 @@ void bind_engine(nb::module_& m) {
             [](EngineHandle& self, const GenerationRequest& request, std::optional<nb::callable> poll) {
                 const Generator::Poll look = prompt_poll(poll);
                 poll.reset();
-                nb::gil_scoped_release release;
+                GilRelease release;
                 return self->generator()->submit(request, look);
             },
             nb::arg("request"), nb::arg("poll").none() = nb::none(),

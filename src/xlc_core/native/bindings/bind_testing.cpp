@@ -89,8 +89,8 @@ void bind_testing(nb::module_& m) {
         "For tests: compute a graph in which an assertion fails on one thread, then the same graph without. "
         "Return the assertion and the sum of 1024 twos. `keeps_threads`: on the same threads.");
     m.def(
-        "fail_assertion", [] { GGML_ABORT("on the caller's thread"); },
-        nb::call_guard<GilRelease>(), "For tests: fail an assertion of llama.cpp.");
+        "fail_assertion", [] { GGML_ABORT("on the caller's thread"); }, nb::call_guard<GilRelease>(),
+        "For tests: fail an assertion of llama.cpp.");
 }
 
 } // namespace xlc

@@ -12,7 +12,6 @@
 #include "generation/tool_template.h"
 #include "overrides/access/drafting.h"
 #include "overrides/access/slots.h"
-#include "overrides/access/template_limits.h"
 #include "support/compute_threads.h"
 #include "support/logging.h"
 #include "support/thread.h"
@@ -59,8 +58,6 @@ struct Generator::Impl {
 
     void load(const Progress& progress);
     void share_threads();
-    void check_template() const;
-    void load_tool_templates();
     void start_loop();
     void stop_loop();
     void fail(const std::string& reason);
@@ -113,8 +110,9 @@ void Generator::Impl::load(const Progress& progress) {
     meta.emplace(context.get_meta());
     prompts.emplace(context, base, vocab(), meta->slot_n_ctx);
     share_threads();
-    check_template();
-    load_tool_templates();
+    const common_chat_templates* own = meta->chat_params.tmpls.get();
+    check_template(params, own);
+    tool_templates = generic_tool_templates(llama_get_model(context.get_llama_context()), own);
 }
 
 // llama.cpp only attaches threads to the model's context.
@@ -126,39 +124,6 @@ void Generator::Impl::share_threads() {
     shared_threads.emplace(llama_n_threads(contexts[0]), llama_n_threads_batch(contexts[0]));
     for (llama_context* one : contexts) {
         shared_threads->attach(one);
-    }
-}
-
-// A broken template in the file only keeps the model from chatting; one that was asked for is an error.
-void Generator::Impl::check_template() const {
-    const std::string fault = template_fault(meta->chat_params.tmpls.get());
-    if (fault.empty()) {
-        return;
-    }
-    if (!params.chat_template.empty()) {
-        throw Error(ErrorKind::invalid_request, "chat_template cannot be used: " + fault);
-    }
-    log_warning(
-        "the chat template of '" + params.model_name +
-        "' cannot be used, so that the model completes and embeds, but does not chat: " + fault);
-}
-
-void Generator::Impl::load_tool_templates() {
-    const common_chat_templates* own = meta->chat_params.tmpls.get();
-    if (!template_fault(own).empty()) {
-        return;
-    }
-    std::map<std::string, bool> caps = common_chat_templates_get_caps(own);
-    if (caps["supports_tools"]) {
-        return;
-    }
-    const llama_model* model = llama_get_model(context.get_llama_context());
-    tool_templates = common_chat_templates_init(
-        model, with_generic_tools(common_chat_templates_source(own), caps["supports_system_role"]));
-    if (const std::string fault = template_fault(tool_templates.get()); !fault.empty()) {
-        log_warning(
-            "tools will not be shown to this model, because its chat template does not allow them: " + fault);
-        tool_templates.reset();
     }
 }
 

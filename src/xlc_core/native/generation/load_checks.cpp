@@ -2,7 +2,9 @@
 
 #include "overrides/access/draft_checks.h"
 #include "overrides/access/drafting.h"
+#include "overrides/access/template_limits.h"
 #include "support/errors.h"
+#include "support/logging.h"
 
 #include "common.h"
 #include "speculative.h"
@@ -68,6 +70,19 @@ void check_speculation(const common_params_speculative& wanted) {
                                             : report.failure));
         }
     }
+}
+
+void check_template(const EngineParams& params, const common_chat_templates* templates) {
+    const std::string fault = template_fault(templates);
+    if (fault.empty()) {
+        return;
+    }
+    if (!params.chat_template.empty()) {
+        throw Error(ErrorKind::invalid_request, "chat_template cannot be used: " + fault);
+    }
+    log_warning(
+        "the chat template of '" + params.model_name +
+        "' cannot be used, so that the model completes and embeds, but does not chat: " + fault);
 }
 
 } // namespace xlc

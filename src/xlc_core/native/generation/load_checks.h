@@ -5,6 +5,7 @@
 
 #include <string>
 
+struct common_chat_templates;
 struct common_params_speculative;
 
 namespace xlc {
@@ -16,5 +17,9 @@ namespace xlc {
 // Throws Error(model_load) if a kind of speculation could not start; the server would continue without it.
 // Call on the thread that has loaded the model.
 void check_speculation(const common_params_speculative& wanted);
+
+// Warns if the model's own template cannot be used, which only keeps the model from chatting. Throws
+// Error(invalid_request) for a template that was asked for.
+void check_template(const EngineParams& params, const common_chat_templates* templates);
 
 } // namespace xlc

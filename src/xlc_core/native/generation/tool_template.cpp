@@ -1,5 +1,8 @@
 #include "generation/tool_template.h"
 
+#include "overrides/access/template_limits.h"
+#include "support/logging.h"
+
 namespace xlc {
 
 namespace {
@@ -39,13 +42,29 @@ constexpr const char* preamble = R"jinja(
 {%- set messages = xlc.messages -%}
 )jinja";
 
-} // namespace
-
 std::string with_generic_tools(const std::string& template_source, bool has_system_role) {
     std::string text = preamble;
     text = text.substr(1, text.size() - 2); // without the line breaks of the literal
     return std::string("{%- set xlc_has_system_role = ") + (has_system_role ? "true" : "false") + " -%}" +
            text + template_source;
+}
+
+} // namespace
+
+common_chat_templates_ptr generic_tool_templates(const llama_model* model, const common_chat_templates* own) {
+    std::map<std::string, bool> caps = common_chat_templates_get_caps(own);
+    if (caps["supports_tools"] || !template_fault(own).empty()) {
+        return nullptr;
+    }
+    common_chat_templates_ptr made = common_chat_templates_init(
+        model, with_generic_tools(common_chat_templates_source(own), caps["supports_system_role"]));
+    const std::string fault = template_fault(made.get());
+    if (fault.empty()) {
+        return made;
+    }
+    log_warning(
+        "tools will not be shown to this model, because its chat template does not allow them: " + fault);
+    return nullptr;
 }
 
 } // namespace xlc

@@ -1,9 +1,10 @@
-// What happens when a batch of several requests cannot be decoded. llama.cpp ends all of them. Here the batch
-// is decoded in parts, each of one request, so that only the request fails whose part fails; and if the KV
+// Decodes a batch of several requests that cannot be decoded at once. llama.cpp ends all of them. Here it is
+// decoded in parts, each of one request, so that only the request fails whose part fails; and if the KV
 // cache is full, the largest request makes room for the others.
 //
 // These are templates because server-context.cpp defines the classes later. llama.cpp's decode() calls
-// decode_apart() instead of llama_process(). A failed assertion leaves it as an exception (process_batch). A return value of 1 makes it halve `n_batch` and call again.
+// decode_apart() instead of llama_process(). A failed assertion leaves it as an exception (process_batch). A
+// return value of 1 makes it halve `n_batch` and call again.
 #pragma once
 
 #include "llama-ext.h"

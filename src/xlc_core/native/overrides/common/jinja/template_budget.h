@@ -35,7 +35,7 @@ public:
     TemplateBudget(const TemplateBudget&) = delete;
     TemplateBudget& operator=(const TemplateBudget&) = delete;
 
-    // What was too much; empty if nothing was.
+    // The limit that was exceeded, in words; empty if none was.
     const std::string& exceeded() const { return exceeded_; }
 
     // The functions below throw TemplateLimit when the budget of this thread is used up.
