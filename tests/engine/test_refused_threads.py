@@ -30,6 +30,7 @@ PROGRAM = """
 import ctypes, os
 shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
 options = dict(n_ctx=256, n_parallel=1, n_threads=1, warmup=False)
+xlc.Engine  # imports numpy, whose OpenBLAS ends a process that has too few threads
 shim.refuse_after({n})
 try:
     engine = xlc.Engine(MODELS / "{model}", **options)
@@ -68,5 +69,5 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_refused_thread_is_error(shim: Path, monkeypatch: pytest.MonkeyPatch, n: int, model: str, call: str) -> None:
     monkeypatch.setitem(os.environ, "LD_PRELOAD", str(shim))
     first, second = run_child(PROGRAM.format(n=n, model=model, call=call)).splitlines()
-    assert first == "answered" or "refused a new thread" in first or "no thread for a stack" in first, first
+    assert first == "answered" or first.startswith(("raised EngineFailedError", "raised InsufficientMemoryError")), first
     assert second == "answered"

@@ -38,7 +38,7 @@ answer_format(const common_chat_params& rendered, bool continues_message, const 
     return format;
 }
 
-// What the prompt holds is not new.
+// The part of the answer that the prompt holds is not new.
 AnswerParser::AnswerParser(const AnswerFormat& format) : parser_(format.parser), message_(format.begun) {}
 
 std::vector<common_chat_msg_diff> AnswerParser::add(const common_chat_input& piece, bool is_last) {
