@@ -44,10 +44,12 @@ def main() -> int:
         for case, text in figures.faults:
             n_faults += 1
             print(case, text, flush=True)
-    print("| kind | requests | answered | refused | faults |\n| --- | ---: | ---: | ---: | ---: |")
+    print(
+        "| kind | requests | answered | refused | failed alone | faults |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+    )
     for kind, counts in {**totals, "all": sum(totals.values(), Counter())}.items():
-        n, sound = counts.total(), counts["answered"] + counts["refused"]
-        print(f"| {kind} | {n} | {counts['answered']} | {counts['refused']} | {n - sound} |")
+        known = [counts[outcome] for outcome in ("answered", "refused", "failed")]
+        print(f"| {kind} | {counts.total()} | {' | '.join(map(str, known))} | {counts.total() - sum(known)} |")
     return 1 if n_faults else 0
 
 

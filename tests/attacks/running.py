@@ -21,7 +21,7 @@ from typing import Any
 __all__ = ["Figures", "run"]
 
 TESTS = Path(__file__).parents[1]
-_SOUND = ("answered", "opened", "refused")
+_SOUND = ("answered", "opened", "refused", "failed")  # failed: with our error, and alone
 
 Case = dict[str, Any]
 
