@@ -69,7 +69,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_refused_thread_is_error(shim: Path, monkeypatch: pytest.MonkeyPatch, n: int, model: str, call: str) -> None:
     monkeypatch.setitem(os.environ, "LD_PRELOAD", str(shim))
     first, second = run_child(PROGRAM.format(n=n, model=model, call=call)).splitlines()
-    assert first == "answered" or first.startswith(("raised EngineFailedError", "raised InsufficientMemoryError")), (
-        first
-    )
+    # llama.cpp's own message of a template that cannot be read makes the third.
+    errors = ("EngineFailedError", "InsufficientMemoryError", "ModelLoadError")
+    assert first.startswith(("answered", *(f"raised {error}" for error in errors))), first
     assert second == "answered"

@@ -128,7 +128,8 @@ def test_state_of_a_decision_that_cannot_fit_is_refused_by_its_length(tmp_path: 
 def test_ctrl_c_ends_the_reading(call: str, tmp_path: Path) -> None:
     """After it, close() waits for the work that was given up: the test would take minutes if it went on."""
     code = (
-        "import _thread, sys, threading\n"
+        "import _thread, signal, sys, threading\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "import xlc_core as xlc\n"
         "slow = sys.stdin.read()\n"
         "with xlc.Engine('smollm2-135m-instruct', n_ctx=8192, n_parallel=1, n_threads=1, warmup=False) as engine:\n"
