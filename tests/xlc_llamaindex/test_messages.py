@@ -119,7 +119,9 @@ def test_media_documents_and_citations(tmp_path: Path) -> None:
     )
     assert message.content == (
         TextPart(text="See:"),
-        *[ImagePart(data=PNG)] * 3,
+        ImagePart(data=PNG),
+        ImagePart(path=path),
+        ImagePart(data=PNG),
         AudioPart(data=b"RIFFsound"),
         VideoPart(data=b"moving"),
         ImagePart(url="https://example.org/dot.png"),

@@ -195,7 +195,8 @@ async def test_react_agent_without_help_ends_too(llm: XLlama) -> None:
 
 
 async def test_cancelled_workflow_frees_its_slot(llm: XLlama) -> None:
-    agent = FunctionAgent(tools=[WEATHER], llm=llm.model_copy(update=ENDLESS))
+    no_end = {"logit_bias": {0: False, 2: False}}  # the tokens that end it; ignore_eos is not for tools
+    agent = FunctionAgent(tools=[WEATHER], llm=llm.model_copy(update={**ENDLESS, "additional_kwargs": no_end}))
     work = WorkCounter(llm._get_engine())
     handler = agent.run("Tell a very long story about a dog.")
     async for event in handler.stream_events():
