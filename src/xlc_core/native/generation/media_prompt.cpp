@@ -78,6 +78,7 @@ server_tokens media_tokens(
     mtmd::input_chunks chunks(mtmd_input_chunks_init());
     LogCapture capture(/* swallow */ true);
     std::vector<const mtmd_bitmap*> bitmaps;
+    bitmaps.reserve(decoded.bitmaps.size());
     for (const mtmd::bitmap& bitmap : decoded.bitmaps) {
         bitmaps.push_back(bitmap.ptr.get());
     }
