@@ -74,7 +74,9 @@ def check_tokens(tokens: Sequence[int]) -> list[int]:
     items = check_items(tokens, "the tokens")
     for token in items:
         if not hasattr(token, "__index__") or abs(token) > _LARGEST_TOKEN:
-            raise InvalidRequestError(f"there is no token {show_value(token)}; give numbers that tokenize returned")
+            raise InvalidRequestError(
+                f"there is no token {show_value(token)}; pass numbers of tokens, as tokenize returns them"
+            )
     return [int(token) for token in items]
 
 

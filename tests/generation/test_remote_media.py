@@ -216,7 +216,7 @@ def test_redirects_are_checked_again(base: str, path: str) -> None:
 
 
 def test_connection_goes_to_the_address_that_was_checked(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server that answers otherwise the second time (DNS rebinding) gains nothing: there is no second time."""
+    """A host is looked up once, so a name server cannot change its answer later (DNS rebinding)."""
     port = int(base.rpartition(":")[2])
     answers = iter(["127.0.0.1", "192.0.2.1"])
     real = socket.getaddrinfo
