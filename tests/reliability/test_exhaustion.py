@@ -5,22 +5,19 @@ The limits are those of a process, so each test is a child.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from helpers.children import run_child
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sets limits that only Linux enforces")
-TESTS = Path(__file__).parents[1]
 
 OPENING = """
-import gc, resource, sys
-from pathlib import Path
-import xlc_core as xlc
+import resource
 from helpers.tiny_models import write_byte_llama
-MODELS, FOLDER = Path("model_files"), Path(sys.argv[1])
 WEIGHTS = write_byte_llama(FOLDER / "llama.gguf")
 OPTIONS = dict(n_ctx=512, n_parallel=2, n_threads=1)
 
@@ -38,15 +35,7 @@ def outcome(call):
 
 def run(code: str, folder: Path) -> list[str]:
     """Run a program and return the lines that it printed."""
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", OPENING + textwrap.dedent(code), str(folder)],
-        cwd=TESTS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.splitlines()
+    return run_child(f"FOLDER = Path({str(folder)!r})\n{OPENING}{textwrap.dedent(code)}").splitlines()
 
 
 def test_full_disk_leaves_old_files_and_no_new_ones(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import xlc_core as xlc
 from helpers.mixed_load import Engines, MixedLoad
+from helpers.refused_requests import resident_bytes
 from helpers.threads import count_threads
 from helpers.tiny_models import write_byte_llama
 from helpers.waiting import is_idle, wait_until
@@ -29,12 +30,6 @@ def engines(tmp_path: Path) -> Iterator[Engines]:
         xlc.Engine(MODELS / "bert-reranker.gguf", n_threads=1) as reranker,
     ):
         yield Engines(chat, embedder, reranker)
-
-
-def resident_bytes() -> int:
-    """Return the memory that the process uses now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def assert_all_accounted(load: MixedLoad, engines: Engines) -> None:
