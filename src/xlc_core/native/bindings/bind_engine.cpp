@@ -96,29 +96,29 @@ void check_interpreter(const GilAcquire& gil) {
     }
 }
 
-// Called while a thread waits without the GIL.
-void check_signals() {
+// Called while a thread waits without the GIL: looks for Ctrl+C, and calls Python's function if there is one.
+void check_signals_and(const nb::callable* check) {
     GilAcquire gil;
     check_interpreter(gil);
     if (PyErr_CheckSignals() != 0) {
         throw nb::python_error();
     }
+    if (check != nullptr) {
+        (*check)();
+    }
 }
 
-// Return what is called while a request's prompt is read: it looks for Ctrl+C and calls Python's function,
-// which raises when the request is given up.
-Generator::Poll prompt_poll(const std::optional<nb::callable>& poll) {
+void check_signals() {
+    check_signals_and(nullptr);
+}
+
+// Return what is called while a request's prompt is read. Python's function raises when the request is given
+// up.
+Poll prompt_poll(const std::optional<nb::callable>& poll) {
     if (!poll) {
         return check_signals;
     }
-    return [held = hold(*poll)] {
-        GilAcquire gil;
-        check_interpreter(gil);
-        if (PyErr_CheckSignals() != 0) {
-            throw nb::python_error();
-        }
-        (*held)();
-    };
+    return [held = hold(*poll)] { check_signals_and(held.get()); };
 }
 
 void bind_sessions(nb::class_<EngineHandle>& cls) {
@@ -222,7 +222,7 @@ void bind_engine(nb::module_& m) {
         .def(
             "submit",
             [](EngineHandle& self, const GenerationRequest& request, std::optional<nb::callable> poll) {
-                const Generator::Poll look = prompt_poll(poll);
+                const Poll look = prompt_poll(poll);
                 poll.reset();
                 GilRelease release;
                 return self->generator()->submit(request, look);
@@ -253,12 +253,8 @@ void bind_engine(nb::module_& m) {
         .def(
             "decide",
             [](EngineHandle& self, const std::string& request, const PythonCheck& check) {
-                const Decision decision = self->generator()->decide(request, [&check] {
-                    check_signals();
-                    GilAcquire gil;
-                    check_interpreter(gil);
-                    check();
-                });
+                const Decision decision =
+                    self->generator()->decide(request, [&check] { check_signals_and(&check); });
                 return std::make_pair(decision.answers, decision.n_tokens);
             },
             nb::arg("request"), nb::arg("check"), release_gil(),

@@ -2,6 +2,7 @@
 
 #include "constraints/llg_tokenizer.h"
 #include "generation/load_checks.h"
+#include "generation/prompt_reader.h"
 #include "loading/loading_errors.h"
 #include "loading/lora_files.h"
 #include "retrieval/bert/bert_weights.h"
@@ -226,17 +227,12 @@ LoadedModelInfo Engine::info() {
 }
 
 std::vector<int32_t>
-Engine::tokenize(const std::string& text, bool add_special, bool parse_special, const Generator::Poll& poll) {
+Engine::tokenize(const std::string& text, bool add_special, bool parse_special, const Poll& poll) {
     const std::shared_ptr<llama_model> loaded = open_model();
-    constexpr size_t short_text = size_t(64) << 10; // tokenised in some milliseconds
     if (text.size() <= short_text) {
         return common_tokenize(llama_model_get_vocab(loaded.get()), text, add_special, parse_special);
     }
-    if (text.size() > INT32_MAX) {
-        throw Error(
-            ErrorKind::invalid_request,
-            "a text of " + std::to_string(text.size()) + " bytes is more than the tokenizer takes; split it");
-    }
+    check_tokenizable(text);
     const auto owned = std::make_shared<const std::string>(text);
     const auto tokens = std::make_shared<std::vector<int32_t>>();
     background_.run(

@@ -66,12 +66,12 @@ public:
     LoadedModelInfo info();
     // `poll` is called while a long text is tokenised; it throws to stop waiting.
     std::vector<int32_t>
-    tokenize(const std::string& text, bool add_special, bool parse_special, const Generator::Poll& poll);
+    tokenize(const std::string& text, bool add_special, bool parse_special, const Poll& poll);
     std::string detokenize(const std::vector<int32_t>& tokens, bool special);
 
     // These do not wake the engine.
     GeneratorMetrics metrics();
-    EngineMemory memory(const Generator::Poll& poll);
+    EngineMemory memory(const Poll& poll);
     bool asleep() const;
     // Restarts the time until the engine sleeps. Returns false when it sleeps already, so that the next
     // request takes long. Never waits.

@@ -95,7 +95,7 @@ GeneratorMetrics Engine::metrics() {
     return metrics;
 }
 
-EngineMemory Engine::memory(const Generator::Poll& poll) {
+EngineMemory Engine::memory(const Poll& poll) {
     std::shared_ptr<Generator> generator;
     std::shared_ptr<Retriever> retriever;
     std::shared_ptr<llama_model> retrieval_model;

@@ -8,7 +8,6 @@
 #include "server-context.h"
 #include "server-decision.h"
 
-#include <chrono>
 #include <future>
 #include <utility>
 
@@ -84,16 +83,13 @@ Decision read_answers(
 // The reader only looks up when nothing arrives for a second, and an engine that answers other requests
 // always has something. So it waits on a thread of its own, and an error in its queue ends that.
 server_response_reader::batch_response
-wait_for(server_response_reader& reader, std::vector<server_task> tasks, const std::function<void()>& poll) {
-    constexpr auto interval = std::chrono::milliseconds(50);
+wait_for(server_response_reader& reader, std::vector<server_task> tasks, const Poll& poll) {
     const int id = tasks.at(0).id;
     reader.post_tasks(std::move(tasks));
     auto answered =
         std::async(std::launch::async, [&reader] { return reader.wait_for_all([] { return false; }); });
     try {
-        while (answered.wait_for(interval) != std::future_status::ready) {
-            poll();
-        }
+        wait_polling(answered, poll);
     } catch (...) {
         auto given_up = std::make_unique<server_task_result_error>();
         given_up->id = id;
@@ -120,7 +116,7 @@ Decision decide(
     const common_params& params,
     const PromptReader& prompts,
     const std::string& request,
-    const std::function<void()>& poll) {
+    const Poll& poll) {
     server_decision_context decision;
     decision.init(llama_get_model(context.get_llama_context()));
     if (decision.type == COMMON_DECISION_TYPE_NONE) {

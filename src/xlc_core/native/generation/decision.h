@@ -1,8 +1,9 @@
 // Typed questions about a text that a decision model answers in one pass, without generating a token.
 #pragma once
 
+#include "support/polling.h"
+
 #include <cstdint>
-#include <functional>
 #include <string>
 
 struct common_params;
@@ -31,6 +32,6 @@ Decision decide(
     const common_params& params,
     const PromptReader& prompts,
     const std::string& request,
-    const std::function<void()>& poll);
+    const Poll& poll);
 
 } // namespace xlc

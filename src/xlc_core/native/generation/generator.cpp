@@ -295,7 +295,7 @@ GeneratorMetrics Generator::metrics() const {
     return read_metrics(*result, impl_->dispatcher->n_waiting());
 }
 
-Decision Generator::decide(const std::string& request, const std::function<void()>& poll) const {
+Decision Generator::decide(const std::string& request, const Poll& poll) const {
     return xlc::decide(impl_->context, impl_->base, *impl_->prompts, request, [&] {
         impl_->dispatcher->check_running();
         poll();
@@ -333,16 +333,13 @@ std::shared_ptr<const server_task> Generator::task(const GenerationRequest& requ
 }
 
 void Generator::on_loop(Work work, const Poll& poll) const {
-    constexpr auto interval = std::chrono::milliseconds(50);
     const auto given_up = std::make_shared<std::atomic<bool>>(false);
     std::future<void> done =
         impl_->jobs->post([work = std::move(work), given_up, this_context = &impl_->context] {
             return *given_up || work(*this_context);
         });
     try {
-        while (done.wait_for(interval) != std::future_status::ready) {
-            poll();
-        }
+        wait_polling(done, poll);
     } catch (...) {
         *given_up = true;
         throw;

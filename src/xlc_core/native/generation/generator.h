@@ -7,6 +7,7 @@
 #include "generation/rendered_chat.h"
 #include "generation/request.h"
 #include "loading/engine_params.h"
+#include "support/polling.h"
 
 #include <functional>
 #include <memory>
@@ -28,9 +29,6 @@ public:
     // reason, and Error(request_cancelled) when `progress` returned false.
     Generator(const EngineParams& params, const Progress& progress);
     ~Generator();
-
-    // Called while a call waits; throws to stop waiting.
-    using Poll = std::function<void()>;
 
     // Queue a request. Thread-safe; waits until its prompt is tokenised.
     // Throws Error(invalid_request, context_overflow, constraint) before anything is queued.
@@ -56,7 +54,7 @@ public:
 
     // Answers a decision model's questions (generation/decision.h). Waits; `poll` is called
     // meanwhile and gives up by throwing. Throws Error(engine_closed) when the generator is closed meanwhile.
-    Decision decide(const std::string& request, const std::function<void()>& poll) const;
+    Decision decide(const std::string& request, const Poll& poll) const;
 
     // Runs `work` on the loop's thread between two steps and waits for it. If it returns false, it is called
     // again after the next slot is free. Its exceptions are rethrown here. `poll` is called while waiting and

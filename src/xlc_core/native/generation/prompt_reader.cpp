@@ -30,7 +30,12 @@ int64_t longest_token(const llama_vocab* vocab) {
     return static_cast<int64_t>(longest);
 }
 
-// llama.cpp's tokenizers count bytes in 32 bits.
+const std::string& text_of(const GenerationRequest& request) {
+    return request.chat ? request.chat->params.prompt : request.prompt;
+}
+
+} // namespace
+
 void check_tokenizable(const std::string& text) {
     if (text.size() > INT32_MAX) {
         throw Error(
@@ -38,12 +43,6 @@ void check_tokenizable(const std::string& text) {
             "a text of " + std::to_string(text.size()) + " bytes is more than the tokenizer takes; split it");
     }
 }
-
-const std::string& text_of(const GenerationRequest& request) {
-    return request.chat ? request.chat->params.prompt : request.prompt;
-}
-
-} // namespace
 
 PromptReader::PromptReader(
     const server_context& context, const common_params& base, const llama_vocab* vocab, int32_t n_ctx)
@@ -65,10 +64,8 @@ void PromptReader::check_length(const std::string& prompt) const {
     }
 }
 
-server_tokens
-PromptReader::read(const GenerationRequest& request, const BackgroundWork::Poll& poll, bool count_only) {
-    constexpr size_t short_prompt = size_t(64) << 10; // read in some milliseconds
-    if (request.media.empty() && !request.infill && text_of(request).size() <= short_prompt) {
+server_tokens PromptReader::read(const GenerationRequest& request, const Poll& poll, bool count_only) {
+    if (request.media.empty() && !request.infill && text_of(request).size() <= short_text) {
         return read_here(request, count_only);
     }
     const auto owned = std::make_shared<const GenerationRequest>(request);

@@ -15,6 +15,13 @@ struct server_context;
 
 namespace xlc {
 
+// Texts up to this size are tokenised in some milliseconds; longer ones on a thread of their own.
+constexpr size_t short_text = size_t(64) << 10;
+
+// Refuse a text that llama.cpp's tokenizers cannot take, because they count bytes in 32 bits. Throws
+// Error(invalid_request).
+void check_tokenizable(const std::string& text);
+
 class PromptReader {
 public:
     // All must outlive it. `n_ctx`: tokens that a request may hold.
@@ -28,8 +35,7 @@ public:
 
     // Return the tokens of a prompt. A long prompt is read on a thread of its own, so that a caller whose
     // `poll` throws does not wait for it. Throws Error(invalid_request).
-    server_tokens
-    read(const GenerationRequest& request, const BackgroundWork::Poll& poll, bool count_only = false);
+    server_tokens read(const GenerationRequest& request, const Poll& poll, bool count_only = false);
 
     // Wait for prompts that callers have given up.
     void finish();

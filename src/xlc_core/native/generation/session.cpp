@@ -49,10 +49,8 @@ std::map<std::string, std::string> session_settings(const Generator& generator) 
     };
 }
 
-std::shared_ptr<const SlotState> save_session(
-    const Generator& generator,
-    const std::optional<GenerationRequest>& request,
-    const Generator::Poll& poll) {
+std::shared_ptr<const SlotState>
+save_session(const Generator& generator, const std::optional<GenerationRequest>& request, const Poll& poll) {
     std::shared_ptr<const server_task> task;
     if (request) {
         task = generator.task(*request, poll);
@@ -68,7 +66,7 @@ std::shared_ptr<const SlotState> save_session(
 }
 
 void load_session(
-    const Generator& generator, const std::shared_ptr<const SlotState>& state, const Generator::Poll& poll) {
+    const Generator& generator, const std::shared_ptr<const SlotState>& state, const Poll& poll) {
     generator.on_loop([state](server_context& context) { return restore_slot(context, *state); }, poll);
 }
 

@@ -17,11 +17,11 @@ std::map<std::string, std::string> session_settings(const Generator& generator);
 
 // Return the conversation that begins with the request's prompt, or the one that was answered last. nullptr
 // when no idle slot holds it.
-std::shared_ptr<const SlotState> save_session(
-    const Generator& generator, const std::optional<GenerationRequest>& request, const Generator::Poll& poll);
+std::shared_ptr<const SlotState>
+save_session(const Generator& generator, const std::optional<GenerationRequest>& request, const Poll& poll);
 
 // Waits for an idle slot.
 void load_session(
-    const Generator& generator, const std::shared_ptr<const SlotState>& state, const Generator::Poll& poll);
+    const Generator& generator, const std::shared_ptr<const SlotState>& state, const Poll& poll);
 
 } // namespace xlc

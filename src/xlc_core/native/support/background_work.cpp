@@ -10,7 +10,6 @@
 namespace xlc {
 
 void BackgroundWork::run(const std::function<void()>& work, const Poll& poll) {
-    constexpr auto interval = std::chrono::milliseconds(50);
     std::future<void> done;
     const auto stop = std::make_shared<StopFlag>(false);
     if (poll) {
@@ -28,9 +27,7 @@ void BackgroundWork::run(const std::function<void()>& work, const Poll& poll) {
         return;
     }
     try {
-        while (done.wait_for(interval) != std::future_status::ready) {
-            poll();
-        }
+        wait_polling(done, poll);
     } catch (...) {
         *stop = true;
         std::lock_guard<std::mutex> lock(mutex_);

@@ -1,6 +1,8 @@
 // Runs long work on threads of its own, so that callers can stop waiting for it.
 #pragma once
 
+#include "support/polling.h"
+
 #include <functional>
 #include <future>
 #include <mutex>
@@ -10,9 +12,6 @@ namespace xlc {
 
 class BackgroundWork {
 public:
-    // Called about 20 times a second while a caller waits; throws to stop waiting.
-    using Poll = std::function<void()>;
-
     // Run work and wait for it; its exceptions are rethrown here. If `poll` throws, the work is asked to end
     // (support/interruption.h) and its result is dropped. It may outlive this call then, but not this object,
     // so it must own all other objects that it uses. Without `poll`, or if no thread can be started, it runs
