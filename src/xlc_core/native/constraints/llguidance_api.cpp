@@ -12,6 +12,8 @@
 #include <windows.h>
 #else
 #include <dlfcn.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #endif
 
 namespace xlc::llg {
@@ -46,12 +48,33 @@ void* find_symbol(Library library, const char* name) {
 #else
 using Library = void*;
 
+// Whether the process may have address space of twice a file's size. Without it the loader's reason names a
+// segment or an allocation, in words of each C library's own.
+bool has_room_for(const std::string& path) {
+    struct stat file{};
+    if (stat(path.c_str(), &file) != 0 || file.st_size == 0) {
+        return true;
+    }
+    const auto size = static_cast<size_t>(file.st_size);
+    void* room = mmap(nullptr, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) {
+        return false;
+    }
+    munmap(room, 2 * size);
+    return true;
+}
+
 Library open_library(const std::string& path) {
     // RTLD_LOCAL keeps its symbols apart from those of another copy in the process. Its undefined Python
     // symbols are found in the interpreter, so the library only opens inside a Python process.
     Library library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
         const char* reason = dlerror();
+        if (!has_room_for(path)) {
+            throw Error(
+                ErrorKind::insufficient_memory, "no address space to open llguidance for a constraint; raise "
+                                                "the process's limit (ulimit -v)");
+        }
         unusable("but it does not open: " + std::string(reason != nullptr ? reason : path.c_str()));
     }
     return library;
