@@ -14,7 +14,8 @@ MAX_JSON_DEPTH = 128
 """Most lists and objects within each other in the JSON of a request: arguments of tool calls, schemas of tools,
 ``template_kwargs``, the state of a decision. Schemas of constraints have a lower limit."""
 
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+# A string without an end is one too: the search would look for its end again from each quote within it.
+_TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{}]', re.DOTALL)
 
 
 def check_json_depth(text: str, name: str) -> str:

@@ -14,6 +14,7 @@ import abc
 import functools
 import json
 import re
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -231,7 +232,7 @@ class Regex(Constraint):
 
     def __post_init__(self) -> None:
         check_source(self.pattern, "regular expression")
-        if len(re.findall(r"\\*\Z", self.pattern)[0]) % 2:
+        if (len(self.pattern) - len(self.pattern.rstrip("\\"))) % 2:
             raise ConstraintError(f"the regular expression {self.pattern[-40:]!r} ends with an incomplete escape")
 
     def grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
@@ -260,9 +261,10 @@ class Choice(Constraint):
             if not isinstance(choice, str):
                 raise ConstraintError(f"Choice takes texts, got {show_value(choice)}; write Choice(*values) for a list")
             check_source(choice, "choice")
-            if choices.count(choice) > 1:
-                raise ConstraintError(f"Choice has {choice!r} more than once")
         check_source("|".join(choices), "list of choices")
+        for choice, n in Counter(choices).items():
+            if n > 1:
+                raise ConstraintError(f"Choice has {choice!r} more than once")
         object.__setattr__(self, "choices", choices)
 
     def grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102

@@ -16,11 +16,13 @@ __all__ = ["depth", "regex", "regex_literal", "with_rules", "with_thinking"]
 
 HEADER = "%llguidance {}"
 
+# Strings and expressions without an end reach to the end of their line: the search would look for their end again from
+# each quote within them.
 _ATOMS = re.compile(
     r"""
       (?P<comment> //[^\n]* | \#[^\n]* )
-    | (?P<string>  "(?:\\.|[^"\\\n])*" )
-    | (?P<regex>   /(?:\\.|[^/\\\n])+/[a-z]* )
+    | (?P<string>  "[^"\\\n]*(?:\\.[^"\\\n]*)*"? )
+    | (?P<regex>   /[^/\\\n]*(?:\\.[^/\\\n]*)*(?:/[a-z]*)? )
     | (?P<token>   <[^\s<>]*> )
     | (?P<name>    [A-Za-z_][A-Za-z0-9_-]* )
     | (?P<other>   . )

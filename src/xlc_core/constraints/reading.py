@@ -83,7 +83,8 @@ def _check_schema_text(text: str) -> None:
     check_depth(lark_text.depth(text), "JSON schema")
 
 
-_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string without an end is one too: the search would look for its end again from each quote within it.
+_JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
 
 def plain_json(text: str) -> str:

@@ -17,6 +17,8 @@ Resolve = Callable[[str], Any]  # returns the target of a $ref in the document; 
 
 _TYPES = ("null", "boolean", "number", "string", "array", "object")
 _MAX_DEPTH = 4  # levels of nested properties that are compared
+_MAX_COMPARED = 300_000  # pairs of schemas that are compared for one oneOf: about a second
+_MAX_CHAIN = 100  # schemas that are read within each other; each may be a $ref to the next
 
 # Keywords of all drafts that decide which values are valid. Other keywords are notes or names.
 # fmt: off
@@ -152,10 +154,16 @@ def exclusive(branches: list[Schema], resolve: Resolve) -> bool:
     """Return whether no value satisfies two of the schemas, as far as types, values and properties show."""
     reader = _Reader(resolve)
     facts = [reader.read([branch]) for branch in branches]
+    values = [fact.values for fact in facts if fact.values is not None]
+    if len(values) == len(facts) and len(set().union(*values)) == sum(map(len, values)):
+        return True
     return all(_disjoint(a, b, reader, 0) for i, a in enumerate(facts) for b in facts[:i])
 
 
 def _disjoint(a: _Facts, b: _Facts, reader: _Reader, depth: int) -> bool:
+    reader.n_left -= 1
+    if reader.n_left < 0:
+        return False
     common = a.kinds & b.kinds
     if not common or (a.values is not None and b.values is not None and not a.values & b.values):
         return True
@@ -179,8 +187,11 @@ class _Reader:
     """Reads facts from schemas. A recursive $ref yields no facts inside itself, which ends the recursion."""
 
     def __init__(self, resolve: Resolve) -> None:
+        self.n_left = _MAX_COMPARED
         self._resolve = resolve
         self._by_reference: dict[str, _Facts] = {}
+        self._by_schema: dict[int, _Facts] = {}  # the document holds the schemas, so their ids stay theirs
+        self._n_within = 0
 
     def read(self, schemas: Iterable[Schema]) -> _Facts:
         """Return the facts that hold for values that satisfy all of the schemas."""
@@ -190,8 +201,15 @@ class _Reader:
         return facts
 
     def _of(self, schema: Schema) -> _Facts:
-        if not isinstance(schema, dict):
+        if not isinstance(schema, dict) or self._n_within > _MAX_CHAIN:
             return _Facts(kinds=set()) if schema is False else _Facts()
+        self._n_within += 1
+        try:
+            return self._of_object(schema)
+        finally:
+            self._n_within -= 1
+
+    def _of_object(self, schema: dict[str, Any]) -> _Facts:
         reference = schema.get("$ref")
         if isinstance(reference, str):
             # Keywords beside a $ref count in some drafts only. Ignoring them yields fewer facts, which is safe.
@@ -199,6 +217,11 @@ class _Reader:
                 self._by_reference[reference] = _Facts()
                 self._by_reference[reference] = self._of(self._resolve(reference))
             return self._by_reference[reference]
+        if id(schema) not in self._by_schema:
+            self._by_schema[id(schema)] = self._read(schema)
+        return self._by_schema[id(schema)]
+
+    def _read(self, schema: dict[str, Any]) -> _Facts:
         facts = _own_facts(schema)
         for part in _schemas(schema.get("allOf")):
             facts.merge(self._of(part))

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from xlc_core.constraints import schema_formats
+from xlc_core.constraints.reading import MAX_DEPTH
 from xlc_core.constraints.schema_logic import ASSERTIONS, complement, exclusive
 from xlc_core.errors import ConstraintError
 
@@ -28,6 +29,7 @@ _MAP_KEYWORDS = frozenset(  # schemas by name
     {"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"}
 )
 _OLD_DRAFTS = re.compile(r"json-schema\.org/draft-0[3467]/")
+_INDEX = re.compile("[0-9]{1,9}")
 _MAX_BRANCHES = 6  # each may double the number of schemas that llguidance combines
 _MAX_REWRITTEN = 200  # rewritten places in one schema, because nested ones multiply
 
@@ -103,19 +105,20 @@ class _Rewriting:
         self._document = document
         self._has_old_refs = bool(_OLD_DRAFTS.search(str(document.get("$schema", ""))))
         self._n_left = _MAX_REWRITTEN
-        self._targets: set[str] = set()  # the places that a $ref names; these must stay where they are
+        self._targets: set[str] = set()  # the places that a $ref names, and those above; these must stay where they are
         self._collect_targets(document, "")
 
     def _collect_targets(self, schema: Any, pointer: str) -> None:
         if isinstance(schema, dict):
             reference = schema.get("$ref")
             if isinstance(reference, str) and "#" in reference:
-                self._targets.add(unquote(reference.partition("#")[2]))
+                steps = unquote(reference.partition("#")[2]).split("/")[: MAX_DEPTH + 1]
+                self._targets |= {"/".join(steps[:n]) for n in range(1, len(steps) + 1)}
             for name, part in _parts(schema, pointer):
                 self._collect_targets(part, name)
 
     def _is_target(self, pointer: str) -> bool:
-        return any(target == pointer or target.startswith(pointer + "/") for target in self._targets)
+        return pointer in self._targets
 
     def _resolve(self, reference: str) -> Any:
         if not reference.startswith("#"):
@@ -125,7 +128,7 @@ class _Rewriting:
             name = step.replace("~1", "/").replace("~0", "~")
             if isinstance(found, dict):
                 found = found.get(name)
-            elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            elif isinstance(found, list) and _INDEX.fullmatch(name) and int(name) < len(found):
                 found = found[int(name)]
             else:
                 return None

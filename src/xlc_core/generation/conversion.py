@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -144,9 +145,8 @@ def to_tools(tools: Sequence[ToolLike]) -> tuple[Tool, ...]:
             read.append(_tool(tool["function"]))
         else:
             read.append(_tool(tool))
-    names = [tool.name for tool in read]
-    for name in names:
-        if names.count(name) > 1:
+    for name, n in Counter(tool.name for tool in read).items():
+        if n > 1:
             raise InvalidRequestError(f"two tools are called {name!r}; give each its own name")
     return tuple(read)
 
