@@ -1,7 +1,7 @@
 # Every place where xllama relies on the insides of llama.cpp. overrides/README.md says for each override what it
 # changes, why, and when it can be deleted; cmake/overrides.cmake has the functions.
 
-# ggml: how threads wait and fail, and the tiles' configuration -------------------------------------------------
+# ggml: how threads wait and fail, the tiles' configuration, and products of weights -----------------------------------
 
 xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/compute_guard.cpp EXPECT
   "int n_passed = " 1 # a barrier is recognised by its local of this name
@@ -19,6 +19,13 @@ xlc_override(ggml-base ggml/src/gguf.cpp ggml/gguf.cpp EXPECT
 xlc_override(ggml-cpu ggml/src/ggml-cpu/amx/mmq.cpp ggml/amx-mmq.cpp EXPECT
   "_tile_loadconfig\\(&tc\\)" 1
   "_tile_loadconfig" 1)
+
+xlc_override(ggml-cpu ggml/src/ggml-cpu/tiled/tiled.cpp ggml/tiled.cpp EXPECT
+  "\nsize_t ggml_tiled_wdata_size\\(int n_tasks, struct ggml_tensor \\* dst\\) {" 1
+  "\nbool ggml_compute_forward_mul_mat_tiled\\(\n" 1)
+xlc_expect(ggml/src/ggml-cpu/ggml-cpu.c
+  "cur \\+= ggml_tiled_wdata_size\\(n_tasks, node\\)" 2 # for all types of weights
+  "\n    if \\(ggml_compute_forward_mul_mat_tiled\\(params, dst\\)\\) {\n        return.\n" 1)
 
 # llama: graphs without logits, accents and long words in tokenizers, the pooler of Jina's rerankers --------------
 

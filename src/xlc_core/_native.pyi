@@ -1134,6 +1134,16 @@ def compute_after_failure(n_threads: int, failing_thread: int, keeps_threads: bo
     For tests: compute a graph in which an assertion fails on one thread, then the same graph without. Return the assertion and the sum of 1024 twos. `keeps_threads`: on the same threads.
     """
 
+def multiply_weights(weights: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], activations: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], type: str, how: str, n_threads: int = 1) -> tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None))], Annotated[NDArray[numpy.float32], dict(shape=(None, None))]]:
+    """
+    For tests: return activations · weightsᵀ for weights of a ggml type, and the weights as that type holds them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, or 'reference'.
+    """
+
+def best_kernels() -> str:
+    """
+    Return the name of the fastest kernels of our own for this processor, or an empty text.
+    """
+
 def fail_assertion() -> None:
     """For tests: fail an assertion of llama.cpp."""
 

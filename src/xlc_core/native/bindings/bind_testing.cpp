@@ -1,17 +1,21 @@
-// Failures that tests cannot cause otherwise.
+// Failures that tests cannot cause otherwise, and products of single matrices.
 #include "bindings/bindings.h"
 #include "bindings/gil.h"
 
 #include "bindings/text.h"
+#include "kernels/weight_product.h"
 #include "support/abort_guard.h"
 #include "support/errors.h"
 
 #include <ggml-cpu.h>
 #include <ggml.h>
 
+#include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
 
+#include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -80,6 +84,80 @@ std::pair<std::string, float> compute_after_failure(int n_threads, int failing_t
     return {watch.message(), sum};
 }
 
+using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using OwnMatrix = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
+
+OwnMatrix new_matrix(const float* values, size_t n_rows, size_t n_columns) {
+    auto* copy = new std::vector<float>(values, values + n_rows * n_columns);
+    const nb::capsule owner(copy, [](void* data) noexcept { delete static_cast<std::vector<float>*>(data); });
+    return OwnMatrix(copy->data(), {n_rows, n_columns}, owner);
+}
+
+ggml_type type_named(const std::string& name) {
+    for (int i = 0; i < GGML_TYPE_COUNT; ++i) {
+        const auto type = static_cast<ggml_type>(i);
+        if (ggml_type_name(type) && name == ggml_type_name(type)) {
+            return type;
+        }
+    }
+    throw Error(ErrorKind::invalid_request, "ggml has no type '" + name + "'");
+}
+
+void multiply_with(const EncoderKernels* kernels, const ggml_tensor* product, size_t n_threads) {
+    if (!kernels) {
+        throw Error(ErrorKind::unsupported_feature, "these kernels were not compiled");
+    }
+    std::vector<uint8_t> workspace(WeightProduct::workspace_size(*kernels, product, n_threads));
+    const WeightProduct multiplied(*kernels, product, workspace.data(), n_threads);
+    for (size_t thread = 0; thread < n_threads; ++thread) {
+        multiplied.convert(thread);
+    }
+    for (size_t chunk = 0; chunk < multiplied.n_chunks(); ++chunk) {
+        multiplied.multiply(chunk, chunk % n_threads);
+    }
+}
+
+// Return activations · weightsᵀ and the weights as they are after rounding to `type`.
+std::pair<OwnMatrix, OwnMatrix> multiply_weights(
+    const Matrix& weights,
+    const Matrix& activations,
+    const std::string& type,
+    const std::string& how,
+    int n_threads) {
+    const size_t n_in = weights.shape(1);
+    const size_t n_out = weights.shape(0);
+    const size_t n_rows = activations.shape(0);
+    const auto ne = [](size_t n) { return static_cast<int64_t>(n); };
+    const size_t n_all = n_in * n_out + n_in * n_rows + n_out * n_rows;
+    const std::unique_ptr<ggml_context, decltype(&ggml_free)> context(
+        ggml_init({n_all * sizeof(float) + (size_t{1} << 20), nullptr, false}), ggml_free);
+    ggml_tensor* const left = ggml_new_tensor_2d(context.get(), type_named(type), ne(n_in), ne(n_out));
+    ggml_tensor* const right = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, ne(n_in), ne(n_rows));
+    ggml_quantize_chunk(left->type, weights.data(), left->data, 0, ne(n_out), ne(n_in), nullptr);
+    std::copy_n(activations.data(), n_in * n_rows, static_cast<float*>(right->data));
+    ggml_tensor* const product = ggml_mul_mat(context.get(), left, right);
+    if (how == "avx2") {
+        multiply_with(avx2_encoder_kernels(), product, static_cast<size_t>(n_threads));
+    } else if (how == "avx512_vnni") {
+        multiply_with(avx512_encoder_kernels(), product, static_cast<size_t>(n_threads));
+    } else {
+        ggml_cgraph* const graph = ggml_new_graph(context.get());
+        ggml_build_forward_expand(graph, product);
+        ggml_cplan plan = ggml_graph_plan(graph, n_threads, nullptr);
+        std::vector<uint8_t> work(plan.work_size);
+        plan.work_data = work.data();
+        plan.use_ref = how == "reference";
+        if (ggml_graph_compute(graph, &plan) != GGML_STATUS_SUCCESS) {
+            throw Error(ErrorKind::engine_failed, "the computation failed");
+        }
+    }
+    std::vector<float> rounded(n_in * n_out);
+    ggml_get_type_traits(left->type)->to_float(left->data, rounded.data(), ne(n_in * n_out));
+    return {
+        new_matrix(static_cast<const float*>(product->data), n_rows, n_out),
+        new_matrix(rounded.data(), n_out, n_in)};
+}
+
 } // namespace
 
 void bind_testing(nb::module_& m) {
@@ -88,6 +166,16 @@ void bind_testing(nb::module_& m) {
         nb::arg("keeps_threads"), nb::call_guard<GilRelease>(),
         "For tests: compute a graph in which an assertion fails on one thread, then the same graph without. "
         "Return the assertion and the sum of 1024 twos. `keeps_threads`: on the same threads.");
+    m.def(
+        "multiply_weights", &multiply_weights, nb::arg("weights"), nb::arg("activations"), nb::arg("type"),
+        nb::arg("how"), nb::arg("n_threads") = 1,
+        "For tests: return activations · weightsᵀ for weights of a ggml type, and the weights as that type "
+        "holds "
+        "them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, or "
+        "'reference'.");
+    m.def(
+        "best_kernels", [] { return best_encoder_kernels() ? best_encoder_kernels()->name : ""; },
+        "Return the name of the fastest kernels of our own for this processor, or an empty text.");
     m.def(
         "fail_assertion", [] { GGML_ABORT("on the caller's thread"); }, nb::call_guard<GilRelease>(),
         "For tests: fail an assertion of llama.cpp.");

@@ -8,12 +8,16 @@ namespace xlc {
 
 // Weights and activations are multiplied as 16-bit integers, scaled in blocks along the summed dimension. x86
 // multiplies and adds two pairs of them in one instruction, so that it computes twice as many as with
-// float32, at the precision of float16. Shorter blocks would be more precise but slower, since each has a
-// scale. The largest magnitudes are chosen so that the products of one block cannot overflow int32:
-// 4095 · 4095 · 128 < 2³¹.
+// float32, at the precision of float16. Shorter blocks are more precise but slower, since each has a scale.
+// The largest magnitudes are chosen so that the products of one block cannot overflow int32:
+// 4095 · 4095 · 128 < 2³¹ and 8191 · 8191 · 32 < 2³¹.
 constexpr size_t scale_block = 128;
 constexpr int activation_max = 4095;
 constexpr int weight_max = 4095;
+
+// For decoders: a few of their activations are thousands of times the others, and spoil a block's precision.
+constexpr size_t fine_block = 32;
+constexpr int fine_max = 8191;
 
 // Rows of quantised activations and of weights are padded with zeros to a multiple of this.
 constexpr size_t row_padding = 32;
@@ -21,7 +25,7 @@ constexpr size_t row_padding = 32;
 // A weight matrix with n_out rows of n_in numbers, in the layout of packed_matrix.h.
 struct PackedView {
     size_t n_in;           // padded
-    size_t n_blocks;       // blocks of scale_block numbers in a row
+    size_t n_blocks;       // blocks with a scale in a row
     const int16_t* values; // [panel][n_in / 2][panel_width][2]
     const float* scales;   // [panel][block][panel_width]
     const float* bias;     // [padded n_out]
@@ -75,6 +79,24 @@ struct EncoderKernels {
         size_t out_stride,
         float* scratch);
     size_t (*attention_scratch)(size_t n_tokens, size_t head_dim);
+
+    // The same in fine blocks. The number of numbers in a row is a multiple of fine_block.
+    void (*quantize_finely)(
+        const float* rows, size_t stride, size_t n_rows, size_t n, size_t n_padded, QuantizedRows out);
+    void (*multiply_finely)(
+        QuantizedRows rows,
+        size_t n_rows,
+        const PackedView& weights,
+        size_t first_panel,
+        size_t end_panel,
+        Activation activation,
+        float* out,
+        size_t stride);
+
+    // Quantise a panel's rows of n weights, in fine blocks, to where the panel has these inputs. Values and
+    // scales of missing rows become zeros.
+    void (*pack_finely)(
+        const float* rows, size_t stride, size_t n_rows, size_t n, int16_t* values, float* scales);
 
     // rows = LayerNorm(rows + added) · weight + bias. `added` may be nullptr, which adds nothing.
     void (*add_and_normalize)(

@@ -76,6 +76,31 @@ inline Ints no_products() {
 inline Ints load_ints(const int16_t* from) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
 }
+inline void store_ints(int16_t* to, Ints x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x);
+}
+// Stores lanes × lanes pairs of numbers with rows and columns exchanged. Strides are in numbers.
+inline void store_transposed(const int16_t* from, size_t from_stride, int16_t* to, size_t to_stride) {
+    Ints rows[8];
+    for (size_t i = 0; i < 8; ++i) {
+        rows[i] = load_ints(from + i * from_stride);
+    }
+    Ints pairs[8];
+    for (size_t i = 0; i < 8; i += 2) {
+        pairs[i] = _mm256_unpacklo_epi32(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm256_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    for (size_t i = 0; i < 8; i += 4) {
+        rows[i] = _mm256_unpacklo_epi64(pairs[i], pairs[i + 2]);
+        rows[i + 1] = _mm256_unpackhi_epi64(pairs[i], pairs[i + 2]);
+        rows[i + 2] = _mm256_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+        rows[i + 3] = _mm256_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+    }
+    for (size_t i = 0; i < 4; ++i) {
+        store_ints(to + i * to_stride, _mm256_permute2x128_si256(rows[i], rows[i + 4], 0x20));
+        store_ints(to + (i + 4) * to_stride, _mm256_permute2x128_si256(rows[i], rows[i + 4], 0x31));
+    }
+}
 // Two numbers, repeated.
 inline Ints broadcast_pair(const int16_t* from) {
     int32_t pair;
@@ -100,8 +125,18 @@ inline void keep_in_registers(Ints& a, Ints& b) {
 } // namespace
 
 const EncoderKernels* avx2_encoder_kernels() {
-    static const EncoderKernels kernels{"avx2",   tile_width, quantize,          gate,
-                                        multiply, attend,     attention_scratch, add_and_normalize};
+    static const EncoderKernels kernels{
+        "avx2",
+        tile_width,
+        quantize<scale_block, activation_max>,
+        gate,
+        multiply<scale_block>,
+        attend,
+        attention_scratch,
+        quantize<fine_block, fine_max>,
+        multiply<fine_block>,
+        pack_finely,
+        add_and_normalize};
     return &kernels;
 }
 

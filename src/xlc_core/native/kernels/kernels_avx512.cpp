@@ -71,6 +71,38 @@ inline Ints no_products() {
 inline Ints load_ints(const int16_t* from) {
     return _mm512_loadu_si512(from);
 }
+inline void store_ints(int16_t* to, Ints x) {
+    _mm512_storeu_si512(to, x);
+}
+// Stores lanes × lanes pairs of numbers with rows and columns exchanged. Strides are in numbers.
+inline void store_transposed(const int16_t* from, size_t from_stride, int16_t* to, size_t to_stride) {
+    Ints rows[16];
+    Ints next[16];
+    for (size_t i = 0; i < 16; ++i) {
+        rows[i] = load_ints(from + i * from_stride);
+    }
+    for (size_t i = 0; i < 16; i += 2) {
+        next[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        next[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    // Then rows[4 a + b] has, in each quarter q, column 4 q + b of the rows 4 a to 4 a + 3.
+    for (size_t i = 0; i < 16; i += 4) {
+        rows[i] = _mm512_unpacklo_epi64(next[i], next[i + 2]);
+        rows[i + 1] = _mm512_unpackhi_epi64(next[i], next[i + 2]);
+        rows[i + 2] = _mm512_unpacklo_epi64(next[i + 1], next[i + 3]);
+        rows[i + 3] = _mm512_unpackhi_epi64(next[i + 1], next[i + 3]);
+    }
+    for (size_t b = 0; b < 4; ++b) {
+        const Ints low01 = _mm512_shuffle_i32x4(rows[b], rows[4 + b], 0x44);
+        const Ints high01 = _mm512_shuffle_i32x4(rows[b], rows[4 + b], 0xEE);
+        const Ints low23 = _mm512_shuffle_i32x4(rows[8 + b], rows[12 + b], 0x44);
+        const Ints high23 = _mm512_shuffle_i32x4(rows[8 + b], rows[12 + b], 0xEE);
+        store_ints(to + b * to_stride, _mm512_shuffle_i32x4(low01, low23, 0x88));
+        store_ints(to + (4 + b) * to_stride, _mm512_shuffle_i32x4(low01, low23, 0xDD));
+        store_ints(to + (8 + b) * to_stride, _mm512_shuffle_i32x4(high01, high23, 0x88));
+        store_ints(to + (12 + b) * to_stride, _mm512_shuffle_i32x4(high01, high23, 0xDD));
+    }
+}
 // Two numbers, repeated.
 inline Ints broadcast_pair(const int16_t* from) {
     int32_t pair;
@@ -95,8 +127,18 @@ inline void keep_in_registers(Ints& a, Ints& b) {
 } // namespace
 
 const EncoderKernels* avx512_encoder_kernels() {
-    static const EncoderKernels kernels{"avx512_vnni", tile_width, quantize,          gate,
-                                        multiply,      attend,     attention_scratch, add_and_normalize};
+    static const EncoderKernels kernels{
+        "avx512_vnni",
+        tile_width,
+        quantize<scale_block, activation_max>,
+        gate,
+        multiply<scale_block>,
+        attend,
+        attention_scratch,
+        quantize<fine_block, fine_max>,
+        multiply<fine_block>,
+        pack_finely,
+        add_and_normalize};
     return &kernels;
 }
 

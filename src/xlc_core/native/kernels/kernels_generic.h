@@ -64,14 +64,15 @@ void gate(float* rows, size_t stride, size_t n_rows, size_t n, Activation activa
     }
 }
 
+template<size_t block_length, int largest_magnitude>
 void quantize(const float* rows, size_t stride, size_t n_rows, size_t n, size_t n_padded, QuantizedRows out) {
-    const size_t n_blocks = (n_padded + scale_block - 1) / scale_block;
+    const size_t n_blocks = (n_padded + block_length - 1) / block_length;
     for (size_t row = 0; row < n_rows; ++row) {
         const float* in = rows + row * stride;
         int16_t* to = out.values + row * n_padded;
         for (size_t block = 0; block < n_blocks; ++block) {
-            const size_t begin = block * scale_block;
-            const size_t end = begin + scale_block < n ? begin + scale_block : n;
+            const size_t begin = block * block_length;
+            const size_t end = begin + block_length < n ? begin + block_length : n;
             const size_t whole = begin < end ? begin + (end - begin) / lanes * lanes : begin;
             Floats largest = broadcast(0.0F);
             Floats zeros = broadcast(0.0F); // becomes NaN when a number is not finite
@@ -87,8 +88,8 @@ void quantize(const float* rows, size_t stride, size_t n_rows, size_t n, size_t 
                 top = magnitude > top ? magnitude : top;
                 zero += in[i] * 0.0F;
             }
-            const float scale = top > 0 ? static_cast<float>(activation_max) / top : 0.0F;
-            out.scales[row * n_blocks + block] = top / static_cast<float>(activation_max) + zero;
+            const float scale = top > 0 ? static_cast<float>(largest_magnitude) / top : 0.0F;
+            out.scales[row * n_blocks + block] = top / static_cast<float>(largest_magnitude) + zero;
             for (size_t i = begin; i < whole; i += lanes) {
                 store_as_int16(to + i, multiply(load(in + i), broadcast(scale)));
             }
@@ -104,7 +105,7 @@ void quantize(const float* rows, size_t stride, size_t n_rows, size_t n, size_t 
 }
 
 // n_rows rows times one panel.
-template<size_t n_rows>
+template<size_t block_length, size_t n_rows>
 void multiply_tile(
     QuantizedRows rows,
     const PackedView& weights,
@@ -121,8 +122,8 @@ void multiply_tile(
         }
     }
     for (size_t block = 0; block < weights.n_blocks; ++block) {
-        const size_t begin = block * scale_block;
-        const size_t end = begin + scale_block < weights.n_in ? begin + scale_block : weights.n_in;
+        const size_t begin = block * block_length;
+        const size_t end = begin + block_length < weights.n_in ? begin + block_length : weights.n_in;
         Ints products[n_rows][tile_vectors];
         for (size_t row = 0; row < n_rows; ++row) {
             for (size_t v = 0; v < tile_vectors; ++v) {
@@ -160,7 +161,7 @@ void multiply_tile(
     }
 }
 
-template<size_t n_rows>
+template<size_t block_length, size_t n_rows>
 void multiply_last_rows(
     size_t n_left,
     QuantizedRows rows,
@@ -173,14 +174,16 @@ void multiply_last_rows(
     size_t stride) {
     if constexpr (n_rows > 0) {
         if (n_left == n_rows) {
-            multiply_tile<n_rows>(rows, weights, panel, panel_scales, bias, activation, out, stride);
+            multiply_tile<block_length, n_rows>(
+                rows, weights, panel, panel_scales, bias, activation, out, stride);
         } else {
-            multiply_last_rows<n_rows - 1>(
+            multiply_last_rows<block_length, n_rows - 1>(
                 n_left, rows, weights, panel, panel_scales, bias, activation, out, stride);
         }
     }
 }
 
+template<size_t block_length>
 void multiply(
     QuantizedRows rows,
     size_t n_rows,
@@ -203,14 +206,46 @@ void multiply(
                 return QuantizedRows{rows.values + row * weights.n_in, rows.scales + row * weights.n_blocks};
             };
             for (; row + n_tile_rows <= end; row += n_tile_rows) {
-                multiply_tile<n_tile_rows>(
+                multiply_tile<block_length, n_tile_rows>(
                     from(), weights, values, scales, bias, activation,
                     out + row * stride + panel * tile_width, stride);
             }
-            multiply_last_rows<n_tile_rows - 1>(
+            multiply_last_rows<block_length, n_tile_rows - 1>(
                 end - row, from(), weights, values, scales, bias, activation,
                 out + row * stride + panel * tile_width, stride);
         }
+    }
+}
+
+void pack_finely(const float* rows, size_t stride, size_t n_rows, size_t n, int16_t* values, float* scales) {
+    constexpr size_t pairs = fine_block / 2;
+    for (size_t begin = 0; begin < n; begin += fine_block) {
+        for (size_t first = 0; first < tile_width; first += lanes) {
+            alignas(64) int16_t block[lanes][fine_block];
+            for (size_t r = 0; r < lanes; ++r) {
+                const float* const row = rows + (first + r) * stride + begin;
+                float top = 0;
+                if (first + r < n_rows) {
+                    Floats largest = absolute(load(row));
+                    for (size_t i = lanes; i < fine_block; i += lanes) {
+                        largest = maximum(largest, absolute(load(row + i)));
+                    }
+                    top = reduce_maximum(largest);
+                }
+                scales[first + r] = top / static_cast<float>(fine_max);
+                const Floats scale = broadcast(top > 0 ? static_cast<float>(fine_max) / top : 0.0F);
+                for (size_t i = 0; i < fine_block; i += lanes) {
+                    store_as_int16(block[r] + i, top > 0 ? multiply(load(row + i), scale) : scale);
+                }
+            }
+            for (size_t pair = 0; pair < pairs; pair += lanes) {
+                store_transposed(
+                    &block[0][0] + 2 * pair, fine_block, values + 2 * (pair * tile_width + first),
+                    2 * tile_width);
+            }
+        }
+        values += fine_block * tile_width;
+        scales += tile_width;
     }
 }
 

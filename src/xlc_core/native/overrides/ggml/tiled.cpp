@@ -1,0 +1,40 @@
+// ggml's tiled.cpp, whose products of quantised weights come before all others, with one more path: the
+// products of our own kernels (kernels/weight_product.h).
+#include "kernels/weight_product.h"
+
+#define ggml_tiled_wdata_size ggml_own_wdata_size
+#define ggml_compute_forward_mul_mat_tiled ggml_compute_forward_mul_mat_own
+#include "ggml/src/ggml-cpu/tiled/tiled.cpp"
+#undef ggml_tiled_wdata_size
+#undef ggml_compute_forward_mul_mat_tiled
+
+#include <algorithm>
+
+extern "C" size_t ggml_tiled_wdata_size(int n_tasks, ggml_tensor* dst) {
+    const size_t theirs = ggml_own_wdata_size(n_tasks, dst);
+    const xlc::EncoderKernels* const kernels = xlc::WeightProduct::kernels_for(dst);
+    if (!kernels) {
+        return theirs;
+    }
+    return std::max(theirs, xlc::WeightProduct::workspace_size(*kernels, dst, static_cast<size_t>(n_tasks)));
+}
+
+extern "C" bool ggml_compute_forward_mul_mat_tiled(const ggml_compute_params* params, ggml_tensor* dst) {
+    const xlc::EncoderKernels* const kernels =
+        params->use_ref ? nullptr : xlc::WeightProduct::kernels_for(dst);
+    if (!kernels) {
+        return ggml_compute_forward_mul_mat_own(params, dst);
+    }
+    const auto thread = static_cast<size_t>(params->ith);
+    const xlc::WeightProduct product(*kernels, dst, params->wdata, static_cast<size_t>(params->nth));
+    product.convert(thread);
+    if (thread == 0) {
+        ggml_threadpool_chunk_set(params->threadpool, params->nth);
+    }
+    ggml_barrier(params->threadpool);
+    for (size_t chunk = thread; chunk < product.n_chunks();
+         chunk = static_cast<size_t>(ggml_threadpool_chunk_add(params->threadpool, 1))) {
+        product.multiply(chunk, thread);
+    }
+    return true;
+}
