@@ -134,6 +134,9 @@ def test_unsupported_schema_is_refused_with_reason(schema: dict[str, Any], reaso
         (Gbnf('root ::= ("" | "a")*'), "left recursion"),
         (Gbnf("root ::= " + "(" * 100_000), "nested more than 64 deep at line 1, column 74"),
         (Gbnf('root ::= "' + "a" * 1000 + '"{2000}'), "1000000 elements"),
+        # llama.cpp wrote out the difference as a number without a sign, until the memory was used up.
+        (Gbnf('root ::= "a"{3,1}'), "minimum 3 and the maximum 1 at line 1, column 13"),
+        (Gbnf('root ::= ("a"{ 2 # 9}\n, 0})'), "minimum 2 and the maximum 0"),
         (AMBIGUOUS, "too ambiguous"),
         (LONG_CHAIN, "begin with one another"),
         (Gbnf("root ::= <think>"), "no vocab to parse token"),

@@ -296,7 +296,7 @@ def test_public_addresses(address: str, expected: bool) -> None:
     assert is_public(to_address(address)) is expected
 
 
-@pytest.mark.parametrize("wrong", ["example.org", 3, ["http://example.org"], ["a:80"], [""], [7], b"x"])
+@pytest.mark.parametrize("wrong", ["example.org", 3, ["http://example.org"], ["a:80"], [""], [7], [{}], b"x"])
 def test_wrong_hosts_are_refused(wrong: Any) -> None:
     with pytest.raises(xlc.InvalidRequestError, match="allow_remote_media"):
         xlc.EngineOptions.checked(allow_remote_media=wrong)

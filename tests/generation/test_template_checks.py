@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 
 import xlc_core as xlc
+from xlc_core import _native
+from xlc_core.generation.conversion import to_chat_request, to_messages
+from xlc_core.generation.template_checks import render_checked
+from xlc_core.generation.tool_choice import ToolUse
+from xlc_core.options.sampling import ChatOptions
 
 ONLY_FIRST_SYSTEM = (
     "{%- if messages[0].role == 'system' %}{{ messages[0].content }}\n{% endif -%}"
@@ -66,3 +71,27 @@ def test_template_that_takes_it_anywhere_keeps_it(engine: xlc.Engine) -> None:
     prompt = engine.render_chat(LATE_SYSTEM)
     assert prompt.index("Hello") < prompt.index("Be brief from now on.") < prompt.index("Why?")
     assert engine.chat(LATE_SYSTEM, max_tokens=1).usage.completion_tokens == 1
+
+
+class CountingEngine:
+    """Refuses chats that reach message 7000, and counts how many it is asked to render."""
+
+    def __init__(self) -> None:
+        self.n_rendered = 0
+
+    def render(self, chat: _native.ChatRequest) -> None:
+        self.n_rendered += 1
+        if len(chat.messages) > 7000:
+            refusal = xlc.InvalidRequestError("refused")
+            refusal.template_reason = "no"
+            raise refusal
+
+
+def test_message_of_a_long_chat_is_found_in_few_steps() -> None:
+    messages = to_messages([{"role": "user", "content": "Well."}] * 10_000)
+    chat = to_chat_request(messages, ToolUse(), ChatOptions())
+    engine = CountingEngine()
+    with pytest.raises(xlc.InvalidRequestError, match="message 7000") as caught:
+        render_checked(engine, chat, messages)  # type: ignore[arg-type]
+    assert caught.value.message_index == 7000
+    assert engine.n_rendered < 20

@@ -180,6 +180,16 @@ def test_ambiguous_arguments_are_refused(engine: xlc.Engine, options: dict[str, 
         engine.chat("Time?", **options)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"type": "string", "minLength": 5, "maxLength": 2}, {"type": "array", "minItems": 5, "maxItems": 2}]
+)
+def test_arguments_that_cannot_exist_are_refused(engine: xlc.Engine, wrong: dict[str, Any]) -> None:
+    """llama.cpp's grammar of such a tool used up the memory of the process."""
+    parameters = {"type": "object", "properties": {"a": wrong}, "required": ["a"]}
+    with pytest.raises(xlc.ConstraintError, match=r"minimum \d and the maximum \d"):
+        engine.chat("Hi", tools=[{"name": "look", "parameters": parameters}], tool_choice="look", max_tokens=8)
+
+
 def test_constraint_is_allowed_beside_disabled_tools(engine: xlc.Engine) -> None:
     answer = engine.chat("Time?", tools=[ZONE], tool_choice="none", constraint=["noon", "midnight"], max_tokens=10)
     assert answer.text in ("noon", "midnight")

@@ -6,6 +6,7 @@ import functools
 import json
 
 from xlc_core.constraints import lark_text, schema_rewriting
+from xlc_core.errors import ConstraintError
 
 __all__ = ["schema_grammar"]
 
@@ -25,6 +26,8 @@ def schema_grammar(schema_text: str, *, is_type: bool, any_space: bool = False) 
     """
     schema = json.loads(schema_text)
     options = schema.get("x-guidance", {})
+    if not isinstance(options, dict):
+        raise ConstraintError("the constraint is refused: /x-guidance must be an object")
     assumed = {"coerce_one_of": True} if is_type else {}
     whitespace = _FLEXIBLE if any_space else _COMPACT
     rewritten = schema_rewriting.rewritten(schema)

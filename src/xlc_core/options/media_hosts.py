@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from xlc_core.texts import show_value
+
 __all__ = ["RemoteMedia", "to_hosts", "to_network"]
 
 RemoteMedia = bool | frozenset[str] | Callable[[str], Any]
@@ -23,14 +25,14 @@ def to_hosts(value: Any) -> frozenset[str]:
     """
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise ValueError("must be True, False, a list of hosts, or a function of the link")
-    hosts = frozenset(host.lower().rstrip(".") if isinstance(host, str) else host for host in value)
+    hosts = [host.lower().rstrip(".") if isinstance(host, str) else host for host in value]
     for host in hosts:
         if not isinstance(host, str) or not (_NAME.fullmatch(host) or to_network(host)):
             raise ValueError(
-                f"{host!r} is not a host; give names such as 'example.org', without a scheme or port, addresses or "
-                "networks such as '10.0.0.0/8'"
+                f"{show_value(host)} is not a host; give names such as 'example.org', without a scheme or port, "
+                "addresses or networks such as '10.0.0.0/8'"
             )
-    return hosts
+    return frozenset(hosts)
 
 
 def to_network(host: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

@@ -32,23 +32,44 @@ std::string place_of(const std::string& grammar, size_t at) {
     return "line " + std::to_string(line) + ", column " + std::to_string(at - line_start + 1);
 }
 
-// The largest number within the braces that open at i, capped so that products stay small.
-size_t repetitions_at(const std::string& grammar, size_t i) {
-    size_t largest = 0;
-    size_t number = 0;
+// The numbers within the braces that open at i, capped so that products stay small.
+std::vector<size_t> numbers_at(const std::string& grammar, size_t i) {
+    std::vector<size_t> numbers;
+    bool in_number = false;
     for (++i; i < grammar.size() && grammar[i] != '}'; ++i) {
+        if (grammar[i] == '#') { // a comment, to the end of the line
+            i = std::min(grammar.find_first_of("\r\n", i), grammar.size()) - 1;
+            in_number = false;
+            continue;
+        }
         const bool is_digit = grammar[i] >= '0' && grammar[i] <= '9';
-        number = is_digit
-                     ? std::min<size_t>(number * 10 + static_cast<size_t>(grammar[i] - '0'), max_written_out)
-                     : 0;
-        largest = std::max(largest, number);
+        if (is_digit) {
+            if (!in_number) {
+                numbers.push_back(0);
+            }
+            const auto digit = static_cast<size_t>(grammar[i] - '0');
+            numbers.back() = std::min<size_t>(numbers.back() * 10 + digit, max_written_out);
+        }
+        in_number = is_digit;
     }
-    return largest;
+    return numbers;
+}
+
+// The elements that a repetition writes out for each element of what it repeats.
+size_t repetitions_at(const std::string& grammar, size_t i) {
+    const std::vector<size_t> numbers = numbers_at(grammar, i);
+    // llama.cpp's parser counts down from the difference, which is then almost 2^64.
+    if (numbers.size() == 2 && numbers[1] < numbers[0]) {
+        refuse(
+            "a repetition has the minimum " + std::to_string(numbers[0]) + " and the maximum " +
+            std::to_string(numbers[1]) + " at " + place_of(grammar, i) + "; write the smaller number first");
+    }
+    return numbers.empty() ? 0 : *std::max_element(numbers.begin(), numbers.end());
 }
 
 // Check the limits before llama.cpp's parser runs. Parses just enough of the grammar to skip parentheses and
-// braces in strings, character classes and comments.
-void check_size(const std::string& grammar) {
+// braces in strings, character classes and comments. `nesting`: also check the depth of parentheses.
+void check_size(const std::string& grammar, bool nesting) {
     size_t depth = 0;
     size_t written_out = 0;
     size_t atom_start = 0; // start of the last string or class
@@ -79,7 +100,7 @@ void check_size(const std::string& grammar) {
                     "its repetitions have more than " + std::to_string(max_written_out) + " elements at " +
                     place_of(grammar, i) + "; llama.cpp writes them out, so use smaller bounds");
             }
-        } else if (c == '(' && ++depth > max_nesting) {
+        } else if (c == '(' && ++depth > max_nesting && nesting) {
             refuse(
                 "parentheses are nested more than " + std::to_string(max_nesting) + " deep at " +
                 place_of(grammar, i) + "; move the inner part into its own rule");
@@ -120,7 +141,7 @@ std::string located(const std::string& reason, const std::string& grammar, size_
 
 // Like llama_grammar_parser::parse, but without its message on stderr.
 llama_grammar_parser parse(const llama_vocab* vocab, const std::string& grammar) {
-    check_size(grammar);
+    check_size(grammar, /* nesting */ true);
     llama_grammar_parser parser(vocab);
     const char* const begin = grammar.c_str();
     const char* at = begin + skip_space(grammar);
@@ -202,6 +223,10 @@ bool may_end(const llama_grammar_stacks& stacks) {
 }
 
 } // namespace
+
+void check_repetitions(const std::string& grammar) {
+    check_size(grammar, /* nesting */ false);
+}
 
 void check(const llama_vocab* vocab, const std::string& grammar) {
     compile(vocab, grammar);

@@ -1,5 +1,6 @@
 #include "generation/task_params.h"
 
+#include "constraints/gbnf.h"
 #include "generation/chat_rendering.h"
 #include "generation/thinking.h"
 #include "support/errors.h"
@@ -88,6 +89,7 @@ void set_chat(task_params& out, const RenderedChat& request, const llama_vocab* 
         }
     }
     if (!rendered.grammar.empty() && out.sampling.grammar.empty()) {
+        gbnf::check_repetitions(rendered.grammar);
         out.sampling.grammar = {COMMON_GRAMMAR_TYPE_TOOL_CALLS, rendered.grammar};
         out.sampling.grammar_lazy = rendered.grammar_lazy;
         for (const common_grammar_trigger& trigger : rendered.grammar_triggers) {
