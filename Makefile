@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo test test-convert test-beside soak fuzz asan tsan check tidy format stubs pin clean
+.PHONY: demo test test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
@@ -41,6 +41,11 @@ MINUTES ?= 10
 fuzz: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m attacks.hostile_files --seed $(SEED) --minutes $(MINUTES)
 	$(BIN)/python tests/attacks/fuzz_requests.py --seed $(SEED) --minutes $(MINUTES)
+
+# A search for inputs that parsers of ours do not survive, for so many minutes each (tests/fuzzing/README.md).
+fuzz-coverage: $(STAMP)
+	$(BIN)/python -m pip install --quiet 'atheris>=3'
+	$(BIN)/python cmake/fuzz_coverage.py --minutes $(MINUTES)
 
 # Static checks: style, types, whether generated files are up to date, plain English, and clang-tidy.
 check: $(STAMP)

@@ -1,0 +1,21 @@
+# The targets of libFuzzer for parsers of our own in C++ (tests/fuzzing/README.md). They need Clang.
+option(XLC_FUZZ "build the targets of tests/fuzzing/native" OFF)
+if(NOT XLC_FUZZ)
+  return()
+endif()
+
+set(fuzzed ${XLC_NATIVE_SOURCES})
+list(FILTER fuzzed EXCLUDE REGEX "/native/(bindings/|module)")
+add_library(xlc_fuzzed STATIC EXCLUDE_FROM_ALL ${fuzzed})
+target_include_directories(xlc_fuzzed PUBLIC src/xlc_core/native)
+target_link_libraries(xlc_fuzzed PUBLIC xlc_llama_cpp ${CMAKE_DL_LIBS})
+
+add_custom_target(fuzz_targets)
+file(GLOB targets CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/fuzzing/native/*.cpp")
+foreach(source IN LISTS targets)
+  get_filename_component(name "${source}" NAME_WE)
+  add_executable(fuzz_${name} EXCLUDE_FROM_ALL "${source}")
+  target_link_libraries(fuzz_${name} PRIVATE xlc_fuzzed)
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  add_dependencies(fuzz_targets fuzz_${name})
+endforeach()
