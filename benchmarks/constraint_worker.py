@@ -17,6 +17,7 @@ from xlc_core import _native
 from xlc_core.constraints.checking import llguidance_library
 from xlc_core.constraints.property_order import accepted_in_some_order
 from xlc_core.constraints.reading import plain_json
+from xlc_core.constraints.tool_arguments import tool_arguments
 
 _MASK_SECONDS = 0.3  # limit for the GBNF masks of a schema; each takes milliseconds in llama.cpp
 
@@ -24,6 +25,8 @@ _MASK_SECONDS = 0.3  # limit for the GBNF masks of a schema; each takes millisec
 def _constraint(engine: str, schema: Any) -> xlc.Constraint:
     if engine == "llguidance":
         return xlc.JsonSchema(schema)
+    if engine == "tool":
+        return xlc.JsonSchema(tool_arguments("tool", json.dumps(schema, ensure_ascii=False)).schema)
     return xlc.Gbnf(_native.schema_to_gbnf(json.dumps(schema, ensure_ascii=False)))
 
 

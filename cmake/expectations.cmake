@@ -180,14 +180,11 @@ xlc_expect(common/arg.cpp
   "params.tensor_buft_overrides.push_back\\({nullptr, nullptr}\\)" 1
   "params.speculative.draft.tensor_buft_overrides.push_back\\({nullptr, nullptr}\\)" 1)
 
-# generation/chat_rendering.cpp: the text of the grammars that templates get for their tools.
-xlc_expect(common/chat-auto-parser-generator.cpp
-  "tools_parser = p.trigger_rule\\(\"tool-calls\", p.one_or_more\\(single_tool_parser \\+ p.space\\(\\)\\)\\)" 1
-  "p.trigger_rule\\(\"tool-calls\"" 3)
-xlc_expect(common/peg-parser.cpp
-  "gbnf_excluding_grammar\\(builder, \"until-\" \\+ std::to_string\\(id\\), p.delimiters\\)" 1
-  "builder.add_rule\\(\"root\", to_gbnf\\(root_\\)\\)" 1
-  "return child_gbnf \\+ \"\\+\"" 1)
+# generation/tool_parsers.py: the parsers of answers, and the schemas that llama.cpp makes them of.
+xlc_expect(common/peg-parser.h
+  "\nstruct common_peg_[a-z]+_parser {" 21)
+xlc_expect(common/chat.cpp
+  "\njson common_chat_tool_parameters\\(const json & function\\) {" 1)
 
 # generation/load_checks.cpp and retrieval/encoder.cpp: words of llama.cpp's log that decide which error is raised.
 xlc_expect(src/llama-model.cpp

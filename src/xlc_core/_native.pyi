@@ -112,7 +112,7 @@ class ChatMessage:
     def tool_calls(self) -> list[ChatToolCall]: ...
 
 class ChatTool:
-    def __init__(self, name: str, description: str, parameters: str) -> None: ...
+    def __init__(self, name: str, description: str, parameters: str, simple_parameters: str) -> None: ...
 
 class ChatRequest:
     def __init__(self, *, messages: Sequence[ChatMessage], tools: Sequence[ChatTool] = [], tool_choice: str = 'auto', parallel_tool_calls: bool | None = None, thinking: bool | None = None, thinking_budget: int | None = None, thinking_budget_message: str | None = None, reasoning_format: str | None = None, template_kwargs: Mapping[str, str] = {}) -> None: ...
@@ -296,12 +296,23 @@ class RenderedChat:
     @property
     def thinking_end_tags(self) -> list[str]: ...
 
+    @property
+    def parallel_calls(self) -> bool: ...
+
+    @property
+    def waits_for_calls(self) -> bool:
+        """Whether the grammar of tool calls begins at a trigger."""
+
+    @property
+    def call_parser(self) -> object:
+        """The nodes of the parser of answers."""
+
 class GenerationRequest:
     """
     All that a generation is asked for; nothing changes it after it was made.
     """
 
-    def __init__(self, *, sampling: SamplingParams, chat: RenderedChat | None = None, infill: InfillPrompt | None = None, prompt: str = '', media: Sequence[MediaFile] = [], grammar: str = '', lora_scales: Sequence[float] = [], speculative: bool = True, close_grammar: bool = True, embed: bool = False, stream: bool = False, prompt_progress: bool = False) -> None: ...
+    def __init__(self, *, sampling: SamplingParams, chat: RenderedChat | None = None, infill: InfillPrompt | None = None, prompt: str = '', media: Sequence[MediaFile] = [], grammar: str = '', grammar_waits: bool = False, grammar_trigger: str = '', lora_scales: Sequence[float] = [], speculative: bool = True, close_grammar: bool = True, embed: bool = False, stream: bool = False, prompt_progress: bool = False) -> None: ...
 
     @property
     def sampling(self) -> SamplingParams: ...
@@ -314,6 +325,12 @@ class GenerationRequest:
 
     @property
     def grammar(self) -> str: ...
+
+    @property
+    def grammar_waits(self) -> bool: ...
+
+    @property
+    def grammar_trigger(self) -> str: ...
 
     @property
     def lora_scales(self) -> list[float]: ...
@@ -1114,6 +1131,11 @@ class Engine:
 
     def control_token(self, text: str) -> int:
         """Return the number of the control token with this text, or -1."""
+
+    def cut_at_control_tokens(self, text: str) -> list[tuple[str, int]]:
+        """
+        Return a text in pieces: control tokens with their numbers, and the text between them with -1.
+        """
 
     def close(self) -> None:
         """End all requests and free the model. Idempotent."""

@@ -30,6 +30,8 @@ def write_byte_llama(
     decision: str = "openjev",
     sampling: Mapping[str, float | int] | None = None,
     name: str = "",
+    n_ctx: int = 2048,
+    space_prefix: bool = True,
 ) -> Path:
     """Write a llama whose vocabulary is SentencePiece's 256 bytes and the letters, so that texts are long.
 
@@ -42,6 +44,8 @@ def write_byte_llama(
         decision: its kind, as llama.cpp names it; one that needs no head of its own.
         sampling: settings of samplers that the file recommends, by llama.cpp's names.
         name: the model's name in the file.
+        n_ctx: tokens that it was trained with.
+        space_prefix: whether a space is put before a text.
     """
     pieces = [chr(code) for code in range(ord("a"), ord("z") + 1)] + ["▁", "▁a", "▁the", "th", "he"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, *control]
@@ -54,7 +58,7 @@ def write_byte_llama(
         *([gguf.TokenType.CONTROL] * len(control)),
     ]
     writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(2048)
+    writer.add_context_length(n_ctx)
     writer.add_embedding_length(N_EMBD)
     writer.add_block_count(N_LAYER)
     writer.add_feed_forward_length(N_FF)
@@ -75,7 +79,9 @@ def write_byte_llama(
     if systemone is not None:
         writer.add_string("llama.decision.type", decision)
         writer.add_string("tokenizer.chat_template.systemone", systemone)
-        writer.add_add_space_prefix(False)  # a letter is one token then
+        space_prefix = False  # a letter is one token then
+    if not space_prefix:
+        writer.add_add_space_prefix(False)
 
     for setting, value in (sampling or {}).items():
         add_value = writer.add_float32 if isinstance(value, float) else writer.add_int32

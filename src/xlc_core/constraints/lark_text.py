@@ -6,13 +6,14 @@ expressions and JSON schemas are embedded in such a text too, so all of them are
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["depth", "regex", "regex_literal", "with_rules", "with_thinking"]
+__all__ = ["depth", "literal", "regex", "regex_literal", "with_rules", "with_thinking"]
 
 HEADER = "%llguidance {}"
 
@@ -72,7 +73,8 @@ def with_thinking(
     start_tag: str | None,
     end_tags: Sequence[str],
     *,
-    token_ids: Mapping[str, int] | None = None,
+    token_ids: Mapping[str, int | str] | None = None,
+    bridge: str = "XLC_GAP?",
 ) -> str:
     """Let a model think freely before an answer that a grammar constrains.
 
@@ -85,7 +87,9 @@ def with_thinking(
             has opened it already.
         end_tags: the tags that close it; any one of them does.
         token_ids: the numbers of those tags that are one control token of the model. Such a token
-            is not text, and only its number matches it.
+            is not text, and only its number matches it. A tag of several tokens, the first of them a
+            control token, is written as Lark.
+        bridge: stands between thinking and answer, as Lark.
 
     Returns:
         a Lark text. Up to four characters of white space may stand between thinking and answer.
@@ -94,7 +98,7 @@ def with_thinking(
         raise ValueError("with_thinking needs at least one end tag")
     ids = token_ids or {}
     texts = [tag for tag in end_tags if tag not in ids]
-    tokens = [f"<[{ids[tag]}]>" for tag in end_tags if tag in ids]
+    tokens = [_written(ids[tag]) for tag in end_tags if tag in ids]
 
     endings = []
     if texts:
@@ -102,15 +106,24 @@ def with_thinking(
         endings.append("xlc_thoughts_to_text")
     if tokens:
         endings.append(f"XLC_THOUGHTS ({' | '.join(tokens)})")
-    rules = [f"xlc_thinking: ({' | '.join(endings)}) XLC_GAP?", r"XLC_GAP: /[ \t\r\n]{1,4}/"]
+    rules = [f"xlc_thinking: ({' | '.join(endings)}) {bridge}", r"XLC_GAP: /[ \t\r\n]{1,4}/"]
     if texts:
         rules.append(rf"xlc_thoughts_to_text[suffix=/{suffix}/]: XLC_THOUGHTS")
     rules.append(r"XLC_THOUGHTS: /(.|\n)*/")
     if start_tag is None:
         rules.insert(0, "start: xlc_thinking xlc_answer")
     else:
-        opening = f"<[{ids[start_tag]}]>" if start_tag in ids else f"/{regex_literal(start_tag)}/"
+        opening = _written(ids[start_tag]) if start_tag in ids else f"/{regex_literal(start_tag)}/"
         rules.insert(0, f"start: ({opening} xlc_thinking)? xlc_answer")
 
     answer = _ATOMS.sub(lambda match: "xlc_answer" if match["name"] == "start" else match[0], grammar)
     return with_rules(answer) + "\n" + "\n".join(rules)
+
+
+def literal(pieces: Iterable[tuple[str, int]]) -> str:
+    """Return a text as Lark; its pieces are control tokens with their numbers, and text with -1."""
+    return " ".join(_written(token) if token >= 0 else json.dumps(text, ensure_ascii=False) for text, token in pieces)
+
+
+def _written(token: int | str) -> str:
+    return token if isinstance(token, str) else f"<[{token}]>"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "KNOWN_FORMATS",
     "adapter_of",
     "check_depth",
     "check_source",
@@ -32,7 +33,7 @@ MAX_DEPTH = 64
 MAX_SIZE = 1 << 20  # characters
 
 # The formats that llguidance enforces.
-_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
+KNOWN_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
 _DATA_KEYWORDS = frozenset({"const", "default", "enum", "examples"})  # they hold values, not schemas
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 
@@ -134,7 +135,7 @@ def close_schema(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     closed = {name: _closed_keyword(name, value) for name, value in schema.items()}
-    if isinstance(name := closed.get("format"), str) and name not in _FORMATS:
+    if isinstance(name := closed.get("format"), str) and name not in KNOWN_FORMATS:
         del closed["format"]
         if name in TYPE_PATTERNS and closed.get("type") == "string":
             closed.setdefault("pattern", TYPE_PATTERNS[name])

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from xlc_core import _native
 from xlc_core.constraints.constraint import Constraint
+from xlc_core.constraints.tool_arguments import ToolArguments
 from xlc_core.errors import InvalidRequestError
 from xlc_core.generation.media import decode_base64
 from xlc_core.generation.tool_choice import ToolUse
@@ -23,6 +24,7 @@ __all__ = [
     "to_chat_request",
     "to_choice",
     "to_messages",
+    "to_parameters",
     "to_sampling",
     "to_token_logprob",
     "to_tools",
@@ -201,16 +203,25 @@ def _native_message(message: Message, index: int) -> _native.ChatMessage:
         raise
 
 
-def to_chat_request(messages: Sequence[Message], use: ToolUse, options: ChatOptions) -> _native.ChatRequest:
+def to_chat_request(
+    messages: Sequence[Message], use: ToolUse, options: ChatOptions, arguments: Sequence[ToolArguments] = ()
+) -> _native.ChatRequest:
     """Build the chat that the template is applied to. Markers stand where media belong.
+
+    Args:
+        messages: the chat.
+        use: its tools.
+        options: of the request.
+        arguments: the arguments of the tools, if they may be called.
 
     Raises:
         InvalidRequestError: a text cannot be encoded.
     """
     parallel = options.parallel_tool_calls
+    simple_schemas = {one.name: one.simple_schema for one in arguments}
     return _native.ChatRequest(
         messages=[_native_message(message, index) for index, message in enumerate(messages)],
-        tools=[_native_tool(tool) for tool in use.tools],
+        tools=[_native_tool(tool, simple_schemas.get(tool.name, _ANY_ARGUMENTS)) for tool in use.tools],
         tool_choice=use.choice,
         parallel_tool_calls=False if use.is_named and parallel is None else parallel,
         thinking=options.thinking,
@@ -223,14 +234,22 @@ def to_chat_request(messages: Sequence[Message], use: ToolUse, options: ChatOpti
     )
 
 
-def _native_tool(tool: Tool) -> _native.ChatTool:
-    parameters = to_json(tool.parameters, f"the parameters of the tool {tool.name!r}")
+def to_parameters(tool: Tool) -> str:
+    """Return the schema of a tool's parameters as JSON text."""
+    return to_json(tool.parameters, f"the parameters of the tool {tool.name!r}")
+
+
+def _native_tool(tool: Tool, simple_schema: str) -> _native.ChatTool:
+    parameters = to_parameters(tool)
     try:
-        return _native.ChatTool(tool.name, tool.description, parameters)
+        return _native.ChatTool(tool.name, tool.description, parameters, simple_schema)
     except TypeError:
         for text in (tool.name, tool.description, parameters):
             check_text(text, f"the tool {tool.name!r}")
         raise
+
+
+_ANY_ARGUMENTS = '{"type": "object", "properties": {}}'
 
 
 # Fields of SamplingOptions that are converted for the native object.

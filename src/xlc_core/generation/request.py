@@ -14,11 +14,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from xlc_core import _native
+from xlc_core.constraints import lark_text
 from xlc_core.constraints.constraint import Constraint, constraint_key, to_constraint, with_thinking
+from xlc_core.constraints.tool_arguments import ToolArguments, tool_arguments
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 from xlc_core.generation import media
 from xlc_core.generation.answer_tool import AnswerTool
-from xlc_core.generation.conversion import MessageLike, to_chat_request, to_messages, to_sampling, to_tools
+from xlc_core.generation.call_grammar import CallGrammar, call_grammar
+from xlc_core.generation.conversion import (
+    MessageLike,
+    to_chat_request,
+    to_messages,
+    to_parameters,
+    to_sampling,
+    to_tools,
+)
 from xlc_core.generation.off_loop import is_long
 from xlc_core.generation.template_checks import render_checked
 from xlc_core.generation.tool_choice import ToolUse, to_tool_use
@@ -79,8 +89,9 @@ class RequestBuilder:
         self._info = info
         self._media_rules = media_rules
         self._lora_scales = lora_scales
-        self._control_tokens: dict[str, int] = {}
+        self._tags: dict[str, str] = {}
         self._known = _RecentKeys(_N_KNOWN_CONSTRAINTS)
+        self._known_calls = functools.lru_cache(maxsize=_N_KNOWN_CONSTRAINTS)(self._write_calls)
 
     def takes_long(self, prompt: str | Sequence[MessageLike], options: CompletionOptions) -> bool:
         """Return whether a request may take more than a millisecond to build and queue.
@@ -118,21 +129,14 @@ class RequestBuilder:
             ConstraintError: the constraint is malformed.
         """
         deadline = deadline or Deadline(options.timeout)
-        constraint, use, answer_tool = _answer_rules(options)
+        rules = _answer_rules(options)
         read = to_messages(messages)
         parts = media.placed_parts(read, self._info.reads)
-        chat = render_checked(self._engine, to_chat_request(read, use, options), read)
-        native = self._build(
-            options,
-            deadline,
-            stream=stream,
-            embed=embed,
-            chat=chat,
-            parts=parts,
-            grammar=self._grammar(constraint, chat),
-        )
+        chat = render_checked(self._engine, to_chat_request(read, rules.use, options, rules.arguments), read)
+        grammar = self._call_grammar(rules, chat) if rules.use.may_call else self._grammar(rules.constraint, chat)
+        native = self._build(options, deadline, stream=stream, embed=embed, chat=chat, parts=parts, grammar=grammar)
         self._known.add(constraint_key(options.constraint))
-        return Request(native, options.n, deadline, constraint, answer_tool, options.thinking_switch)
+        return Request(native, options.n, deadline, rules.constraint, rules.answer_tool, options.thinking_switch)
 
     def completion(
         self, prompt: str, options: CompletionOptions, *, stream: bool = False, deadline: Deadline | None = None
@@ -155,9 +159,9 @@ class RequestBuilder:
 
     def render(self, messages: str | Sequence[MessageLike], options: ChatOptions) -> str:
         """Return the prompt that the template makes of a chat, with markers where media belong. Reads no media."""
-        _, use, _ = _answer_rules(options)
+        rules = _answer_rules(options)
         read = to_messages(messages)
-        chat = to_chat_request(read, use, options)
+        chat = to_chat_request(read, rules.use, options, rules.arguments)
         return render_checked(self._engine, chat, read).prompt
 
     def _completion(
@@ -176,7 +180,7 @@ class RequestBuilder:
         deadline: Deadline,
         *,
         stream: bool,
-        grammar: str,
+        grammar: _Grammar,
         embed: bool = False,
         prompt: str = "",
         infill: _native.InfillPrompt | None = None,
@@ -189,7 +193,9 @@ class RequestBuilder:
             infill=infill,
             prompt=prompt,
             media=media.load(parts, rules=self._media_rules, deadline=deadline),
-            grammar=grammar,
+            grammar=grammar.text,
+            grammar_waits=grammar.waits,
+            grammar_trigger=grammar.trigger,
             lora_scales=list(self._lora_scales(options.lora).values()),
             speculative=options.speculative,
             close_grammar=options.close_constraint,
@@ -198,27 +204,51 @@ class RequestBuilder:
             prompt_progress=options.prompt_progress,
         )
 
-    def _grammar(self, constraint: Constraint | None, chat: _native.RenderedChat | None) -> str:
+    def _grammar(self, constraint: Constraint | None, chat: _native.RenderedChat | None) -> _Grammar:
         """Return the grammar of an answer: the constraint's, after free thinking where the model is to think."""
         if constraint is None:
-            return ""
+            return _Grammar("")
         kind, grammar = constraint.grammar()
-        ends = () if chat is None else tuple(chat.thinking_end_tags)
-        if chat is None or not ends:
-            return grammar
-        if kind != "lark":
+        if kind != "lark" and chat is not None and chat.thinking_end_tags:
             raise UnsupportedFeatureError(
                 "a GBNF grammar applies from the first token and leaves no room for thinking; "
                 "pass thinking=False or write the constraint as Lark"
             )
-        start = chat.thinking_start_tag
-        tokens = tuple((tag, self._control_token(tag)) for tag in (start, *ends) if tag)
-        return _after_thinking(grammar, start, ends, tokens)
+        return _Grammar(grammar if chat is None else self._after_thinking(grammar, chat))
 
-    def _control_token(self, tag: str) -> int:
-        if tag not in self._control_tokens:
-            self._control_tokens[tag] = self._engine.control_token(tag)
-        return self._control_tokens[tag]
+    def _call_grammar(self, rules: _AnswerRules, chat: _native.RenderedChat) -> _Grammar:
+        """Return the grammar of calls. If the model chooses whether to call, it applies from the first call."""
+        calls = self._known_calls(chat.call_parser, rules.arguments, chat.parallel_calls)
+        if not calls.text:
+            if rules.use.choice == "required":
+                raise UnsupportedFeatureError(
+                    "a call cannot be required of this model, because llama.cpp does not know how its chat template "
+                    "writes calls; open the engine with another chat_template"
+                )
+            return _Grammar("")
+        if rules.use.choice == "required":
+            return _Grammar(self._after_thinking(calls.text, chat, calls.bridge) if calls.thinks else calls.text)
+        return _Grammar(calls.text, waits=True, trigger="" if chat.waits_for_calls else calls.opening)
+
+    def _after_thinking(self, grammar: str, chat: _native.RenderedChat, bridge: str = "XLC_GAP?") -> str:
+        ends = tuple(chat.thinking_end_tags)
+        if not ends or (not chat.thinking_start_tag and chat.prompt.rstrip().endswith(ends)):
+            return grammar  # the model does not think, or the prompt has closed the thinking
+        start = chat.thinking_start_tag
+        tags = tuple((tag, self._tag(tag)) for tag in (start, *ends) if tag)
+        return _after_thinking(grammar, start, ends, tags, bridge)
+
+    def _write_calls(
+        self, parser: tuple[int, tuple[tuple[Any, ...], ...]], arguments: tuple[ToolArguments, ...], parallel: bool
+    ) -> CallGrammar:
+        return call_grammar(parser, arguments, self._engine.cut_at_control_tokens, parallel=parallel)
+
+    def _tag(self, tag: str) -> str:
+        """Return a tag as Lark if it begins with a control token, else an empty text."""
+        if tag not in self._tags:
+            pieces = self._engine.cut_at_control_tokens(tag)
+            self._tags[tag] = lark_text.literal(pieces) if pieces[0][1] >= 0 else ""
+        return self._tags[tag]
 
 
 class _RecentKeys:
@@ -260,21 +290,53 @@ def _check_end(options: CompletionOptions, *, has_rules: bool) -> None:
         )
 
 
-def _answer_rules(options: ChatOptions) -> tuple[Constraint | None, ToolUse, AnswerTool | None]:
-    """Return a chat's constraint and tools. With both, a tool stands for the constraint, and is among the tools."""
+@dataclass(frozen=True)
+class _Grammar:
+    """A grammar of an answer; ``waits`` if it begins at a trigger: this one, or the template's own."""
+
+    text: str
+    waits: bool = False
+    trigger: str = ""
+
+
+@dataclass(frozen=True)
+class _AnswerRules:
+    """A chat's constraint, or its tools and their arguments. With both, a tool stands for the constraint."""
+
+    constraint: Constraint | None
+    use: ToolUse
+    answer_tool: AnswerTool | None
+    arguments: tuple[ToolArguments, ...]
+
+
+def _answer_rules(options: ChatOptions) -> _AnswerRules:
     constraint = _checked(options.constraint)
     use = to_tool_use(to_tools(options.tools), options.tool_choice)
-    _check_end(options, has_rules=constraint is not None or bool(use.tools and use.choice != "none"))
+    _check_end(options, has_rules=constraint is not None or use.may_call)
     answer_tool = AnswerTool.wanted_by(constraint, use)
-    if answer_tool is None:
-        return constraint, use, None
-    return None, answer_tool.beside(use), answer_tool
+    if answer_tool is not None:
+        use = answer_tool.beside(use)
+    elif use.may_call and constraint is not None:
+        raise InvalidRequestError(
+            "a constraint and tools cannot both shape one answer; pass tool_choice='none' or leave one of them out"
+        )
+    arguments = tuple(
+        tool_arguments(
+            tool.name,
+            to_parameters(tool),
+            is_type=answer_tool is not None and tool is answer_tool.tool and answer_tool.is_type,
+        )
+        for tool in (use.tools if use.may_call else ())
+    )
+    return _AnswerRules(None if answer_tool else constraint, use, answer_tool, arguments)
 
 
 @functools.lru_cache(maxsize=_N_KNOWN_CONSTRAINTS)
-def _after_thinking(grammar: str, start: str, ends: tuple[str, ...], tokens: tuple[tuple[str, int], ...]) -> str:
-    control = {tag: number for tag, number in tokens if number >= 0}
-    return with_thinking(grammar, start or None, ends, token_ids=control)
+def _after_thinking(
+    grammar: str, start: str, ends: tuple[str, ...], tags: tuple[tuple[str, str], ...], bridge: str
+) -> str:
+    written = {tag: text for tag, text in tags if text}
+    return with_thinking(grammar, start or None, ends, token_ids=written, bridge=bridge)
 
 
 def _to_infill(prefix: str, suffix: str, extra: InfillFiles) -> _native.InfillPrompt:

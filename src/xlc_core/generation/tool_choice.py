@@ -27,6 +27,11 @@ class ToolUse:
     choice: str = "auto"
     is_named: bool = False
 
+    @property
+    def may_call(self) -> bool:
+        """Whether the answer may hold calls."""
+        return bool(self.tools) and self.choice != "none"
+
 
 def to_tool_choice(choice: str | bool | dict[str, Any] | None, names: Sequence[str]) -> str | None:
     """Convert a tool choice into the engine's form.

@@ -344,6 +344,14 @@ void bind_engine(nb::module_& m) {
                 return control_token(llama_model_get_vocab(model.get()), text);
             },
             nb::arg("text"), release_gil(), "Return the number of the control token with this text, or -1.")
+        .def(
+            "cut_at_control_tokens",
+            [](EngineHandle& self, const std::string& text) {
+                const std::shared_ptr<llama_model> model = self->open_model();
+                return cut_at_control_tokens(llama_model_get_vocab(model.get()), text);
+            },
+            nb::arg("text"), release_gil(),
+            "Return a text in pieces: control tokens with their numbers, and the text between them with -1.")
         .def("close", &EngineHandle::close, release_gil(), "End all requests and free the model. Idempotent.")
         .def_prop_ro("closed", [](EngineHandle& self) {
             GilRelease release; // another thread may be loading under the engine's lock

@@ -1,5 +1,6 @@
 #include "bindings/bindings.h"
 
+#include "bindings/parser_nodes.h"
 #include "bindings/text.h"
 #include "generation/rendered_chat.h"
 #include "generation/request.h"
@@ -42,8 +43,8 @@ void bind_chat(nb::module_& m) {
 
     nb::class_<ChatTool>(m, "ChatTool")
         .def(
-            nb::init<std::string, std::string, std::string>(), nb::arg("name"), nb::arg("description"),
-            nb::arg("parameters"));
+            nb::init<std::string, std::string, std::string, std::string>(), nb::arg("name"),
+            nb::arg("description"), nb::arg("parameters"), nb::arg("simple_parameters"));
 
     using Kwargs = std::map<std::string, std::string>;
     nb::class_<ChatRequest>(m, "ChatRequest")
@@ -160,7 +161,14 @@ void bind_requests(nb::module_& m) {
     nb::class_<RenderedChat>(m, "RenderedChat", "A chat as the template writes it out.")
         .def_prop_ro("prompt", [](const RenderedChat& self) { return self.params.prompt; })
         .def_ro("thinking_start_tag", &RenderedChat::thinking_start_tag)
-        .def_ro("thinking_end_tags", &RenderedChat::thinking_end_tags);
+        .def_ro("thinking_end_tags", &RenderedChat::thinking_end_tags)
+        .def_ro("parallel_calls", &RenderedChat::parallel_calls)
+        .def_prop_ro(
+            "waits_for_calls", [](const RenderedChat& self) { return self.params.grammar_lazy; },
+            "Whether the grammar of tool calls begins at a trigger.")
+        .def_prop_ro(
+            "call_parser", [](const RenderedChat& self) { return parser_nodes(self.params.parser); },
+            "The nodes of the parser of answers.");
 
     nb::class_<GenerationRequest>(
         m, "GenerationRequest", "All that a generation is asked for; nothing changes it after it was made.")
@@ -168,8 +176,9 @@ void bind_requests(nb::module_& m) {
             "__init__",
             [](GenerationRequest* self, SamplingParams sampling, std::shared_ptr<RenderedChat> chat,
                std::optional<InfillPrompt> infill, std::string prompt, std::vector<MediaFile> media,
-               std::string grammar, std::vector<float> lora_scales, bool speculative, bool close_grammar,
-               bool embed, bool stream, bool prompt_progress) {
+               std::string grammar, bool grammar_waits, std::string grammar_trigger,
+               std::vector<float> lora_scales, bool speculative, bool close_grammar, bool embed, bool stream,
+               bool prompt_progress) {
                 new (self) GenerationRequest{
                     std::move(sampling),
                     std::move(chat),
@@ -177,6 +186,8 @@ void bind_requests(nb::module_& m) {
                     std::move(prompt),
                     std::move(media),
                     std::move(grammar),
+                    grammar_waits,
+                    std::move(grammar_trigger),
                     std::move(lora_scales),
                     speculative,
                     close_grammar,
@@ -186,6 +197,7 @@ void bind_requests(nb::module_& m) {
             },
             nb::kw_only(), nb::arg("sampling"), nb::arg("chat") = nb::none(), nb::arg("infill") = nb::none(),
             nb::arg("prompt") = "", nb::arg("media") = std::vector<MediaFile>(), nb::arg("grammar") = "",
+            nb::arg("grammar_waits") = false, nb::arg("grammar_trigger") = "",
             nb::arg("lora_scales") = std::vector<float>(), nb::arg("speculative") = true,
             nb::arg("close_grammar") = true, nb::arg("embed") = false, nb::arg("stream") = false,
             nb::arg("prompt_progress") = false)
@@ -195,6 +207,8 @@ void bind_requests(nb::module_& m) {
             [](const GenerationRequest& self) { return std::const_pointer_cast<RenderedChat>(self.chat); })
         .def_ro("prompt", &GenerationRequest::prompt)
         .def_ro("grammar", &GenerationRequest::grammar)
+        .def_ro("grammar_waits", &GenerationRequest::grammar_waits)
+        .def_ro("grammar_trigger", &GenerationRequest::grammar_trigger)
         .def_ro("lora_scales", &GenerationRequest::lora_scales)
         .def_ro("speculative", &GenerationRequest::speculative)
         .def_ro("close_grammar", &GenerationRequest::close_grammar)

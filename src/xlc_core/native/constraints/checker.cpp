@@ -219,4 +219,31 @@ int32_t control_token(const llama_vocab* vocab, const std::string& text) {
     return is_control ? static_cast<int32_t>(tokens[0]) : -1;
 }
 
+std::vector<std::pair<std::string, int32_t>>
+cut_at_control_tokens(const llama_vocab* vocab, const std::string& text) {
+    const auto tokenizer = TokenizerRegistry::for_vocab(vocab);
+    std::vector<std::pair<std::string, int32_t>> pieces;
+    size_t at = 0; // all text before it is in the pieces
+    for (const uint32_t token : tokenizer->tokenize(text, true)) {
+        const std::string_view bytes = tokenizer->token_bytes(token);
+        if (bytes.size() < 2 || bytes[0] != '\xFF') {
+            continue;
+        }
+        const std::string name(bytes.substr(1));
+        const size_t begin = text.find(name, at);
+        if (begin == std::string::npos) {
+            continue;
+        }
+        if (begin > at) {
+            pieces.emplace_back(text.substr(at, begin - at), -1);
+        }
+        pieces.emplace_back(name, static_cast<int32_t>(token));
+        at = begin + name.size();
+    }
+    if (at < text.size()) {
+        pieces.emplace_back(text.substr(at), -1);
+    }
+    return pieces;
+}
+
 } // namespace xlc

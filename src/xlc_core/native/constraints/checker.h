@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 struct llama_vocab;
@@ -43,5 +44,9 @@ explain(const llama_vocab* vocab, const std::string& kind, const std::string& da
 // Return the number of the control token with a name such as "</think>", or -1 if the model does not have
 // this token. A Lark grammar can name such a token only by number, as <[128]>.
 int32_t control_token(const llama_vocab* vocab, const std::string& text);
+
+// Return a text in pieces: control tokens with their numbers, and the text between them with -1.
+std::vector<std::pair<std::string, int32_t>>
+cut_at_control_tokens(const llama_vocab* vocab, const std::string& text);
 
 } // namespace xlc

@@ -2,6 +2,7 @@
 
 #include "common.h"
 #include "constraints/ending.h"
+#include "constraints/waiting_sampler.h"
 
 #include <algorithm>
 #include <cmath>
@@ -104,7 +105,7 @@ private:
 
     // Search for an ending if it is time to. Return whether tokens must be checked.
     bool must_look() {
-        if (gave_up_ || n_left_ > horizon) {
+        if (gave_up_ || n_left_ > horizon || grammar_begun(grammar_) == nullptr) {
             return false;
         }
         if (n_left_ <= n_left_at_next_look_ || (is_near() && length_ > 0)) {

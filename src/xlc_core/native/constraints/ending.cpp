@@ -7,6 +7,7 @@
 #include "sampling.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <numeric>
 
@@ -31,6 +32,11 @@ constexpr const char* text_filler = "0.0.0";
 // Each use of a filler moves it back by this many places. Otherwise a filler that may be repeated forever
 // would keep the others from being tried.
 constexpr int places_per_use = 6;
+
+// Digits, small letters and capital letters: where one is allowed, the others often are, and each would have
+// its turn before what ends a run of them.
+constexpr int n_classes = 4; // with 0 for all other fillers
+constexpr int places_per_class_use = 40;
 
 constexpr int max_in_a_row = 64; // repeats of one structure token, for strings that do not look like strings
 
@@ -86,10 +92,19 @@ EndingFinder::EndingFinder(const llama_vocab* vocab, const std::vector<std::stri
         structure_.push_back(token_of(vocab, text));
     }
     fillers_.push_back(common_tokenize(vocab, text_filler, false, false));
+    classes_.push_back(0);
     const auto add = [&](const std::string& text) {
         const llama_token token = token_of(vocab, text);
         if (token != LLAMA_TOKEN_NULL) {
             fillers_.push_back({token});
+            const auto c = static_cast<unsigned char>(text[0]);
+            const bool is_single = text.size() == 1;
+            classes_.push_back(
+                !is_single        ? 0
+                : std::isdigit(c) ? 1
+                : std::islower(c) ? 2
+                : std::isupper(c) ? 3
+                                  : 0);
         }
     };
     for (const char* text : fillers) {
@@ -151,7 +166,14 @@ bool EndingFinder::take_filler(Draft& draft, bool in_text) const {
     const size_t first = in_text ? 0 : 1;
     std::vector<size_t> order(fillers_.size() - first);
     std::iota(order.begin(), order.end(), first);
-    const auto place = [&](size_t i) { return static_cast<int>(i) + places_per_use * draft.uses[i]; };
+    int class_uses[n_classes] = {};
+    for (size_t i = first; i < fillers_.size(); ++i) {
+        class_uses[classes_[i]] += draft.uses[i];
+    }
+    const auto place = [&](size_t i) {
+        const int of_class = classes_[i] == 0 ? 0 : places_per_class_use * class_uses[classes_[i]];
+        return static_cast<int>(i) + places_per_use * draft.uses[i] + of_class;
+    };
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return place(a) < place(b); });
     for (const size_t i : order) {
         if (draft.take_text(fillers_[i])) {

@@ -39,6 +39,7 @@ private:
     llama_token tilde_; // where this token is allowed, free text is allowed
     std::vector<llama_token> structure_;
     std::vector<std::vector<llama_token>> fillers_; // the first one is for free text only
+    std::vector<size_t> classes_;                   // of each filler: digits, small letters, capitals, others
     std::vector<std::vector<llama_token>> thinking_ends_;
 };
 

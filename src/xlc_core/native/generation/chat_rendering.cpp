@@ -1,9 +1,9 @@
 #include "generation/chat_rendering.h"
 
+#include "overrides/access/tool_parameters.h"
 #include "support/errors.h"
 
 #include <algorithm>
-#include <regex>
 
 namespace xlc {
 
@@ -35,49 +35,8 @@ bool needs_tools(const ChatRequest& chat) {
            });
 }
 
-// For templates that mark each call, llama.cpp's grammar allows several calls even without
-// parallel_tool_calls.
-void allow_one_call(std::string& grammar) {
-    const std::string many = "\ntool-calls ::= (tool-call space)+\n";
-    const size_t found = grammar.find(many);
-    if (found != std::string::npos) {
-        grammar.replace(found, many.size(), "\ntool-calls ::= tool-call space\n");
-    }
-}
-
-// Change the grammar so that no text may come before the call.
-void begin_with_call(std::string& grammar) {
-    static const std::regex text_before_call(
-        R"re(( until-[0-9]+\??( space)?| \(start any\)\*)(?=( start)? tool-call))re");
-    const size_t begin = grammar.find("\nroot ::= ");
-    if (begin != std::string::npos) {
-        const size_t end = std::min(grammar.find('\n', begin + 1), grammar.size());
-        const std::string root = grammar.substr(begin, end - begin);
-        grammar.replace(begin, end - begin, std::regex_replace(root, text_before_call, ""));
-    }
-}
-
-// llama.cpp's grammar for a required call allows text before it, and then a weak model never calls. So the
-// answer is prefilled with the call's opening tag. If calls have no tag, or the model should think first, the
-// text is removed from the grammar instead.
-void begin_tool_call(
-    common_chat_params& rendered,
-    const common_chat_templates* templates,
-    common_chat_templates_inputs inputs) {
-    if (rendered.supports_thinking && inputs.enable_thinking) {
-        begin_with_call(rendered.grammar);
-        return;
-    }
-    // With AUTO llama.cpp reports the opening tag as a grammar trigger.
-    inputs.tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
-    const std::vector<common_grammar_trigger> triggers =
-        common_chat_templates_apply(templates, inputs).grammar_triggers;
-    if (triggers.size() == 1 && triggers[0].type == COMMON_GRAMMAR_TRIGGER_TYPE_WORD) {
-        rendered.prompt += triggers[0].value;
-        rendered.generation_prompt += triggers[0].value;
-    } else {
-        begin_with_call(rendered.grammar);
-    }
+const common_chat_templates* templates_for(const ChatRequest& chat, const ChatDefaults& defaults) {
+    return needs_tools(chat) ? defaults.tool_templates : defaults.templates;
 }
 
 // If a chat ends with an assistant's message, the answer continues it.
@@ -110,16 +69,27 @@ bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults) {
     return chat.thinking.value_or(fallback);
 }
 
+// Parallel calls only with the model's own tool template: models without tool training loop when several
+// calls are allowed.
+bool allows_parallel_calls(const ChatRequest& chat, const ChatDefaults& defaults) {
+    const common_chat_templates* templates = templates_for(chat, defaults);
+    return chat.parallel_tool_calls.value_or(
+        templates == defaults.templates &&
+        common_chat_templates_get_caps(templates)["supports_parallel_tool_calls"]);
+}
+
 common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defaults) {
     if (chat.messages.empty()) {
         throw Error(ErrorKind::invalid_request, "a chat needs at least one message");
     }
     common_chat_templates_inputs inputs;
+    ToolParameters simple_parameters;
     for (const ChatMessage& message : chat.messages) {
         inputs.messages.push_back(to_common(message));
     }
     for (const ChatTool& tool : chat.tools) {
         inputs.tools.push_back({tool.name, tool.description, tool.parameters});
+        simple_parameters[tool.name] = tool.simple_parameters;
     }
     inputs.tool_choice = to_common(chat.tool_choice);
     inputs.use_jinja = defaults.use_jinja;
@@ -134,24 +104,13 @@ common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defa
     if (chat.thinking) {
         inputs.chat_template_kwargs["enable_thinking"] = *chat.thinking ? "true" : "false";
     }
-    const common_chat_templates* templates = needs_tools(chat) ? defaults.tool_templates : defaults.templates;
-    // Parallel calls only with the model's own tool template: models without tool training loop when several
-    // calls are allowed.
-    inputs.parallel_tool_calls = chat.parallel_tool_calls.value_or(
-        templates == defaults.templates &&
-        common_chat_templates_get_caps(templates)["supports_parallel_tool_calls"]);
+    inputs.parallel_tool_calls = allows_parallel_calls(chat, defaults);
     if (defaults.prefill_assistant && inputs.messages.back().role == "assistant") {
         continue_last_message(inputs);
     }
     try {
-        common_chat_params rendered = common_chat_templates_apply(templates, inputs);
-        if (!inputs.parallel_tool_calls) {
-            allow_one_call(rendered.grammar);
-        }
-        if (inputs.tool_choice == COMMON_CHAT_TOOL_CHOICE_REQUIRED) {
-            begin_tool_call(rendered, templates, inputs);
-        }
-        return rendered;
+        const ToolParametersScope scope(&simple_parameters);
+        return common_chat_templates_apply(templates_for(chat, defaults), inputs);
     } catch (const Error&) {
         throw;
     } catch (const std::exception& error) {

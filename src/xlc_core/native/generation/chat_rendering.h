@@ -25,6 +25,9 @@ bool may_call(const ChatRequest& chat);
 // engine.
 bool wants_thinking(const ChatRequest& chat, const ChatDefaults& defaults);
 
+// Whether the answer may hold several tool calls.
+bool allows_parallel_calls(const ChatRequest& chat, const ChatDefaults& defaults);
+
 // Return the prompt, and how to constrain and parse the model's answer. Thread-safe. Throws
 // Error::template_refusal when the template refuses the messages.
 common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defaults);

@@ -198,11 +198,6 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request, const Po
                 "; ask for fewer, or open the engine with a larger n_parallel");
     }
     const RenderedChat* chat = request.chat.get();
-    if (chat != nullptr && !request.grammar.empty() && may_call(chat->chat)) {
-        throw Error(
-            ErrorKind::invalid_request, "a constraint and tools cannot both shape one answer; pass "
-                                        "tool_choice='none' or leave one of them out");
-    }
     compile_constraint(vocab(), request.grammar);
     PreparedTask prepared;
     prepared.task = server_task(SERVER_TASK_TYPE_COMPLETION);
@@ -264,6 +259,7 @@ std::shared_ptr<const RenderedChat> Generator::render(ChatRequest chat) const {
     const ChatDefaults defaults = impl_->chat_defaults();
     auto out = std::make_shared<RenderedChat>();
     out->params = render_chat(chat, defaults);
+    out->parallel_calls = allows_parallel_calls(chat, defaults);
     out->thinks = out->params.supports_thinking && wants_thinking(chat, defaults);
     if (out->thinks) {
         out->thinking_start_tag = thinking_start(out->params);

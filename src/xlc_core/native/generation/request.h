@@ -30,7 +30,8 @@ struct ChatMessage {
 struct ChatTool {
     std::string name;
     std::string description;
-    std::string parameters; // JSON Schema text
+    std::string parameters;        // JSON Schema text, for the template
+    std::string simple_parameters; // a schema that says which arguments are text, for llama.cpp's parser
 };
 
 // An image, sound or video as the bytes of a file. media_marker() marks its place in the prompt.
@@ -79,6 +80,8 @@ struct GenerationRequest {
     std::string prompt;
     std::vector<MediaFile> media;   // the chat's media, in order
     std::string grammar;            // empty, GBNF, or "%llguidance {}" and Lark
+    bool grammar_waits = false;     // the grammar begins at a trigger: the pattern below, or the chat's own
+    std::string grammar_trigger;    // regular expression; the grammar begins with its match
     std::vector<float> lora_scales; // scales of the engine's LoRA files, in their order
     bool speculative = true;        // draft tokens
     bool close_grammar = true;      // complete the answer within its grammar before the tokens run out

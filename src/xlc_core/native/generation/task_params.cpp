@@ -1,6 +1,5 @@
 #include "generation/task_params.h"
 
-#include "constraints/gbnf.h"
 #include "generation/chat_rendering.h"
 #include "generation/thinking.h"
 #include "support/errors.h"
@@ -88,18 +87,21 @@ void set_chat(task_params& out, const RenderedChat& request, const llama_vocab* 
             out.sampling.preserved_tokens.insert(ids[0]);
         }
     }
-    if (!rendered.grammar.empty() && out.sampling.grammar.empty()) {
-        gbnf::check_repetitions(rendered.grammar);
-        out.sampling.grammar = {COMMON_GRAMMAR_TYPE_TOOL_CALLS, rendered.grammar};
-        out.sampling.grammar_lazy = rendered.grammar_lazy;
-        for (const common_grammar_trigger& trigger : rendered.grammar_triggers) {
-            add_trigger(out.sampling, trigger, vocab);
-        }
-    }
     out.sampling.generation_prompt = rendered.generation_prompt;
     set_thinking(out.sampling, chat, rendered, vocab);
     out.antiprompt.insert(
         out.antiprompt.end(), rendered.additional_stops.begin(), rendered.additional_stops.end());
+}
+
+void set_triggers(task_params& out, const GenerationRequest& request, const llama_vocab* vocab) {
+    out.sampling.grammar_lazy = true;
+    if (!request.grammar_trigger.empty()) {
+        out.sampling.grammar_triggers = {{COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN, request.grammar_trigger}};
+    } else if (request.chat) {
+        for (const common_grammar_trigger& trigger : request.chat->params.grammar_triggers) {
+            add_trigger(out.sampling, trigger, vocab);
+        }
+    }
 }
 
 // Numbers of tokens that are larger than the context mean the whole context. llama.cpp would allocate memory
@@ -141,6 +143,9 @@ task_params to_task_params(
     }
     if (request.chat) {
         set_chat(out, *request.chat, vocab);
+    }
+    if (request.grammar_waits) {
+        set_triggers(out, request, vocab);
     }
     return out;
 }

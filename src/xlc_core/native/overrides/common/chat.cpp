@@ -1,8 +1,10 @@
 // llama.cpp's common/chat.cpp, whose templates run on a deep stack and within a budget
 // (overrides/common/jinja/template_budget.h). A model whose template cannot be used opens all the same
-// (overrides/access/template_limits.h).
+// (overrides/access/template_limits.h). Parsers of tool calls are made of schemas that a request sets
+// (overrides/access/tool_parameters.h).
 
 #include "overrides/access/template_limits.h"
+#include "overrides/access/tool_parameters.h"
 #include "overrides/common/jinja/template_budget.h"
 #include "overrides/common/jinja/value_costs.h"
 #include "support/deep_stack.h"
@@ -26,12 +28,14 @@ llama_cpp_templates_apply(const common_chat_templates* templates, const common_c
 bool llama_cpp_supports_thinking(const common_chat_templates* templates);
 bool llama_cpp_verify_template(const std::string& source, bool use_jinja);
 void llama_cpp_templates_free(common_chat_templates* templates);
+common_json llama_cpp_tool_parameters(const common_json& function);
 
 #define common_chat_templates_init llama_cpp_templates_init
 #define common_chat_templates_apply llama_cpp_templates_apply
 #define common_chat_templates_support_enable_thinking llama_cpp_supports_thinking
 #define common_chat_verify_template llama_cpp_verify_template
 #define common_chat_templates_free llama_cpp_templates_free
+#define common_chat_tool_parameters llama_cpp_tool_parameters
 #define gather_string_parts(results) gather_string_parts((xlc::pay_for_output(results), results))
 #include "common/chat.cpp"
 #undef common_chat_templates_init
@@ -39,6 +43,7 @@ void llama_cpp_templates_free(common_chat_templates* templates);
 #undef common_chat_templates_support_enable_thinking
 #undef common_chat_verify_template
 #undef common_chat_templates_free
+#undef common_chat_tool_parameters
 #undef gather_string_parts
 
 namespace {
@@ -112,6 +117,33 @@ std::string xlc::template_fault(const common_chat_templates* templates) {
     return found == faults().reasons.end() ? "" : found->second;
 }
 
+namespace {
+
+thread_local const xlc::ToolParameters* tool_parameters = nullptr;
+
+} // namespace
+
+xlc::ToolParametersScope::ToolParametersScope(const ToolParameters* parameters)
+    : before_(std::exchange(tool_parameters, parameters)) {}
+
+xlc::ToolParametersScope::~ToolParametersScope() {
+    tool_parameters = before_;
+}
+
+const xlc::ToolParameters* xlc::ToolParametersScope::current() {
+    return tool_parameters;
+}
+
+common_json common_chat_tool_parameters(const common_json& function) {
+    if (tool_parameters != nullptr) {
+        const auto found = tool_parameters->find(function.at("name").get<std::string>());
+        if (found != tool_parameters->end()) {
+            return common_json::parse(found->second);
+        }
+    }
+    return llama_cpp_tool_parameters(function);
+}
+
 common_chat_templates_ptr common_chat_templates_init(
     const llama_model* model,
     const std::string& source,
@@ -140,7 +172,11 @@ common_chat_params common_chat_templates_apply(
             xlc::ErrorKind::invalid_request, "the model's chat template cannot be used: " + reason +
                                                  "; open the engine with another chat_template");
     }
-    return within_budget(size_of(inputs), [&] { return llama_cpp_templates_apply(templates, inputs); });
+    const xlc::ToolParameters* const parameters = xlc::ToolParametersScope::current();
+    return within_budget(size_of(inputs), [&] { // on another thread
+        const xlc::ToolParametersScope scope(parameters);
+        return llama_cpp_templates_apply(templates, inputs);
+    });
 }
 
 // Templates that refuse the chat of this question do not think.

@@ -6,6 +6,7 @@
 #include "constraints/closing_sampler.h"
 #include "constraints/forced_tokens.h"
 #include "constraints/llg_tokenizer.h"
+#include "constraints/waiting_sampler.h"
 #include "sampling.h"
 
 #include <algorithm>
@@ -146,12 +147,13 @@ llama_sampler_init_llg(const llama_vocab* vocab, const char* grammar_kind, const
 }
 
 bool xlc::can_force_tokens(const llama_sampler* grammar) {
-    return grammar != nullptr && grammar->iface == &sampler_interface;
+    grammar = grammar_inside(grammar);
+    return is_waiting_sampler(grammar) || (grammar != nullptr && grammar->iface == &sampler_interface);
 }
 
 std::vector<llama_token> xlc::forced_tokens(const llama_sampler* grammar, int32_t n_max) {
-    grammar = grammar_inside(grammar);
-    if (!can_force_tokens(grammar) || n_max <= 0) {
+    grammar = grammar_begun(grammar_inside(grammar));
+    if (grammar == nullptr || grammar->iface != &sampler_interface || n_max <= 0) {
         return {};
     }
     const auto& state = *static_cast<const LlgSampler*>(grammar->ctx);

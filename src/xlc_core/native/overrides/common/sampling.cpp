@@ -1,7 +1,9 @@
-// llama.cpp's common/sampling.cpp, with grammars that are closed before the tokens run out, thinking
+// llama.cpp's common/sampling.cpp, with llguidance grammars that wait for a trigger, grammars that are
+// closed before the tokens run out, thinking
 // that can be ended, an accessor for the grammar, and checks of numbers that a model file may set.
 
 #include "constraints/closing_sampler.h"
+#include "constraints/waiting_sampler.h"
 #include "overrides/access/drafting.h"
 #include "overrides/access/thinking.h"
 
@@ -50,6 +52,47 @@ void make_safe(common_params_sampling& params) {
     params.n_prev = std::min(params.n_prev, most_looked_back);
 }
 
+// llama.cpp would use an llguidance grammar from the first token.
+bool must_wait(const common_params_sampling& params) {
+    return params.grammar_lazy && common_grammar_value(params.grammar).compare(0, 11, "%llguidance") == 0;
+}
+
+std::string text_of(const llama_vocab* vocab, const std::vector<llama_token>& tokens) {
+    std::string text;
+    for (const llama_token token : tokens) {
+        if (token != LLAMA_TOKEN_NULL) {
+            text += common_token_to_piece(vocab, token, true);
+        }
+    }
+    return text;
+}
+
+xlc::Triggers triggers_of(const common_params_sampling& params, const llama_vocab* vocab) {
+    xlc::Triggers out;
+    for (const common_grammar_trigger& trigger : params.grammar_triggers) {
+        switch (trigger.type) {
+        case COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN:
+            out.tokens.push_back(trigger.token);
+            break;
+        case COMMON_GRAMMAR_TRIGGER_TYPE_WORD:
+            out.words.push_back(trigger.value);
+            break;
+        case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN:
+            out.patterns.emplace_back(trigger.value);
+            break;
+        case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN_FULL:
+            out.patterns.emplace_back("^(?:" + trigger.value + ")$");
+            break;
+        }
+    }
+    out.thinking_start = text_of(vocab, params.reasoning_budget_start);
+    for (const auto& tokens : params.reasoning_budget_end) {
+        out.thinking_ends.push_back(text_of(vocab, tokens));
+    }
+    out.thinking = xlc::control_of(params).opened && !out.thinking_ends.empty();
+    return out;
+}
+
 } // namespace
 
 common_sampler* llama_cpp_sampler_init(const llama_model* model, common_params_sampling& params);
@@ -57,14 +100,20 @@ common_sampler* llama_cpp_sampler_init(const llama_model* model, common_params_s
 #include "common/sampling.cpp"
 #undef common_sampler_init
 
-// Like llama.cpp's, but a grammar with a request's mark (constraints/closing.h) is closed before the tokens
-// run out, and thinking ends when the request's switch is set (overrides/access/thinking.h).
+// Like llama.cpp's, but an llguidance grammar can wait for a trigger, a grammar with a request's mark
+// (constraints/closing.h) is closed before the tokens run out, and thinking ends when the request's switch is
+// set (overrides/access/thinking.h).
 common_sampler* common_sampler_init(const llama_model* model, common_params_sampling& params) {
     make_safe(params);
     common_sampler_ptr sampler(llama_cpp_sampler_init(model, params));
+    const llama_vocab* vocab = llama_model_get_vocab(model);
+    if (sampler->grmr != nullptr && must_wait(params)) {
+        sampler->grmr = xlc::waiting_sampler(sampler->grmr, vocab, triggers_of(params, vocab));
+        sampler->params.grammar_lazy = false; // ours sees all tokens, and knows the thinking
+    }
     if (auto closing = xlc::closing_of(common_grammar_value(params.grammar));
         closing && sampler->grmr != nullptr) {
-        sampler->grmr = xlc::closing_sampler(sampler->grmr, llama_model_get_vocab(model), std::move(closing));
+        sampler->grmr = xlc::closing_sampler(sampler->grmr, vocab, std::move(closing));
     }
     if (sampler->rbudget != nullptr) {
         sampler->rbudget = xlc::controlled(sampler->rbudget, xlc::control_of(params));

@@ -1,0 +1,519 @@
+"""The grammar of tool calls: llama.cpp's format of a chat template, with the arguments as our constraints.
+
+llama.cpp makes a parser of calls for each template. Its nodes say what stands around names and arguments, and tags say
+which nodes are names and arguments. This module writes the calls as a Lark grammar, in which the arguments have the
+rules that a constraint of the same schema would have. What llama.cpp's own grammar would be does not matter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from xlc_core.constraints import lark_text
+from xlc_core.constraints.text_patterns import ANY_TEXT
+from xlc_core.constraints.tool_arguments import Argument, ToolArguments
+from xlc_core.errors import UnsupportedFeatureError
+from xlc_core.generation.braces_format import braces_rules
+from xlc_core.generation.call_items import Item, Rule, Space, Text, Tight, Word, joined, times, with_spaces
+
+__all__ = ["CallGrammar", "call_grammar"]
+
+_SPACE = r"XLC_SPACE: / |\n{1,2}[ \t]{0,20}/"
+_PERMUTATION = re.compile(r"-args-\d+\Z")
+_BRACES = "gemma4-dict"  # Gemma 4's format of objects
+_ANY_SPACE = r"\s*"
+_ANY_ATTRIBUTE = r"/[^\n]{0,64}/"
+_MOST_CHARS = 32  # of a call's number, or a name that nobody reads
+_ROLE = "<|start|>assistant"  # behind another message, such as the thinking
+_DROPPED = frozenset({"content", "reasoning", "reasoning-block"})
+
+Cut = Callable[[str], Sequence[tuple[str, int]]]
+
+
+@dataclass(frozen=True)
+class CallGrammar:
+    """The grammar of tool calls in an answer.
+
+    Attributes:
+        text: in llguidance's variant of Lark, from the beginning of the first call; empty if the parser reads no calls.
+        opening: a regular expression for how the first call begins, up to a tool's name; for templates that do not
+            mark calls.
+        thinks: whether the template's parser finds thinking before a call.
+        bridge: stands between thinking and a call, as Lark.
+    """
+
+    text: str
+    opening: str
+    thinks: bool
+    bridge: str
+
+
+class _UnknownFormatError(Exception):
+    """The parser has a part that cannot be written as a grammar."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a node stands."""
+
+    tool: ToolArguments | None = None
+    argument: Argument | None = None
+
+
+_Leaf = tuple[int, _Place]
+
+
+def call_grammar(
+    parser: tuple[int, tuple[tuple[Any, ...], ...]], tools: Iterable[ToolArguments], cut: Cut, *, parallel: bool
+) -> CallGrammar:
+    """Write the grammar of calls.
+
+    Args:
+        parser: the nodes of llama.cpp's parser.
+        tools: the tools that may be called.
+        cut: cuts a text at control tokens and returns the pieces with the tokens' numbers, or -1 for text.
+        parallel: whether there may be several calls.
+
+    Raises:
+        ConstraintError: the template's format cannot enforce a keyword of a tool.
+        UnsupportedFeatureError: the template's format of calls is not known.
+    """
+    try:
+        return _Writer(parser, {tool.name: tool for tool in tools}, cut, parallel=parallel).write()
+    except _UnknownFormatError as error:
+        raise UnsupportedFeatureError(
+            f"tool calls in the format of this model's chat template cannot be enforced ({error}); open the engine "
+            "with another chat_template"
+        ) from None
+
+
+class _Writer:
+    def __init__(
+        self,
+        parser: tuple[int, tuple[tuple[Any, ...], ...]],
+        tools: dict[str, ToolArguments],
+        cut: Cut,
+        *,
+        parallel: bool,
+    ) -> None:
+        self._root, self._nodes = parser
+        self._tools = tools
+        self._cut = cut
+        self._parallel = parallel
+        self._by_name = {node[2]: i for i, node in enumerate(self._nodes) if node[0] == "rule"}
+        self._tagged: dict[tuple[int, str], frozenset[str]] = {}
+        self._rules: dict[str, str] = {}  # name → right side
+        self._opening: str | None = None
+
+    def write(self) -> CallGrammar:
+        starts = self._calls()
+        if not starts:
+            return CallGrammar("", "", thinks=False, bridge="")
+        ways = [self._render(self._items([(start, _Place())])) for start in starts]
+        lines = [f"start: {' | '.join(ways)}", _SPACE, *(f"{name}: {text}" for name, text in self._rules.items())]
+        text = lark_text.with_rules("\n".join(lines))
+        return CallGrammar(text, self._opening_of(starts[0]), thinks=self.reads_thinking, bridge=self._bridge())
+
+    # The parser's nodes.
+
+    def _inner(self, node: int) -> Sequence[int]:
+        kind, *rest = self._nodes[node]
+        if kind in ("sequence", "choice"):
+            return tuple(rest[0])
+        if kind in ("repetition", "schema", "rule", "same", "tag", "gbnf"):
+            return (rest[0],)
+        return (self._by_name[rest[0]],) if kind == "ref" else ()
+
+    def _names(self, node: int, tag: str) -> frozenset[str]:
+        """Return the texts inside a node that have a tag, such as the names of tools."""
+        key = (node, tag)
+        if key not in self._tagged:
+            self._tagged[key] = frozenset()  # while a node is inside itself
+            kind = self._nodes[node]
+            if kind[0] == "tag" and kind[2] == tag:
+                self._tagged[key] = frozenset([self._first_literal(node)])
+            else:
+                self._tagged[key] = frozenset().union(*(self._names(one, tag) for one in self._inner(node)))
+        return self._tagged[key]
+
+    def _first_literal(self, node: int) -> str:
+        if self._nodes[node][0] == "literal":
+            return str(self._nodes[node][1])
+        return next(filter(None, map(self._first_literal, self._inner(node))), "")
+
+    def _tool_names(self, node: int) -> frozenset[str]:
+        return self._names(node, "tool-name")
+
+    def _argument_names(self, node: int) -> frozenset[str]:
+        return self._names(node, "tool-arg-name")
+
+    def _calls(self) -> list[int]:
+        """Return the rules that calls begin with, without those inside of others."""
+        found: list[int] = []
+        seen = set()
+
+        def visit(node: int) -> None:
+            if node in seen:
+                return
+            seen.add(node)
+            if self._nodes[node][0] == "rule" and self._nodes[node][3] and self._tool_names(node):
+                found.append(node)
+                return
+            for one in self._inner(node):
+                visit(one)
+
+        visit(self._root)
+        inside = {one for start in found for one in self._all_inside(start)}
+        return [start for start in found if start not in inside]
+
+    def _all_inside(self, node: int) -> set[int]:
+        seen: set[int] = set()
+        waiting = list(self._inner(node))
+        while waiting:
+            one = waiting.pop()
+            if one not in seen:
+                seen.add(one)
+                waiting += self._inner(one)
+        return seen
+
+    def _opening_of(self, start: int) -> str:
+        """Return a pattern for the text up to the first tool's name."""
+        pattern = ""
+        for node, _ in self._leaves([(start, _Place())], first=True):
+            kind = self._nodes[node]
+            if kind[0] == "literal":
+                pattern += re.sub(r"([^A-Za-z0-9_\"<>/:,= -])", r"\\\1", kind[1])
+            elif kind[0] == "space":
+                pattern += _ANY_SPACE
+            elif kind[0] == "tag" and kind[2] == "tool-name":
+                break
+        return rf"^\s*({pattern.removeprefix(_ANY_SPACE)})"
+
+    @property
+    def reads_thinking(self) -> bool:
+        """Whether the parser finds thinking in an answer."""
+        return any(kind[0] == "tag" and kind[2] == "reasoning" for kind in self._nodes)
+
+    def _bridge(self) -> str:
+        """Return what the parser reads between thinking and a call, as Lark."""
+        if self._begins_messages():
+            return self._literal(_ROLE)
+        leaves = self._until_calls(self._root)
+        thinking = [i for i, node in enumerate(leaves) if self._holds(node, "reasoning")]
+        between = leaves[thinking[-1] + 1 :] if thinking else leaves
+        for node in between:
+            if self._tool_names(node):
+                break
+            kind = self._nodes[node]
+            inside = [self._nodes[one][0] for one in self._all_inside(node)]
+            if kind[0] == "space" or (self._holds(node, "content") and "literal" not in inside):
+                return "XLC_GAP?"
+        else:
+            return "XLC_GAP?"
+        return ""
+
+    def _until_calls(self, node: int) -> list[int]:
+        """Return the nodes of a sequence up to the calls, which are not taken apart."""
+        kind = self._nodes[node]
+        is_call = kind[0] == "rule" and kind[3]
+        if kind[0] in ("sequence", "same", "ref", "rule") and not is_call:
+            return [one for inner in self._inner(node) for one in self._until_calls(inner)]
+        return [node]
+
+    def _holds(self, node: int, tag: str) -> bool:
+        inside = [node, *self._all_inside(node)]
+        return any(self._nodes[one][0] == "tag" and self._nodes[one][2] == tag for one in inside)
+
+    def _begins_messages(self) -> bool:
+        """Whether a call is a message of its own, which begins with a role, as in gpt-oss's format."""
+        start = self._by_name.get("start")
+        return start is not None and self._first_literal(start) == _ROLE
+
+    # From nodes to items.
+
+    def _leaves(self, waiting: list[_Leaf], *, first: bool = False) -> list[_Leaf]:
+        """Return the nodes of a sequence, without those that only hold other nodes."""
+        found: list[_Leaf] = []
+        stack = list(reversed(waiting))
+        n_steps = 0
+        while stack:
+            n_steps += 1
+            if n_steps > len(self._nodes) * 100:
+                raise _UnknownFormatError("a rule within itself")
+            node, place = stack.pop()
+            place = self._placed(node, place)
+            kind = self._nodes[node]
+            if self._is_leaf(kind, place) and not (first and self._is_opened(kind)):
+                found.append((node, place))
+                continue
+            inner = self._inner(node)
+            if (kind[0] == "rule" and _PERMUTATION.search(kind[2])) or (first and kind[0] == "choice"):
+                # All orders of the arguments: the first is the schema's.
+                while self._nodes[inner[0]][0] in ("rule", "ref", "same"):
+                    inner = self._inner(inner[0])
+                inner = self._inner(inner[0])[:1] if self._nodes[inner[0]][0] == "choice" else inner[:1]
+            stack += [(one, place) for one in reversed(inner)]
+        return found
+
+    def _looks_ahead(self, kind: tuple[Any, ...]) -> bool:
+        return bool(kind[0] == "tag" and kind[2] == "tool-close" and self._nodes[kind[1]][0] == "empty")
+
+    def _is_opened(self, kind: tuple[Any, ...]) -> bool:
+        return bool(kind[0] == "choice" or (kind[0] == "repetition" and kind[2] > 0))
+
+    def _is_leaf(self, kind: tuple[Any, ...], place: _Place) -> bool:
+        if kind[0] == "tag":
+            return self._looks_ahead(kind) or kind[2] in _DROPPED or kind[2] in (
+                "tool-name", "tool-arg-name", "tool-arg-value", "tool-arg-string-value"
+            )  # fmt: skip
+        if kind[0] == "repetition":
+            return not (kind[2:] == (0, 1) and self._names(kind[1], "tool-id"))  # the model shall write its number
+        if kind[0] in ("rule", "ref"):
+            name = kind[2] if kind[0] == "rule" else kind[1]
+            return bool(name == _BRACES and place.tool)
+        return kind[0] not in ("sequence", "same")
+
+    def _placed(self, node: int, place: _Place) -> _Place:
+        tools = self._tool_names(node)
+        if len(tools) == 1:
+            name = next(iter(tools))
+            if name not in self._tools:
+                raise _UnknownFormatError(f"a tool {name!r}")
+            place = replace(place, tool=self._tools[name])
+        kind = self._nodes[node]
+        if kind[0] == "tag" and kind[2] == "tool-arg" and place.tool:
+            names = self._argument_names(node)
+            place = replace(place, argument=next((one for one in place.tool.one_by_one() if one.name in names), None))
+        return place
+
+    def _items(self, waiting: list[_Leaf]) -> list[Item]:
+        leaves = self._leaves(waiting)
+        items: list[Item] = []
+        i = 0
+        while i < len(leaves):
+            node, place = leaves[i]
+            listed = self._separated(leaves, i)
+            if listed is not None:
+                items.append(listed)
+                i += 2
+                continue
+            items += self._item(node, place)
+            i += 1
+        return items
+
+    def _item(self, node: int, place: _Place) -> list[Item]:
+        kind, *rest = self._nodes[node]
+        if kind == "literal":
+            return [Word(rest[0])] if rest[0] else []
+        if kind == "space":
+            return [Space()]
+        if kind == "until":
+            return [Text(_ANY_ATTRIBUTE, rest[0])]
+        if kind == "schema":
+            return [self._schema(place)]
+        if kind in ("rule", "ref"):
+            return [self._braces(place)]
+        if kind == "tag":
+            return self._tag(node, rest[1], place)
+        if kind == "choice":
+            return self._choice(rest[0], place)
+        if kind == "repetition":
+            return self._repetition(node, place)
+        if kind == "chars":
+            most = rest[2] if rest[2] >= 0 else _MOST_CHARS
+            return [Rule(f"/{_escaped_slash(rest[0])}{times(rest[1], most)}/")]
+        if kind == "string":
+            return [Rule(rf"/([^{rest[0]}\\\x00-\x1F]|\\([{rest[0]}\\\/bfnrt]|u[0-9a-fA-F]{{4}}))*/")]
+        if kind == "any":
+            return [Rule("/(?s:.)/")]
+        if kind == "empty":
+            return []
+        raise _UnknownFormatError(f"a part {kind}")
+
+    def _schema(self, place: _Place) -> Item:
+        if place.argument is not None and place.tool is not None:
+            return self._json(place.argument.json)
+        if place.tool is None:
+            raise _UnknownFormatError("arguments without a tool")
+        return self._json(place.tool.json)
+
+    def _json(self, rule: str) -> Item:
+        known = next((name for name, text in self._rules.items() if text == rule), None)
+        name = known or f"xlc_json_{len(self._rules)}"
+        self._rules[name] = rule
+        return Rule(name)
+
+    def _braces(self, place: _Place) -> Item:
+        assert place.tool is not None
+        mark = '<|"|>'
+        quote = self._literal(mark)
+        n_before = len(self._rules)
+        name, rules = braces_rules(place.tool, quote, is_token="<[" in quote, prefix=f"xlc_braces_{n_before}")
+        self._rules.update(rules)
+        return Rule(name)
+
+    def _tag(self, node: int, tag: str, place: _Place) -> list[Item]:
+        if tag in _DROPPED:
+            return []
+        if tag == "tool-close":
+            return [Tight()]
+        if tag == "tool-name":
+            assert place.tool is not None
+            return [Word(place.tool.name)]
+        if tag == "tool-arg-name":
+            return [Word(self._first_literal(node))]
+        if place.argument is None:
+            raise _UnknownFormatError("a value without an argument")
+        if tag == "tool-arg-value":
+            return [self._json(place.argument.json)]
+        if place.argument.text is None:
+            raise _UnknownFormatError("a text for an argument that is not a text")
+        return [Text(place.argument.text, self._delimiters(node))]
+
+    def _delimiters(self, node: int) -> tuple[str, ...]:
+        inside = [self._nodes[one] for one in self._all_inside(node)]
+        return tuple(text for kind in inside if kind[0] == "until" for text in kind[1])
+
+    def _choice(self, nodes: Sequence[int], place: _Place) -> list[Item]:
+        ways = [self._items([(node, place)]) for node in nodes]
+        texts = [way for way in ways if any(isinstance(item, Text) and place.argument for item in way)]
+        if len(texts) > 1:  # ways to write one text: the plain one, which does not look like another
+            marks = tuple(way[0].text for way in texts[:-1] if isinstance(way[0], Word))
+            return [replace(item, not_first=marks) if isinstance(item, Text) else item for item in texts[-1]]
+        if len(ways) == 1:
+            return ways[0]
+        rendered = list(dict.fromkeys(self._render(way) for way in ways))
+        some = [way for way in rendered if way]
+        if not some:
+            return []
+        rule = Rule(f"({' | '.join(some)}){'' if len(some) == len(rendered) else '?'}")
+        return [rule, Tight()] if any(way and isinstance(way[-1], Tight) for way in ways) else [rule]
+
+    def _repetition(self, node: int, place: _Place) -> list[Item]:
+        _, inner, least, most = self._nodes[node]
+        if most < 0 and self._argument_names(inner) and not self._tool_names(inner):
+            return [Rule(way) for way in self._listed(inner, place)]
+        if most != 1 and not self._parallel and self._tool_names(inner):
+            most = 1
+        if most == 1 and self._tool_names(inner):
+            least = 1  # the grammar begins when there is a call
+        try:
+            items = self._items([(inner, place)])
+            if least == 1 == most:
+                return items
+            body = self._render(items)
+        except _UnknownFormatError:
+            if least > 0 or self._tool_names(inner):
+                raise
+            return []
+        return [Rule(f"({body}){times(least, most)}")] if body else []
+
+    # Arguments that llama.cpp allows in any order and number: each at most once, in the schema's order.
+
+    def _ways(self, inner: int, place: _Place) -> list[tuple[Argument, list[_Leaf]]]:
+        leaves = self._leaves([(inner, place)])
+        at = next((i for i, (node, _) in enumerate(leaves) if self._is_choice_of_arguments(node)), None)
+        ways = []
+        if at is None:
+            ways.append([(inner, place)])
+        else:
+            node, where = leaves[at]
+            ways = [[*leaves[:at], (one, where), *leaves[at + 1 :]] for one in self._inner(node)]
+        tool = next((where.tool for _, where in leaves if where.tool), place.tool)
+        if tool is None:
+            raise _UnknownFormatError("arguments without a tool")
+        order = {one.name: i for i, one in enumerate(tool.one_by_one())}
+        named = []
+        for way in ways:
+            names = frozenset().union(*(self._argument_names(node) for node, _ in way))
+            if len(names) != 1 or not names <= order.keys():
+                raise _UnknownFormatError("a list of arguments")
+            named.append((tool.one_by_one()[order[next(iter(names))]], way))
+        return sorted(named, key=lambda one: order[one[0].name])
+
+    def _is_choice_of_arguments(self, node: int) -> bool:
+        is_choice = self._nodes[node][0] == "choice"
+        return is_choice and bool(self._argument_names(node)) and not self._tool_names(node)
+
+    def _listed(self, inner: int, place: _Place) -> list[str]:
+        return [
+            f"({self._render(self._items(way))}){'' if argument.required else '?'}"
+            for argument, way in self._ways(inner, place)
+        ]
+
+    def _separated(self, leaves: list[_Leaf], i: int) -> Item | None:
+        """Return arguments with separators: one of them, and then a repetition of a separator and one of them."""
+        if i + 1 == len(leaves) or not self._is_choice_of_arguments(leaves[i][0]):
+            return None
+        (node, place), (more, _) = leaves[i], leaves[i + 1]
+        kind = self._nodes[more]
+        if kind[0] != "repetition" or self._argument_names(more) != self._argument_names(node):
+            return None
+        heads = [(argument, self._render(self._items(way))) for argument, way in self._ways(node, place)]
+        tails = self._listed(kind[1], place)
+        ways = []
+        for k, (argument, head) in enumerate(heads):
+            ways.append(" ".join([head, *tails[k + 1 :]]))
+            if argument.required:
+                break
+        return Rule(f"({' | '.join(ways)})")
+
+    # From items to text.
+
+    def _render(self, items: list[Item]) -> str:
+        items = joined(with_spaces(items))
+        parts = []
+        skip = ""
+        for i, item in enumerate(items):
+            if isinstance(item, Word):
+                parts.append(self._literal(item.text.removeprefix(skip)))
+                skip = ""
+            elif isinstance(item, Text):
+                following = items[i + 1] if i + 1 < len(items) else None
+                if not isinstance(following, Word):
+                    raise _UnknownFormatError("a text without an end")
+                part, skip = self._text(item, following.text)
+                parts.append(part)
+            elif isinstance(item, Rule):
+                parts.append(item.text)
+            else:
+                parts.append("XLC_SPACE?")
+        return " ".join(filter(None, parts))
+
+    def _literal(self, text: str) -> str:
+        return lark_text.literal(self._cut(text)) if text else ""
+
+    def _text(self, item: Text, following: str) -> tuple[str, str]:
+        """Return the terminal for a text, and the part of the literal behind it that is in the terminal."""
+        refused = [
+            f"(?s:.*){lark_text.regex_literal(one)}(?s:.*)" for one in item.delimiters if not self._has_token(one)
+        ]
+        refused += [f"{lark_text.regex_literal(one)}(?s:.*)" for one in item.not_first]
+        terms = [item.term, *(f"~/{one}/" for one in refused)]
+        if not refused:
+            term = item.term
+        else:
+            # A negation alone also matches what is not UTF-8.
+            known = [] if item.term in (ANY_TEXT, _ANY_ATTRIBUTE) else [ANY_TEXT]
+            term = " & ".join(f"({one})" for one in (*known, *terms))
+        end, token = self._cut(following)[0]
+        if token >= 0:
+            return self._terminal(term), ""
+        return self._terminal(f"({term}) {json.dumps(end, ensure_ascii=False)}"), end
+
+    def _has_token(self, text: str) -> bool:
+        return any(token >= 0 for _, token in self._cut(text))
+
+    def _terminal(self, term: str) -> str:
+        known = next((name for name, text in self._rules.items() if text == term), None)
+        name = known or f"XLC_TEXT_{len(self._rules)}"
+        self._rules[name] = term
+        return name
+
+
+def _escaped_slash(pattern: str) -> str:
+    return pattern.replace("/", r"\/").replace("\n", r"\n")

@@ -1,0 +1,88 @@
+"""Calls in the formats of all chat templates that llama.cpp ships: arguments satisfy their tool's whole schema.
+
+The models have random weights, so a call is right only because nothing else is allowed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import xlc_core as xlc
+from helpers.tiny_models import write_byte_llama
+
+_TEMPLATES = Path(__file__).parents[2] / "vendor" / "llama.cpp" / "models" / "templates"
+_OTHERS = {
+    "CohereForAI-c4ai-command-r-plus-tool_use",  # its template cannot show these tools
+    "google-translategemma-4b-it",  # does not chat
+    "ibm-granite-granite-3.3-2B-Instruct",  # llama.cpp does not know its calls
+    "llama-cpp-deepseek-r1",  # its marks have a character that a SentencePiece vocabulary takes for a space
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B",
+    "deepseek-ai-DeepSeek-V3.1",
+}
+NAMES = sorted({path.stem for path in _TEMPLATES.glob("*.jinja")} - _OTHERS)
+
+BOOK: dict[str, Any] = {
+    "type": "object",
+    "$defs": {"Kind": {"enum": ["single", "double"]}},
+    "properties": {
+        "code": {"type": "string", "pattern": r"^[A-Z]{2}\d{3}$"},
+        "nights": {"type": "integer", "minimum": 3, "maximum": 9},
+        "price": {"type": "number", "multipleOf": 5, "exclusiveMinimum": 10, "maximum": 90},
+        "kind": {"type": "string", "$ref": "#/$defs/Kind"},
+        "note": {"type": "string", "minLength": 2, "maxLength": 6},
+        "flag": {"type": "boolean"},
+        "guests": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 2,
+            "items": {
+                "type": "object",
+                "properties": {"age": {"type": "integer", "minimum": 18, "maximum": 20}},
+                "required": ["age"],
+            },
+        },
+    },
+    "required": ["code", "nights", "price", "kind", "guests"],
+}
+STAY: dict[str, Any] = {
+    "type": "object",
+    "$defs": {"Kind": {"enum": ["tent", "hut"]}},
+    "properties": {"kind": {"type": "string", "$ref": "#/$defs/Kind"}},
+    "required": ["kind"],
+}
+SCHEMAS = {"book-room": BOOK, "book_room": STAY, "予約": STAY}
+OPTIONS: dict[str, Any] = {"thinking_budget": 4, "temperature": 1.0, "seed": 1, "max_tokens": 1000}
+TOOLS = [xlc.Tool(name=name, description="Books.", parameters=schema) for name, schema in SCHEMAS.items()]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("formats")
+    return write_byte_llama(folder / "bytes.gguf", n_ctx=8192, space_prefix=False)
+
+
+@pytest.fixture
+def engine(model: Path, name: str) -> Iterator[xlc.Engine]:
+    template = (_TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
+    with xlc.Engine(model, n_ctx=8192, n_parallel=1, n_threads=1, chat_template=template) as engine:
+        yield engine
+
+
+def assert_fit(answer: xlc.Completion) -> None:
+    for call in answer.tool_calls:
+        jsonschema.validate(json.loads(call.arguments), SCHEMAS[call.name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_required_call_fits_its_schema(engine: xlc.Engine) -> None:
+    for choice in ("book-room", "予約"):
+        answer = engine.chat("Book.", tools=TOOLS, tool_choice=choice, **OPTIONS)
+        assert [call.name for call in answer.tool_calls] == [choice]
+        assert_fit(answer)
