@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xlc_core._native import Explanation
     from xlc_core.constraints.constraint import Choice, Constraint, Gbnf, JsonObject, JsonSchema, Lark, Regex
+    from xlc_core.constraints.tool_types import ToolSource
     from xlc_core.engine.engine import Engine
     from xlc_core.engine.infill import InfillFiles
     from xlc_core.engine.memory import DeviceMemory, EngineMemory, MemoryEstimate
@@ -198,6 +199,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDelta",
     "ToolLike",
+    "ToolSource",
     "Truncate",
     "UnsupportedFeatureError",
     "Usage",
@@ -218,6 +220,7 @@ __all__ = [
 _NAMES_BY_MODULE = {
     "_native": "Explanation",
     "constraints.constraint": "Choice Constraint Gbnf JsonObject JsonSchema Lark Regex",
+    "constraints.tool_types": "ToolSource",
     "engine.engine": "Engine",
     "engine.infill": "InfillFiles",
     "engine.memory": "DeviceMemory EngineMemory MemoryEstimate",

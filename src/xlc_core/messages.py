@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import Field, PrivateAttr, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from typing_extensions import Self
 
+from xlc_core.constraints.tool_types import ToolSource, describe_source
+from xlc_core.nesting import from_json
 from xlc_core.options.base import Options
 
 __all__ = [
@@ -158,3 +160,57 @@ class Tool(Options):
     name: str = Field(min_length=1)
     description: str = ""
     parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+
+    _read: Callable[[str], Any] | None = PrivateAttr(None)
+
+    @classmethod
+    def of(
+        cls,
+        source: ToolSource,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+    ) -> Self:
+        """Make a tool of a function or a type.
+
+        Args:
+            source: a function with annotations; or a type, such as a pydantic model, that a call fills.
+            name: instead of the source's own name.
+            description: instead of the source's docstring.
+
+        Raises:
+            InvalidRequestError: an argument of the function has no name.
+            ConstraintError: a type does not have a JSON schema.
+        """
+        own_name, own_description, parameters, read = describe_source(source)
+        tool = cls.checked(
+            name=name or own_name,
+            description=own_description if description is None else description,
+            parameters=parameters,
+        )
+        return tool.read_by(read)
+
+    def read_by(self, read: Callable[[str], Any]) -> Self:
+        """Return the tool with a function that reads the arguments of its calls, a JSON text.
+
+        An answer with a call for which it raises ValueError is generated again (``validation_retries``).
+        """
+        copy = self.model_copy()
+        copy._read = read
+        return copy
+
+    @property
+    def is_type(self) -> bool:
+        """Whether a type checks the arguments after they are generated."""
+        return self._read is not None
+
+    def parse(self, arguments: str) -> Any:
+        """Return the arguments of a call: of a function, a dict to call it with; of a type, its instance.
+
+        Args:
+            arguments: JSON, as ``ToolCall.arguments`` has it.
+
+        Raises:
+            ValueError: they do not fit (pydantic's ValidationError), or are not JSON because the answer was cut off.
+        """
+        return from_json(arguments) if self._read is None else self._read(arguments)

@@ -24,7 +24,7 @@ from xlc_langchain.profile import to_profile
 from xlc_langchain.results import PROVIDER, to_chat_result, to_chunk
 from xlc_langchain.stream_events import EventWriter, message_id
 from xlc_langchain.structured import described, json_parser, show_schema, tool_parser, with_parser
-from xlc_langchain.tools import response_constraint, schema_constraint, to_engine_tools, to_openai_tool
+from xlc_langchain.tools import response_constraint, schema_constraint, to_engine_tools, to_openai_tools
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -107,7 +107,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
     ) -> tuple[list[Message], dict[str, Any]]:
         """Return the messages and the keyword arguments of ``Engine.chat`` for a call."""
         request = self._join_options(stop, kwargs)
-        tools = to_engine_tools(request.pop("tools", None) or ())
+        tools = to_engine_tools(request.pop("tools", None) or (), request.pop("tool_readers", None))
         choice = to_tool_choice(request.pop("tool_choice", None), [tool.name for tool in tools])
         if tools:
             request["tools"] = tools
@@ -267,7 +267,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         Raises:
             InvalidRequestError: ``tool_choice`` names a tool that is not there.
         """
-        bound = [to_openai_tool(tool, strict=strict) for tool in tools]
+        bound, readers = to_openai_tools(tools, strict=strict)
         names = [tool["function"]["name"] for tool in bound if "function" in tool]
         with langchain_errors():
             choice = to_tool_choice(tool_choice, names)
@@ -275,6 +275,8 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
             kwargs["tool_choice"] = choice
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
+        if readers:
+            kwargs["tool_readers"] = readers
         return self.bind(tools=bound, **kwargs)
 
     def with_structured_output(
@@ -292,8 +294,8 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         The schema is enforced while tokens are sampled, so a whole answer always matches it.
 
         Args:
-            schema: a pydantic class, a dataclass, a TypedDict, a JSON schema, or OpenAI's form of one. Only
-                ``json_mode`` may go without.
+            schema: a pydantic class, a dataclass, a TypedDict, any other type that pydantic knows, such as an Enum,
+                a union or ``list[int]``; or a JSON schema, or OpenAI's form of one. Only ``json_mode`` may go without.
             method: ``"json_schema"`` constrains the answer; ``"function_calling"`` makes the model
                 call a tool that has the schema; ``"json_mode"`` without a schema demands a JSON
                 object and leaves its shape to the prompt, and is as ``"json_schema"`` with one.
@@ -306,8 +308,8 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
                 with the object.
 
         Returns:
-            A runnable that answers with an instance of the pydantic class or dataclass, or with a dictionary for
-            the other schemas.
+            A runnable that answers with an instance of the type, or with a dictionary for a TypedDict and a JSON
+            schema. An answer that the type refuses is generated again (``validation_retries``).
 
         Raises:
             InvalidRequestError: the method is unknown, or the schema is missing.

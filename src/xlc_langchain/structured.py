@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import is_dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,13 @@ from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.pydantic import TBaseModel, is_basemodel_subclass
+from langchain_core.utils.pydantic import TBaseModel, is_pydantic_v1_subclass
 from pydantic import SkipValidation, TypeAdapter, ValidationError
+from typing_extensions import is_typeddict
 
-from xlc_core import Message
+from xlc_core import Message, Tool
 from xlc_core.frameworks import describe_schema
-from xlc_langchain.tools import convertible, to_openai_tool
+from xlc_langchain.tools import convertible, is_type, to_openai_tool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,17 +34,17 @@ class _WholeJsonParser(JsonOutputParser):
     """Parses JSON. Unlike its base, it does not complete an answer that was cut off."""
 
     adapter: SkipValidation[Any] = None
-    """Makes an instance of the type; None: the answer stays a dictionary."""
+    """Makes an instance of the type; None: the answer stays as JSON has it."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         if partial:
-            return super().parse_result(result, partial=True)
+            return _partial_instance(self.adapter, super().parse_result(result, partial=True))
         _require_whole_json(result[0].text)
-        return _instance(self.adapter, super().parse_result(result), result)
+        return super().parse_result(result) if self.adapter is None else _instance(self.adapter, result[0].text)
 
 
-class _WholePydanticParser(PydanticOutputParser[TBaseModel]):
-    """Parses JSON into a pydantic object; see ``_WholeJsonParser``."""
+class _WholeV1Parser(PydanticOutputParser[TBaseModel]):
+    """Parses JSON into an object of pydantic 1; see ``_WholeJsonParser``."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         if not partial:
@@ -55,16 +55,23 @@ class _WholePydanticParser(PydanticOutputParser[TBaseModel]):
 class _CalledJsonParser(JsonOutputKeyToolsParser):
     """Parses a call's arguments. Unlike its base, it raises instead of returning None without a complete call."""
 
-    adapter: SkipValidation[Any] = None
-    """Makes an instance of the type; None: the arguments stay a dictionary."""
+    reader: SkipValidation[Any] = None
+    """Makes an instance of the type from the arguments' text; None: the arguments stay a dictionary."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         called = _require_call(super().parse_result(result, partial=partial), result, partial=partial)
-        return called if partial else _instance(self.adapter, called, result)
+        if self.reader is None or called is None:
+            return called
+        try:
+            return self.reader(json.dumps(called))
+        except ValueError as error:
+            if partial:
+                return None
+            raise _misfit(error, json.dumps(called)) from error
 
 
-class _CalledPydanticParser(PydanticToolsParser):
-    """Parses a call's arguments into a pydantic object; see ``_CalledJsonParser``."""
+class _CalledV1Parser(PydanticToolsParser):
+    """Parses a call's arguments into an object of pydantic 1; see ``_CalledJsonParser``."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         return _require_call(super().parse_result(result, partial=partial), result, partial=partial)
@@ -81,13 +88,25 @@ def _require_call(parsed: Any, result: list[Generation], *, partial: bool) -> An
     return parsed
 
 
-def _instance(adapter: TypeAdapter[Any] | None, parsed: Any, result: list[Generation]) -> Any:
-    if adapter is None:
+def _instance(adapter: TypeAdapter[Any], text: str) -> Any:
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        raise _misfit(error, text) from error
+
+
+def _misfit(error: ValueError, text: str) -> OutputParserException:
+    return OutputParserException(f"the answer does not fit the type: {error}", llm_output=text)
+
+
+def _partial_instance(adapter: TypeAdapter[Any] | None, parsed: Any) -> Any:
+    """Return the instance that an unfinished answer is already; None before that."""
+    if adapter is None or parsed is None:
         return parsed
     try:
-        return adapter.validate_python(parsed)
-    except ValidationError as error:
-        raise OutputParserException(f"the answer does not fit the type: {error}", llm_output=result[0].text) from error
+        return adapter.validate_json(json.dumps(parsed))
+    except ValidationError:
+        return None
 
 
 def _require_whole_json(text: str) -> None:
@@ -122,22 +141,23 @@ def show_schema(messages: Sequence[Message], constraint: Any) -> list[Message]:
 
 
 def json_parser(schema: Any) -> BaseOutputParser[Any]:
-    """Return the parser of a JSON answer: into an instance of the class, else into a dictionary."""
-    if _is_pydantic(schema):
-        return _WholePydanticParser(pydantic_object=schema)
-    return _WholeJsonParser(adapter=_dataclass_adapter(schema))
+    """Return the parser of a JSON answer: into an instance of the type, or as JSON for a TypedDict or a schema."""
+    if _is_v1(schema):
+        return _WholeV1Parser(pydantic_object=schema)
+    return _WholeJsonParser(adapter=TypeAdapter(schema) if _has_instances(schema) else None)
 
 
 def tool_parser(schema: Any) -> BaseOutputParser[Any]:
     """Return the parser for an answer that is a call of the tool that stands for the schema."""
-    if _is_pydantic(schema):
-        return _CalledPydanticParser(tools=[schema], first_tool_only=True)
+    if _is_v1(schema):
+        return _CalledV1Parser(tools=[schema], first_tool_only=True)
     name = to_openai_tool(schema)["function"]["name"]
-    return _CalledJsonParser(key_name=name, first_tool_only=True, adapter=_dataclass_adapter(schema))
+    reader = Tool.of(schema).parse if _has_instances(schema) else None
+    return _CalledJsonParser(key_name=name, first_tool_only=True, reader=reader)
 
 
-def _dataclass_adapter(schema: Any) -> TypeAdapter[Any] | None:
-    return TypeAdapter(schema) if is_dataclass(schema) else None
+def _has_instances(schema: Any) -> bool:
+    return is_type(schema) and not is_typeddict(schema)
 
 
 def with_parser(
@@ -163,6 +183,5 @@ def with_parser(
     return RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
 
-def _is_pydantic(schema: Any) -> bool:
-    """Return whether a schema is a pydantic class, of either version."""
-    return isinstance(schema, type) and is_basemodel_subclass(schema)
+def _is_v1(schema: Any) -> bool:
+    return isinstance(schema, type) and is_pydantic_v1_subclass(schema)

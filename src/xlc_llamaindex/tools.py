@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from xlc_core.frameworks import close_schema, to_tool_choice
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool
+    from pydantic import BaseModel
 
 __all__ = ["chat_with_tools_request", "tool_selections"]
 
@@ -61,10 +63,22 @@ def chat_with_tools_request(
 
 
 def _engine_tool(tool: BaseTool) -> Tool:
+    arguments = tool.metadata.fn_schema
+    if arguments is not None:
+        _complete(arguments, tool)
+        name = tool.metadata.to_openai_tool(skip_length_check=True)["function"]["name"]
+        return Tool.of(arguments, name=name, description=tool.metadata.description)
     function = tool.metadata.to_openai_tool(skip_length_check=True)["function"]
     return Tool(
         name=function["name"], description=function["description"], parameters=close_schema(function["parameters"])
     )
+
+
+def _complete(arguments: type[BaseModel], tool: BaseTool) -> None:
+    """Look up annotations that are written as texts in the function's module, where LlamaIndex does not look."""
+    function = getattr(tool, "real_fn", None) or getattr(tool, "fn", None)
+    if not arguments.__pydantic_complete__ and function is not None:
+        arguments.model_rebuild(_types_namespace=getattr(inspect.unwrap(function), "__globals__", {}))
 
 
 def tool_selections(response: ChatResponse, *, error_on_no_tool_call: bool) -> list[ToolSelection]:

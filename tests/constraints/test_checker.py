@@ -102,7 +102,7 @@ def test_generated_json_is_compact_but_any_white_space_is_accepted() -> None:
         ({"type": "array", "uniqueItems": True}, "uniqueItems"),
         ({"if": {"pattern": "a"}, "then": {"minLength": 1}}, "if"),
         ({"type": "array", "contains": {"type": "null"}}, "contains"),
-        ({"type": "object", "propertyNames": {"maxLength": 3}}, "propertyNames"),
+        ({"type": "object", "propertyNames": {"not": {"maxLength": 3}}}, "propertyNames"),
         ({"type": "string", "format": "shoe-size"}, "Unknown format: shoe-size"),
         ({"type": "string", "pattern": "(?=a)b"}, "look-around"),
         ({"$ref": "#/$defs/missing"}, "does not exist"),

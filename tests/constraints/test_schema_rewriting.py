@@ -161,7 +161,7 @@ def test_target_of_ref_keeps_its_place() -> None:
         ({"properties": {"a": {"oneOf": [{"minLength": 1}, {"pattern": "x"}]}}}, "/properties/a/oneOf"),
         ({"properties": {"a": {"type": "string", "format": "shoe-size"}}}, "/properties/a/format"),
         ({"unevaluatedProperties": False}, "/unevaluatedProperties"),
-        ({"propertyNames": {"maxLength": 3}}, "/propertyNames"),
+        ({"propertyNames": {"maxLength": 3, "pattern": "a"}}, "/propertyNames"),
     ],
 )
 def test_refusal_names_place(schema: dict[str, Any], place: str) -> None:

@@ -84,14 +84,10 @@ def test_wrong_message_is_refused_by_its_place(messages: Any, reason: str) -> No
 
 
 def test_wrong_tool_is_refused() -> None:
-    with pytest.raises(xlc.InvalidRequestError, match="a tool is a function"):
-        to_tools([print_it])  # type: ignore[list-item]
+    with pytest.raises(xlc.InvalidRequestError, match="a tool is a int; give a Tool, a function"):
+        to_tools([7])  # type: ignore[list-item]
     with pytest.raises(xlc.InvalidRequestError, match="unknown option 'title'"):
         to_tools([{"title": "f"}])
-
-
-def print_it() -> None:
-    """Do nothing; a function is not a tool by itself."""
 
 
 def test_media_leave_a_mark_where_they_stand() -> None:

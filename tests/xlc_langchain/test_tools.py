@@ -10,7 +10,6 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.tools import tool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, create_model
 from typing_extensions import TypedDict
 
@@ -18,7 +17,7 @@ from helpers.langchain_scripts import WEATHER_CALL, completion
 from xlc_core import JsonObject, JsonSchema, Tool, ToolCall
 from xlc_core.options.sampling import ChatOptions
 from xlc_core.testing import ScriptedEngine
-from xlc_langchain import ChatXLlama, tools
+from xlc_langchain import ChatXLlama
 from xlc_langchain.errors import InvalidRequestError
 
 
@@ -102,16 +101,13 @@ def test_tools_of_every_kind() -> None:
     plain = {"name": "add", "description": "Add.", "parameters": {"type": "object"}}
     llm.bind_tools([get_weather, Person, plain], parallel_tool_calls=False).invoke("Hi")
     weather, person, add = asked(engine).tools
-    assert weather == Tool(
-        name="get_weather",
-        description="Say how the weather is.",
-        parameters={
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-            "required": ["city"],
-            "additionalProperties": False,
-        },
-    )
+    assert (weather.name, weather.description) == ("get_weather", "Say how the weather is.")
+    assert weather.parameters == {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+        "additionalProperties": False,
+    }
     assert person.parameters["required"] == ["name", "age"]
     assert add.parameters == {"type": "object"}
     assert asked(engine).parallel_tool_calls is False
@@ -239,18 +235,19 @@ def test_tools_and_schema_together() -> None:
 
 
 def test_tools_are_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    converted: list[Any] = []
+    converted: list[str | None] = []
+    make = Tool.of
 
-    def convert(tool: Any, *, strict: bool | None = None) -> dict[str, Any]:
-        converted.append(tool)
-        return convert_to_openai_tool(tool, strict=strict)
+    def convert(source: Any, *, name: str | None = None, description: str | None = None) -> Tool:
+        converted.append(name)
+        return make(source, name=name, description=description)
 
-    monkeypatch.setattr(tools, "convert_to_openai_tool", convert)
+    monkeypatch.setattr(Tool, "of", convert)
     llm, _ = chat("ok", "ok")
     bound = llm.bind_tools([get_weather, get_time])
     bound.invoke("Hi")
     bound.invoke("Hi")
-    assert converted == [get_weather, get_time]
+    assert converted == ["get_weather", "get_time"]
 
 
 def test_cache_tells_schemas_of_equal_names_apart() -> None:

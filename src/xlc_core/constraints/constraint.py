@@ -19,6 +19,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from typing_extensions import Self
+
 from xlc_core.constraints import lark_text, schema_rewriting
 from xlc_core.constraints.checking import check_once, native_module
 from xlc_core.constraints.lark_text import with_thinking
@@ -30,6 +32,7 @@ from xlc_core.constraints.reading import (
     dump_json,
     load_json,
     plain_json,
+    require_all,
     schema_of,
 )
 from xlc_core.constraints.schema_grammar import schema_grammar
@@ -121,6 +124,7 @@ class JsonSchema(Constraint):
         schema: a JSON schema as a dict or as JSON text; or a type: a pydantic model, dataclass,
             TypedDict, any other type that pydantic knows such as ``list[int]``, or a
             ``TypeAdapter``. For a type, ``parse`` returns its instances.
+        strict: whether every property that the schema names is required, and no others are allowed.
 
     Raises:
         ConstraintError: the schema is not JSON or too large, or the type does not have a schema.
@@ -133,8 +137,9 @@ class JsonSchema(Constraint):
 
     text: str
     _adapter: TypeAdapter[Any] | None = field(repr=False, compare=False)
+    _is_checked_elsewhere: bool = field(default=False, repr=False, compare=False)
 
-    def __init__(self, schema: Any) -> None:
+    def __init__(self, schema: Any, *, strict: bool = False) -> None:
         adapter = None
         if isinstance(schema, str):
             schema = load_json(schema)
@@ -143,13 +148,24 @@ class JsonSchema(Constraint):
             schema = schema_of(adapter)
         if not isinstance(schema, Mapping):
             raise ConstraintError(f"a JSON schema is an object, got {show_value(schema)}")
-        object.__setattr__(self, "text", dump_json(schema))
+        text = dump_json(schema)
+        object.__setattr__(self, "text", dump_json(require_all(json.loads(text))) if strict else text)
         object.__setattr__(self, "_adapter", adapter)
+
+    @classmethod
+    def checked_elsewhere(cls, schema: Mapping[str, Any]) -> Self:
+        """Return the constraint of a schema that somebody made of a type, which checks the answers there.
+
+        Keywords that no grammar enforces are then hints instead of errors.
+        """
+        made = cls(schema)
+        object.__setattr__(made, "_is_checked_elsewhere", True)
+        return made
 
     @property
     def is_type(self) -> bool:
-        """Whether the schema was made of a type, which ``parse`` gives instances of."""
-        return self._adapter is not None
+        """Whether a type checks the answers too: the type that ``parse`` returns instances of, or one elsewhere."""
+        return self._adapter is not None or self._is_checked_elsewhere
 
     @property
     def schema(self) -> dict[str, Any]:

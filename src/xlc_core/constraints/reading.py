@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PydanticUserError, TypeAdapter
 
 from xlc_core.constraints import lark_text
-from xlc_core.constraints.schema_formats import TYPE_PATTERNS
+from xlc_core.constraints.schema_formats import ENFORCED
+from xlc_core.constraints.tags import require_tags
+from xlc_core.constraints.type_schema import TypeSchema
 from xlc_core.errors import ConstraintError
 from xlc_core.texts import check_text, show_value
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "KNOWN_FORMATS",
     "adapter_of",
     "check_depth",
     "check_source",
@@ -26,14 +27,13 @@ __all__ = [
     "dump_json",
     "load_json",
     "plain_json",
+    "require_all",
     "schema_of",
 ]
 
 MAX_DEPTH = 64
 MAX_SIZE = 1 << 20  # characters
 
-# The formats that llguidance enforces.
-KNOWN_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
 _DATA_KEYWORDS = frozenset({"const", "default", "enum", "examples"})  # they hold values, not schemas
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 
@@ -116,7 +116,7 @@ def adapter_of(schema: Any) -> TypeAdapter[Any]:
 def schema_of(adapter: TypeAdapter[Any]) -> Any:
     """Return a type's JSON schema, adapted to generation."""
     try:
-        return close_schema(adapter.json_schema())
+        return close_schema(adapter.json_schema(schema_generator=TypeSchema))
     except PydanticUserError as error:
         raise ConstraintError(f"the type does not have a JSON schema: {error}") from None
 
@@ -125,20 +125,25 @@ def close_schema(schema: Any) -> Any:
     """Return a type's JSON schema as generation needs it. Nothing is lost, since the type checks the rest.
 
     Objects get no properties beyond their own: the type would ignore more, and a weak model would go on inventing them.
-    Formats that no grammar enforces become patterns where that is possible, and are dropped as hints elsewhere.
+    The tags of unions are required. Formats that no grammar enforces are dropped as hints.
 
     Args:
         schema: the schema that pydantic or a framework makes of a type; it is not changed.
     """
+    closed = _close(schema)
+    if isinstance(closed, dict):
+        require_tags(closed)
+    return closed
+
+
+def _close(schema: Any) -> Any:
     if isinstance(schema, list):
-        return [close_schema(item) for item in schema]
+        return [_close(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     closed = {name: _closed_keyword(name, value) for name, value in schema.items()}
-    if isinstance(name := closed.get("format"), str) and name not in KNOWN_FORMATS:
+    if isinstance(name := closed.get("format"), str) and name not in ENFORCED:
         del closed["format"]
-        if name in TYPE_PATTERNS and closed.get("type") == "string":
-            closed.setdefault("pattern", TYPE_PATTERNS[name])
     if closed.get("type") == "object" and "properties" in closed:
         closed.setdefault("additionalProperties", False)
     return closed
@@ -148,5 +153,18 @@ def _closed_keyword(name: str, value: Any) -> Any:
     if name in _DATA_KEYWORDS:
         return value
     if name in _NAMED_SCHEMAS and isinstance(value, dict):
-        return {key: close_schema(part) for key, part in value.items()}
-    return close_schema(value)
+        return {key: _close(part) for key, part in value.items()}
+    return _close(value)
+
+
+def require_all(schema: Any) -> Any:
+    """Return a schema whose objects have all properties that they name, and no others."""
+    if isinstance(schema, list):
+        return [require_all(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: value if name in _DATA_KEYWORDS else require_all(value) for name, value in schema.items()}
+    if isinstance(properties := schema.get("properties"), dict) and schema.get("type", "object") == "object":
+        made["required"] = list(properties)
+        made["additionalProperties"] = False
+    return made

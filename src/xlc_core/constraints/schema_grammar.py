@@ -21,7 +21,8 @@ def schema_grammar(schema_text: str, *, is_type: bool, any_space: bool = False) 
 
     Args:
         schema_text: the schema as JSON text.
-        is_type: whether a type's parse() checks the answer too; then oneOf may be treated as anyOf.
+        is_type: whether a type's parse() checks the answer too; then oneOf may be treated as anyOf, and keywords that
+            no grammar can express may be ignored.
         any_space: whether any white space is allowed, as in texts from elsewhere.
     """
     rule = schema_rule(schema_text, is_type=is_type, any_space=any_space)
@@ -36,8 +37,8 @@ def schema_rule(schema_text: str, *, is_type: bool, any_space: bool = False) -> 
     options = schema.get("x-guidance", {})
     if not isinstance(options, dict):
         raise ConstraintError("the constraint is refused: /x-guidance must be an object")
-    assumed = {"coerce_one_of": True} if is_type else {}
+    assumed = {"coerce_one_of": True, "lenient": True} if is_type else {}
     whitespace = _FLEXIBLE if any_space else _COMPACT
-    rewritten = schema_rewriting.rewritten(schema)
+    rewritten = schema_rewriting.rewritten(schema, is_type=is_type, narrow=not any_space)
     rewritten["x-guidance"] = {**whitespace, **assumed, **options}
     return "%json " + json.dumps(rewritten, ensure_ascii=False)

@@ -12,8 +12,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from xlc_core.constraints import schema_formats
+from xlc_core.constraints.key_names import write_names
+from xlc_core.constraints.pattern_parts import between
+from xlc_core.constraints.patterns import translate
 from xlc_core.constraints.reading import MAX_DEPTH
 from xlc_core.constraints.schema_logic import ASSERTIONS, complement, exclusive
+from xlc_core.constraints.unique_items import distinct_arrays
 from xlc_core.errors import ConstraintError
 
 __all__ = ["rewritten", "with_places"]
@@ -28,20 +32,26 @@ _LIST_KEYWORDS = frozenset({"allOf", "anyOf", "items", "oneOf", "prefixItems"}) 
 _MAP_KEYWORDS = frozenset(  # schemas by name
     {"$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties"}
 )
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OLD_DRAFTS = re.compile(r"json-schema\.org/draft-0[3467]/")
 _INDEX = re.compile("[0-9]{1,9}")
 _MAX_BRANCHES = 6  # each may double the number of schemas that llguidance combines
 _MAX_REWRITTEN = 200  # rewritten places in one schema, because nested ones multiply
 
 
-def rewritten(schema: dict[str, Any]) -> dict[str, Any]:
+def rewritten(schema: dict[str, Any], *, is_type: bool = False, narrow: bool = False) -> dict[str, Any]:
     """Return an equivalent schema in keywords that llguidance enforces correctly.
+
+    Args:
+        schema: a JSON schema.
+        is_type: whether a type checks the answers too. Then keywords that cannot be expressed are dropped.
+        narrow: whether texts are generated, not checked: formats then have only forms that Python's types take too.
 
     Raises:
         ConstraintError: llguidance would accept more than the schema allows, and other keywords cannot express it.
     """
     _refuse_wrong_shapes(schema, "")
-    result: dict[str, Any] = _Rewriting(schema).visit(schema, "")
+    result: dict[str, Any] = _Rewriting(schema, is_type=is_type, narrow=narrow).visit(schema, "")
     return result
 
 
@@ -100,9 +110,21 @@ def _refuse_wrong_shapes(schema: Any, pointer: str) -> None:
         _refuse_wrong_shapes(part, name)
 
 
+def _days(schema: dict[str, Any]) -> str | None:
+    """Return the pattern for the bounds of a date's text, which are taken away; None without bounds that are dates."""
+    bounds = [schema.pop(name, None) for name in ("formatMinimum", "formatMaximum")]
+    low, high = (day if isinstance(day, str) and _DAY.fullmatch(day) else None for day in bounds)
+    if low is None and high is None:
+        return None
+    low, high = low or "0001-01-01", high or "9999-12-31"
+    return f"^{between(low, high)}" if low <= high else r"[^\s\S]"
+
+
 class _Rewriting:
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], *, is_type: bool, narrow: bool) -> None:
         self._document = document
+        self._is_type = is_type
+        self._narrow = narrow
         self._has_old_refs = bool(_OLD_DRAFTS.search(str(document.get("$schema", ""))))
         self._n_left = _MAX_REWRITTEN
         self._targets: set[str] = set()  # the places that a $ref names, and those above; these must stay where they are
@@ -148,7 +170,12 @@ class _Rewriting:
         result = dict(schema)
         extra_all_of: list[Any] = []  # schemas to add under allOf
         self._write_formats(result, extra_all_of)
-        self._drop_redundant_keywords(result)
+        self._write_patterns(result, extra_all_of)
+        self._write_unique_items(result)
+        if "propertyNames" in result and not self._is_target(f"{pointer}/propertyNames"):
+            written = write_names(result, self._resolve, loosely=self._is_type)
+            if self._is_type and not written:
+                del result["propertyNames"]
         self._refuse_repeatable_names(result, pointer)
         if self._n_left > 0:
             self._rewrite_keywords(result, extra_all_of, pointer)
@@ -190,24 +217,55 @@ class _Rewriting:
         name = schema.get("format")
         if not isinstance(name, str):
             return
-        if name in schema_formats.PATTERNS:
-            del schema["format"]
-            if "pattern" in schema:
-                extra_all_of.append({"pattern": schema_formats.PATTERNS[name]})
-            else:
-                schema["pattern"] = schema_formats.PATTERNS[name]
-        if name in schema_formats.MAX_LENGTHS:
-            limit = schema_formats.MAX_LENGTHS[name]
+        limit = schema_formats.max_length_of(name, narrow=self._narrow)
+        if limit is not None:
             schema["maxLength"] = min(limit, schema.get("maxLength", limit))
+        patterns = [schema_formats.pattern_of(name, narrow=self._narrow)]
+        if patterns[0] is not None:
+            del schema["format"]
+            if (days := _days(schema)) is not None:
+                patterns.append(days)
+            for pattern in patterns:
+                if "pattern" in schema:
+                    extra_all_of.append({"pattern": pattern})
+                else:
+                    schema["pattern"] = pattern
+        elif self._is_type and name not in schema_formats.ENFORCED:
+            del schema["format"]
 
-    def _drop_redundant_keywords(self, schema: dict[str, Any]) -> None:
+    def _write_patterns(self, schema: dict[str, Any], extra_all_of: list[Any]) -> None:
+        pattern = schema.get("pattern")
+        if not isinstance(pattern, str):
+            return
+        translated = translate(pattern)
+        if translated is not None:
+            schema["pattern"], *others = translated
+            extra_all_of += [{"pattern": other} for other in others]
+        elif self._is_type:
+            del schema["pattern"]
+
+    def _write_unique_items(self, schema: dict[str, Any]) -> None:
         at_most = schema.get("maxItems", 2)
         if schema.get("uniqueItems") is False or (isinstance(at_most, int) and at_most < 2):
             schema.pop("uniqueItems", None)
+        if schema.get("uniqueItems") is not True:
+            return
+        arrays = distinct_arrays(schema, self._resolve)
+        if arrays is not None:
+            for name in ("uniqueItems", "items", "minItems", "maxItems", "type"):
+                schema.pop(name, None)
+            schema["enum"] = arrays
+        elif self._is_type:
+            del schema["uniqueItems"]
 
     def _refuse_repeatable_names(self, schema: dict[str, Any], pointer: str) -> None:
         least = schema.get("minProperties", 0)
         required = schema.get("required", [])
+        if self._is_type:
+            if schema.get("properties"):  # llguidance counts properties only where all of them are required
+                schema.pop("minProperties", None)
+                schema.pop("maxProperties", None)
+            return
         if isinstance(least, int) and isinstance(required, list) and least > max(1, len(set(required))):
             raise ConstraintError(
                 f"the constraint is refused: minProperties at {pointer}/minProperties: {least} different names cannot "

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xlc_core.constraints import lark_text
-from xlc_core.constraints.schema_formats import MAX_LENGTHS, PATTERNS, TYPE_PATTERNS
+from xlc_core.constraints.schema_formats import pattern_of
 
 __all__ = ["ANY_TEXT", "NotTextError", "kinds_of", "searched", "text_term"]
 
@@ -102,12 +102,12 @@ def _own_terms(schema: dict[str, Any]) -> list[str]:
     name = schema.get("format")
     patterns = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
     if isinstance(name, str):
-        known = PATTERNS.get(name) or TYPE_PATTERNS.get(name)
+        known = pattern_of(name, narrow=True)
         if known is None:
             raise NotTextError(f"the format {name}")
         patterns.append(known)
     terms += [lark_text.regex(searched(pattern)) for pattern in patterns]
-    least, most = schema.get("minLength", 0), schema.get("maxLength", MAX_LENGTHS.get(str(name)))
+    least, most = schema.get("minLength", 0), schema.get("maxLength")
     if least or most is not None:
         terms.append(f"/(?s:.){{{int(least)},{'' if most is None else int(most)}}}/")
     return terms

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 from xlc_core.constraints import lark_text, schema_rewriting
 from xlc_core.constraints.checking import check_once
-from xlc_core.constraints.reading import KNOWN_FORMATS, check_depth, check_source
-from xlc_core.constraints.schema_formats import TYPE_PATTERNS
+from xlc_core.constraints.reading import check_depth, check_source
+from xlc_core.constraints.schema_formats import ENFORCED
 from xlc_core.constraints.schema_grammar import schema_rule
 from xlc_core.constraints.text_patterns import NotTextError, kinds_of, text_term
 from xlc_core.errors import ConstraintError
@@ -103,7 +103,8 @@ def tool_arguments(name: str, parameters: str, *, is_type: bool = False) -> Tool
     Args:
         name: the tool's name, for errors.
         parameters: JSON text of the schema of its arguments.
-        is_type: whether a type checks the arguments too; then oneOf may be treated as anyOf.
+        is_type: whether a type checks the arguments too; then oneOf may be treated as anyOf, and keywords that no
+            grammar can express may be ignored.
 
     Raises:
         ConstraintError: the schema is malformed, cannot be enforced, or allows no arguments.
@@ -167,10 +168,8 @@ def _adapted(schema: Any, *, closes: bool) -> Any:
             result[name] = {key: _adapted(part, closes=closes) for key, part in value.items()}
         else:
             result[name] = _adapted(value, closes=closes)
-    if isinstance(hint := result.get("format"), str) and hint not in KNOWN_FORMATS:
+    if isinstance(hint := result.get("format"), str) and hint not in ENFORCED:
         del result["format"]
-        if hint in TYPE_PATTERNS and result.get("type") == "string":
-            result.setdefault("pattern", TYPE_PATTERNS[hint])
     if closes and isinstance(result.get("properties"), dict) and not _needs_more(result):
         result.setdefault("additionalProperties", False)
     return result
@@ -310,7 +309,8 @@ def _argument(name: str, required: bool, schema: Any, is_type: bool) -> Argument
     text = None
     if "string" in kinds and kinds != _ANY_KIND:
         try:
-            text = text_term(schema, resolve)
+            rewritten = schema_rewriting.rewritten(schema, is_type=is_type, narrow=True)
+            text = text_term(rewritten, resolver(rewritten))
         except NotTextError:
             text = None
     if text is not None and kinds != {"string"}:  # written as text, it can only be a string

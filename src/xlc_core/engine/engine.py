@@ -22,9 +22,11 @@ from xlc_core.engine.memory import MemoryMethods
 from xlc_core.engine.message_embedding import MessageEmbeddingMethods
 from xlc_core.engine.retrieval import RetrievalMethods
 from xlc_core.engine.sessions import SessionMethods
+from xlc_core.errors import InvalidRequestError
 from xlc_core.generation import media
+from xlc_core.generation.attempts import Attempts
 from xlc_core.generation.conversion import MessageLike, ToolLike
-from xlc_core.generation.request import RequestBuilder
+from xlc_core.generation.request import Request, RequestBuilder
 from xlc_core.generation.streams import AsyncEventStream, EventStream
 from xlc_core.models import catalog
 from xlc_core.models.prompts import file_prompts
@@ -119,7 +121,8 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
             messages: Message objects, dictionaries in OpenAI's form, or one user's text. If the last message is the
                 assistant's, the answer continues it.
             **options: fields of ChatOptions: sampling, tools, constraint, timeout… With tools and a JSON schema the
-                model chooses between a call of a tool and an answer that matches the schema.
+                model chooses between a call of a tool and an answer that matches the schema. An answer that the
+                constraint's type or a tool's refuses is generated again (``validation_retries``); ``usage`` has all.
 
         Raises:
             InvalidRequestError: an option, message or tool is wrong; nothing was run.
@@ -129,12 +132,34 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
             EngineClosedError: the engine is or was closed.
             EngineFailedError: llama.cpp failed.
         """
-        wanted = ChatOptions.checked(**options)
-        return self._stream(lambda: self._requests.chat(messages, wanted)).result()
+        attempts = Attempts(messages, ChatOptions.checked(**options))
+        result: Completion | None = None
+        while result is None:
+            try:
+                result = attempts.accept(self._stream(lambda: self._attempt(attempts)).result())
+            except InvalidRequestError:  # of an attempt after the first: it has no room for the refused answer
+                result = attempts.refused
+                if result is None:
+                    raise
+        return result
 
     async def achat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> Completion:
         """Answer a chat; see chat."""
-        return await self._astream_chat(messages, options, stream=False).result()
+        attempts = Attempts(messages, ChatOptions.checked(**options))
+        result: Completion | None = None
+        while result is None:
+            try:
+                takes_long = self._requests.takes_long(attempts.messages, attempts.options)
+                stream = self._astream(lambda: self._attempt(attempts), takes_long=takes_long)
+                result = attempts.accept(await stream.result())
+            except InvalidRequestError:
+                result = attempts.refused
+                if result is None:
+                    raise
+        return result
+
+    def _attempt(self, attempts: Attempts) -> Request:
+        return self._requests.chat(attempts.messages, attempts.options, deadline=attempts.deadline)
 
     def stream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> EventStream:
         """Answer a chat event by event; see chat. The last event is Finished, with the whole result."""
@@ -143,15 +168,10 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
 
     def astream_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> AsyncEventStream:
         """Answer a chat event by event, for ``async for``; see stream_chat."""
-        return self._astream_chat(messages, options, stream=True)
-
-    def _astream_chat(
-        self, messages: str | Sequence[MessageLike], options: ChatKwargs, *, stream: bool
-    ) -> AsyncEventStream:
         wanted = ChatOptions.checked(**options)
         deadline = Deadline(wanted.timeout)
         return self._astream(
-            lambda: self._requests.chat(messages, wanted, stream=stream, deadline=deadline),
+            lambda: self._requests.chat(messages, wanted, stream=True, deadline=deadline),
             takes_long=self._requests.takes_long(messages, wanted),
         )
 

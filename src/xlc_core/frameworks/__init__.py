@@ -11,13 +11,13 @@ test checks that. An adapter for another framework can be built the same way (do
 * Readers of what frameworks pass: to_tool_choice, decode_base64, model_as_text; require_single_answer refuses ``n``
   above 1.
 * Schemas: read_response_format returns the constraint that a response format means, close_schema fits a type's schema
-  to generation, describe_schema shows a schema to the model.
+  to generation, require_all requires all properties, describe_schema shows a schema to the model.
 * JSON with a limit of nesting: to_json, from_json.
 * Probabilities of labels as the first token of an answer: label_probabilities.
 * TextKind: "query" or "document".
 """
 
-from xlc_core.constraints.reading import close_schema
+from xlc_core.constraints.reading import close_schema, require_all
 from xlc_core.engine.model_facts import ModelFacts, read_facts
 from xlc_core.frameworks.embedder_adapter import EmbedderAdapter, TextKind
 from xlc_core.frameworks.engine_adapter import EngineAdapter, default_model, model_as_text
@@ -51,6 +51,7 @@ __all__ = [
     "model_identity",
     "read_facts",
     "read_response_format",
+    "require_all",
     "require_single_answer",
     "retrieval_prompt",
     "to_json",

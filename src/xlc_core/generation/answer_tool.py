@@ -27,7 +27,6 @@ class AnswerTool:
 
     Attributes:
         tool: the tool for the model.
-        is_type: whether the schema was made of a type, which checks the answer too.
     """
 
     def __init__(self, constraint: JsonSchema | JsonObject, taken: set[str]) -> None:
@@ -43,7 +42,8 @@ class AnswerTool:
             description=f"Give the final answer: {described}" if described else "Give the final answer.",
             parameters={"type": "object", **schema},
         )
-        self.is_type = isinstance(constraint, JsonSchema) and constraint.is_type
+        if isinstance(constraint, JsonSchema) and constraint.is_type:
+            self.tool = self.tool.read_by(constraint.parse)
         self._constraint = constraint
         self._places: dict[tuple[int, int], int | None] = {}
         """(choice, call) → index among the calls that are shown; None for the answer tool."""

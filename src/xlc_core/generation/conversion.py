@@ -9,6 +9,7 @@ from typing import Any, cast
 from xlc_core import _native
 from xlc_core.constraints.constraint import Constraint
 from xlc_core.constraints.tool_arguments import ToolArguments
+from xlc_core.constraints.tool_types import ToolSource
 from xlc_core.errors import InvalidRequestError
 from xlc_core.generation.media import decode_base64
 from xlc_core.generation.tool_choice import ToolUse
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 MessageLike = Message | Mapping[str, Any]
-ToolLike = Tool | Mapping[str, Any]
+ToolLike = Tool | Mapping[str, Any] | ToolSource
 
 
 def to_messages(messages: str | Sequence[MessageLike]) -> tuple[Message, ...]:
@@ -136,13 +137,17 @@ def _arguments_name(index: int) -> str:
 
 
 def to_tools(tools: Sequence[ToolLike]) -> tuple[Tool, ...]:
-    """Return tools from Tool objects or dictionaries, in OpenAI's form or plain."""
+    """Return tools from Tool objects, functions, types, or dictionaries in OpenAI's form or plain."""
     read = []
     for tool in check_items(tools, "the tools"):
         if isinstance(tool, Tool):
             read.append(tool)
+        elif callable(tool):
+            read.append(Tool.of(tool))
         elif not isinstance(tool, Mapping):
-            raise InvalidRequestError(f"a tool is a {type(tool).__name__}; give a Tool, or a dict in OpenAI's form")
+            raise InvalidRequestError(
+                f"a tool is a {type(tool).__name__}; give a Tool, a function, a type, or a dict in OpenAI's form"
+            )
         elif tool.get("type") == "function" and "function" in tool:
             read.append(_tool(tool["function"]))
         else:

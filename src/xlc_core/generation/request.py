@@ -321,11 +321,7 @@ def _answer_rules(options: ChatOptions) -> _AnswerRules:
             "a constraint and tools cannot both shape one answer; pass tool_choice='none' or leave one of them out"
         )
     arguments = tuple(
-        tool_arguments(
-            tool.name,
-            to_parameters(tool),
-            is_type=answer_tool is not None and tool is answer_tool.tool and answer_tool.is_type,
-        )
+        tool_arguments(tool.name, to_parameters(tool), is_type=tool.is_type)
         for tool in (use.tools if use.may_call else ())
     )
     return _AnswerRules(None if answer_tool else constraint, use, answer_tool, arguments)

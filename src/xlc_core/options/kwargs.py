@@ -96,6 +96,7 @@ class ChatKwargs(CompletionKwargs, total=False):
     thinking_switch: ThinkingSwitch | None
     reasoning_format: ReasoningFormat | None
     template_kwargs: Mapping[str, Any] | None
+    validation_retries: int | None
 
 
 class EngineKwargs(TypedDict, total=False):

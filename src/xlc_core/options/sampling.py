@@ -176,7 +176,7 @@ class ChatOptions(CompletionOptions):
     """All options of a chat, without its messages.
 
     Attributes:
-        tools: functions that the model may call: Tool objects or dictionaries in OpenAI's form.
+        tools: functions that the model may call: Tool objects, functions, types, or dictionaries in OpenAI's form.
         tool_choice: ``auto``, ``none``, ``required``, or the name of the tool that must be called; also ``any`` and
             True for ``required``, None and False for ``auto``, and OpenAI's ``{"type": "function", …}``.
         parallel_tool_calls: whether several calls may be made at once; None: if the template supports it.
@@ -188,6 +188,8 @@ class ChatOptions(CompletionOptions):
         thinking_switch: ends the thinking from outside.
         reasoning_format: place of the thinking, as in EngineOptions; None: the engine's setting.
         template_kwargs: variables for the chat template.
+        validation_retries: how often an answer is generated again if the constraint's type or a tool's does not take
+            it, which a validator may decide; the model is told why. Not in streams and not with ``n`` above 1 [2].
     """
 
     used_by = "chat"
@@ -201,3 +203,4 @@ class ChatOptions(CompletionOptions):
     thinking_switch: ThinkingSwitch | None = None
     reasoning_format: ReasoningFormat | None = None
     template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    validation_retries: int = Field(2, ge=0, le=16)
