@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import xlc_core as xlc
+from helpers.waiting import wait_until
 from xlc_core.engine import shared
 
 
@@ -67,7 +68,7 @@ def test_releasing_twice_counts_once(opened: list[FakeEngine]) -> None:
 
 def test_dropped_lease_is_released(opened: list[FakeEngine]) -> None:
     xlc.acquire_engine("m")
-    assert opened[0].closed
+    assert wait_until(lambda: opened[0].closed)
 
 
 def test_after_the_last_release_a_new_engine_is_opened(opened: list[FakeEngine]) -> None:
@@ -169,3 +170,72 @@ def test_real_engine_is_shared_and_closed() -> None:
         assert first.engine is second.engine
         assert first.engine.embed(["a"]).shape == (1, 384)
     assert first.engine.closed
+
+
+def dropped(keep_alive: float, model: str = "m") -> None:
+    """Lease an engine and drop the lease without releasing it."""
+    lease = xlc.acquire_engine(model)
+    lease.keep_alive = keep_alive
+    assert not lease.engine.closed
+
+
+def test_engine_of_dropped_lease_is_leased_again(opened: list[FakeEngine]) -> None:
+    for _ in range(5):
+        dropped(keep_alive=60)
+    assert len(opened) == 1
+    with xlc.acquire_engine("m") as lease:
+        assert lease.engine is opened[0]
+    assert opened[0].closed, "who releases a lease gives the memory back at once"
+
+
+def test_engine_of_dropped_lease_closes_afterwards(opened: list[FakeEngine]) -> None:
+    dropped(keep_alive=0.05)
+    assert wait_until(lambda: opened[0].closed)
+    assert shared._registry == {}
+    dropped(keep_alive=0.05)
+    assert len(opened) == 2
+    assert wait_until(lambda: opened[1].closed)
+
+
+def test_time_begins_again_with_each_dropped_lease(opened: list[FakeEngine]) -> None:
+    dropped(keep_alive=0.05)
+    dropped(keep_alive=600)
+    assert wait_until(lambda: not any(one.is_watched and one.idle_until == 0 for one in shared._registry.values()))
+    assert not opened[0].closed
+    shared.close_idle_engine("m")
+    assert opened[0].closed
+
+
+def test_engine_may_stay_for_ever(opened: list[FakeEngine]) -> None:
+    dropped(keep_alive=-1)
+    assert wait_until(lambda: all(one.n_leases == 0 for one in shared._registry.values()))
+    assert not opened[0].closed
+    assert not any(one.is_watched for one in shared._registry.values())
+
+
+def test_idle_engine_is_closed_at_once_but_not_a_used_one(opened: list[FakeEngine]) -> None:
+    dropped(keep_alive=60)
+    assert wait_until(lambda: all(one.n_leases == 0 for one in shared._registry.values()))
+    shared.close_idle_engine("m")
+    assert opened[0].closed
+    with xlc.acquire_engine("m") as lease:
+        shared.close_idle_engine("m")
+        shared.close_idle_engine("never opened")
+        assert not lease.engine.closed
+
+
+def test_idle_engines_make_room_for_others(opened: list[FakeEngine], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Large(FakeEngine):
+        def __init__(self, options: xlc.EngineOptions, *, progress: Any = None) -> None:
+            if not all(engine.closed for engine in self.opened):
+                raise xlc.InsufficientMemoryError("too large beside another")
+            super().__init__(options, progress=progress)
+
+    dropped(keep_alive=60)
+    assert wait_until(lambda: all(one.n_leases == 0 for one in shared._registry.values()))
+    monkeypatch.setattr(shared, "Engine", Large)
+    with xlc.acquire_engine("large") as lease:
+        assert opened[0].closed
+        with pytest.raises(xlc.InsufficientMemoryError):
+            xlc.acquire_engine("also large")
+        assert not lease.engine.closed

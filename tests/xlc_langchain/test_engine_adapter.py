@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gc
+import math
 import pickle
 import subprocess
 import sys
 import weakref
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.runnables import ConfigurableField
 
+from helpers.waiting import wait_until
+from xlc_core.engine import shared
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.frameworks import engine_adapter
 from xlc_core.testing import ScriptedEngine
@@ -147,3 +153,64 @@ def test_without_langchain_extra_is_named() -> None:
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "pip install 'xllama[langchain]'" in result.stderr
+
+
+class CountedEngine(ScriptedEngine):
+    """Counts how often a model is loaded."""
+
+    n_loaded = 0
+
+    def __init__(self, options: Any, *, progress: Any = None) -> None:
+        super().__init__(["Hello"])
+        type(self).n_loaded += 1
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[CountedEngine]]:
+    monkeypatch.setattr(shared, "Engine", CountedEngine)
+    monkeypatch.setattr(shared, "_registry", {})
+    CountedEngine.n_loaded = 0
+    yield CountedEngine
+    for one in shared._registry.values():
+        one.idle_until = 0
+
+
+def test_other_settings_for_a_call_do_not_load_model_again(loads: type[CountedEngine]) -> None:
+    model = ChatXLlama(model="a.gguf")
+    field = ConfigurableField(id="temperature")
+    configurable = model.configurable_fields(temperature=field)
+    for number in range(5):
+        configurable.invoke("Hi", config={"configurable": {"temperature": number / 10}})
+        configurable.with_config(configurable={"temperature": 0.5}).invoke("Hi")
+        model.bind(temperature=0.3).invoke("Hi")
+        model.model_copy(update={"temperature": 0.4}).invoke("Hi")
+        ChatXLlama(model="a.gguf", temperature=0.6).invoke("Hi")
+        gc.collect()
+    assert loads.n_loaded == 1
+
+
+def test_close_unloads_model_that_dropped_adapters_left(loads: type[CountedEngine]) -> None:
+    model = ChatXLlama(model="a.gguf")
+    ChatXLlama(model="a.gguf").invoke("Hi")
+    gc.collect()
+    assert wait_until(lambda: all(one.n_leases == 0 for one in shared._registry.values()))
+    assert len(shared._registry) == 1
+    model.close()
+    assert shared._registry == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        *((0, 0), (30, 30), ("5m", 300), ("1h30m", 5400), ("250ms", 0.25), ("-1", -1), (-5, -1), ("2.5", 2.5)),
+        *((timedelta(minutes=1), 60), (math.inf, -1)),
+    ],
+)
+def test_keep_alive_has_forms_of_ollama(given: Any, seconds: float) -> None:
+    assert ChatXLlama(model="a.gguf", keep_alive=given).keep_alive == seconds
+
+
+@pytest.mark.parametrize("given", ["soon", "5 parsecs", "", math.nan, "m"])
+def test_other_keep_alive_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match="keep_alive"):
+        ChatXLlama(model="a.gguf", keep_alive=given)

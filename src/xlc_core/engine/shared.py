@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -14,19 +16,25 @@ from typing_extensions import Self, Unpack
 
 from xlc_core.engine.engine import Engine
 from xlc_core.engine.opening import LoadProgress
+from xlc_core.errors import InsufficientMemoryError
 from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import EngineKwargs
 
-__all__ = ["EngineLease", "acquire_engine"]
+__all__ = ["EngineLease", "acquire_engine", "close_idle_engine"]
 
 
 @dataclass
 class _Shared:
-    """An engine and the number of its leases. The lock is held while it opens, so that it is opened only once."""
+    """An engine and the number of its leases. The lock is held while it opens, so that it is opened only once.
+
+    An engine whose last lease was dropped stays open for the next one until ``idle_until``, which a thread watches.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     engine: Engine | None = None
     n_leases: int = 0
+    idle_until: float = 0.0
+    is_watched: bool = False
 
 
 _registry: dict[EngineOptions, _Shared] = {}
@@ -49,10 +57,14 @@ class EngineLease:
 
     Attributes:
         engine: the engine.
+        keep_alive: seconds that the engine stays open if its last lease is not released but dropped, for whoever leases
+            it next; below 0: until the end of the process. So a program that makes an adapter for each call does not
+            load the model each time.
     """
 
     def __init__(self, options: EngineOptions, shared: _Shared, engine: Engine) -> None:
         self.engine = engine
+        self.keep_alive = 0.0
         self._options = options
         self._shared: _Shared | None = shared
 
@@ -78,7 +90,8 @@ class EngineLease:
             with contextlib.suppress(
                 RuntimeError
             ):  # threads cannot start: the interpreter is ending and closes all engines
-                threading.Thread(target=_release, args=(self._options, shared), daemon=True).start()
+                arguments = (self._options, shared, self.keep_alive)
+                threading.Thread(target=_release, args=arguments, daemon=True).start()
 
 
 def acquire_engine(
@@ -106,7 +119,7 @@ def acquire_engine(
                 continue  # its last lease was released while we waited
             if shared.engine is None or shared.engine.closed:
                 try:
-                    shared.engine = Engine(wanted, progress=progress)
+                    shared.engine = _open(wanted, progress, shared)
                 except BaseException:
                     _registry.pop(wanted, None)
                     raise
@@ -114,13 +127,78 @@ def acquire_engine(
             return EngineLease(wanted, shared, shared.engine)
 
 
-def _release(options: EngineOptions, shared: _Shared) -> None:
+def close_idle_engine(model: str | Path | None, **options: Unpack[EngineKwargs]) -> None:
+    """Close the engine of a model and its options now if it only waits for somebody to lease it."""
+    wanted = EngineOptions.checked(model=model, **options)
+    shared = _registry.get(wanted)
+    if shared is not None:
+        with shared.lock:
+            engine = _taken_out(wanted, shared)
+        if engine is not None:
+            engine.close()
+
+
+def _open(options: EngineOptions, progress: bool | LoadProgress | None, own: _Shared) -> Engine:
+    """Open an engine, after closing those that nobody uses if memory is short."""
+    try:
+        return Engine(options, progress=progress)
+    except InsufficientMemoryError:
+        if not _close_idle_engines(own):
+            raise
+    return Engine(options, progress=progress)
+
+
+def _close_idle_engines(own: _Shared) -> bool:
+    closed = False
+    for options, shared in list(_registry.items()):
+        # Two threads that open engines hold a lock each, so neither may wait for the other's.
+        if shared is not own and shared.lock.acquire(blocking=False):
+            try:
+                engine = _taken_out(options, shared)
+            finally:
+                shared.lock.release()
+            if engine is not None:
+                engine.close()
+                closed = True
+    return closed
+
+
+def _taken_out(options: EngineOptions, shared: _Shared) -> Engine | None:
+    """Remove an engine without leases from the registry and return it; None if there are leases. Needs the lock."""
+    if shared.n_leases > 0:
+        return None
+    if _registry.get(options) is shared:
+        del _registry[options]
+    engine, shared.engine = shared.engine, None
+    return engine
+
+
+def _release(options: EngineOptions, shared: _Shared, keep_alive: float = 0.0) -> None:
     with shared.lock:
         shared.n_leases -= 1
         if shared.n_leases > 0:
             return
-        if _registry.get(options) is shared:
-            del _registry[options]
-        engine = shared.engine
+        if keep_alive:
+            shared.idle_until = time.monotonic() + keep_alive if keep_alive > 0 else math.inf
+            if shared.is_watched or keep_alive < 0:
+                return
+            shared.is_watched = True
+        engine = None if keep_alive else _taken_out(options, shared)
+    if keep_alive:
+        engine = _wait_idle(options, shared)
     if engine is not None:
         engine.close()
+
+
+def _wait_idle(options: EngineOptions, shared: _Shared) -> Engine | None:
+    """Return the engine when its time without leases is over; None if it was leased again or closed."""
+    while True:
+        with shared.lock:
+            left = shared.idle_until - time.monotonic()
+            if shared.n_leases > 0 or shared.engine is None or math.isinf(left):
+                shared.is_watched = False
+                return None
+            if left <= 0:
+                shared.is_watched = False
+                return _taken_out(options, shared)
+        time.sleep(left)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -14,7 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from typing_extensions import Self
 
 from xlc_core.engine.engine import Engine
-from xlc_core.engine.shared import EngineLease, acquire_engine
+from xlc_core.engine.shared import EngineLease, acquire_engine, close_idle_engine
+from xlc_core.options.durations import keep_alive_seconds
 from xlc_core.options.engine import EngineOptions
 from xlc_core.options.hints import hint_for_field
 
@@ -36,13 +38,15 @@ class EngineLeases:
         lease = self._leases.get(_key(model, options))
         return lease.engine if lease else None
 
-    def engine(self, model: str | None, options: dict[str, Any]) -> Engine:
-        """Return the engine; the model is loaded unless another adapter has it open."""
+    def engine(self, model: str | None, options: dict[str, Any], keep_alive: float) -> Engine:
+        """Return the engine; the model is loaded unless another adapter has it open, or had a moment ago."""
         key = _key(model, options)
         with self._lock:
             if key not in self._leases:
                 self._leases[key] = acquire_engine(model, **options)
-            return self._leases[key].engine
+            lease = self._leases[key]
+            lease.keep_alive = keep_alive
+            return lease.engine
 
     def release(self) -> None:
         """Release the leases. An engine closes with its last lease."""
@@ -74,7 +78,7 @@ class EngineAdapter(BaseModel):
 
     Building an adapter loads nothing. The model is loaded on first use, or by ``load()``, and its
     weights are shared with every adapter of the process that has the same model and engine options.
-    ``close()`` releases it; so does the end of a ``with`` block, and the garbage collector.
+    ``close()`` releases it; so does the end of a ``with`` block, and, after ``keep_alive``, the garbage collector.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
@@ -87,6 +91,11 @@ class EngineAdapter(BaseModel):
 
     engine_options: dict[str, Any] = Field(default_factory=dict)
     """Further fields of ``xlc_core.EngineOptions``, such as ``{"n_parallel": 8}``."""
+
+    keep_alive: Annotated[float | str | timedelta, AfterValidator(keep_alive_seconds)] = Field(5.0, repr=False)
+    """Seconds that the model stays loaded after the last adapter that used it was dropped without ``close()``, as
+    LangChain drops one for each call of ``configurable_fields``; or a text such as ``"5m"``. 0: not at all; below 0:
+    until the end of the process."""
 
     engine: Annotated[Engine | None, SkipValidation] = Field(None, exclude=True, repr=False)
     """An open engine to use; ``model`` and the options are its own. Who opened it closes it."""
@@ -156,8 +165,10 @@ class EngineAdapter(BaseModel):
             return await self._aget_engine()
 
     def close(self) -> None:
-        """Release the model; it is unloaded when nobody else in the process uses it."""
+        """Release the model; it is unloaded at once if nobody else in the process uses it."""
         self._leases.release()
+        if self.engine is None:
+            close_idle_engine(self._model_name(), **self._engine_options())
 
     def __enter__(self) -> Self:
         return self.load()
@@ -190,7 +201,8 @@ class EngineAdapter(BaseModel):
         """Return the engine of this adapter, or of the ``model`` that one call asks for."""
         if (engine := self._opened_engine(model)) is not None:
             return engine
-        return self._leases.engine(model or self._model_name(), self._engine_options())
+        keep_alive = keep_alive_seconds(self.keep_alive)
+        return self._leases.engine(model or self._model_name(), self._engine_options(), keep_alive)
 
     async def _aget_engine(self, model: str | None = None) -> Engine:
         """Return the engine without blocking the event loop while the model loads."""
