@@ -124,4 +124,17 @@ std::string thinking_start(const common_chat_params& rendered) {
     return opened ? "" : tag;
 }
 
+bool opens_thinking(const common_chat_params& rendered) {
+    const std::string& prompt = rendered.generation_prompt;
+    const std::string& tag = rendered.thinking_start_tag;
+    const size_t opened = tag.empty() ? std::string::npos : prompt.rfind(tag);
+    if (opened == std::string::npos) {
+        return false;
+    }
+    const auto& ends = rendered.thinking_end_tags;
+    return std::none_of(ends.begin(), ends.end(), [&](const std::string& end) {
+        return prompt.find(end, opened) != std::string::npos;
+    });
+}
+
 } // namespace xlc

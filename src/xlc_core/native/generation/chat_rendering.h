@@ -35,4 +35,7 @@ common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defa
 // Return the tag that opens the model's thinking; empty if the prompt ends with it.
 std::string thinking_start(const common_chat_params& rendered);
 
+// Whether the prompt ends inside the model's thinking. Some templates know no other way.
+bool opens_thinking(const common_chat_params& rendered);
+
 } // namespace xlc

@@ -260,7 +260,8 @@ std::shared_ptr<const RenderedChat> Generator::render(ChatRequest chat) const {
     auto out = std::make_shared<RenderedChat>();
     out->params = render_chat(chat, defaults);
     out->parallel_calls = allows_parallel_calls(chat, defaults);
-    out->thinks = out->params.supports_thinking && wants_thinking(chat, defaults);
+    out->thinks =
+        out->params.supports_thinking && (wants_thinking(chat, defaults) || opens_thinking(out->params));
     if (out->thinks) {
         out->thinking_start_tag = thinking_start(out->params);
         out->thinking_end_tags = out->params.thinking_end_tags;
