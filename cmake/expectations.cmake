@@ -33,7 +33,7 @@ xlc_override(llama src/llama-model.cpp src/llama-model.cpp EXPECT
   # The last step of a graph is a statement of its own.
   "\n    llm->build_dense_out\\([a-z0-9_, ]+\\).\n\n    llm->res->set_outputs\\(params\\).\n" 1
   "build_dense_out" 1)
-xlc_override(llama src/llama-vocab.cpp src/llama-vocab.cpp WITH src/regex_split.cpp EXPECT
+xlc_override(llama src/llama-vocab.cpp src/llama-vocab.cpp WITH src/regex_split.cpp src/marked_text.cpp EXPECT
   "= unicode_regex_split\\(text, tokenizer.regex_exprs, tokenizer.byte_encode\\)" 1
   "unicode_regex_split" 1
   "cpts = unicode_cpts_normalize_nfd\\(cpts\\)" 1
@@ -41,7 +41,10 @@ xlc_override(llama src/llama-vocab.cpp src/llama-vocab.cpp WITH src/regex_split.
   "unicode_len_utf8\\(" 3 # once for each character, where the work is done
   "if \\(data.attr & LLAMA_TOKEN_ATTR_[LR]STRIP\\) {" 2 # once for each control token in a text
   "const auto flags = unicode_cpt_flags_from_cpt\\(cpt\\)" 1
-  "flags.is_accent_mark" 1)
+  "flags.is_accent_mark" 1
+  "llama_tokenize\\(" 1 # overrides/src/marked_text.cpp finds control tokens as the function below it does
+  "void llama_vocab::impl::tokenizer_st_partition\\(" 1
+  "// Ignore control and unknown tokens when parse_special == false" 1)
 xlc_expect(src/unicode.h
   "unicode_regex_split\\(const std::string & text, const std::vector<std::string> & regex_exprs, bool byte_encode" 1
   "is_accent_mark" 3)
@@ -153,6 +156,13 @@ xlc_override(server-context tools/server/server-context.cpp server/server-contex
   "\n            ret = llama_process\\(ctx_tgt, LLAMA_PROCESS_TYPE_DECODE, batch.view.get\\(\\)\\).\n" 1
   "llama_process" 1
   "if \\(n_batch == 1 && ret == 1\\) {" 1
+  "bool incomplete = validate_utf8\\(slot.generated.text\\) < slot.generated.text.size\\(\\)" 1
+  "validate_utf8" 1
+  "pos = string_find_partial_stop\\(text, word\\)" 1
+  "string_find_partial_stop" 1
+  "stop_word_toks = common_tokenize\\(ctx_tgt, slot.stopping_word, false\\)" 1
+  "common_tokenize" 1
+  "const std::string token_str = result.text_to_send" 1
   "\n            if \\(!try_clear_idle_slots\\(\\)\\) {\n                n_batch /= 2.\n" 1
   "const int32_t n_tokens = std::min\\(n_batch, batch.size\\(\\) - off\\)" 1
   # A slot with a draft adds its token and the draft in this order.

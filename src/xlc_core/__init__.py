@@ -37,7 +37,8 @@ if TYPE_CHECKING:
         XllamaError,
     )
     from xlc_core.events import Event, Finished, PromptProgress, ReasoningDelta, TextDelta, ToolCallDelta
-    from xlc_core.generation.conversion import MessageLike, ToolLike
+    from xlc_core.generation.conversion import ToolLike
+    from xlc_core.generation.message_reading import MessageLike
     from xlc_core.generation.partial_objects import apartial_objects, partial_objects
     from xlc_core.generation.streams import AsyncEventStream, EventStream
     from xlc_core.messages import (
@@ -233,7 +234,8 @@ _NAMES_BY_MODULE = {
         "RequestTimeoutError UnsupportedFeatureError XllamaError"
     ),
     "events": "Event Finished PromptProgress ReasoningDelta TextDelta ToolCallDelta",
-    "generation.conversion": "MessageLike ToolLike",
+    "generation.conversion": "ToolLike",
+    "generation.message_reading": "MessageLike",
     "generation.partial_objects": "apartial_objects partial_objects",
     "generation.streams": "AsyncEventStream EventStream",
     "messages": "AudioPart ImagePart MediaPart Message Part Role TextPart Tool ToolCall VideoPart",

@@ -115,7 +115,7 @@ class ChatTool:
     def __init__(self, name: str, description: str, parameters: str, simple_parameters: str) -> None: ...
 
 class ChatRequest:
-    def __init__(self, *, messages: Sequence[ChatMessage], tools: Sequence[ChatTool] = [], tool_choice: str = 'auto', parallel_tool_calls: bool | None = None, thinking: bool | None = None, thinking_budget: int | None = None, thinking_budget_message: str | None = None, reasoning_format: str | None = None, template_kwargs: Mapping[str, str] = {}) -> None: ...
+    def __init__(self, *, messages: Sequence[ChatMessage], tools: Sequence[ChatTool] = [], tool_choice: str = 'auto', parallel_tool_calls: bool | None = None, thinking: bool | None = None, thinking_budget: int | None = None, thinking_budget_message: str | None = None, reasoning_format: str | None = None, template_kwargs: Mapping[str, str] = {}, parse_special: bool = False, is_part: bool = False) -> None: ...
 
     @property
     def messages(self) -> list[ChatMessage]: ...
@@ -143,6 +143,12 @@ class ChatRequest:
 
     @property
     def template_kwargs(self) -> dict[str, str]: ...
+
+    @property
+    def parse_special(self) -> bool: ...
+
+    @property
+    def is_part(self) -> bool: ...
 
 class TokenBias:
     def __init__(self, token: int | None, text: str, bias: float) -> None: ...
@@ -284,6 +290,9 @@ def media_marker() -> str:
     Return the marker that stands in a message's text for an image, sound or video.
     """
 
+def chat_template_names() -> list[str]:
+    """Return the names of the chat templates that llama.cpp has as code."""
+
 class RenderedChat:
     """A chat as the template writes it out."""
 
@@ -312,7 +321,7 @@ class GenerationRequest:
     All that a generation is asked for; nothing changes it after it was made.
     """
 
-    def __init__(self, *, sampling: SamplingParams, chat: RenderedChat | None = None, infill: InfillPrompt | None = None, prompt: str = '', media: Sequence[MediaFile] = [], grammar: str = '', grammar_waits: bool = False, grammar_trigger: str = '', lora_scales: Sequence[float] = [], speculative: bool = True, close_grammar: bool = True, embed: bool = False, stream: bool = False, prompt_progress: bool = False) -> None: ...
+    def __init__(self, *, sampling: SamplingParams, chat: RenderedChat | None = None, infill: InfillPrompt | None = None, prompt: str = '', parse_special: bool = True, media: Sequence[MediaFile] = [], grammar: str = '', grammar_waits: bool = False, grammar_trigger: str = '', lora_scales: Sequence[float] = [], speculative: bool = True, close_grammar: bool = True, embed: bool = False, stream: bool = False, prompt_progress: bool = False) -> None: ...
 
     @property
     def sampling(self) -> SamplingParams: ...
@@ -322,6 +331,9 @@ class GenerationRequest:
 
     @property
     def prompt(self) -> str: ...
+
+    @property
+    def parse_special(self) -> bool: ...
 
     @property
     def grammar(self) -> str: ...
@@ -359,6 +371,9 @@ class TokenProbability:
 
     @property
     def text(self) -> str: ...
+
+    @property
+    def bytes(self) -> bytes: ...
 
     @property
     def logprob(self) -> float: ...

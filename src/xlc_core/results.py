@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,12 +41,15 @@ class TokenLogprob:
         id: the token's number in the vocabulary.
         logprob: natural logarithm of its probability.
         top: the likeliest tokens at this place, best first; empty within an entry of another ``top``.
+        bytes: the token's bytes. Those of all tokens, joined, are the answer's text in UTF-8, with its thinking and
+            calls: where the answer ends within a token, before a stop sequence or half a character, they are cut.
     """
 
     token: str
     id: int
     logprob: float
     top: tuple[TokenLogprob, ...] = ()
+    bytes: builtins.bytes = b""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from xlc_core.engine.base import EngineFace
 from xlc_core.engine.lora_scales import LoraScales
 from xlc_core.errors import EngineClosedError
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
-from xlc_core.generation.conversion import MessageLike, ToolLike, to_messages, to_tools
+from xlc_core.generation.conversion import ToolLike, to_tools
+from xlc_core.generation.message_reading import MessageLike, to_messages
 from xlc_core.generation.request import InfillFiles
 from xlc_core.generation.tool_choice import to_tool_use
 from xlc_core.messages import Message

@@ -346,9 +346,10 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         messages: list[BaseMessage],
         tools: _Tools | None = None,
     ) -> int:
-        """Return how many tokens the model reads for a chat, template and tools included."""
+        """Return how many tokens the model reads for a chat or a part of one, template and tools included."""
         with langchain_errors():
-            return self._get_engine().count_tokens(to_engine_messages(messages), tools=to_engine_tools(tools or ()))
+            chat = to_engine_messages(messages, is_part=True)
+            return self._get_engine().count_tokens(chat, tools=to_engine_tools(tools or ()))
 
 
 def _profile_of(name: str, engine: Engine) -> ModelProfile:

@@ -156,7 +156,10 @@ def logprobs_of(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
             {
                 "token": token.token,
                 "logprob": token.logprob,
-                "top_logprobs": [{"token": other.token, "logprob": other.logprob} for other in token.top],
+                "bytes": list(token.bytes),
+                "top_logprobs": [
+                    {"token": other.token, "logprob": other.logprob, "bytes": list(other.bytes)} for other in token.top
+                ],
             }
             for token in tokens
         ]

@@ -21,13 +21,13 @@ from llama_index.core.base.llms.types import (
     VideoBlock,
 )
 
-from xlc_core import AudioPart, ImagePart, InvalidRequestError, Message, TextPart, ToolCall, VideoPart
-from xlc_core.frameworks import from_json, to_json
+from xlc_core import AudioPart, ImagePart, InvalidRequestError, TextPart, VideoPart
+from xlc_core.frameworks import provider_fields, read_history
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ContentBlock
 
-    from xlc_core import MediaPart, Part, Role
+    from xlc_core import MediaPart, Message, Part, Role
 
 __all__ = ["to_engine_messages"]
 
@@ -43,14 +43,17 @@ _ROLES: dict[MessageRole, Role] = {
 }
 
 
-def to_engine_messages(messages: Iterable[ChatMessage]) -> list[Message]:
+def to_engine_messages(messages: Iterable[ChatMessage], *, is_part: bool = False) -> list[Message]:
     """Convert a chat; the given messages are not changed.
 
-    Thinking and tool calls are read from their blocks; calls that were cut off are left out. A message of another
-    provider's that has its calls only in ``additional_kwargs["tool_calls"]``, in OpenAI's form, is read from there.
+    Thinking and tool calls are read from their blocks. A message that has its calls only in
+    ``additional_kwargs["tool_calls"]``, in any provider's form, is read from there. Calls whose arguments were cut off
+    go back to the model as it wrote them.
 
     Args:
         messages: the chat, oldest first.
+        is_part: whether it is a part of a chat that is only counted, so that its last message is not the one to be
+            answered.
 
     Returns:
         One engine message for each.
@@ -58,75 +61,38 @@ def to_engine_messages(messages: Iterable[ChatMessage]) -> list[Message]:
     Raises:
         InvalidRequestError: a message holds what the engine cannot take. It names the message by its place and role.
     """
-    converted = []
-    for index, message in enumerate(messages):
-        try:
-            converted.append(_convert(message))
-        except InvalidRequestError as error:
-            raise InvalidRequestError(f"messages[{index}], {message.role.value}: {error}") from None
-    return converted
+    chat = list(messages)
+    entries = ((f"messages[{index}], {one.role.value}", _fields(one, index)) for index, one in enumerate(chat))
+    return read_history(entries, len(chat), is_part=is_part)
 
 
-def _convert(message: ChatMessage) -> Message:
+def _fields(message: ChatMessage, index: int) -> dict[str, Any]:
+    """Return a message as a dictionary in OpenAI's form."""
     role = _ROLES[message.role]
-    thoughts = [block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock)]
-    calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-    if (thoughts or calls) and role != "assistant":
-        raise InvalidRequestError("only an assistant's message can hold thinking and tool calls")
     kwargs = message.additional_kwargs
-    if calls:
-        made = [_call(block) for block in calls]
-    else:
-        made = [_openai_call(call) for call in kwargs.get("tool_calls") or () if role == "assistant"]
-    return Message(
-        role=role,
-        content=_content(message.blocks),
-        reasoning="".join(thoughts),
-        tool_calls=tuple(call for call in made if _is_whole(call)),
-        tool_call_id=str(kwargs.get("tool_call_id") or "") if role == "tool" else "",
-        name=str(kwargs.get("name") or ""),
-    )
-
-
-def _call(block: ToolCallBlock) -> ToolCall:
-    return ToolCall(id=block.tool_call_id or "", name=block.tool_name, arguments=_json(block.tool_kwargs))
-
-
-def _is_whole(call: ToolCall) -> bool:
-    """Return whether a call is complete. Templates cannot read the arguments of one that was cut off."""
     try:
-        return isinstance(from_json(call.arguments), dict)
-    except ValueError:
-        return False
+        content = list(_parts(message.blocks))
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"messages[{index}], {message.role.value}: {error}") from None
+    calls: list[Any] = [
+        {"id": block.tool_call_id, "name": block.tool_name, "arguments": block.tool_kwargs}
+        for block in message.blocks
+        if isinstance(block, ToolCallBlock)
+    ]
+    fields: dict[str, Any] = {"role": role, "content": content, "name": str(kwargs.get("name") or "")}
+    if role == "tool":
+        fields["tool_call_id"] = str(kwargs.get("tool_call_id") or "")
+    if role == "assistant":
+        fields.update(provider_fields(kwargs))
+    fields["tool_calls"] = calls or (list(kwargs.get("tool_calls") or ()) if role == "assistant" else [])
+    return fields
 
 
-def _openai_call(call: Any) -> ToolCall:
-    """Read a call that is a dictionary, or an object of the openai package."""
-    plain = call if isinstance(call, dict) else call.model_dump()
-    function = plain.get("function", plain)
-    if not isinstance(function.get("name"), str):
-        raise InvalidRequestError(
-            f"additional_kwargs['tool_calls'] must be in OpenAI's form, got a {type(call).__name__}"
-        )
-    return ToolCall(id=plain.get("id") or "", name=function["name"], arguments=_json(function.get("arguments") or "{}"))
-
-
-def _json(arguments: dict[str, Any] | str) -> str:
-    return arguments if isinstance(arguments, str) else to_json(arguments, "the arguments of a tool call")
-
-
-def _content(blocks: Sequence[ContentBlock]) -> str | tuple[Part, ...]:
-    parts = tuple(_parts(blocks))
-    if not parts:
-        return ""
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        return parts[0].text
-    return parts
-
-
-def _parts(blocks: Sequence[ContentBlock]) -> Iterator[Part]:
+def _parts(blocks: Sequence[ContentBlock]) -> Iterator[Part | dict[str, Any]]:
     for block in blocks:
-        if isinstance(block, TextBlock):
+        if isinstance(block, ThinkingBlock):
+            yield {"type": "thinking", "thinking": block.content or ""}
+        elif isinstance(block, TextBlock):
             yield TextPart(text=block.text)
         elif isinstance(block, ImageBlock):
             yield _media(ImagePart, block, block.resolve_image)
@@ -146,7 +112,7 @@ def _parts(blocks: Sequence[ContentBlock]) -> Iterator[Part]:
                 "raw['usage'] has the number of tokens",
                 stacklevel=2,
             )
-        elif not isinstance(block, (ThinkingBlock, ToolCallBlock)):
+        elif not isinstance(block, ToolCallBlock):
             raise InvalidRequestError(
                 f"it cannot hold a block {block.block_type!r}; give text, images, sounds, videos or text documents"
             )

@@ -274,7 +274,7 @@ def _raw(completion: Completion) -> dict[str, Any]:
 def _logprobs(tokens: Sequence[TokenLogprob]) -> list[list[LogProb]]:
     """Return each token's log-probability, followed by those of the other candidates."""
     return [
-        [LogProb(token=one.token, logprob=one.logprob, bytes=list(one.token.encode())) for one in _candidates(token)]
+        [LogProb(token=one.token, logprob=one.logprob, bytes=list(one.bytes)) for one in _candidates(token)]
         for token in tokens
     ]
 

@@ -9,7 +9,8 @@ import pytest
 
 import xlc_core as xlc
 from xlc_core import _native
-from xlc_core.generation.conversion import to_chat_request, to_messages, to_sampling, to_tools
+from xlc_core.generation.conversion import to_chat_request, to_sampling, to_tools
+from xlc_core.generation.message_reading import to_messages
 from xlc_core.generation.tool_choice import to_tool_use
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.texts import check_text
@@ -71,11 +72,11 @@ def test_tools_are_read_in_openais_form_and_plain() -> None:
         ([{"role": "user", "content": "a"}, {"role": "wizard"}], "message 1: role"),
         ([{"role": "user", "text": "a"}], "message 0: unknown option 'text'"),
         ([{"content": "a"}], "message 0: role"),
-        (["a"], "message 0 is a str; give a dict"),
-        ([{"role": "user", "content": 3}], "the content of message 0 is a int"),
+        (["a"], "message 0: it is a str; give a dict"),
+        ([{"role": "user", "content": 3}], "message 0: the content is a int"),
         ([{"role": "user", "content": [{"type": "video"}]}], "message 0: content"),
-        ([{"role": "assistant", "tool_calls": [{"id": "1"}]}], "message 0 has the tool call {'id': '1'}"),
-        ([{"role": "assistant", "tool_calls": ["f"]}], "message 0 has the tool call 'f'"),
+        ([{"role": "assistant", "tool_calls": [{"id": "1"}]}], "message 0: it has the tool call {'id': '1'}"),
+        ([{"role": "assistant", "tool_calls": ["f"]}], "message 0: it has the tool call 'f'"),
     ],
 )
 def test_wrong_message_is_refused_by_its_place(messages: Any, reason: str) -> None:
@@ -115,8 +116,8 @@ def test_media_in_openais_form(part: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
-        ({"type": "image_url"}, "message 1: a part 'image_url' needs"),
-        ({"type": "image_url", "image_url": {"href": "x"}}, "message 1: a part 'image_url' needs"),
+        ({"type": "image_url"}, "message 1: a block 'image_url' must carry its bytes"),
+        ({"type": "image_url", "image_url": {"href": "x"}}, "message 1: a block 'image_url' must carry its bytes"),
         ({"type": "input_audio", "input_audio": {"data": "?"}}, "message 1: '\\?' is not valid base64"),
         ({"type": "image"}, "give one of data, path and url"),
     ],
@@ -179,7 +180,7 @@ def test_biases_are_read_by_number_and_by_text() -> None:
 @pytest.mark.parametrize("field", ["content", "reasoning", "tool_call_id", "name"])
 def test_lone_surrogate_error_names_message(field: str) -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "tool", field: "\udc80"}]
-    with pytest.raises(xlc.InvalidRequestError, match=r"message 1 .*lone surrogate"):
+    with pytest.raises(xlc.InvalidRequestError, match=r"message 1.*lone surrogate"):
         chat_of(messages)
 
 

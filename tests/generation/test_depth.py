@@ -50,7 +50,7 @@ def test_deep_json_is_refused_by_name(engine: xlc.Engine, levels: int) -> None:
     hi = [{"role": "user", "content": "hi"}]
     cases: list[tuple[str, Any, dict[str, Any]]] = [
         ("the arguments of a tool call of message 1", chat_with_call(arguments_of(levels)), {"tools": TOOLS}),
-        ("the arguments of a tool call of message 1", chat_with_call(deep), {}),
+        ("message 1: the arguments of a tool call", chat_with_call(deep), {}),
         ("the parameters of the tool 'f'", hi, {"tools": [{"name": "f", "parameters": deep}]}),
         (r"template_kwargs\['x'\]", hi, {"template_kwargs": {"x": deep}}),
     ]

@@ -12,7 +12,7 @@ import xlc_core as xlc
 from helpers.tiny_media import RED, write_mmproj
 from helpers.tiny_models import write_byte_llama
 from xlc_core.generation import local_media, media
-from xlc_core.generation.conversion import to_messages
+from xlc_core.generation.message_reading import to_messages
 from xlc_core.messages import is_from_mapping
 from xlc_core.waiting import Deadline
 

@@ -15,7 +15,8 @@ from helpers.tiny_models import write_byte_llama
 from xlc_core import _native
 from xlc_core.constraints import checking
 from xlc_core.generation import request as builder
-from xlc_core.generation.conversion import to_messages, to_tools
+from xlc_core.generation.conversion import to_tools
+from xlc_core.generation.message_reading import to_messages
 
 TOOLS = [xlc.Tool(name="get_time", description="The time"), xlc.Tool(name="get_date", description="The date")]
 
@@ -89,7 +90,7 @@ def test_count_tokens_renders_template_once(thinker: xlc.Engine, calls: Calls) -
 
 def test_chat_converts_messages_and_tools_once(thinker: xlc.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(builder, "to_messages", lambda value: seen.append("messages") or to_messages(value))
+    monkeypatch.setattr(builder, "to_messages", lambda value, **_: seen.append("messages") or to_messages(value))
     monkeypatch.setattr(builder, "to_tools", lambda value: seen.append("tools") or to_tools(value))
     thinker.chat("Hi", tools=TOOLS, constraint=Person, max_tokens=1)
     assert sorted(seen) == ["messages", "tools"]

@@ -76,6 +76,7 @@ def test_assistant_blocks_go_where_they_belong() -> None:
             tool_calls=(
                 ToolCall(id="1", name="weather", arguments='{"city": "Ålesund"}'),
                 ToolCall(id="2", name="time", arguments='{"zone": "CET"}'),
+                ToolCall(id="3", name="cut", arguments='{"zone": "CE'),
             ),
         )
     ]

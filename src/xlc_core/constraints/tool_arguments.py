@@ -59,7 +59,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class ToolArguments:
-    """What a grammar of calls needs to know of a tool.
+    """The facts of a tool that a grammar of calls needs.
 
     Attributes:
         name: the tool's name.

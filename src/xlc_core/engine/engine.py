@@ -25,7 +25,8 @@ from xlc_core.engine.sessions import SessionMethods
 from xlc_core.errors import InvalidRequestError
 from xlc_core.generation import media
 from xlc_core.generation.attempts import Attempts
-from xlc_core.generation.conversion import MessageLike, ToolLike
+from xlc_core.generation.conversion import ToolLike
+from xlc_core.generation.message_reading import MessageLike
 from xlc_core.generation.request import Request, RequestBuilder
 from xlc_core.generation.streams import AsyncEventStream, EventStream
 from xlc_core.models import catalog
@@ -34,7 +35,7 @@ from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
-from xlc_core.texts import check_text, check_tokens
+from xlc_core.texts import check_items, check_text, check_tokens
 from xlc_core.waiting import Deadline
 
 __all__ = ["Engine"]
@@ -233,11 +234,15 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
     def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
         """Return the number of tokens of a text, or of a chat's prompt with its template, tools and media.
 
+        Any part of a chat may be counted, also one that begins with a tool's result or ends with calls.
+
         Media are read and split but not encoded, which takes milliseconds for an image.
         """
         if isinstance(messages, str):
             return self._native.count_tokens(check_text(messages, "the text"))
-        request = self._requests.chat(messages, ChatOptions.checked(tools=tools))
+        if not (messages := check_items(messages, "the messages")):
+            return 0
+        request = self._requests.chat(messages, ChatOptions.checked(tools=tools), is_part=True)
         return self._native.count_prompt_tokens(request.native)
 
     def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from xlc_core._native import Generation
 from xlc_core.engine.base import EngineBase
 from xlc_core.errors import InvalidRequestError
-from xlc_core.generation.conversion import MessageLike
+from xlc_core.generation.message_reading import MessageLike
 from xlc_core.options.embedding_types import EmbeddingType, quantize_embeddings
 from xlc_core.options.retrieval import EmbedOptions
 from xlc_core.options.sampling import ChatOptions

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xlc_core import _native, hardware
 from xlc_core.engine import opening
+from xlc_core.engine.chat_templates import read_chat_template
 from xlc_core.engine.context_size import context_size
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.generation import media
@@ -57,7 +58,7 @@ def read_facts(options: EngineOptions) -> ModelFacts | None:
         return None
     state = path.stat()
     head = _read_head(path, state.st_size, state.st_mtime_ns)
-    template = options.chat_template or head.chat_template
+    template = read_chat_template(options.chat_template) or head.chat_template
     return ModelFacts(
         n_ctx=context_size(options, head, hardware.available_memory()).usable_n_ctx(head),
         has_chat_template=bool(template),

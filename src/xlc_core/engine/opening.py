@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xlc_core import _native, hardware
+from xlc_core.engine.chat_templates import read_chat_template
 from xlc_core.engine.context_size import context_size, exceeds_training
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.models import catalog
@@ -86,7 +87,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
         setattr(native, field, list(value) if isinstance(value, tuple) else value)
     native.llama_args = [*speculation_arguments(options), *options.llama_args]
     native.pooling = options.pooling or ""
-    native.chat_template = options.chat_template or ""
+    native.chat_template = read_chat_template(options.chat_template)
     layers = options.n_gpu_layers
     native.n_gpu_layers = layers if isinstance(layers, int) else _GPU_LAYERS[layers]
     native.model_path = file.path

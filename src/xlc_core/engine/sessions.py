@@ -14,7 +14,7 @@ from xlc_core._native import SlotState, llama_cpp_version
 from xlc_core.engine.base import EngineBase
 from xlc_core.engine.session_file import SessionHeader, read_session_file, write_session_file
 from xlc_core.errors import EngineFailedError, InvalidRequestError
-from xlc_core.generation.conversion import MessageLike
+from xlc_core.generation.message_reading import MessageLike
 from xlc_core.generation.request import Request
 from xlc_core.generation.streams import EventStream
 from xlc_core.models.identity import model_identity

@@ -8,6 +8,8 @@ test checks that. An adapter for another framework can be built the same way (do
   model, ScorerAdapter those of a cross-encoder, RerankerAdapter those of a reranker.
 * Facts about a model that is not loaded yet: read_facts returns ModelFacts; model_identity, retrieval_prompt and
   default_model.
+* Histories: read_history reads messages in the forms of all providers, provider_fields what frameworks store beside
+  their content.
 * Readers of what frameworks pass: to_tool_choice, decode_base64, model_as_text; require_single_answer refuses ``n``
   above 1.
 * Schemas: read_response_format returns the constraint that a response format means, close_schema fits a type's schema
@@ -26,6 +28,7 @@ from xlc_core.frameworks.reranker_adapter import RerankerAdapter, ScorerAdapter
 from xlc_core.frameworks.schemas import describe_schema, read_response_format
 from xlc_core.generation.label_probabilities import label_probabilities
 from xlc_core.generation.media import decode_base64
+from xlc_core.generation.message_reading import provider_fields, read_history
 from xlc_core.generation.tool_choice import to_tool_choice
 from xlc_core.models.identity import model_identity
 from xlc_core.models.prompts import retrieval_prompt
@@ -49,7 +52,9 @@ __all__ = [
     "label_probabilities",
     "model_as_text",
     "model_identity",
+    "provider_fields",
     "read_facts",
+    "read_history",
     "read_response_format",
     "require_all",
     "require_single_answer",

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from xlc_core.constraints.constraint import JsonSchema
-from xlc_core.generation.conversion import MessageLike, to_messages, to_tools
+from xlc_core.generation.conversion import to_tools
+from xlc_core.generation.message_reading import MessageLike, to_messages
 from xlc_core.messages import Message, Tool
 from xlc_core.options.sampling import ChatOptions
 from xlc_core.results import Completion, CompletionChoice, Usage

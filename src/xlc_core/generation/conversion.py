@@ -1,4 +1,4 @@
-"""Converts users' messages, tools and options to native objects, and native results back."""
+"""Converts messages, tools and options to native objects, and native results back."""
 
 from __future__ import annotations
 
@@ -11,125 +11,25 @@ from xlc_core.constraints.constraint import Constraint
 from xlc_core.constraints.tool_arguments import ToolArguments
 from xlc_core.constraints.tool_types import ToolSource
 from xlc_core.errors import InvalidRequestError
-from xlc_core.generation.media import decode_base64
+from xlc_core.generation.call_arguments import as_object
 from xlc_core.generation.tool_choice import ToolUse
-from xlc_core.messages import AudioPart, ImagePart, MediaPart, Message, TextPart, Tool, ToolCall, VideoPart
-from xlc_core.nesting import check_json_depth
+from xlc_core.messages import Message, TextPart, Tool, ToolCall
 from xlc_core.options.sampling import ChatOptions, SamplingOptions
 from xlc_core.results import CompletionChoice, FinishReason, Timings, TokenLogprob
 from xlc_core.texts import check_items, check_text, show_value, to_json
 
 __all__ = [
-    "MessageLike",
     "ToolLike",
+    "text_of",
     "to_chat_request",
     "to_choice",
-    "to_messages",
     "to_parameters",
     "to_sampling",
     "to_token_logprob",
     "to_tools",
 ]
 
-MessageLike = Message | Mapping[str, Any]
 ToolLike = Tool | Mapping[str, Any] | ToolSource
-
-
-def to_messages(messages: str | Sequence[MessageLike]) -> tuple[Message, ...]:
-    """Return messages from Message objects, dictionaries in OpenAI's form, or one user's text.
-
-    Raises:
-        InvalidRequestError: a message has an unknown key, role or part; the text names the message.
-    """
-    if isinstance(messages, str):
-        return (Message(role="user", content=messages),)
-    return tuple(
-        message if isinstance(message, Message) else _from_dict(message, index)
-        for index, message in enumerate(check_items(messages, "the messages"))
-    )
-
-
-def _from_dict(message: Mapping[str, Any], index: int) -> Message:
-    if not isinstance(message, Mapping):
-        raise InvalidRequestError(
-            f"message {index} is a {type(message).__name__}; give a dict with 'role' and 'content', or a Message"
-        )
-    fields = dict(message)
-    fields["content"] = _content(fields.get("content"), index)
-    if "reasoning_content" in fields:
-        fields["reasoning"] = fields.pop("reasoning_content") or ""
-    if fields.get("tool_calls") is not None:
-        fields["tool_calls"] = tuple(
-            _tool_call(call, index) for call in check_items(fields["tool_calls"], f"the tool calls of message {index}")
-        )
-    fields = {name: value for name, value in fields.items() if value is not None}
-    try:
-        return Message.checked(**fields)
-    except InvalidRequestError as error:
-        raise InvalidRequestError(f"message {index}: {error}") from None
-
-
-def _content(content: Any, index: int) -> Any:
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, Sequence):
-        raise InvalidRequestError(
-            f"the content of message {index} is a {type(content).__name__}; give a text or a list of parts"
-        )
-    return tuple(_part(part, index) for part in content)
-
-
-def _part(part: Any, index: int) -> Any:
-    if isinstance(part, str):
-        return TextPart(text=part)
-    if isinstance(part, Mapping):
-        kind = part.get("type")
-        if kind == "text":
-            return TextPart(text=check_text(part.get("text", ""), f"a text of message {index}"))
-        if isinstance(kind, str) and kind in _OPENAI_MEDIA:
-            return _openai_media(part, kind, index)
-    return part
-
-
-# OpenAI's names of media parts, and llama.cpp's name of video, which OpenAI does not have.
-_OPENAI_MEDIA: dict[str, type[MediaPart]] = {
-    "image_url": ImagePart,
-    "input_audio": AudioPart,
-    "input_video": VideoPart,
-    "video_url": VideoPart,
-}
-
-
-def _openai_media(part: Mapping[str, Any], kind: str, index: int) -> MediaPart:
-    value = part.get(kind)
-    fields = {"url": value} if isinstance(value, str) else value
-    try:
-        if isinstance(fields, Mapping) and isinstance(fields.get("data"), str):
-            return _OPENAI_MEDIA[kind](data=decode_base64(fields["data"]))
-        if isinstance(fields, Mapping) and isinstance(fields.get("url"), str):
-            return _OPENAI_MEDIA[kind](url=fields["url"])
-    except InvalidRequestError as error:
-        raise InvalidRequestError(f"message {index}: {error}") from None
-    raise InvalidRequestError(f"message {index}: a part {kind!r} needs {{{kind!r}: {{'url': …}}}} or base64 in 'data'")
-
-
-def _tool_call(call: Any, index: int) -> ToolCall:
-    if isinstance(call, ToolCall):
-        return call
-    function = call.get("function", call) if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise InvalidRequestError(
-            f"message {index} has the tool call {show_value(call)}; "
-            "give a ToolCall, or a dict with 'name' and 'arguments'"
-        )
-    arguments = function.get("arguments", "{}")
-    return ToolCall.checked(
-        id=call.get("id") or "",
-        name=function["name"],
-        arguments=arguments if isinstance(arguments, str) else to_json(arguments, _arguments_name(index)),
-    )
 
 
 def _arguments_name(index: int) -> str:
@@ -163,10 +63,12 @@ def _tool(fields: Any) -> Tool:
         raise InvalidRequestError(
             f"a tool's function is {show_value(fields)}; give a dict with 'name' and 'parameters'"
         )
+    if isinstance(name := fields.get("name"), str) and "\0" in check_text(name, "a tool's name"):
+        raise InvalidRequestError(f"a tool's name has a NUL character, got {name!r}")
     return Tool.checked(**{name: value for name, value in fields.items() if name != "strict"})
 
 
-def _text(message: Message) -> str:
+def text_of(message: Message) -> str:
     """Join the parts of a message like llama.cpp: with a new line between texts, but not around media."""
     if isinstance(message.content, str):
         return message.content
@@ -183,22 +85,22 @@ def _text(message: Message) -> str:
 
 
 def _native_message(message: Message, index: int) -> _native.ChatMessage:
-    for call in message.tool_calls:
-        check_json_depth(call.arguments, _arguments_name(index))
+    arguments = [as_object(call.arguments, _arguments_name(index)) for call in message.tool_calls]
     try:
         return _native.ChatMessage(
             role="system" if message.role == "developer" else message.role,
-            content=_text(message),
+            content=text_of(message),
             reasoning=message.reasoning,
             tool_call_id=message.tool_call_id,
             name=message.name,
-            tool_calls=[_native.ChatToolCall(call.id, call.name, call.arguments) for call in message.tool_calls],
+            tool_calls=[
+                _native.ChatToolCall(call.id, call.name, text)
+                for call, text in zip(message.tool_calls, arguments, strict=True)
+            ],
         )
     except TypeError:  # a text is not valid Unicode: which one?
-        check_text(_text(message), f"message {index}")
+        check_text(text_of(message), f"message {index}")
         check_text(message.reasoning, f"the reasoning of message {index}")
-        for call in message.tool_calls:
-            check_text(call.arguments, f"a tool call of message {index}")
         for text in (
             message.tool_call_id,
             message.name,
@@ -209,7 +111,12 @@ def _native_message(message: Message, index: int) -> _native.ChatMessage:
 
 
 def to_chat_request(
-    messages: Sequence[Message], use: ToolUse, options: ChatOptions, arguments: Sequence[ToolArguments] = ()
+    messages: Sequence[Message],
+    use: ToolUse,
+    options: ChatOptions,
+    arguments: Sequence[ToolArguments] = (),
+    *,
+    is_part: bool = False,
 ) -> _native.ChatRequest:
     """Build the chat that the template is applied to. Markers stand where media belong.
 
@@ -218,6 +125,7 @@ def to_chat_request(
         use: its tools.
         options: of the request.
         arguments: the arguments of the tools, if they may be called.
+        is_part: whether it is a part of a chat that no answer follows.
 
     Raises:
         InvalidRequestError: a text cannot be encoded.
@@ -236,6 +144,8 @@ def to_chat_request(
         template_kwargs={
             name: to_json(value, f"template_kwargs[{name!r}]") for name, value in options.template_kwargs.items()
         },
+        parse_special=bool(options.parse_special),
+        is_part=is_part,
     )
 
 
@@ -295,6 +205,7 @@ def to_token_logprob(token: _native.TokenProbability) -> TokenLogprob:
         id=token.token,
         logprob=token.logprob,
         top=tuple(to_token_logprob(candidate) for candidate in token.top),
+        bytes=token.bytes,
     )
 
 

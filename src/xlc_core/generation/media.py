@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from xlc_core import _native
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
+from xlc_core.generation.left_out import LeftOut
 from xlc_core.generation.local_media import permitted_path, read_media_file
 from xlc_core.generation.remote_media import LinkReader, shorten
 from xlc_core.messages import MediaPart, Message, is_from_mapping
@@ -28,6 +29,7 @@ __all__ = [
     "load",
     "placed_parts",
     "readable",
+    "without_unreadable",
 ]
 
 MAX_PARTS = 256
@@ -82,6 +84,21 @@ def placed_parts(messages: Sequence[Message], reads: frozenset[str]) -> list[Pla
                     f"the messages hold more than {MAX_PARTS} images, sounds and videos; leave some of them out"
                 )
     return found
+
+
+def without_unreadable(messages: Sequence[Message], reads: frozenset[str]) -> tuple[Message, ...]:
+    """Return a chat without the media that an assistant has made and this engine cannot read, with a warning."""
+    left_out = LeftOut()
+    out = []
+    for index, message in enumerate(messages):
+        if message.role == "assistant" and not isinstance(message.content, str):
+            kept = tuple(part for part in message.content if part.type == "text" or part.type in reads)
+            if len(kept) < len(message.content):
+                left_out.add("images, sounds and videos of the assistant's", f"message {index}")
+                message = message.model_copy(update={"content": kept})
+        out.append(message)
+    left_out.warn()
+    return tuple(out)
 
 
 def readable(images: bool, audio: bool, video: bool) -> frozenset[str]:

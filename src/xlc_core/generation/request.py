@@ -21,17 +21,12 @@ from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 from xlc_core.generation import media
 from xlc_core.generation.answer_tool import AnswerTool
 from xlc_core.generation.call_grammar import CallGrammar, call_grammar
-from xlc_core.generation.conversion import (
-    MessageLike,
-    to_chat_request,
-    to_messages,
-    to_parameters,
-    to_sampling,
-    to_tools,
-)
+from xlc_core.generation.conversion import to_chat_request, to_parameters, to_sampling, to_tools
+from xlc_core.generation.message_reading import MessageLike, to_messages
 from xlc_core.generation.off_loop import is_long
-from xlc_core.generation.template_checks import render_checked
+from xlc_core.generation.template_checks import ChatRenderer
 from xlc_core.generation.tool_choice import ToolUse, to_tool_use
+from xlc_core.messages import Message
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.options.thinking_switch import ThinkingSwitch
 from xlc_core.results import ModelInfo
@@ -86,6 +81,7 @@ class RequestBuilder:
         lora_scales: Callable[[Mapping[str, float] | None], dict[str, float]],
     ) -> None:
         self._engine = engine
+        self._renderer = ChatRenderer(engine)
         self._info = info
         self._media_rules = media_rules
         self._lora_scales = lora_scales
@@ -112,6 +108,7 @@ class RequestBuilder:
         *,
         stream: bool = False,
         embed: bool = False,
+        is_part: bool = False,
         deadline: Deadline | None = None,
     ) -> Request:
         """Build a request that answers a chat, or embeds it.
@@ -121,6 +118,7 @@ class RequestBuilder:
             options: of the request.
             stream: whether the answer comes in pieces.
             embed: whether the vector of the prompt's last token is wanted instead of an answer.
+            is_part: whether it is a part of a chat that is only counted, so that no answer follows it.
             deadline: when the request is given up; None: after ``options.timeout`` from now.
 
         Raises:
@@ -130,9 +128,10 @@ class RequestBuilder:
         """
         deadline = deadline or Deadline(options.timeout)
         rules = _answer_rules(options)
-        read = to_messages(messages)
-        parts = media.placed_parts(read, self._info.reads)
-        chat = render_checked(self._engine, to_chat_request(read, rules.use, options, rules.arguments), read)
+        read = media.without_unreadable(to_messages(messages, is_part=is_part), self._info.reads)
+        media.placed_parts(read, self._info.reads)
+        chat, shown = self._render(read, rules, options, is_part=is_part)
+        parts = media.placed_parts(shown, self._info.reads)
         grammar = self._call_grammar(rules, chat) if rules.use.may_call else self._grammar(rules.constraint, chat)
         native = self._build(options, deadline, stream=stream, embed=embed, chat=chat, parts=parts, grammar=grammar)
         self._known.add(constraint_key(options.constraint))
@@ -160,9 +159,16 @@ class RequestBuilder:
     def render(self, messages: str | Sequence[MessageLike], options: ChatOptions) -> str:
         """Return the prompt that the template makes of a chat, with markers where media belong. Reads no media."""
         rules = _answer_rules(options)
-        read = to_messages(messages)
-        chat = to_chat_request(read, rules.use, options, rules.arguments)
-        return render_checked(self._engine, chat, read).prompt
+        read = media.without_unreadable(to_messages(messages, is_part=True), self._info.reads)
+        return self._render(read, rules, options, is_part=True)[0].prompt
+
+    def _render(
+        self, messages: Sequence[Message], rules: _AnswerRules, options: ChatOptions, *, is_part: bool
+    ) -> tuple[_native.RenderedChat, Sequence[Message]]:
+        def build(form: Sequence[Message]) -> _native.ChatRequest:
+            return to_chat_request(form, rules.use, options, rules.arguments, is_part=is_part)
+
+        return self._renderer.render(messages, build)
 
     def _completion(
         self, options: CompletionOptions, stream: bool, deadline: Deadline | None, **prompt: Any
@@ -192,6 +198,7 @@ class RequestBuilder:
             chat=chat,
             infill=infill,
             prompt=prompt,
+            parse_special=options.parse_special is not False,
             media=media.load(parts, rules=self._media_rules, deadline=deadline),
             grammar=grammar.text,
             grammar_waits=grammar.waits,

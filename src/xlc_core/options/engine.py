@@ -61,7 +61,8 @@ class EngineOptions(NativeOptions):
         use_mmap: map the file into memory instead of reading it.
         use_mlock: keep the weights from being swapped out.
         pooling: how token vectors are combined into one; None: from the model file.
-        chat_template: Jinja text of a chat template, instead of the file's.
+        chat_template: Jinja text of a chat template, instead of the model file's; or a file of it; or a name that
+            llama.cpp knows, such as ``"llama3"``, for chats without tools.
         thinking: whether the model may think before it answers; None: the template's default.
         thinking_budget: tokens that the model may think, after which it must answer; None: without limit.
         thinking_budget_message: text that ends the thinking when the budget is used up.
@@ -120,7 +121,7 @@ class EngineOptions(NativeOptions):
     use_mmap: bool = True
     use_mlock: bool = False
     pooling: Pooling | None = None
-    chat_template: str | None = None
+    chat_template: str | Path | None = None
     thinking: bool | None = None
     thinking_budget: int | None = Field(None, ge=0)
     thinking_budget_message: str = ""

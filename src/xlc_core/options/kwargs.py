@@ -82,6 +82,7 @@ class CompletionKwargs(SamplingKwargs, total=False):
     speculative: bool | None
     lora: Mapping[str, float] | None
     close_constraint: bool | None
+    parse_special: bool | None
 
 
 class ChatKwargs(CompletionKwargs, total=False):
@@ -122,7 +123,7 @@ class EngineKwargs(TypedDict, total=False):
     use_mmap: bool | None
     use_mlock: bool | None
     pooling: Pooling | None
-    chat_template: str | None
+    chat_template: str | Path | None
     thinking: bool | None
     thinking_budget: int | None
     thinking_budget_message: str | None

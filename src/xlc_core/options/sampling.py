@@ -162,6 +162,9 @@ class CompletionOptions(SamplingOptions):
         lora: scales of LoRA adapters by name, for this request; the others keep the engine's.
         close_constraint: near the end of ``max_tokens`` or the context, complete the answer within its constraint (or
             its tool call) instead of cutting it off. It still has ``finish_reason="length"``, and can be parsed.
+        parse_special: whether names of control tokens, such as ``<|im_start|>``, become these tokens where they stand
+            in a prompt, or in the texts of a chat: its messages, tools and ``template_kwargs``. None: in a prompt yes,
+            as it is written for the model; in a chat no, as its texts may come from anywhere.
     """
 
     constraint: Any = None
@@ -170,6 +173,7 @@ class CompletionOptions(SamplingOptions):
     speculative: bool = True
     lora: dict[str, float] | None = None
     close_constraint: bool = True
+    parse_special: bool | None = None
 
 
 class ChatOptions(CompletionOptions):

@@ -22,6 +22,9 @@ void bind_events(nb::module_& m) {
     nb::class_<TokenProbability>(m, "TokenProbability")
         .def_ro("token", &TokenProbability::token)
         .def_ro("text", &TokenProbability::text)
+        .def_prop_ro(
+            "bytes",
+            [](const TokenProbability& self) { return nb::bytes(self.bytes.data(), self.bytes.size()); })
         .def_ro("logprob", &TokenProbability::logprob)
         .def_ro("top", &TokenProbability::top);
 

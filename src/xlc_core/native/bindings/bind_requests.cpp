@@ -4,6 +4,7 @@
 #include "bindings/text.h"
 #include "generation/rendered_chat.h"
 #include "generation/request.h"
+#include "loading/engine_params.h"
 
 #include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
@@ -52,12 +53,13 @@ void bind_chat(nb::module_& m) {
             nb::init<
                 std::vector<ChatMessage>, std::vector<ChatTool>, std::string, std::optional<bool>,
                 std::optional<bool>, std::optional<int32_t>, std::optional<std::string>,
-                std::optional<std::string>, Kwargs>(),
+                std::optional<std::string>, Kwargs, bool, bool>(),
             nb::kw_only(), nb::arg("messages"), nb::arg("tools") = std::vector<ChatTool>(),
             nb::arg("tool_choice") = "auto", nb::arg("parallel_tool_calls") = nb::none(),
             nb::arg("thinking") = nb::none(), nb::arg("thinking_budget") = nb::none(),
             nb::arg("thinking_budget_message") = nb::none(), nb::arg("reasoning_format") = nb::none(),
-            nb::arg("template_kwargs") = Kwargs())
+            nb::arg("template_kwargs") = Kwargs(), nb::arg("parse_special") = false,
+            nb::arg("is_part") = false)
         .def_ro("messages", &ChatRequest::messages)
         .def_ro("tools", &ChatRequest::tools)
         .def_ro("tool_choice", &ChatRequest::tool_choice)
@@ -66,7 +68,9 @@ void bind_chat(nb::module_& m) {
         .def_ro("thinking_budget", &ChatRequest::thinking_budget)
         .def_ro("thinking_budget_message", &ChatRequest::thinking_budget_message)
         .def_ro("reasoning_format", &ChatRequest::reasoning_format)
-        .def_ro("template_kwargs", &ChatRequest::template_kwargs);
+        .def_ro("template_kwargs", &ChatRequest::template_kwargs)
+        .def_ro("parse_special", &ChatRequest::parse_special)
+        .def_ro("is_part", &ChatRequest::is_part);
 }
 
 // The fields of SamplingParams by name. Python gives those that are set as keyword arguments.
@@ -140,6 +144,12 @@ void bind_media(nb::module_& m) {
         "Return the marker that stands in a message's text for an image, sound or video.");
 }
 
+void bind_templates(nb::module_& m) {
+    m.def(
+        "chat_template_names", &chat_template_names,
+        "Return the names of the chat templates that llama.cpp has as code.");
+}
+
 void bind_infill(nb::module_& m) {
     nb::class_<InfillFile>(m, "InfillFile")
         .def(nb::init<std::string, std::string>(), nb::arg("name"), nb::arg("text"));
@@ -157,9 +167,10 @@ void bind_requests(nb::module_& m) {
     bind_sampling(m);
     bind_infill(m);
     bind_media(m);
+    bind_templates(m);
 
     nb::class_<RenderedChat>(m, "RenderedChat", "A chat as the template writes it out.")
-        .def_prop_ro("prompt", [](const RenderedChat& self) { return self.params.prompt; })
+        .def_prop_ro("prompt", [](const RenderedChat& self) { return self.prompt(); })
         .def_ro("thinking_start_tag", &RenderedChat::thinking_start_tag)
         .def_ro("thinking_end_tags", &RenderedChat::thinking_end_tags)
         .def_ro("parallel_calls", &RenderedChat::parallel_calls)
@@ -175,15 +186,16 @@ void bind_requests(nb::module_& m) {
         .def(
             "__init__",
             [](GenerationRequest* self, SamplingParams sampling, std::shared_ptr<RenderedChat> chat,
-               std::optional<InfillPrompt> infill, std::string prompt, std::vector<MediaFile> media,
-               std::string grammar, bool grammar_waits, std::string grammar_trigger,
-               std::vector<float> lora_scales, bool speculative, bool close_grammar, bool embed, bool stream,
-               bool prompt_progress) {
+               std::optional<InfillPrompt> infill, std::string prompt, bool parse_special,
+               std::vector<MediaFile> media, std::string grammar, bool grammar_waits,
+               std::string grammar_trigger, std::vector<float> lora_scales, bool speculative,
+               bool close_grammar, bool embed, bool stream, bool prompt_progress) {
                 new (self) GenerationRequest{
                     std::move(sampling),
                     std::move(chat),
                     std::move(infill),
                     std::move(prompt),
+                    parse_special,
                     std::move(media),
                     std::move(grammar),
                     grammar_waits,
@@ -196,7 +208,8 @@ void bind_requests(nb::module_& m) {
                     prompt_progress};
             },
             nb::kw_only(), nb::arg("sampling"), nb::arg("chat") = nb::none(), nb::arg("infill") = nb::none(),
-            nb::arg("prompt") = "", nb::arg("media") = std::vector<MediaFile>(), nb::arg("grammar") = "",
+            nb::arg("prompt") = "", nb::arg("parse_special") = true,
+            nb::arg("media") = std::vector<MediaFile>(), nb::arg("grammar") = "",
             nb::arg("grammar_waits") = false, nb::arg("grammar_trigger") = "",
             nb::arg("lora_scales") = std::vector<float>(), nb::arg("speculative") = true,
             nb::arg("close_grammar") = true, nb::arg("embed") = false, nb::arg("stream") = false,
@@ -206,6 +219,7 @@ void bind_requests(nb::module_& m) {
             "chat",
             [](const GenerationRequest& self) { return std::const_pointer_cast<RenderedChat>(self.chat); })
         .def_ro("prompt", &GenerationRequest::prompt)
+        .def_ro("parse_special", &GenerationRequest::parse_special)
         .def_ro("grammar", &GenerationRequest::grammar)
         .def_ro("grammar_waits", &GenerationRequest::grammar_waits)
         .def_ro("grammar_trigger", &GenerationRequest::grammar_trigger)

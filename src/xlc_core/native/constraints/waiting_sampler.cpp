@@ -12,7 +12,7 @@ namespace xlc {
 
 namespace {
 
-// What patterns look for is shorter, and std::regex recurses for each character.
+// Texts that patterns look for are shorter, and std::regex recurses for each character.
 constexpr size_t pattern_reach = 512;
 
 constexpr size_t kept_text = 2048; // of the text before a trigger

@@ -2,6 +2,7 @@
 
 #include "overrides/access/tool_parameters.h"
 #include "support/errors.h"
+#include "support/text_mark.h"
 
 #include <algorithm>
 
@@ -39,6 +40,12 @@ const common_chat_templates* templates_for(const ChatRequest& chat, const ChatDe
     return needs_tools(chat) ? defaults.tool_templates : defaults.templates;
 }
 
+bool can_be_continued(const std::vector<common_chat_msg>& messages) {
+    const common_chat_msg& last = messages.back();
+    return last.tool_calls.empty() && !(last.role == "assistant" && messages.size() >= 2 &&
+                                        messages[messages.size() - 2].role == "assistant");
+}
+
 // If a chat ends with an assistant's message, the answer continues it.
 void continue_last_message(common_chat_templates_inputs& inputs) {
     const common_chat_msg& last = inputs.messages.back();
@@ -54,6 +61,32 @@ void continue_last_message(common_chat_templates_inputs& inputs) {
     }
     inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
     inputs.add_generation_prompt = false;
+}
+
+// llama.cpp renders templates that are named with code of its own, which ignores all but roles and contents.
+common_chat_params render_by_name(
+    const ChatRequest& chat, const common_chat_templates* templates, common_chat_templates_inputs inputs) {
+    if (!chat.tools.empty() || !chat.template_kwargs.empty()) {
+        throw Error(
+            ErrorKind::unsupported_feature, "llama.cpp's own chat template '" +
+                                                common_chat_templates_source(templates) +
+                                                "' does not take tools and template_kwargs; open the engine "
+                                                "with Jinja text as chat_template");
+    }
+    for (const common_chat_msg& message : inputs.messages) {
+        if (message.role == "tool" || !message.tool_calls.empty()) {
+            throw Error::template_refusal("it does not take calls of tools and their results");
+        }
+    }
+    std::string begun;
+    if (inputs.messages.size() >= 2 && inputs.messages.back().role == "assistant") {
+        begun = inputs.messages.back().content;
+        inputs.messages.pop_back();
+    }
+    inputs.chat_template_kwargs.clear();
+    common_chat_params rendered = common_chat_templates_apply(templates, inputs);
+    rendered.prompt += begun;
+    return rendered;
 }
 
 } // namespace
@@ -104,8 +137,13 @@ common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defa
     if (chat.thinking) {
         inputs.chat_template_kwargs["enable_thinking"] = *chat.thinking ? "true" : "false";
     }
+    if (!defaults.use_jinja) {
+        return render_by_name(chat, defaults.templates, std::move(inputs));
+    }
     inputs.parallel_tool_calls = allows_parallel_calls(chat, defaults);
-    if (defaults.prefill_assistant && inputs.messages.back().role == "assistant") {
+    if (chat.is_part && !can_be_continued(inputs.messages)) {
+        inputs.add_generation_prompt = false;
+    } else if (defaults.prefill_assistant && inputs.messages.back().role == "assistant") {
         continue_last_message(inputs);
     }
     try {
@@ -115,6 +153,19 @@ common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defa
         throw;
     } catch (const std::exception& error) {
         throw Error::template_refusal(error.what());
+    }
+}
+
+common_chat_params render_marked(const MarkedChat& chat, const ChatDefaults& defaults) {
+    try {
+        common_chat_params rendered = render_chat(chat.answer, defaults);
+        rendered.prompt = render_chat(chat.prompt, defaults).prompt;
+        return rendered;
+    } catch (const Error& error) {
+        if (error.template_reason) {
+            throw Error::template_refusal(without_mark(*error.template_reason, chat.mark));
+        }
+        throw;
     }
 }
 

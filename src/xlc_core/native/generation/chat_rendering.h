@@ -1,6 +1,7 @@
 // Renders messages to a prompt with the model's chat template.
 #pragma once
 
+#include "generation/control_names.h"
 #include "generation/request.h"
 
 #include "chat.h"
@@ -31,6 +32,9 @@ bool allows_parallel_calls(const ChatRequest& chat, const ChatDefaults& defaults
 // Return the prompt, and how to constrain and parse the model's answer. Thread-safe. Throws
 // Error::template_refusal when the template refuses the messages.
 common_chat_params render_chat(const ChatRequest& chat, const ChatDefaults& defaults);
+
+// The same for a chat whose texts name control tokens; the prompt has the marks.
+common_chat_params render_marked(const MarkedChat& chat, const ChatDefaults& defaults);
 
 // Return the tag that opens the model's thinking; empty if the prompt ends with it.
 std::string thinking_start(const common_chat_params& rendered);

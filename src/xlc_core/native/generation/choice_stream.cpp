@@ -2,6 +2,7 @@
 
 #include "support/logging.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -13,14 +14,14 @@ float log_probability(float probability) {
     return probability > 0 ? std::log(probability) : std::numeric_limits<float>::lowest();
 }
 
+// The token's own text follows its candidates (overrides/server/answer_text.h).
 TokenProbability to_token_probability(const completion_token_output& output) {
-    TokenProbability token{output.tok, output.text_to_send, log_probability(output.prob), {}};
-    for (const auto& candidate : output.probs) {
-        token.top.push_back({candidate.tok, candidate.txt, log_probability(candidate.prob), {}});
-        if (candidate.tok == output.tok) {
-            token.text =
-                candidate.txt; // text_to_send is empty while it may be a stop sequence or half a character
-        }
+    const std::string& text = output.probs.back().txt;
+    TokenProbability token{output.tok, text, text, log_probability(output.prob), {}};
+    for (size_t i = 0; i + 1 < output.probs.size(); i++) {
+        const auto& candidate = output.probs[i];
+        token.top.push_back(
+            {candidate.tok, candidate.txt, candidate.txt, log_probability(candidate.prob), {}});
     }
     return token;
 }
@@ -58,6 +59,36 @@ std::vector<Event> ChoiceStream::translate(server_task_result& result, bool& end
     return on_final(dynamic_cast<server_task_result_cmpl_final&>(result));
 }
 
+std::vector<TokenProbability> ChoiceStream::take_logprobs() {
+    std::vector<TokenProbability> taken;
+    for (; n_sent_logprobs_ < logprobs_.size(); n_sent_logprobs_++) {
+        TokenProbability& token = logprobs_[n_sent_logprobs_];
+        const size_t n_left = n_text_bytes_ - n_logprob_bytes_;
+        if (n_left == 0 && !token.bytes.empty()) {
+            break; // held back, or after the end
+        }
+        token.bytes.resize(std::min(token.bytes.size(), n_left));
+        n_logprob_bytes_ += token.bytes.size();
+        taken.push_back(token);
+    }
+    return taken;
+}
+
+// Tokens after the end are a stop sequence, or the parts of a character that was not completed.
+void ChoiceStream::finish_logprobs(bool ended_by_stop_sequence) {
+    if (silent_) {
+        logprobs_.clear();
+        return;
+    }
+    take_logprobs();
+    const auto after_end = logprobs_.begin() + static_cast<std::ptrdiff_t>(n_sent_logprobs_);
+    if (ended_by_stop_sequence) {
+        logprobs_.erase(after_end, logprobs_.end());
+    } else {
+        std::for_each(after_end, logprobs_.end(), [](TokenProbability& token) { token.bytes.clear(); });
+    }
+}
+
 Event ChoiceStream::make_event(Event::Kind kind, std::string text) {
     Event event;
     event.kind = kind;
@@ -68,9 +99,7 @@ Event ChoiceStream::make_event(Event::Kind kind, std::string text) {
     }
     if (kind == Event::Kind::text) {
         text_ += event.text;
-        event.logprobs.assign(
-            logprobs_.begin() + static_cast<std::ptrdiff_t>(n_sent_logprobs_), logprobs_.end());
-        n_sent_logprobs_ = logprobs_.size();
+        event.logprobs = take_logprobs();
     }
     return event;
 }
@@ -131,7 +160,9 @@ std::vector<Event> ChoiceStream::on_partial(server_task_result_cmpl_partial& res
         if (!result.prob_output.probs.empty()) {
             logprobs_.push_back(to_token_probability(result.prob_output));
         }
-        add_text(events, result.content, true);
+        common_chat_input content = without_half_character(std::move(result.content));
+        n_text_bytes_ += content.size();
+        add_text(events, content, true);
     }
     return events;
 }
@@ -151,7 +182,10 @@ std::vector<Event> ChoiceStream::on_final(server_task_result_cmpl_final& result)
         logprobs_.push_back(to_token_probability(output));
     }
     std::vector<Event> events;
-    add_text(events, without_half_character(std::move(result.content)), false);
+    const common_chat_input content = without_half_character(std::move(result.content));
+    n_text_bytes_ += content.size();
+    add_text(events, content, false);
+    finish_logprobs(result.stop == STOP_TYPE_WORD);
     if (!result.stream) {
         events.clear(); // without a stream only the whole answer is returned
     }

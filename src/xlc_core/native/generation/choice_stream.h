@@ -32,6 +32,9 @@ private:
     std::vector<Event> on_embedding(server_task_result_embd& result);
     std::vector<Event> on_final(server_task_result_cmpl_final& result);
     void add_text(std::vector<Event>& events, const common_chat_input& text, bool is_partial);
+    // Return the probabilities, of those that were not sent, whose tokens are within the text.
+    std::vector<TokenProbability> take_logprobs();
+    void finish_logprobs(bool ended_by_stop_sequence);
     Event make_event(Event::Kind kind, std::string text);
 
     const int32_t choice_;
@@ -44,6 +47,8 @@ private:
     std::string reasoning_;
     std::vector<TokenProbability> logprobs_;
     size_t n_sent_logprobs_ = 0;
+    size_t n_text_bytes_ = 0;    // of the answer so far, also those of its thinking and calls
+    size_t n_logprob_bytes_ = 0; // of the tokens whose probabilities were sent
 };
 
 // Return the error with which a failed task ends its request.

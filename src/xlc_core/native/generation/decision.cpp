@@ -1,8 +1,10 @@
 #include "generation/decision.h"
 
 #include "generation/choice_stream.h"
+#include "generation/control_names.h"
 #include "generation/prompt_reader.h"
 #include "support/errors.h"
+#include "support/text_mark.h"
 
 #include "mtmd-helper.h"
 #include "server-context.h"
@@ -115,6 +117,7 @@ Decision decide(
     server_context& context,
     const common_params& params,
     const PromptReader& prompts,
+    const ControlNames& control_names,
     const std::string& request,
     const Poll& poll) {
     server_decision_context decision;
@@ -130,7 +133,9 @@ Decision decide(
         const json& state = body.at("state");
         prompts.check_length(state.is_string() ? state.get<std::string>() : state.dump());
         questions = decision.parse_questions(body);
-        tasks = tasks_of(decision, questions, state, reader);
+        const MarkedJson marked = control_names.mark_json(state.dump());
+        const TextMarkScope mark(marked.mark);
+        tasks = tasks_of(decision, questions, marked.mark.empty() ? state : json::parse(marked.text), reader);
     } catch (const Error&) {
         throw;
     } catch (const std::exception& error) {

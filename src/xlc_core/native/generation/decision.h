@@ -12,6 +12,7 @@ struct server_context;
 
 namespace xlc {
 
+class ControlNames;
 class PromptReader;
 
 struct Decision {
@@ -31,6 +32,7 @@ Decision decide(
     server_context& context,
     const common_params& params,
     const PromptReader& prompts,
+    const ControlNames& control_names,
     const std::string& request,
     const Poll& poll);
 

@@ -12,7 +12,8 @@ namespace xlc {
 
 struct TokenProbability {
     int32_t token = 0;
-    std::string text;
+    std::string text;  // as the vocabulary has it
+    std::string bytes; // those of the answer's text; cut where the answer ends within the token
     float logprob = 0;
     std::vector<TokenProbability> top;
 };

@@ -3,6 +3,7 @@
 #include "constraints/checker.h"
 #include "constraints/llg_tokenizer.h"
 #include "generation/chat_rendering.h"
+#include "generation/control_names.h"
 #include "generation/dispatcher.h"
 #include "generation/load_checks.h"
 #include "generation/media_prompt.h"
@@ -47,6 +48,7 @@ struct Generator::Impl {
     Thread loop;
     bool closed = false;
     std::mutex close_mutex;
+    std::optional<ControlNames> control_names;
     std::optional<PromptReader> prompts; // last, because its threads use the members above
 
     ~Impl() {
@@ -108,11 +110,14 @@ void Generator::Impl::load(const Progress& progress) {
                                                 "there; leave on_overflow at \"error\"");
     }
     meta.emplace(context.get_meta());
+    control_names.emplace(vocab());
     prompts.emplace(context, base, vocab(), meta->slot_n_ctx);
     share_threads();
     const common_chat_templates* own = meta->chat_params.tmpls.get();
     check_template(params, own);
-    tool_templates = generic_tool_templates(llama_get_model(context.get_llama_context()), own);
+    if (base.use_jinja) {
+        tool_templates = generic_tool_templates(llama_get_model(context.get_llama_context()), own);
+    }
 }
 
 // llama.cpp only attaches threads to the model's context.
@@ -258,7 +263,13 @@ std::shared_ptr<Generation> Generator::submit(const GenerationRequest& request, 
 std::shared_ptr<const RenderedChat> Generator::render(ChatRequest chat) const {
     const ChatDefaults defaults = impl_->chat_defaults();
     auto out = std::make_shared<RenderedChat>();
-    out->params = render_chat(chat, defaults);
+    const MarkedChat marked = chat.parse_special ? MarkedChat() : impl_->control_names->mark(chat);
+    if (marked.mark.empty()) {
+        out->params = render_chat(chat, defaults);
+    } else {
+        out->params = render_marked(marked, defaults);
+        out->mark = marked.mark;
+    }
     out->parallel_calls = allows_parallel_calls(chat, defaults);
     out->thinks =
         out->params.supports_thinking && (wants_thinking(chat, defaults) || opens_thinking(out->params));
@@ -293,7 +304,7 @@ GeneratorMetrics Generator::metrics() const {
 }
 
 Decision Generator::decide(const std::string& request, const Poll& poll) const {
-    return xlc::decide(impl_->context, impl_->base, *impl_->prompts, request, [&] {
+    return xlc::decide(impl_->context, impl_->base, *impl_->prompts, *impl_->control_names, request, [&] {
         impl_->dispatcher->check_running();
         poll();
     });

@@ -4,6 +4,7 @@
 #include "generation/media_prompt.h"
 #include "generation/rendered_chat.h"
 #include "support/errors.h"
+#include "support/text_mark.h"
 
 #include "common.h"
 #include "llama.h"
@@ -34,6 +35,11 @@ const std::string& text_of(const GenerationRequest& request) {
     return request.chat ? request.chat->params.prompt : request.prompt;
 }
 
+const std::string& mark_of(const GenerationRequest& request) {
+    static const std::string none;
+    return request.chat ? request.chat->mark : none;
+}
+
 } // namespace
 
 void check_tokenizable(const std::string& text) {
@@ -49,7 +55,7 @@ PromptReader::PromptReader(
     : context_(context), base_(base), vocab_(vocab), n_ctx_(n_ctx), n_longest_(longest_token(vocab)) {}
 
 void PromptReader::check_length(const GenerationRequest& request) const {
-    check_length(text_of(request));
+    check_length(without_mark(text_of(request), mark_of(request)));
 }
 
 void PromptReader::check_length(const std::string& prompt) const {
@@ -80,13 +86,15 @@ void PromptReader::finish() {
 
 server_tokens PromptReader::read_here(const GenerationRequest& request, bool count_only) const {
     check_tokenizable(text_of(request));
+    const TextMarkScope mark(mark_of(request));
     if (!request.media.empty()) {
         return media_tokens(
             media_access(context_), text_of(request), request.media,
             {static_cast<int32_t>(base_.n_ubatch), n_ctx_, count_only});
     }
     if (!request.infill) {
-        return {common_tokenize(vocab_, text_of(request), true, true), false};
+        const bool parse_special = request.chat || request.parse_special;
+        return {common_tokenize(vocab_, text_of(request), true, parse_special), false};
     }
     check_tokenizable(request.infill->prefix);
     check_tokenizable(request.infill->suffix);

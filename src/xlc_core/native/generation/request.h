@@ -57,6 +57,8 @@ struct ChatRequest {
     std::optional<std::string> thinking_budget_message;
     std::optional<std::string> reasoning_format;        // llama.cpp's name
     std::map<std::string, std::string> template_kwargs; // name → JSON text
+    bool parse_special = false; // names of control tokens in texts become these tokens
+    bool is_part = false;       // to be counted or shown; no answer follows
 };
 
 // A gap to fill, and the code around it.
@@ -78,6 +80,7 @@ struct GenerationRequest {
     std::shared_ptr<const RenderedChat> chat; // else `infill`,
     std::optional<InfillPrompt> infill;       // else `prompt` is completed unchanged
     std::string prompt;
+    bool parse_special = true;      // names of control tokens in `prompt` become these tokens
     std::vector<MediaFile> media;   // the chat's media, in order
     std::string grammar;            // empty, GBNF, or "%llguidance {}" and Lark
     bool grammar_waits = false;     // the grammar begins at a trigger: the pattern below, or the chat's own

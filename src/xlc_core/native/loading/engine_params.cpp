@@ -162,6 +162,21 @@ void check_n_ctx(const common_params& params, int32_t n_ctx) {
 
 } // namespace
 
+std::vector<std::string> chat_template_names() {
+    std::vector<const char*> names(256);
+    const int32_t n_names = llama_chat_builtin_templates(names.data(), names.size());
+    names.resize(std::min(names.size(), static_cast<size_t>(n_names)));
+    return {names.begin(), names.end()};
+}
+
+bool is_named_template(const std::string& chat_template) {
+    if (chat_template == "chatml") {
+        return false; // llama.cpp has its Jinja text
+    }
+    const std::vector<std::string> names = chat_template_names();
+    return std::find(names.begin(), names.end(), chat_template) != names.end();
+}
+
 common_params to_common_params(const EngineParams& params) {
     common_params out;
     out.model.path = params.model_path;
@@ -193,6 +208,7 @@ common_params to_common_params(const EngineParams& params) {
     out.load_mode = load_mode(params.use_mmap, params.use_mlock);
     out.pooling_type = to_pooling_type(params.pooling);
     out.chat_template = params.chat_template;
+    out.use_jinja = !is_named_template(params.chat_template);
     out.enable_reasoning = params.thinking;
     out.sampling.reasoning_budget_tokens = params.thinking_budget;
     out.sampling.reasoning_budget_message = params.thinking_budget_message;

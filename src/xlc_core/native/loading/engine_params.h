@@ -56,6 +56,12 @@ struct EngineParams {
     std::vector<std::string> llama_args;
 };
 
+// Return the names of the chat templates that llama.cpp has as code.
+std::vector<std::string> chat_template_names();
+
+// Return whether llama.cpp's code renders a template, which knows messages only: no tools and no variables.
+bool is_named_template(const std::string& chat_template);
+
 // Return llama.cpp's parameters. llama.cpp's option handlers parse `llama_args`. Throws
 // Error(invalid_request) for a value or flag that it refuses.
 common_params to_common_params(const EngineParams& params);

@@ -1,7 +1,8 @@
 // llama.cpp's tools/server/server-context.cpp, which reports each sequence's sampler to our drafting of
 // forced tokens (overrides/access/drafting.h), and gives access to its reader of media
 // (overrides/access/media_access.h): the functions that it calls are wrapped where it calls them. If a batch
-// cannot be decoded, the request to blame fails alone (overrides/server/decode_apart.h).
+// cannot be decoded, the request to blame fails alone (overrides/server/decode_apart.h). Answers end at every
+// stop sequence, and lose no text (overrides/server/answer_text.h).
 
 #include "overrides/access/drafting.h"
 #include "overrides/access/media_access.h"
@@ -87,6 +88,7 @@ size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
 
 } // namespace
 
+#include "overrides/server/answer_text.h"
 #include "overrides/server/decode_apart.h"
 
 // A difference after the call, which is the whole value of its statement (cmake/expectations.cmake).
@@ -108,9 +110,21 @@ size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
             slot.release();                                                                                  \
             slot.prompt_clear();                                                                             \
         })
+#define validate_utf8(text)                                                                                  \
+    shown_text(                                                                                              \
+        slot, result, token_str, !params_base.ctx_shift && slot.prompt.n_tokens() + 1 >= slot.n_ctx,         \
+        llama_vocab_is_eog(vocab, result.tok),                                                               \
+        [&](const completion_token_output& silent) { send_partial_response(slot, silent, false); })
+#define string_find_partial_stop find_partial_stop
+// The tokens of a stop sequence, which are counted to drop as many probabilities. They may be others than
+// those of the answer; ChoiceStream compares the texts.
+#define common_tokenize(...) llama_tokens()
 #include "tools/server/server-context.cpp"
 #undef get_common_prefix
 #undef llama_process
+#undef validate_utf8
+#undef string_find_partial_stop
+#undef common_tokenize
 
 #include "overrides/server/server_slots.h"
 

@@ -10,17 +10,32 @@
 //
 // All of them end when they are asked to (support/interruption.h): at each character, and at each control
 // token in the text, as the time that these take grows with the square of their number.
+//
+// The names of control tokens stay text where a mark says so (support/text_mark.h).
 
 #include "llama.h"
+#include "overrides/src/marked_text.h"
 #include "overrides/src/regex_split.h"
 #include "overrides/src/spacing_marks.h"
 #include "support/interruption.h"
+#include "support/text_mark.h"
 #include "unicode.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <string>
+#include <string_view>
 #include <vector>
+
+int32_t llama_cpp_tokenize(
+    const llama_vocab* vocab,
+    const char* text,
+    int32_t text_len,
+    llama_token* tokens,
+    int32_t n_tokens_max,
+    bool add_special,
+    bool parse_special);
 
 namespace xlc {
 
@@ -91,4 +106,43 @@ size_t stoppable_len_utf8(char first) {
 #define unicode_cpts_normalize_nfd xlc::decompose
 #define unicode_cpt_flags_from_cpt xlc::flags_of
 #define unicode_regex_split xlc::split_by_regexes
+#define llama_tokenize llama_cpp_tokenize
 #include "src/llama-vocab.cpp"
+#undef llama_tokenize
+
+namespace {
+
+std::vector<llama_token> tokenize_marked(
+    const llama_vocab* vocab, const std::string& text, const std::string& mark, bool add_special) {
+    return xlc::tokenize_marked(
+        vocab, text, mark, add_special, [vocab](const std::string& plain, bool with_ends) {
+            return vocab->tokenize(plain, with_ends, false);
+        });
+}
+
+} // namespace
+
+int32_t llama_tokenize(
+    const llama_vocab* vocab,
+    const char* text,
+    int32_t text_len,
+    llama_token* tokens,
+    int32_t n_tokens_max,
+    bool add_special,
+    bool parse_special) {
+    const std::string* const mark = xlc::text_mark;
+    const std::string_view all(text, static_cast<size_t>(text_len));
+    if (!parse_special || mark == nullptr || all.find(*mark) == std::string_view::npos) {
+        return llama_cpp_tokenize(vocab, text, text_len, tokens, n_tokens_max, add_special, parse_special);
+    }
+    const std::vector<llama_token> found = tokenize_marked(vocab, std::string(all), *mark, add_special);
+    if (found.size() > INT32_MAX) {
+        return INT32_MIN;
+    }
+    const auto n_tokens = static_cast<int32_t>(found.size());
+    if (n_tokens > n_tokens_max) {
+        return -n_tokens;
+    }
+    std::copy(found.begin(), found.end(), tokens);
+    return n_tokens;
+}
