@@ -121,14 +121,12 @@ ONLY_FIRST_SYSTEM = (
 )
 
 
-def test_ignored_system_message_raises(folder: Path) -> None:
-    late = [xlc.Message(role="user", content="the"), xlc.Message(role="system", content="end")]
-    with (
-        xlc.Engine(folder / "base.gguf", pooling="last", chat_template=ONLY_FIRST_SYSTEM, **OPTIONS) as engine,
-        pytest.raises(xlc.UnsupportedFeatureError, match=r"message 1 \(system\) is ignored") as caught,
-    ):
-        engine.embed_messages([late])
-    assert caught.value.message_index == 1
+def test_late_system_message_moves_to_the_start(folder: Path) -> None:
+    user, system = xlc.Message(role="user", content="the"), xlc.Message(role="system", content="end")
+    with xlc.Engine(folder / "base.gguf", pooling="last", chat_template=ONLY_FIRST_SYSTEM, **OPTIONS) as engine:
+        with pytest.warns(UserWarning, match="system messages were joined at the start"):
+            late = engine.embed_messages([[user, system]])
+        assert np.array_equal(late, engine.embed_messages([[system, user]]))
 
 
 def test_engine_lora_scales_apply(folder: Path) -> None:

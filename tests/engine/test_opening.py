@@ -33,13 +33,13 @@ def test_user_options_are_kept(smollm2: _native.ModelFile) -> None:
     options = EngineOptions(
         model="m", n_ctx=512, n_parallel=3, n_threads=1, n_threads_batch=2, n_gpu_layers="all",
         thinking=False, on_overflow="shift",
-        chat_template="t", pooling="mean", tensor_split=(1.0, 2.0), llama_args=("--mlock",), cache_type_k="q8_0",
+        chat_template="{{ t }}", pooling="mean", tensor_split=(1.0, 2.0), llama_args=("--mlock",), cache_type_k="q8_0",
     )  # fmt: skip
     native = opening.native_params(options, "m", smollm2)
     assert (native.n_ctx, native.n_ctx_total, native.n_ctx_retrieval) == (512, 3 * 512, 512)
     assert (native.n_threads, native.n_threads_batch) == (1, 2)
     assert (native.n_gpu_layers, native.thinking, native.context_shift) == (-2, 0, True)
-    assert (native.chat_template, native.pooling, native.cache_type_k) == ("t", "mean", "q8_0")
+    assert (native.chat_template, native.pooling, native.cache_type_k) == ("{{ t }}", "mean", "q8_0")
     assert (list(native.tensor_split), native.llama_args) == ([1.0, 2.0], ["--mlock"])
 
 

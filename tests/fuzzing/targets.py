@@ -23,7 +23,8 @@ from xlc_core.constraints import lark_text, property_order, reading
 from xlc_core.engine.session_file import SessionHeader, read_session_file, write_session_file
 from xlc_core.events import TextDelta
 from xlc_core.generation import media, partial_objects
-from xlc_core.generation.conversion import to_chat_request, to_messages, to_sampling, to_tools
+from xlc_core.generation.conversion import to_chat_request, to_sampling, to_tools
+from xlc_core.generation.message_reading import to_messages
 from xlc_core.generation.tool_choice import to_tool_use
 from xlc_core.nesting import MAX_JSON_DEPTH, check_json_depth, from_json
 from xlc_core.options.engine import EngineOptions

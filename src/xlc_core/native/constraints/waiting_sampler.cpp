@@ -64,7 +64,7 @@ public:
             }
             return;
         }
-        tokens_.push_back({token, piece.size()});
+        tokens_.emplace_back(token, piece.size());
         text_ += piece;
         watch_thinking();
         while (text_.size() > 2 * kept_text) {
@@ -144,7 +144,7 @@ private:
             return std::nullopt;
         }
         std::vector<std::pair<llama_token, size_t>> all = tokens_;
-        all.push_back({token, piece.size()});
+        all.emplace_back(token, piece.size());
         const std::string text = text_ + piece;
         std::vector<llama_token> out;
         size_t at = 0;

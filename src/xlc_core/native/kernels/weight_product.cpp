@@ -119,7 +119,8 @@ WeightProduct::WeightProduct(
     const size_t n_wanted = (4 * n_threads + n_panels_ - 1) / n_panels_;
     const size_t n_most = std::max<size_t>(1, n_rows_ / fewest_rows_of_part);
     n_row_parts_ = std::min(n_wanted, n_most);
-    char* at = reinterpret_cast<char*>(aligned(reinterpret_cast<uintptr_t>(workspace)));
+    auto* at = static_cast<char*>(workspace);
+    at += aligned(reinterpret_cast<uintptr_t>(at)) - reinterpret_cast<uintptr_t>(at);
     rows_.values = reinterpret_cast<int16_t*>(at);
     at += values_size(n_rows_, n_in_);
     rows_.scales = reinterpret_cast<float*>(at);
