@@ -68,8 +68,8 @@ size_t repetitions_at(const std::string& grammar, size_t i) {
 }
 
 // Check the limits before llama.cpp's parser runs. Parses just enough of the grammar to skip parentheses and
-// braces in strings, character classes and comments. `nesting`: also check the depth of parentheses.
-void check_size(const std::string& grammar, bool nesting) {
+// braces in strings, character classes and comments.
+void check_size(const std::string& grammar) {
     size_t depth = 0;
     size_t written_out = 0;
     size_t atom_start = 0; // start of the last string or class
@@ -100,7 +100,7 @@ void check_size(const std::string& grammar, bool nesting) {
                     "its repetitions have more than " + std::to_string(max_written_out) + " elements at " +
                     place_of(grammar, i) + "; llama.cpp writes them out, so use smaller bounds");
             }
-        } else if (c == '(' && ++depth > max_nesting && nesting) {
+        } else if (c == '(' && ++depth > max_nesting) {
             refuse(
                 "parentheses are nested more than " + std::to_string(max_nesting) + " deep at " +
                 place_of(grammar, i) + "; move the inner part into its own rule");
@@ -141,7 +141,7 @@ std::string located(const std::string& reason, const std::string& grammar, size_
 
 // Like llama_grammar_parser::parse, but without its message on stderr.
 llama_grammar_parser parse(const llama_vocab* vocab, const std::string& grammar) {
-    check_size(grammar, /* nesting */ true);
+    check_size(grammar);
     llama_grammar_parser parser(vocab);
     const char* const begin = grammar.c_str();
     const char* at = begin + skip_space(grammar);
@@ -223,10 +223,6 @@ bool may_end(const llama_grammar_stacks& stacks) {
 }
 
 } // namespace
-
-void check_repetitions(const std::string& grammar) {
-    check_size(grammar, /* nesting */ false);
-}
 
 void check(const llama_vocab* vocab, const std::string& grammar) {
     compile(vocab, grammar);

@@ -8,10 +8,6 @@ namespace xlc::gbnf {
 // Throws Error(constraint) with the place and the reason.
 void check(const llama_vocab* vocab, const std::string& grammar);
 
-// Check only how often parts are repeated, for a grammar that llama.cpp has written. Throws
-// Error(constraint).
-void check_repetitions(const std::string& grammar);
-
 // See xlc::explain.
 Explanation explain(const llama_vocab* vocab, const std::string& grammar, std::string_view text);
 
