@@ -106,7 +106,9 @@ def test_answer_ends_where_the_context_ends() -> None:
 
 
 def test_half_surrogate_pair_is_refused_with_message_index(engine: xlc.Engine) -> None:
-    with pytest.raises(xlc.InvalidRequestError, match=r"message 1 holds the lone surrogate.*position 2"):
+    with pytest.raises(
+        xlc.InvalidRequestError, match=r"message 1: a text in its content holds the lone surrogate.*position 2"
+    ):
         engine.chat([{"role": "system", "content": "fine"}, {"role": "user", "content": "ab\ud800"}])
     with pytest.raises(xlc.InvalidRequestError, match="the prompt holds the lone surrogate"):
         engine.complete("\udfff")
@@ -138,10 +140,12 @@ def test_chat_that_ends_with_the_assistant_is_continued(engine: xlc.Engine) -> N
     assert engine.render_chat(messages).endswith("1, 2, 3, 4, 5,")
 
 
-def test_two_assistant_messages_at_the_end_are_refused(engine: xlc.Engine) -> None:
-    twice = [{"role": "user", "content": "a"}, *[{"role": "assistant", "content": "b"}] * 2]
-    with pytest.raises(xlc.InvalidRequestError, match="two assistant messages"):
-        engine.chat(twice)
+def test_two_assistant_messages_at_the_end_are_continued_as_one(engine: xlc.Engine) -> None:
+    user = {"role": "user", "content": "a"}
+    with pytest.warns(UserWarning, match="joined so that turns alternate"):
+        joined = engine.chat([user, *[{"role": "assistant", "content": "b"}] * 2], max_tokens=1)
+    one = engine.chat([user, {"role": "assistant", "content": "b\n\nb"}], max_tokens=1)
+    assert joined.usage.prompt_tokens == one.usage.prompt_tokens
 
 
 def test_unknown_role_is_refused_with_message_index(engine: xlc.Engine) -> None:

@@ -136,6 +136,10 @@ def test_parts_know_whether_they_were_dictionaries() -> None:
 @pytest.mark.parametrize("url", ["http://[", "data:,\ud800", "data:;base64,\ud800", "\ud800", "HTTP://\ud800/", ":"])
 def test_malformed_links_are_refused(url: str) -> None:
     part = {"type": "image_url", "image_url": {"url": url}}
-    parts = media.placed_parts(to_messages([{"role": "user", "content": [part]}]), KINDS)
-    with pytest.raises(xlc.InvalidRequestError):
+
+    def load() -> None:
+        parts = media.placed_parts(to_messages([{"role": "user", "content": [part]}]), KINDS)
         media.load(parts, rules=media.MediaRules(remote=True), deadline=Deadline(10.0))
+
+    with pytest.raises(xlc.InvalidRequestError):
+        load()
