@@ -123,13 +123,14 @@ def test_several_answers() -> None:
 
 
 def test_logprobs_have_openai_form() -> None:
-    token = TokenLogprob("Yes", 7, -0.1, (TokenLogprob("No", 8, -2.3),))
+    token = TokenLogprob("Yes", 7, -0.1, (TokenLogprob("No", 8, -2.3, bytes=b"No"),), bytes=b"Yes")
     expected = {
         "content": [
             {
                 "token": "Yes",
                 "logprob": -0.1,
-                "top_logprobs": [{"token": "No", "logprob": -2.3}],
+                "bytes": list(b"Yes"),
+                "top_logprobs": [{"token": "No", "logprob": -2.3, "bytes": list(b"No")}],
             }
         ]
     }

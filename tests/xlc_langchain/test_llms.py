@@ -132,10 +132,13 @@ def test_cache_tells_parameters_apart() -> None:
 
 
 async def test_logprobs_are_in_generation_info() -> None:
-    token = TokenLogprob("Yes", 7, -0.1, (TokenLogprob("No", 8, -2.3),))
+    token = TokenLogprob("Yes", 7, -0.1, (TokenLogprob("No", 8, -2.3, bytes=b"No"),), bytes=b"Yes")
     done = Completion((CompletionChoice(text="Yes", logprobs=(token,)),), Usage(1, 1), "scripted")
     llm = XLlama(engine=ScriptedEngine([[TextDelta("Yes", logprobs=(token,)), Finished(done)]]), logprobs=1)
-    expected = {"content": [{"token": "Yes", "logprob": -0.1, "top_logprobs": [{"token": "No", "logprob": -2.3}]}]}
+    other = {"token": "No", "logprob": -2.3, "bytes": list(b"No")}
+    expected = {
+        "content": [{"token": "Yes", "logprob": -0.1, "bytes": list(b"Yes"), "top_logprobs": [other]}],
+    }
     assert llm.generate(["Q"]).generations[0][0].generation_info["logprobs"] == expected
     watch = Watch()
     assert "".join(llm.stream("Q", {"callbacks": [watch]})) == "Yes"

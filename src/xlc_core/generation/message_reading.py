@@ -9,7 +9,7 @@ from xlc_core.errors import InvalidRequestError
 from xlc_core.generation.content_blocks import Content, ContentReader, as_content, as_mapping, is_block
 from xlc_core.generation.left_out import LeftOut
 from xlc_core.messages import ImagePart, Message, TextPart, ToolCall
-from xlc_core.texts import check_items
+from xlc_core.texts import check_items, show_value
 
 __all__ = ["MessageLike", "provider_fields", "read_history", "to_messages"]
 
@@ -159,7 +159,9 @@ class _Reader:
         """Take the keys beside the content out of the fields. Those that stay are unknown."""
         for name in _REASONING:
             value = fields.pop(name, None)
-            if isinstance(value, (str, list, tuple, Mapping)) and not content.thoughts:
+            if value is not None and not isinstance(value, (str, list, tuple, Mapping)):
+                raise InvalidRequestError(f"{name} is {show_value(value)}; give a text")
+            if value is not None and not content.thoughts:
                 content.thoughts += self._contents.read(_thinking_blocks(value), place).thoughts
         calls: list[ToolCall] = []
         for call in check_items(fields.pop("tool_calls", ()), "the tool calls"):
