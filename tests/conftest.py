@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 import xlc_core as xlc
+from helpers.sanitizers import SANITIZER
 from xlc_core.models import catalog
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run with the extension of this sanitizer."""
+    for item in items:
+        marker = item.get_closest_marker("no_sanitizer")
+        if marker is not None and SANITIZER in marker.kwargs.get("only", ("asan", "tsan")):
+            item.add_marker(pytest.mark.skip(reason=f"with {SANITIZER}: {marker.args[0]}"))
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,13 @@ from typing import Any
 
 import xlc_core as xlc
 from attacks.hostile_requests import request_of
+from helpers.sanitizers import SANITIZER, limit_memory
 from helpers.tiny_media import write_mmproj
 from helpers.tiny_models import write_byte_llama
 
 MODELS = Path(__file__).parents[1] / "model_files"
 MEMORY = 8 << 30  # a request that asks for more than there is gets an error, and the machine is not harmed
-SECONDS = 60  # a request takes some hundredths
+SECONDS = 1200 if SANITIZER else 60  # a request takes some hundredths
 DECIDER = "{{ state }} {{ instructions }} {% for o in options %}{{ o.key }}{% endfor %}:"
 OPTIONS: dict[str, Any] = {"n_ctx": 2048, "n_parallel": 2, "n_threads": 1, "warmup": False}
 
@@ -76,7 +77,7 @@ def outcome(number: int, kind: str | None, opened: dict[str, xlc.Engine]) -> tup
 def main() -> None:
     """Send the requests that the input names."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    limit_memory(MEMORY)
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="xllama-attack-") as folder:
         opened = engines(Path(folder))

@@ -303,6 +303,7 @@ def test_two_engines_at_once_do_not_disturb_each_other(engine: xlc.Engine) -> No
     assert answers == [alone]
 
 
+@pytest.mark.no_sanitizer("it keeps memory that is freed")
 def test_opening_and_closing_leaks_neither_memory_nor_threads() -> None:
     done = run(
         opening="",

@@ -211,6 +211,7 @@ while not engine.asleep:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.no_sanitizer("it keeps memory that is freed")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_process_shrinks() -> None:
     code = """

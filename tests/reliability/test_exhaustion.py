@@ -80,6 +80,7 @@ def test_full_disk_ends_a_download(tmp_path: Path) -> None:
     assert lines == ["ModelNotFoundError", "ok"]
 
 
+@pytest.mark.no_sanitizer("it reserves terabytes of addresses, which RLIMIT_AS counts")
 def test_exhausted_memory_fails_one_call(tmp_path: Path) -> None:
     """With no address space left, what needs more is refused, and the engines go on when there is memory again."""
     lines = run(

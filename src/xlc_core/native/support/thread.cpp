@@ -14,6 +14,18 @@
 
 namespace xlc {
 
+// With AddressSanitizer, calls take several times as much of the stack.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define XLC_STACK_FACTOR 4
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define XLC_STACK_FACTOR 4
+#endif
+#ifndef XLC_STACK_FACTOR
+#define XLC_STACK_FACTOR 1
+#endif
+
 #ifdef _WIN32
 struct Thread::Handle {
     HANDLE thread = nullptr;
@@ -63,7 +75,7 @@ void Thread::Delete::operator()(Handle* handle) const {
 
 Thread::Thread(std::function<void()> work, size_t stack_size) : handle_(new Handle) {
     handle_->work = std::move(work);
-    const int failure = handle_->start(stack_size);
+    const int failure = handle_->start(XLC_STACK_FACTOR * stack_size);
     if (failure != 0) {
         handle_.reset();
         throw Error(
