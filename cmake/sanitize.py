@@ -1,6 +1,6 @@
 """Runs tests with the extension built by a sanitizer's preset of CMakePresets.json.
 
-    python cmake/sanitize.py asan|tsan [--jobs N] [--build-only] [PYTEST_ARGUMENT ...]
+    python cmake/sanitize.py asan|tsan [--jobs N] [--build-only | --no-build] [PYTEST_ARGUMENT ...]
 
 The build stays in build/asan or build/tsan, beside the usual one. Python finds it in build/<preset>/site, where the
 packages of src/ are linked, so that the environment is not changed. Each file of tests has a process of its own. All
@@ -37,7 +37,11 @@ TESTS = (
     *("tests/generation/test_streams.py", "tests/generation/test_generation.py", "tests/generation/test_overflow.py"),
 )
 LIBRARIES = {"asan": ("libasan.so", "libubsan.so"), "tsan": ("libtsan.so",)}
-
+# Faults that are planted before a run, each with words of its report.
+PLANTED = {
+    "asan": {"overflow": "signed integer overflow", "read_beyond": "heap-buffer-overflow"},
+    "tsan": {"race": "data race"},
+}
 
 # `{log}` is the start of a file's name. Undefined behaviour and races are reported, and the process goes on; after a
 # wrong access to memory it cannot.
@@ -55,9 +59,10 @@ OPTIONS = {
         ":ignore_noninstrumented_modules=1",
     },
 }
-# Processes are several times slower, those that tests start too.
+# Processes are several times slower, those that tests start too. UBSan's options set the file of AddressSanitizer's
+# reports only, as both libraries have a function of that name: its own is found through its handle.
 SITE = """
-import subprocess, sys
+import os, subprocess, sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "ScikitBuildRedirectingFinder"]
 
 def _patient(method):
@@ -66,13 +71,23 @@ def _patient(method):
     return waiting
 
 subprocess.Popen.communicate = _patient(subprocess.Popen.communicate)
+
+if os.environ.get("XLLAMA_SANITIZER") == "asan":
+    import ctypes
+
+    ctypes.CDLL("libubsan.so.1").__sanitizer_set_report_path(os.environb[b"XLLAMA_FINDINGS"])
 """
 
 
-def build(preset: str) -> Path:
-    """Build the extension and return the folder to put on Python's path."""
+def site_of(preset: str) -> Path:
+    """Return the folder to put on Python's path."""
+    return ROOT / "build" / preset / "site"
+
+
+def build(preset: str) -> None:
+    """Build the extension, and put it beside links to the packages."""
     folder = ROOT / "build" / preset
-    site = folder / "site"
+    site = site_of(preset)
     for command in (
         ["cmake", "--preset", preset],
         ["cmake", "--build", "--preset", preset],
@@ -87,7 +102,6 @@ def build(preset: str) -> Path:
             if not (target / entry.name).exists():
                 (target / entry.name).symlink_to(entry)
     (site / "sitecustomize.py").write_text(SITE)
-    return site
 
 
 def preloaded(preset: str) -> str:
@@ -121,14 +135,34 @@ def findings_in(folder: Path) -> Counter[str]:
     return found
 
 
+def require_findings(preset: str, environment: dict[str, str]) -> None:
+    """Stop if a fault that is planted is not found: then a run without findings would not mean anything."""
+    findings = Path(environment["XLLAMA_FINDINGS"]).parent
+    library = ROOT / "build" / preset / "planted.so"
+    flag = {"asan": "-fsanitize=address,undefined", "tsan": "-fsanitize=thread"}[preset]
+    compiler = shutil.which("g++") or "c++"
+    source = SUPPRESSIONS / "planted.cpp"
+    subprocess.run([compiler, "-O1", "-g", "-fPIC", "-shared", flag, source, "-o", library], check=True)
+    for function, words in PLANTED[preset].items():
+        code = f"import xlc_core, ctypes; ctypes.CDLL({str(library)!r}).{function}(5)"
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=False)
+        if not any(words in report for report in findings_in(findings)):
+            raise SystemExit(f"{preset} does not find a planted fault: {function} in {source}")
+        for path in findings.iterdir():
+            path.unlink()
+
+
 def main() -> int:
     """Build and run; return 1 if a test failed or a sanitizer found something."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("preset", choices=OPTIONS)
     parser.add_argument("--jobs", type=int, default=1, help="files of tests at the same time")
-    parser.add_argument("--build-only", action="store_true")
+    building = parser.add_mutually_exclusive_group()
+    building.add_argument("--build-only", action="store_true")
+    building.add_argument("--no-build", action="store_true", help="use the extension that was built before")
     asked, options = parser.parse_known_args()
-    site = build(asked.preset)
+    if not asked.no_build:
+        build(asked.preset)
     if asked.build_only:
         return 0
     findings = ROOT / "build" / asked.preset / "findings"
@@ -139,10 +173,12 @@ def main() -> int:
         **os.environ,
         **{name: value.format(log=findings / "log") for name, value in OPTIONS[asked.preset].items()},
         "XLLAMA_SANITIZER": asked.preset,
-        "PYTHONPATH": str(site),
+        "XLLAMA_FINDINGS": str(findings / "undefined"),
+        "PYTHONPATH": str(site_of(asked.preset)),
         "LD_PRELOAD": preloaded(asked.preset),
         "PYTHONFAULTHANDLER": "",
     }
+    require_findings(asked.preset, environment)
 
     def run(file: str) -> int:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "1800", file]
