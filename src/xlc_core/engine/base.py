@@ -72,6 +72,7 @@ class EngineBase(EngineFace):
     _native: NativeEngine
     _file: ModelFile
     _entry: CatalogEntry | None  # of the catalog, for a model that was named by it
+    _has_sentence_types: bool  # of a reranker's documents
     _projector: str  # the mmproj file, empty without
     _requests: RequestBuilder
 

@@ -100,6 +100,7 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         self._entry = resolved.entry
         logging_bridge.sync_level()
         self._file = _native.read_model_file(str(resolved.path))
+        self._has_sentence_types = catalog.has_sentence_types(resolved.entry, self._file.names)
         params = opening.native_params(self.options, resolved.name, self._file)
         self._projector = params.mmproj
         self._lora_scales = LoraScales(self.options.lora)

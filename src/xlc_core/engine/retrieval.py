@@ -212,15 +212,13 @@ class RetrievalMethods(EngineBase):
         )
 
     def _rerank_job(self, query: str, documents: Sequence[str], options: RerankOptions) -> RetrievalJob:
-        # A model that was trained without sentence types says so in its catalog entry.
-        known = self._entry.sentence_types if self._entry is not None else None
         return self._native.retriever().rerank(
             check_text(query, "the query"),
             as_sequence(documents, "document"),
             # Beside other text a piece may have one token more than alone.
             truncate="end" if options.truncate == "split" else options.truncate,
             instruction=options.instruction,
-            sentence_types=True if known is None else known,
+            sentence_types=self._has_sentence_types,
         )
 
     def _prompt(self, options: TokenEmbedOptions) -> str:

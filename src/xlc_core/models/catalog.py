@@ -11,6 +11,7 @@ import difflib
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -40,6 +41,7 @@ __all__ = [
     "cached_path",
     "entries",
     "find_local",
+    "has_sentence_types",
     "is_cached",
     "pull",
     "resolve",
@@ -137,6 +139,19 @@ def entries() -> dict[str, CatalogEntry]:
     for file in files:
         merged.update(_read(file))
     return merged
+
+
+def has_sentence_types(entry: CatalogEntry | None, names: Iterable[str]) -> bool:
+    """Return whether the documents that a reranker reads have the type of sentence B.
+
+    Args:
+        entry: the model's entry, if it was named by the catalog.
+        names: the names that its file gives it; they find an entry of ours for a model that was named by a path.
+    """
+    if entry is None:
+        known = _read(_SHIPPED)
+        entry = next((known[name] for name in names if name in known), None)
+    return entry is None or entry.sentence_types is not False
 
 
 def resolve(model: str | Path | None, *, progress: bool | None = None) -> ResolvedModel:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from xlc_core.models.catalog import cached_path
+from xlc_core.models.hub import model_parts
 
 __all__ = ["model_identity"]
 
@@ -18,7 +19,7 @@ def model_identity(model: str | Path | None) -> str | None:
     """Return a short text that is equal for equal model files, wherever they are, and different for others.
 
     It consists of the file's size and a hash of its header and samples of its weights, so it takes milliseconds even
-    for a large file. Never uses the network.
+    for a large file; of a model that is split into several files, all of them count. Never uses the network.
 
     Args:
         model: a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: the value of ``XLLAMA_MODEL``.
@@ -32,8 +33,12 @@ def model_identity(model: str | Path | None) -> str | None:
     path = cached_path(model)
     if path is None:
         return None
-    stat = path.stat()
-    return _sampled(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+    parts = [part for part in model_parts(path) if part.exists()]
+    identities = []
+    for part in parts:
+        stat = part.stat()
+        identities.append(_sampled(os.fspath(part), stat.st_size, stat.st_mtime_ns))
+    return "+".join(identities)
 
 
 @functools.lru_cache(maxsize=64)

@@ -44,9 +44,21 @@ ModelFile read_model_file(const std::string& path) {
             "'" + path + "' is not a GGUF file that can be read (" + capture.summary() +
                 "); download it again or convert the model with llama.cpp's converter");
     }
+    if (metadata.part() > 0) {
+        throw Error(
+            ErrorKind::model_load, "'" + path + "' is part " + std::to_string(metadata.part() + 1) + " of " +
+                                       std::to_string(metadata.n_parts()) +
+                                       " of a model that is split into several files; pass the first one");
+    }
+    if (const std::string fault = metadata.find_fault(); !fault.empty()) {
+        throw Error(ErrorKind::model_load, "'" + path + "' cannot be loaded: it " + fault);
+    }
     ModelFile file;
     file.path = path;
-    file.file_bytes = static_cast<int64_t>(std::filesystem::file_size(std::filesystem::u8path(path), failed));
+    for (const std::string& part : metadata.paths()) {
+        const auto n_bytes = std::filesystem::file_size(std::filesystem::u8path(part), failed);
+        file.file_bytes += failed ? 0 : static_cast<int64_t>(n_bytes);
+    }
     file.architecture = metadata.text("general.architecture");
     for (const char* key : {"general.name", "general.basename"}) {
         if (metadata.has(key)) {

@@ -3,6 +3,7 @@
 #include "ggml.h"
 #include "gguf.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -153,20 +154,25 @@ double largest(const gguf_context* file, const std::string& key) {
     return most;
 }
 
+bool has_attention(const gguf_context* file) {
+    for (int64_t i = 0; i < gguf_get_n_tensors(file); i++) {
+        const std::string name = gguf_get_tensor_name(file, i);
+        if (name.compare(0, 4, "blk.") == 0 &&
+            (ends_with(name, ".attn_q.weight") || ends_with(name, ".attn_qkv.weight"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // Heads are not counted in models without attention. In others llama.cpp divides by their number. Only the
 // first part of a split model has the metadata.
-std::string find_head_fault(const gguf_context* file) {
+std::string find_head_fault(const gguf_context* file, bool attends) {
     const int64_t field = gguf_find_key(file, "general.architecture");
     if (field < 0 || gguf_get_kv_type(file, field) != GGUF_TYPE_STRING || largest(file, "split.no") > 0) {
         return "";
     }
     const std::string architecture = gguf_get_val_str(file, field);
-    bool attends = false;
-    for (int64_t i = 0; i < gguf_get_n_tensors(file); i++) {
-        const std::string name = gguf_get_tensor_name(file, i);
-        attends = attends || (name.compare(0, 4, "blk.") == 0 &&
-                              (ends_with(name, ".attn_q.weight") || ends_with(name, ".attn_qkv.weight")));
-    }
     if (!attends || architecture == "clip") {
         return "";
     }
@@ -209,12 +215,16 @@ std::string find_projector_fault(const gguf_context* file) {
 } // namespace
 
 std::string find_fault(const gguf_context* file) {
-    for (const auto find : {find_type_fault, find_number_fault, find_head_fault, find_projector_fault}) {
+    for (const auto find : {find_type_fault, find_number_fault, find_projector_fault}) {
         if (const std::string fault = find(file); !fault.empty()) {
             return fault;
         }
     }
-    return "";
+    return find_head_fault(file, has_attention(file));
+}
+
+std::string find_split_fault(const std::vector<const gguf_context*>& parts) {
+    return find_head_fault(parts.front(), std::any_of(parts.begin(), parts.end(), has_attention));
 }
 
 } // namespace xlc

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 struct gguf_context;
 
@@ -10,5 +11,9 @@ namespace xlc {
 // Return what is wrong with a file whose header has been read, with the field and the value; empty if it is
 // sound.
 std::string find_fault(const gguf_context* file);
+
+// The same for the files of a split model together, the first one first: a field of the first may not fit the
+// tensors of the others.
+std::string find_split_fault(const std::vector<const gguf_context*>& parts);
 
 } // namespace xlc

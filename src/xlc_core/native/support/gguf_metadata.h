@@ -1,12 +1,17 @@
-// The keys and values in the header of a GGUF file, and the names of its tensors.
+// The keys and values in the header of a GGUF file, and the names of its tensors. Of a model that is split
+// into several files, the first has the keys, and each has the names of some tensors.
 #pragma once
 
+#include "support/gguf_checks.h"
+
 #include "gguf.h"
+#include "llama.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace xlc {
@@ -15,9 +20,29 @@ namespace xlc {
 class GgufMetadata {
 public:
     explicit GgufMetadata(const std::string& path)
-        : context_(gguf_init_from_file(path.c_str(), {true, nullptr})) {}
+        : context_(gguf_init_from_file(path.c_str(), {true, nullptr})), paths_{path} {
+        if (context_ != nullptr && n_parts() > 1 && part() == 0) {
+            read_other_parts();
+        }
+    }
 
     explicit operator bool() const { return context_ != nullptr; }
+
+    // How many files the model is split into, and which of them this is, from 0.
+    int64_t n_parts() const { return number("split.count", 1); }
+    int64_t part() const { return number("split.no", 0); }
+
+    // The files that exist, the first one first.
+    const std::vector<std::string>& paths() const { return paths_; }
+
+    // The fault of the files together; empty if they are sound. Each was checked by itself.
+    std::string find_fault() const {
+        std::vector<const gguf_context*> parts = {context_.get()};
+        for (const Context& other : others_) {
+            parts.push_back(other.get());
+        }
+        return parts.size() > 1 ? find_split_fault(parts) : "";
+    }
 
     std::string text(const std::string& key) const {
         const int64_t id = find(key);
@@ -77,7 +102,12 @@ public:
     }
 
     bool has(const std::string& key) const { return find(key) >= 0; }
-    bool has_tensor(const char* name) const { return gguf_find_tensor(context_.get(), name) >= 0; }
+    bool has_tensor(const char* name) const {
+        return gguf_find_tensor(context_.get(), name) >= 0 ||
+               std::any_of(others_.begin(), others_.end(), [name](const Context& other) {
+                   return gguf_find_tensor(other.get(), name) >= 0;
+               });
+    }
 
 private:
     int64_t find(const std::string& key) const { return gguf_find_key(context_.get(), key.c_str()); }
@@ -91,7 +121,30 @@ private:
         void operator()(gguf_context* context) const { gguf_free(context); }
     };
 
-    std::unique_ptr<gguf_context, Free> context_;
+    using Context = std::unique_ptr<gguf_context, Free>;
+
+    void read_other_parts() {
+        const auto count = static_cast<int32_t>(n_parts());
+        std::vector<char> buffer(paths_[0].size() + 64);
+        const int32_t room = static_cast<int32_t>(buffer.size());
+        const int32_t length = llama_split_prefix(buffer.data(), room, paths_[0].c_str(), 0, count);
+        if (length <= 0) { // another name: llama.cpp will refuse to load it
+            return;
+        }
+        const std::string prefix(buffer.data(), static_cast<size_t>(length));
+        for (int32_t i = 1; i < count; i++) {
+            const int32_t n_path = llama_split_path(buffer.data(), room, prefix.c_str(), i, count);
+            std::string path(buffer.data(), n_path > 0 ? static_cast<size_t>(n_path) : 0);
+            if (Context other{gguf_init_from_file(path.c_str(), {true, nullptr})}; other != nullptr) {
+                others_.push_back(std::move(other));
+                paths_.push_back(std::move(path));
+            }
+        }
+    }
+
+    Context context_;
+    std::vector<Context> others_;
+    std::vector<std::string> paths_;
 };
 
 } // namespace xlc
