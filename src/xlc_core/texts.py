@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xlc_core.errors import InvalidRequestError
 from xlc_core.nesting import check_json_depth, too_deep
 
-__all__ = ["check_items", "check_text", "check_tokens", "show_value", "to_json"]
+__all__ = ["check_items", "check_text", "check_tokens", "plain_value", "show_value", "to_json"]
 
 _LARGEST_TOKEN = 0x7FFF_FFFF  # C++'s int32_t
 _LONGEST_VALUE = 200  # characters
@@ -80,6 +81,20 @@ def check_tokens(tokens: Sequence[int]) -> list[int]:
     return [int(token) for token in items]
 
 
+def plain_value(value: Any) -> Any:
+    """Return a number of numpy's or torch's, an array or a series as Python's own number or list, and a path as text.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    for name in ("tolist", "to_list"):
+        if callable(convert := getattr(value, name, None)) and not isinstance(value, type):
+            return convert()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
 def to_json(value: Any, name: str) -> str:
     """Return a value as JSON text.
 
@@ -91,7 +106,7 @@ def to_json(value: Any, name: str) -> str:
         InvalidRequestError: JSON cannot express it, it holds a lone surrogate, or it is nested too deeply.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=plain_value)
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"{name} cannot be written as JSON: {error}") from None
     except RecursionError:

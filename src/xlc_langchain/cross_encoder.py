@@ -36,6 +36,7 @@ class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
         Raises:
             InputTooLongError: a pair is longer than the model takes, and ``truncate`` is ``"error"``.
         """
+        text_pairs = list(text_pairs)
         scores = [0.0] * len(text_pairs)
         with langchain_errors():
             for query, places in _group_by_query(text_pairs).items():
@@ -45,6 +46,7 @@ class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
 
     async def ascore(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Score pairs without blocking the event loop; as score."""
+        text_pairs = list(text_pairs)
         scores = [0.0] * len(text_pairs)
         if not text_pairs:
             return scores

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from langchain_core.embeddings import Embeddings
 
-from xlc_core.frameworks import EmbedderAdapter
+from xlc_core.frameworks import EmbedderAdapter, as_sequence
 from xlc_langchain.errors import LangChainErrors, langchain_errors
 
 __all__ = ["XLlamaEmbeddings"]
@@ -28,7 +28,7 @@ class XLlamaEmbeddings(LangChainErrors, EmbedderAdapter, Embeddings):
         """Embed documents.
 
         Args:
-            texts: the documents.
+            texts: the documents; an array, a column of a table or a generator too.
 
         Returns:
             One vector for each.
@@ -37,9 +37,10 @@ class XLlamaEmbeddings(LangChainErrors, EmbedderAdapter, Embeddings):
             InputTooLongError: a text is longer than the model takes, and ``truncate`` is
                 ``"error"``.
         """
-        if not texts:
-            return []
         with langchain_errors():
+            texts = list(as_sequence(texts, "text"))
+            if not texts:
+                return []
             vectors = self._get_engine().embed(texts, **self._embed_options("document", progress=self.show_progress))
         return _lists(vectors)
 
@@ -51,9 +52,10 @@ class XLlamaEmbeddings(LangChainErrors, EmbedderAdapter, Embeddings):
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed documents without blocking the event loop; see ``embed_documents``."""
-        if not texts:
-            return []
         with langchain_errors():
+            texts = list(as_sequence(texts, "text"))
+            if not texts:
+                return []
             engine = await self._aget_engine()
             vectors = await engine.aembed(texts, **self._embed_options("document", progress=self.show_progress))
         return _lists(vectors)

@@ -43,6 +43,7 @@ class XLlamaReranker(LangChainErrors, RerankerAdapter, BaseDocumentCompressor):
             InputTooLongError: a document is longer than the model takes, and ``truncate`` is
                 ``"error"``.
         """
+        documents = list(documents)
         if not documents:
             return []
         with langchain_errors():
@@ -53,6 +54,7 @@ class XLlamaReranker(LangChainErrors, RerankerAdapter, BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """Order documents without blocking the event loop; as compress_documents."""
+        documents = list(documents)
         if not documents:
             return []
         with langchain_errors():

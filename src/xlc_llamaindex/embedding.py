@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from xlc_core.frameworks import EmbedderAdapter, TextKind, model_identity, retrieval_prompt
+from xlc_core.frameworks import EmbedderAdapter, TextKind, as_sequence, model_identity, retrieval_prompt
 from xlc_llamaindex.embedding_cache import KeyedCache
 
 __all__ = ["XLlamaEmbedding"]
@@ -127,7 +127,7 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
         """Embed passages.
 
         Args:
-            texts: any number of them, of any length and order.
+            texts: any number of them, of any length and order; an array, a column of a table or a generator too.
             show_progress: show a bar on stderr that counts the texts that are done.
             **kwargs: not used.
 
@@ -148,7 +148,8 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
         )
         return [vector for batch in batches for vector in batch]
 
-    def _batches(self, texts: list[str]) -> Iterator[list[str]]:
+    def _batches(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        texts = as_sequence(texts, "text")
         for start in range(0, len(texts), self.embed_batch_size):
             yield list(texts[start : start + self.embed_batch_size])
 

@@ -14,7 +14,7 @@ from xlc_core.constraints.schema_formats import ENFORCED
 from xlc_core.constraints.tags import require_tags
 from xlc_core.constraints.type_schema import TypeSchema
 from xlc_core.errors import ConstraintError
-from xlc_core.texts import check_text, show_value
+from xlc_core.texts import check_text, plain_value, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ def load_json(text: str) -> Any:
 def dump_json(schema: Mapping[str, Any]) -> str:
     """Return a schema as JSON text, after checking its size and depth."""
     try:
-        text = json.dumps(dict(schema), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(dict(schema), ensure_ascii=False, allow_nan=False, default=plain_value)
     except (TypeError, ValueError) as error:
         raise ConstraintError(f"the JSON schema is not JSON: {error}") from None
     except RecursionError:

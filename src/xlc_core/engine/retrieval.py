@@ -42,7 +42,7 @@ class RetrievalMethods(EngineBase):
         """Return vectors of texts.
 
         Args:
-            texts: any number of texts, of any length and order.
+            texts: any number of texts, of any length and order: a list, an array, a column of a table, a generator…
             **options: fields of EmbedOptions: ``truncate``, ``normalize``, ``prompt_name``, ``prompt``, ``dimensions``,
                 ``dtype``, ``progress``, ``timeout``…
 
@@ -57,12 +57,14 @@ class RetrievalMethods(EngineBase):
             RequestTimeoutError: ``timeout`` passed.
         """
         wanted = EmbedOptions.checked(**options)
+        texts = as_sequence(texts, "text")
         vectors = run_job(self._embed_job(texts, wanted), wanted.timeout, wanted.progress)
         return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
 
     async def aembed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
         """Return vectors of texts; see embed."""
         wanted = EmbedOptions.checked(**options)
+        texts = as_sequence(texts, "text")
         await self._awake()
         job = await _queued(lambda: self._embed_job(texts, wanted), texts)
         vectors = await await_job(job, wanted.timeout, wanted.progress)
@@ -101,7 +103,7 @@ class RetrievalMethods(EngineBase):
         """Return a vector for each token of each text, for late interaction.
 
         Args:
-            texts: any number of texts, of any length and order.
+            texts: any number of texts, of any length and order: a list, an array, a column of a table, a generator…
             **options: fields of TokenEmbedOptions.
 
         Returns:
@@ -111,12 +113,14 @@ class RetrievalMethods(EngineBase):
             The errors of embed.
         """
         wanted = TokenEmbedOptions.checked(**options)
+        texts = as_sequence(texts, "text")
         rows: TokenEmbeddings = run_job(self._token_job(texts, wanted), wanted.timeout, wanted.progress)
         return rows
 
     async def aembed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> TokenEmbeddings:
         """Return a vector for each token of each text; see embed_tokens."""
         wanted = TokenEmbedOptions.checked(**options)
+        texts = as_sequence(texts, "text")
         await self._awake()
         job = await _queued(lambda: self._token_job(texts, wanted), texts)
         rows: TokenEmbeddings = await await_job(job, wanted.timeout, wanted.progress)
@@ -141,6 +145,7 @@ class RetrievalMethods(EngineBase):
             RequestTimeoutError: ``timeout`` passed.
         """
         wanted = RerankOptions.checked(**options)
+        documents = as_sequence(documents, "document")
         pieces = self._pieces(query, documents, wanted)
         job = self._rerank_job(query, documents if pieces is None else pieces.texts, wanted)
         return self._ranking(run_job(job, wanted.timeout, wanted.progress), pieces, wanted)
@@ -148,6 +153,7 @@ class RetrievalMethods(EngineBase):
     async def arerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
         """Score how well each document answers the query; see rerank."""
         wanted = RerankOptions.checked(**options)
+        documents = as_sequence(documents, "document")
         await self._awake()
         pieces = None
         if wanted.truncate == "split":  # counts the tokens of every document
@@ -189,7 +195,7 @@ class RetrievalMethods(EngineBase):
         self, texts: Sequence[str], options: EmbedOptions, first_index: int = 0, stream: int = 0
     ) -> RetrievalJob:
         return self._native.retriever().embed(
-            as_sequence(texts, "text"),
+            texts,
             truncate=options.truncate,
             normalize=options.normalize,
             prefix=self._prompt(options),
@@ -204,7 +210,7 @@ class RetrievalMethods(EngineBase):
 
     def _token_job(self, texts: Sequence[str], options: TokenEmbedOptions) -> RetrievalJob:
         return self._native.retriever().embed_tokens(
-            as_sequence(texts, "text"),
+            texts,
             truncate=options.truncate,
             normalize=options.normalize,
             prefix=self._prompt(options),
@@ -214,7 +220,7 @@ class RetrievalMethods(EngineBase):
     def _rerank_job(self, query: str, documents: Sequence[str], options: RerankOptions) -> RetrievalJob:
         return self._native.retriever().rerank(
             check_text(query, "the query"),
-            as_sequence(documents, "document"),
+            documents,
             # Beside other text a piece may have one token more than alone.
             truncate="end" if options.truncate == "split" else options.truncate,
             instruction=options.instruction,

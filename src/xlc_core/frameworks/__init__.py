@@ -10,8 +10,8 @@ test checks that. An adapter for another framework can be built the same way (do
   default_model.
 * Histories: read_history reads messages in the forms of all providers, provider_fields what frameworks store beside
   their content.
-* Readers of what frameworks pass: to_tool_choice, decode_base64, model_as_text; require_single_answer refuses ``n``
-  above 1.
+* Readers of what frameworks pass: as_sequence, to_tool_choice, decode_base64, model_as_text; require_single_answer
+  refuses ``n`` above 1.
 * Schemas: read_response_format returns the constraint that a response format means, close_schema fits a type's schema
   to generation, require_all requires all properties, describe_schema shows a schema to the model.
 * JSON with a limit of nesting: to_json, from_json.
@@ -33,6 +33,7 @@ from xlc_core.generation.tool_choice import to_tool_choice
 from xlc_core.models.identity import model_identity
 from xlc_core.models.prompts import retrieval_prompt
 from xlc_core.nesting import from_json
+from xlc_core.retrieval.splitting import as_sequence
 from xlc_core.texts import to_json
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "RerankerAdapter",
     "ScorerAdapter",
     "TextKind",
+    "as_sequence",
     "close_schema",
     "decode_base64",
     "default_model",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, KeysView, Mapping, ValuesView
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -174,6 +175,15 @@ class CompletionOptions(SamplingOptions):
     lora: dict[str, float] | None = None
     close_constraint: bool = True
     parse_special: bool | None = None
+
+    @field_validator("constraint", mode="before")
+    @classmethod
+    def _list_choices(cls, value: Any) -> Any:
+        """Make a list of an array, a column or a generator: it may be read several times."""
+        if isinstance(value, (Iterator, ValuesView, KeysView, deque)):
+            return list(value)
+        is_column = not isinstance(value, type) and getattr(value, "ndim", None) == 1
+        return list(value) if is_column or type(value).__name__ == "Series" else value
 
 
 class ChatOptions(CompletionOptions):

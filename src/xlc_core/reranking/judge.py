@@ -15,7 +15,7 @@ from xlc_core.options.retrieval import RerankOptions
 from xlc_core.results import Completion, RerankScore, TokenLogprob
 from xlc_core.retrieval.jobs import ProgressReport
 from xlc_core.retrieval.scores import best_first, sigmoid
-from xlc_core.retrieval.splitting import Pieces, check_documents, split_documents
+from xlc_core.retrieval.splitting import Pieces, as_sequence, check_documents, split_documents
 
 __all__ = ["YesNoJudge"]
 
@@ -34,6 +34,7 @@ class YesNoJudge:
 
     def __init__(self, engine: Engine, query: str, documents: Sequence[str], options: RerankOptions) -> None:
         check_documents([query])
+        documents = as_sequence(documents, "document")
         check_documents(documents)
         self._options = options
         limit = self._room(engine, query)

@@ -16,7 +16,7 @@ from xlc_core.options.retrieval import RerankOptions
 from xlc_core.results import RerankScore
 from xlc_core.retrieval.jobs import ProgressReport
 from xlc_core.retrieval.scores import best_first
-from xlc_core.retrieval.splitting import Pieces, check_documents, split_documents
+from xlc_core.retrieval.splitting import Pieces, as_sequence, check_documents, split_documents
 from xlc_core.waiting import Deadline
 
 __all__ = ["LateInteraction"]
@@ -37,6 +37,7 @@ class LateInteraction:
                 'scores="sigmoid" is for logits, but late interaction returns mean cosines; leave it out'
             )
         check_documents([query])
+        documents = as_sequence(documents, "document")
         check_documents(documents)
         self._options = options
         self._query_prompt = _query_prompt(engine, options.instruction)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from xlc_core.errors import InvalidRequestError
 from xlc_core.texts import check_text
 
 __all__ = ["Pieces", "TextRoom", "as_sequence", "check_documents", "split_documents", "split_text"]
+
+_Item = TypeVar("_Item")
 
 _CHARACTERS_PER_TOKEN = 4
 """Only a first guess; the tokens of each piece are counted."""
@@ -53,22 +56,22 @@ class Pieces:
         return best
 
 
-def as_sequence(texts: Sequence[str], what: str) -> Sequence[str]:
-    """Return texts in a form that the worker accepts: arrays and series become lists.
+def as_sequence(texts: Iterable[_Item], what: str) -> Sequence[_Item]:
+    """Return texts, or other items, in a form that the worker accepts: arrays, series and generators become lists.
 
     Raises:
-        InvalidRequestError: they are one text, or do not have an order or a length.
+        InvalidRequestError: they are one text, or a table, or do not have an order.
     """
     if isinstance(texts, (list, tuple)):
         return texts
     if isinstance(texts, (str, bytes)):
         raise InvalidRequestError(f"expected a list of {what}s, not one {type(texts).__name__}; put it in a list")
-    if hasattr(texts, "__len__") and hasattr(texts, "__getitem__") and not isinstance(texts, Mapping):
+    if getattr(texts, "ndim", 1) != 1 or hasattr(texts, "columns"):
+        raise InvalidRequestError(f"expected a list of {what}s, not a {type(texts).__name__}; pass one of its columns")
+    has_order = isinstance(texts, KeysView) or not isinstance(texts, (Mapping, Set))
+    if has_order and isinstance(texts, Iterable):
         return list(texts)
-    raise InvalidRequestError(
-        f"expected a list of {what}s, not {type(texts).__name__}; convert it to a list, "
-        "or embed the items of an iterator with embed_stream()"
-    )
+    raise InvalidRequestError(f"expected a list of {what}s, not {type(texts).__name__}; convert it to a list")
 
 
 def check_documents(documents: Sequence[str]) -> None:
@@ -89,6 +92,7 @@ def split_documents(documents: Sequence[str], count: Callable[[str], int], room:
     Raises:
         InvalidRequestError: a document is not a text.
     """
+    documents = as_sequence(documents, "document")
     check_documents(documents)
     pieces = Pieces([], [], len(documents))
     for index, document in enumerate(documents):
