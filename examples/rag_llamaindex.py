@@ -1,10 +1,10 @@
-"""Ask a folder of Markdown files: all on this machine and in this process, with LlamaIndex.
+"""Ask a folder of files: all on this machine and in this process, with LlamaIndex.
 
     python examples/rag_llamaindex.py --question "How large is the KV cache?"
 
-The twin of rag_langchain.py, on the same corpus. The files are cut at their ## headings, embedded, and stored in
-Qdrant's local mode. For a question the 20 nearest passages are retrieved, a reranker keeps the best ones, and a chat
-model answers from them, sentence by sentence.
+The twin of rag_langchain.py, on the same corpus. Markdown, text, HTML and PDF files are cut at their headings,
+embedded, and stored in Qdrant's local mode. For a question the 20 nearest passages are retrieved, a reranker keeps
+the best ones, and a chat model answers from them, sentence by sentence.
 
 A model with 135 million parameters neither cites reliably nor says only what it read. So by default a grammar
 lets it answer only with sentences from the passages: it chooses which, and every citation is exact. Larger
@@ -16,13 +16,13 @@ marked [?]. That finds the source of a sentence. It does not prove that the sent
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from llama_index.core import PromptTemplate, Settings, StorageContext, VectorStoreIndex
+from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.response_synthesizers import CompactAndRefine
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
@@ -30,10 +30,13 @@ from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, VectorParams
 from rich.console import Console
 from rich.progress import track
+from sections import read_sections, split_sentences
 
 import xlc_core as xlc
 from xlc_llamaindex import XLlama, XLlamaEmbedding, XLlamaRerank
 
+N_WORDS = 150
+"""Longest passage; longer sections are cut."""
 N_RETRIEVED = 20
 N_KEPT = 5
 ORDER_WEIGHT = 1.0
@@ -48,40 +51,30 @@ SYSTEM_PROMPT = "You answer questions from the passages that you are given, in a
 
 
 def read_passages(folder: Path) -> list[TextNode]:
-    """Cut every Markdown file at its ## headings."""
+    """Read every file and cut it into passages. Files that cannot be read are named and skipped."""
+    sections, skipped = read_sections(folder)
+    for reason in skipped:
+        print(f"skipped {reason}", file=sys.stderr)
+    ends = re.compile(r"(?<=[.!?])(?= )")
+    splitter = SentenceSplitter(
+        chunk_size=N_WORDS, chunk_overlap=0, tokenizer=str.split, chunking_tokenizer_fn=ends.split
+    )
     passages = []
-    for file in sorted(folder.rglob("*.md")):
-        title, *sections = re.split(r"^## ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        topic = title.strip().removeprefix("# ").partition("\n")[0]
-        for section in sections:
-            heading, _, body = section.partition("\n")
-            metadata: dict[str, Any] = {
-                "file": str(file.relative_to(folder)),
-                "heading": heading.strip(),
-                "sentences": list(split_sentences([body])),
-            }
-            text = f"{topic}, {heading.strip()}: {' '.join(body.split())}"
+    for section in sections:
+        for text in splitter.split_text(section.text):
+            sentences = list(split_sentences([text]))
+            metadata = {"file": section.file, "heading": section.heading, "sentences": sentences}
+            above = ", ".join(dict.fromkeys(filter(None, (section.title, section.heading))))
             unseen = list(metadata)  # hidden from all models, because the text contains it
             passages.append(
                 TextNode(
-                    text=text,
+                    text=f"{above}: {text}",
                     metadata=metadata,
                     excluded_embed_metadata_keys=unseen,
                     excluded_llm_metadata_keys=unseen,
                 )
             )
     return passages
-
-
-def split_sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Join a stream of text into sentences; each is yielded as soon as it is complete."""
-    pending = ""
-    for piece in pieces:
-        pending += piece
-        *whole, pending = re.split(r"(?<=[.!?])\s+", pending)
-        yield from (" ".join(sentence.split()) for sentence in whole if sentence.strip())
-    if pending.strip():
-        yield " ".join(pending.split())
 
 
 def index(passages: list[TextNode]) -> VectorStoreIndex:
@@ -124,19 +117,17 @@ def cite(sentence: str, passages: list[NodeWithScore], rerank: XLlamaRerank) -> 
 
 def main(
     question: Annotated[str, typer.Option(help="What to ask.")] = "What happens when a request is cancelled?",
-    folder: Annotated[Path, typer.Option(help="Folder of Markdown files.", exists=True, file_okay=False)] = Path(
-        __file__
-    ).parent
+    folder: Annotated[Path, typer.Option(help="Folder of files.", exists=True, file_okay=False)] = Path(__file__).parent
     / "corpus",
     model: Annotated[str, typer.Option(help="Chat model: a path, a name or hf:owner/repo.")] = "smollm2-135m-instruct",
     embedder: Annotated[str, typer.Option(help="Embedding model.")] = "all-minilm-l6-v2",
     reranker_model: Annotated[str, typer.Option("--reranker", help="Reranking model.")] = "xllama-rerank-mini",
     free: Annotated[bool, typer.Option("--free", help="Let the model use its own words instead of quoting.")] = False,
 ) -> None:
-    """Answer a question from a folder of Markdown files, with sources."""
+    """Answer a question from a folder of files, with sources."""
     passages = read_passages(folder)
     if not passages:
-        raise typer.BadParameter(f"{folder} has no Markdown file with a ## heading")
+        raise typer.BadParameter(f"{folder} has no Markdown, text, HTML or PDF file that can be read")
     console = Console(highlight=False, soft_wrap=True)
     llm = XLlama(model=model, n_ctx=2048, temperature=0, max_tokens=256, system_prompt=SYSTEM_PROMPT)
     rerank = XLlamaRerank(model=reranker_model, top_n=N_KEPT, order_weight=ORDER_WEIGHT)
@@ -158,7 +149,7 @@ def main(
             console.print(f"[{cite(sentence, sources, rerank) or '?'}]", end=" ", markup=False)
         console.print("\n\nSources")
         for number, source in enumerate(sources, start=1):
-            place = f"{source.metadata['file']}, {source.metadata['heading']}"
+            place = ", ".join(filter(None, (source.metadata["file"], source.metadata["heading"])))
             console.print(f"[{number}] {place} ({source.get_score():.1f})", markup=False)
 
 
