@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -150,10 +151,22 @@ def test_cancelling_from_another_thread_gives_the_text_so_far(engine: xlc.Engine
 
 def test_cancelling_after_the_end_changes_nothing(engine: xlc.Engine) -> None:
     stream = engine.stream_chat("Hello!", max_tokens=2, ignore_eos=True)
-    assert wait_until(lambda: is_idle(engine))
+    assert wait_until(lambda: stream._reader.generation.finished)  # later than the slot is free
     stream.cancel()
     assert stream.result().finish_reason == "length"
     stream.cancel()
+
+
+def test_interrupt_before_there_is_a_stream_frees_the_slot(engine: xlc.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xlc_core.engine.base.EventReader", interrupted)
+    counter = WorkCounter(engine)
+    with pytest.raises(KeyboardInterrupt):
+        engine.stream_chat("Count", **LONG)
+    gc.collect()
+    assert counter.generation_tokens() < LONG["max_tokens"] // 4
 
 
 def test_timeout_ends_a_stream_with_an_error(engine: xlc.Engine) -> None:

@@ -1,6 +1,6 @@
 #include "bindings/bindings.h"
-#include "bindings/gil.h"
 
+#include "bindings/gil_free_wait.h"
 #include "bindings/held_callable.h"
 #include "bindings/text.h"
 #include "constraints/checker.h"
@@ -225,7 +225,7 @@ void bind_engine(nb::module_& m) {
                 const Poll look = prompt_poll(poll);
                 poll.reset();
                 GilRelease release;
-                return self->generator()->submit(request, look);
+                return cancel_when_dropped(self->generator()->submit(request, look));
             },
             nb::arg("request"), nb::arg("poll").none() = nb::none(),
             "Queue a request and return it; its events come later. `poll` is called while a long prompt is "

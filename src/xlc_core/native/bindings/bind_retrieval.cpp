@@ -157,8 +157,9 @@ std::shared_ptr<RetrievalJob> embed(
     options.first_index = first_index;
     options.stream = stream;
     GilRelease release;
-    return kind == RetrievalKind::embed ? retriever.embed(std::move(inputs), std::move(options))
-                                        : retriever.embed_tokens(std::move(inputs), std::move(options));
+    return cancel_when_dropped(
+        kind == RetrievalKind::embed ? retriever.embed(std::move(inputs), std::move(options))
+                                     : retriever.embed_tokens(std::move(inputs), std::move(options)));
 }
 
 RerankOptions to_rerank_options(const std::optional<nb::str>& instruction) {
@@ -182,7 +183,7 @@ std::shared_ptr<RetrievalJob> rerank(
     options.truncate = to_truncate(truncate);
     options.sentence_types = sentence_types;
     GilRelease release;
-    return retriever.rerank(std::move(query_text), std::move(inputs), options);
+    return cancel_when_dropped(retriever.rerank(std::move(query_text), std::move(inputs), options));
 }
 
 size_t document_room(Retriever& retriever, nb::str query, const std::optional<nb::str>& instruction) {

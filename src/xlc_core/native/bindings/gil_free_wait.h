@@ -3,11 +3,16 @@
 #pragma once
 
 #include "bindings/held_callable.h"
+#include "support/logging.h"
 #include "support/seconds.h"
 #include "support/waitable.h"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
+
+#include <exception>
+#include <memory>
+#include <string>
 
 namespace xlc {
 
@@ -37,6 +42,23 @@ inline bool wait_with_signals(Waitable& waitable, std::optional<double> timeout_
             return false;
         }
     }
+}
+
+// Return work for Python that is cancelled when Python drops it before its end. An exception such as
+// KeyboardInterrupt may come as soon as the native function has returned, when no object has the work yet.
+template<typename T> std::shared_ptr<T> cancel_when_dropped(std::shared_ptr<T> work) {
+    T* const object = work.get();
+    return std::shared_ptr<T>(object, [work = std::move(work)](T*) {
+        if (work->is_over() || !work->home().is_this()) {
+            return;
+        }
+        try {
+            GilRelease release;
+            work->cancel();
+        } catch (const std::exception& error) { // the work goes on to its end
+            log_warning(std::string("work that was dropped could not be cancelled: ") + error.what());
+        }
+    });
 }
 
 inline Waitable::Waker make_waker(nb::callable callable) {
