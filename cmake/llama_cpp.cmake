@@ -73,10 +73,17 @@ include("${CMAKE_CURRENT_LIST_DIR}/expectations.cmake")
 xlc_require_expectations()
 target_compile_definitions(llama-common PRIVATE LLAMA_USE_LLGUIDANCE)
 
-# For the preset asan. Checks of each access to a member make files that are full of JSON compile for minutes; where such
-# an access is wrong, AddressSanitizer sees it too. With all checks, products of matrices take most of a test's time.
-option(XLC_FEWER_CHECKS "leave UBSan's checks of pointers out of llama.cpp's larger files, all of them out of ggml-cpu" OFF)
-if(XLC_FEWER_CHECKS)
+# For the presets asan and tsan. Checks of each access to a member make files that are full of JSON compile for minutes;
+# where such an access is wrong, AddressSanitizer sees it too. With all checks, products of matrices take most of a
+# test's time: ThreadSanitizer sees the threads and barriers of ggml-cpu, but not each number that it computes with.
+option(XLC_FEWER_CHECKS "leave the sanitizers' checks out of llama.cpp where they cost most" OFF)
+if(XLC_FEWER_CHECKS AND CMAKE_CXX_FLAGS MATCHES "sanitize=thread")
+  get_target_property(sources ggml-cpu SOURCES)
+  get_target_property(folder ggml-cpu SOURCE_DIR)
+  list(FILTER sources INCLUDE REGEX "(quants|repack|vec|ops|sgemm|mmq|tiled-kernel)\\.(c|cpp)$")
+  list(TRANSFORM sources PREPEND "${folder}/" REGEX "^[^/]")
+  set_property(SOURCE ${sources} TARGET_DIRECTORY ggml-cpu APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize=thread -O2)
+elseif(XLC_FEWER_CHECKS)
   target_compile_options(ggml-cpu PRIVATE -fno-sanitize=undefined -O2)
   foreach(target llama-common server-context mtmd)
     target_compile_options(${target} PRIVATE -fno-sanitize=null,vptr,alignment,object-size)

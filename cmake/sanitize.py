@@ -24,18 +24,24 @@ ROOT = Path(__file__).resolve().parents[1]
 SUPPRESSIONS = ROOT / "tests" / "sanitizers"
 
 # Tests of code that runs in several threads, reads foreign bytes, or frees memory that others use.
-TESTS = (
-    *("tests/native", "tests/reliability", "tests/retrieval", "tests/attacks"),
-    *(
-        "tests/constraints/test_checker.py",
-        "tests/constraints/test_closing.py",
-        "tests/constraints/test_generations.py",
-    ),
-    *("tests/engine/test_async.py", "tests/engine/test_lifecycle.py", "tests/engine/test_sessions.py"),
-    *("tests/engine/test_sleep.py", "tests/engine/test_deciding.py", "tests/engine/test_lora.py"),
-    *("tests/engine/test_exit.py", "tests/engine/test_closed_loops.py", "tests/engine/test_shared.py"),
-    *("tests/generation/test_streams.py", "tests/generation/test_generation.py", "tests/generation/test_overflow.py"),
+THREADS = (
+    *("tests/native/test_abort_guard.py", "tests/native/test_encoder_kernels.py", "tests/native/test_long_text.py"),
+    *("tests/native/test_retrieval_native.py", "tests/native/test_weight_products.py"),
+    *("tests/engine/test_async.py", "tests/engine/test_closed_loops.py", "tests/engine/test_exit.py"),
+    *("tests/engine/test_lifecycle.py", "tests/engine/test_sessions.py", "tests/engine/test_shared.py"),
+    *("tests/engine/test_sleep.py", "tests/generation/test_streams.py"),
+    *("tests/reliability/test_exhaustion.py", "tests/reliability/test_mixed_load.py"),
+    *("tests/retrieval/test_embed_stream.py", "tests/retrieval/test_retrieval_engine.py"),
+    *("tests/retrieval/test_retrieval_fairness.py", "tests/retrieval/test_retrieval_hard_inputs.py"),
+    "tests/retrieval/test_retrieval_wrong_use.py",
 )
+BYTES = (
+    *("tests/native", "tests/reliability", "tests/retrieval", "tests/attacks", "tests/constraints/test_checker.py"),
+    *("tests/constraints/test_closing.py", "tests/constraints/test_generations.py"),
+    *("tests/engine/test_deciding.py", "tests/engine/test_lora.py"),
+    *("tests/generation/test_generation.py", "tests/generation/test_overflow.py"),
+)
+TESTS = {"asan": (*THREADS, *BYTES), "tsan": THREADS}
 LIBRARIES = {"asan": ("libasan.so", "libubsan.so"), "tsan": ("libtsan.so",)}
 # Faults that are planted before a run, each with words of its report.
 PLANTED = {
@@ -115,13 +121,13 @@ def preloaded(preset: str) -> str:
 
 
 def files_of(arguments: list[str]) -> list[str]:
-    """Return the files of tests in these files and folders."""
+    """Return the files of tests in these files and folders, each once."""
     found: list[str] = []
     for argument in arguments:
         path = ROOT / argument.partition("::")[0]
         inside = sorted(path.rglob("test_*.py")) if path.is_dir() else []
         found += [str(file.relative_to(ROOT)) for file in inside] or [argument]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def findings_in(folder: Path) -> Counter[str]:
@@ -191,7 +197,7 @@ def main() -> int:
         return 0 if nothing_to_do else done.returncode
 
     with ThreadPoolExecutor(asked.jobs) as pool:
-        codes = list(pool.map(run, files_of(chosen or list(TESTS))))
+        codes = list(pool.map(run, files_of(chosen or list(TESTS[asked.preset]))))
     found = findings_in(findings)
     for report, n in found.most_common():
         print(f"\n--- {n} ×\n{report}")
