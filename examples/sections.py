@@ -1,12 +1,14 @@
 """Reads a folder for the rag_ examples: Markdown, text, HTML and PDF files, cut at their headings or pages."""
 
+import io
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-HEADING = re.compile(r"^(#{1,6})[ \t]+(.+?)[ \t]*#*$|^(?:```|~~~)", re.MULTILINE)
+HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*$|^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,13 @@ def split_sentences(pieces: Iterable[str]) -> Iterator[str]:
         yield from (" ".join(sentence.split()) for sentence in whole if sentence.strip())
     if pending.strip():
         yield " ".join(pending.split())
+
+
+def allow_any_output() -> None:
+    """Replace characters that the terminal's or pipe's encoding does not have, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def read_text(file: Path) -> str:

@@ -61,8 +61,12 @@ def test_markdown_is_cut_at_headings_of_every_level(tmp_path: Path) -> None:
 
 
 def test_comments_in_code_are_not_headings(tmp_path: Path) -> None:
-    tmp_path.joinpath("a.md").write_text("## Use\n\n```sh\n# a comment\nrun\n```\n\nDone.\n", encoding="utf-8")
-    assert parts(tmp_path) == [("a.md, Use", "a", "```sh # a comment run ``` Done.")]
+    text = "## Use\n\n```sh\n# a comment\nrun\n```\n\n* Or:\n\n  ~~~\n# another\n  ~~~\n ## End\n\nDone.\n"
+    tmp_path.joinpath("a.md").write_text(text, encoding="utf-8")
+    assert parts(tmp_path) == [
+        ("a.md, Use", "a", "```sh # a comment run ``` * Or: ~~~ # another ~~~"),
+        ("a.md, End", "a", "Done."),
+    ]
 
 
 def test_markdown_without_headings_and_text_are_one_section(tmp_path: Path) -> None:
