@@ -14,7 +14,7 @@ CORE = SRC / "xlc_core"
 LAYERS = (
     {"_native", "errors", "hardware", "logger"},
     {"nesting"},
-    {"texts", "logging_bridge", "waiting"},
+    {"texts", "logging_bridge", "terminal", "waiting"},
     {"constraints", "options"},
     {"models", "messages"},
     {"results"},

@@ -10,7 +10,16 @@ from typing import Any
 from xlc_core.errors import InvalidRequestError
 from xlc_core.nesting import check_json_depth, too_deep
 
-__all__ = ["check_items", "check_text", "check_tokens", "plain_value", "show_value", "to_json"]
+__all__ = [
+    "check_items",
+    "check_text",
+    "check_tokens",
+    "native_path",
+    "plain_value",
+    "python_path",
+    "show_value",
+    "to_json",
+]
 
 _LARGEST_TOKEN = 0x7FFF_FFFF  # C++'s int32_t
 _LONGEST_VALUE = 200  # characters
@@ -61,6 +70,30 @@ def check_items(value: Iterable[Any], name: str) -> list[Any]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InvalidRequestError(f"{name} must be a list, not {type(value).__name__}")
     return list(value)
+
+
+def native_path(path: str | os.PathLike[str], name: str) -> str:
+    """Return a path as llama.cpp takes it: in UTF-8, also where the locale has another encoding.
+
+    Args:
+        path: as Python has it. In other encodings, the bytes of its name are not those of the text in UTF-8.
+        name: its name in the message.
+
+    Raises:
+        InvalidRequestError: the file's name is not UTF-8.
+    """
+    text = os.fspath(path)
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequestError(f"{name} has a name that is not UTF-8; rename the file or its folder") from None
+    except UnicodeEncodeError:  # the locale cannot express it, so nothing on this disk has this name
+        return check_text(text, name)
+
+
+def python_path(path: str) -> str:
+    """Return a path as Python takes it; see native_path."""
+    return os.fsdecode(path.encode())
 
 
 def check_tokens(tokens: Sequence[int]) -> list[int]:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -95,11 +96,12 @@ def _handler_for(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             hub.requests.append(Request(self.command, self.path, headers))
             time.sleep(hub.delay)
+            path = self.path.partition("?")[0] if self.path.startswith("/") else urlsplit(self.path).path  # of a proxy
             if hub.status is not None:
                 self._fail(hub.status)
-            elif api := _API.match(self.path):
+            elif api := _API.match(path):
                 self._describe(api["repo"])
-            elif wanted := _FILE.match(self.path):
+            elif wanted := _FILE.match(path):
                 self._serve(wanted["repo"], wanted["file"], headers)
             else:
                 self._fail(404)

@@ -48,9 +48,14 @@ class TestNames:
             "'smollm2-135m-instruct'? `xllama models list` shows all"
         )
 
-    @pytest.mark.parametrize("name", ["@", "x" * 5000, "no\0file", "~nobody/m.gguf"])
+    @pytest.mark.parametrize("name", ["@", "x" * 5000, "no\0file"])
     def test_name_like_no_other(self, name: str) -> None:
         with pytest.raises(ModelNotFoundError, match=r"is not a file\. `xllama models list` shows all"):
+            catalog.resolve(name)
+
+    @pytest.mark.parametrize("name", ["~nobody/m.gguf", "owner/repo", "./none.gguf"])
+    def test_path_to_nothing_is_named(self, name: str) -> None:
+        with pytest.raises(ModelNotFoundError, match=r"there is no file at '.*'; .* or hf:owner/repo"):
             catalog.resolve(name)
 
     def test_folder_lists_its_models(self, tmp_path: Path) -> None:

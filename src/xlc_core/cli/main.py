@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from xlc_core.cli.bench import bench_app
 from xlc_core.cli.constraint import constraint_app
 from xlc_core.cli.models import models_app
+from xlc_core.cli.output import allow_any_output
 from xlc_core.errors import XllamaError
 
 __all__ = ["app"]
@@ -25,6 +26,7 @@ __all__ = ["app"]
 
 class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # click's Context, or the one of newer typers
+        allow_any_output()
         try:
             return super().invoke(ctx)
         except XllamaError as error:

@@ -49,7 +49,7 @@ def path(name: Name) -> None:
     """Print only the path of a model's file; fetch the file first if it is missing."""
     from xlc_core.models import catalog
 
-    typer.echo(catalog.resolve(name).path)
+    print(catalog.resolve(name).path)  # not typer.echo, which replaces the bytes of names that are not ASCII
 
 
 @models_app.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xlc_core import _native
 from xlc_core.errors import InvalidRequestError
-from xlc_core.texts import show_value
+from xlc_core.texts import check_text, show_value
 
 __all__ = ["read_chat_template"]
 
@@ -38,7 +38,7 @@ def read_chat_template(value: str | Path | None) -> str:
             f"chat_template has {found[0]!r}, which is Go, as in Ollama's Modelfiles; llama.cpp's templates are Jinja. "
             "Leave it out to use the template in the model's file, or take the Jinja text from the model's page"
         )
-    return text
+    return check_text(text, "chat_template")
 
 
 def _read_file(name: str) -> str:

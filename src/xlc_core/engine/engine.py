@@ -35,7 +35,7 @@ from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import ChatKwargs, CompletionKwargs, EngineKwargs
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 from xlc_core.results import Completion, EngineMetrics, ModelInfo
-from xlc_core.texts import check_items, check_text, check_tokens
+from xlc_core.texts import check_items, check_text, check_tokens, native_path, python_path
 from xlc_core.waiting import Deadline
 
 __all__ = ["Engine"]
@@ -99,10 +99,10 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         resolved = catalog.resolve(self.options.model, progress=show_download)
         self._entry = resolved.entry
         logging_bridge.sync_level()
-        self._file = _native.read_model_file(str(resolved.path))
+        self._file = _native.read_model_file(native_path(resolved.path, "the model"))
         self._has_sentence_types = catalog.has_sentence_types(resolved.entry, self._file.names)
         params = opening.native_params(self.options, resolved.name, self._file)
-        self._projector = params.mmproj
+        self._projector = python_path(params.mmproj)
         self._lora_scales = LoraScales(self.options.lora)
         self._native = _native.Engine(params, opening.progress_reporter(progress, resolved.name))
         self.info = self._describe(resolved.name)
@@ -315,7 +315,7 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         prompts = file_prompts(self._file, name, self._entry)
         return ModelInfo(
             name=name,
-            path=self._file.path,
+            path=python_path(self._file.path),
             architecture=self._file.architecture,
             description=info.description,
             n_params=info.n_params,

@@ -14,6 +14,7 @@ from xlc_core.engine.base import EngineBase
 from xlc_core.models import catalog
 from xlc_core.options.engine import EngineOptions
 from xlc_core.options.kwargs import EngineKwargs
+from xlc_core.texts import native_path
 
 __all__ = ["DeviceMemory", "EngineMemory", "MemoryEstimate", "MemoryMethods"]
 
@@ -148,7 +149,7 @@ class MemoryMethods(EngineBase):
         """
         wanted = model if isinstance(model, EngineOptions) else EngineOptions.checked(model=model, **options)
         resolved = catalog.resolve(wanted.model)
-        file = _native.read_model_file(str(resolved.path))
+        file = _native.read_model_file(native_path(resolved.path, "the model"))
         found = _native.estimate_memory(opening.native_params(wanted, resolved.name, file))
         return MemoryEstimate(_read(found.devices), found.n_ctx, found.n_ctx_total, found.n_parallel)
 

@@ -14,6 +14,7 @@ from xlc_core.errors import ModelNotFoundError
 from xlc_core.generation import media
 from xlc_core.models import catalog
 from xlc_core.options.engine import EngineOptions
+from xlc_core.texts import native_path
 
 __all__ = ["ModelFacts", "read_facts"]
 
@@ -84,4 +85,4 @@ def _read_projector(options: EngineOptions, model: Path) -> frozenset[str]:
 @functools.lru_cache(maxsize=32)
 def _read_head(path: Path, size: int, mtime_ns: int) -> _native.ModelFile:
     """Read a file's head, again only when its size or time has changed."""
-    return _native.read_model_file(str(path))
+    return _native.read_model_file(native_path(path, "the model"))

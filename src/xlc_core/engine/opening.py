@@ -15,6 +15,8 @@ from xlc_core.models import catalog
 from xlc_core.models.companions import find_file
 from xlc_core.options.engine import EngineOptions
 from xlc_core.options.speculation import Ngram
+from xlc_core.terminal import is_terminal, new_bar
+from xlc_core.texts import native_path, python_path
 
 __all__ = ["LoadProgress", "native_params", "progress_reporter"]
 
@@ -38,7 +40,7 @@ def speculation_arguments(options: EngineOptions) -> list[str]:
     for kind in options.speculation:
         model = None if isinstance(kind, Ngram) else kind.model
         if model is not None:
-            arguments += ["--spec-draft-model", str(catalog.resolve(model).path)]
+            arguments += ["--spec-draft-model", native_path(catalog.resolve(model).path, "the draft model")]
         arguments += kind.arguments()
     return arguments
 
@@ -110,14 +112,18 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.thinking_budget = -1 if options.thinking_budget is None else options.thinking_budget
     native.context_shift = options.on_overflow == "shift"
     native.sleep_after = options.sleep_after or 0
-    native.mmproj = find_projector(options, Path(file.path))
-    native.lora = [_native.ScaledFile(find_file(lora.path, "LoRA adapter"), lora.scale) for lora in options.lora]
+    native.mmproj = native_path(find_projector(options, Path(python_path(file.path))), "the projector")
+    native.lora = [_scaled(lora.path, lora.scale, "LoRA adapter") for lora in options.lora]
     native.control_vectors = [
-        _native.ScaledFile(find_file(vector.path, "control vector"), vector.scale) for vector in options.control_vectors
+        _scaled(vector.path, vector.scale, "control vector") for vector in options.control_vectors
     ]
     if options.control_vector_layers is not None:
         native.control_vector_first_layer, native.control_vector_last_layer = options.control_vector_layers
     return native
+
+
+def _scaled(path: str | Path, scale: float, what: str) -> _native.ScaledFile:
+    return _native.ScaledFile(native_path(find_file(path, what), f"the {what}"), scale)
 
 
 def progress_reporter(progress: bool | LoadProgress | None, name: str) -> LoadProgress | None:
@@ -129,12 +135,10 @@ def progress_reporter(progress: bool | LoadProgress | None, name: str) -> LoadPr
     """
     if callable(progress):
         return progress
-    if progress is False or (progress is None and not sys.stderr.isatty()):
+    if progress is False or (progress is None and not is_terminal(sys.stderr)):
         return None
-    from tqdm import tqdm
-
     # The bar appears after half a second, so that a model that loads at once does not show one.
-    bar = tqdm(total=100, desc=f"loading {name}", unit="%", delay=0.5, leave=False)
+    bar = new_bar(total=100, desc=f"loading {name}", unit="%", delay=0.5, leave=False)
 
     def report(done: float) -> None:
         bar.update(round(done * 100) - bar.n)

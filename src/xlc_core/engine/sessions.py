@@ -20,6 +20,7 @@ from xlc_core.generation.streams import EventStream
 from xlc_core.models.identity import model_identity
 from xlc_core.options.kwargs import ChatKwargs
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
+from xlc_core.texts import python_path
 
 __all__ = ["SessionInfo", "SessionMethods"]
 
@@ -142,7 +143,7 @@ class SessionMethods(EngineBase):
     def _session_header(self, n_tokens: int) -> SessionHeader:
         projector = {"mmproj": model_identity(self._projector) or ""} if self._projector else {}
         return SessionHeader(
-            model=model_identity(self._file.path) or "",
+            model=model_identity(python_path(self._file.path)) or "",
             model_name=self.info.name,
             llama_cpp=llama_cpp_version(),
             n_tokens=n_tokens,

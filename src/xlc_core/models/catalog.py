@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import platformdirs
 from pydantic import Field, model_validator
 
 from xlc_core.errors import InvalidRequestError, ModelNotFoundError
 from xlc_core.models import hub, sources
-from xlc_core.models.folders import cache_dir
+from xlc_core.models.folders import cache_dir, expand_home, find_config_dir, missing_reason
 from xlc_core.models.storage import check_file
 from xlc_core.options.base import Options
+from xlc_core.terminal import is_terminal
+from xlc_core.texts import native_path
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -131,10 +132,10 @@ def entries() -> dict[str, CatalogEntry]:
             entry.
     """
     files = [_SHIPPED]
-    if (own := platformdirs.user_config_path("xllama") / "catalog.toml").is_file():
+    if (folder := find_config_dir()) is not None and os.path.isfile(own := folder / "catalog.toml"):
         files.append(own)
     if chosen := os.environ.get("XLLAMA_CATALOG"):
-        files.append(Path(chosen).expanduser())
+        files.append(expand_home(chosen))
     merged: dict[str, CatalogEntry] = {}
     for file in files:
         merged.update(_read(file))
@@ -169,16 +170,16 @@ def resolve(model: str | Path | None, *, progress: bool | None = None) -> Resolv
         InvalidRequestError: a catalog file of the user's cannot be read.
     """
     model = _given(model)
-    show = sys.stderr.isatty() if progress is None else progress
+    show = is_terminal(sys.stderr) if progress is None else progress
     if isinstance(model, str):
         if model.startswith("hf:"):
             return ResolvedModel(model, hub.fetch(hub.HubModel.parse(model), progress=show))
         catalog = entries()
         if entry := catalog.get(model):
             return ResolvedModel(model, _entry_path(entry, show), entry)
-        if not os.path.exists(os.path.expanduser(model)):  # Path would raise for an impossible name
+        if os.sep not in model and not os.path.exists(model):
             raise ModelNotFoundError(_unknown(model, catalog))
-    return _local(Path(model).expanduser())
+    return _local(expand_home(model))
 
 
 def pull(model: str, *, progress: bool | None = None) -> ResolvedModel:
@@ -221,8 +222,8 @@ def find_local(model: str | Path | None) -> Path | None:
             return hub.cached_path(hub.HubModel.parse(model))
         if entry := entries().get(model):
             return _present(entry)
-    path = Path(model).expanduser()
-    return path if path.is_file() else None
+    path = expand_home(model)
+    return path if os.path.isfile(path) else None
 
 
 def cached_path(model: str | Path | None) -> Path | None:
@@ -249,12 +250,13 @@ def _given(model: str | Path | None) -> str | Path:
 
 
 def _local(path: Path) -> ResolvedModel:
-    if path.is_dir():
+    if os.path.isdir(path):
         inside = ", ".join(sorted(file.name for file in path.glob("*.gguf"))) or "none"
         raise ModelNotFoundError(f"{path} is a folder; name a GGUF file in it (it has: {inside})")
-    if not path.is_file():
-        raise ModelNotFoundError(f"there is no file {path}; check the path, or use a name of the catalog")
-    return ResolvedModel(path.stem, path)
+    if not os.path.isfile(path):
+        reason = missing_reason(path, "file")
+        raise ModelNotFoundError(f"{reason}; check the path, or use a name of the catalog, or hf:owner/repo")
+    return ResolvedModel(Path(native_path(path, "the model")).stem, path)
 
 
 def _unknown(model: str, catalog: dict[str, CatalogEntry]) -> str:
@@ -278,8 +280,7 @@ def _present_source(entry: CatalogEntry) -> Path | None:
         return sources.package_path(place)
     if kind == "pypi":
         return sources.wheel_member_path(place, str(entry.file), _one_sum(entry))
-    path = Path(place)
-    return path if path.is_file() else None
+    return Path(place) if os.path.isfile(place) else None
 
 
 def _entry_path(entry: CatalogEntry, progress: bool) -> Path:
@@ -364,6 +365,6 @@ def _entry(name: str, table: Any, file: Path) -> CatalogEntry:
     except InvalidRequestError as error:
         raise InvalidRequestError(f"{file}: entry [{name}]: {error}") from None
     if entry.source.startswith("file:"):  # relative to the catalog that contains it
-        path = file.parent / Path(entry.source.removeprefix("file:")).expanduser()
+        path = file.parent / expand_home(entry.source.removeprefix("file:"))
         entry = entry.model_copy(update={"source": f"file:{path}"})
     return entry

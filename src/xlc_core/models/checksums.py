@@ -17,10 +17,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from xlc_core.models.folders import cache_dir
+from xlc_core.models.folders import find_cache_dir
 
 __all__ = ["file_sha256"]
 
+_FILE = "checksums.json"
 _MOST_FILES = 1000  # that are remembered, the ones read last
 _LOCK_SECONDS = 10.0
 
@@ -72,26 +73,27 @@ def _remembered(path: str, identity: list[int]) -> str | None:
 def _remember(path: str, entry: list[Any]) -> None:
     with _lock:
         _known[path] = entry
+    if (folder := find_cache_dir()) is None:
+        return
     with contextlib.suppress(OSError, Timeout):  # a cache that cannot be written only costs time
-        cache_dir().mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{_file()}.lock", timeout=_LOCK_SECONDS):
+        folder.mkdir(parents=True, exist_ok=True)
+        stored = folder / _FILE
+        with FileLock(f"{stored}.lock", timeout=_LOCK_SECONDS):
             entries = _stored()
             entries.pop(path, None)
             entries[path] = entry
             kept = {file: entries[file] for file in list(entries)[-_MOST_FILES:] if os.path.exists(file)}
-            number, name = tempfile.mkstemp(dir=cache_dir(), prefix=".checksums-")
+            number, name = tempfile.mkstemp(dir=folder, prefix=".checksums-")
             with os.fdopen(number, "w", encoding="utf-8") as file:
                 json.dump(kept, file, indent=1)
-            os.replace(name, _file())
-
-
-def _file() -> Path:
-    return cache_dir() / "checksums.json"
+            os.replace(name, stored)
 
 
 def _stored() -> dict[str, Any]:
+    if (folder := find_cache_dir()) is None:
+        return {}
     try:
-        entries = json.loads(_file().read_text("utf-8"))
+        entries = json.loads((folder / _FILE).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return entries if isinstance(entries, dict) else {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.models import catalog
+from xlc_core.models.folders import expand_home, missing_reason
 
 __all__ = ["find_file"]
 
@@ -18,9 +20,9 @@ def find_file(path: str | Path, what: str) -> str:
     """
     if isinstance(path, str) and path.startswith("hf:"):
         return str(catalog.resolve(path).path)
-    found = Path(path).expanduser()
-    if not found.is_file():
+    found = expand_home(path)
+    if not os.path.isfile(found):
         raise ModelNotFoundError(
-            f"there is no {what} at '{found}'; pass the path of its GGUF file, or hf:owner/repo:file"
+            f"{missing_reason(found, what)}; pass the path of its GGUF file, or hf:owner/repo:file"
         )
     return str(found)

@@ -26,6 +26,7 @@ from xlc_core.errors import (
 from xlc_core.logger import logger
 from xlc_core.models import hub
 from xlc_core.models.quantize import QUANTIZATION_TYPES, quantize_model
+from xlc_core.terminal import is_terminal
 
 __all__ = ["CONVERSION_TYPES", "convert_model"]
 
@@ -171,7 +172,7 @@ def _source_folder(source: str | Path, *, with_code: bool = False, with_weights:
             chosen = _files_to_fetch(names) if with_weights else _files_but_weights(names)
             return [*chosen, *(_code_files(names) if with_code else ())]
 
-        return hub.fetch_repository(model, choose, progress=sys.stderr.isatty())
+        return hub.fetch_repository(model, choose, progress=is_terminal(sys.stderr))
     folder = Path(source)
     if folder.suffix == ".gguf" and folder.is_file():
         raise InvalidRequestError(f"{folder} is a GGUF file already; `xllama models quantize` writes other weights")

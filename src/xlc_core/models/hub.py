@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.logger import logger
 from xlc_core.models.checksums import file_sha256
+from xlc_core.terminal import SafeStderr
 
 __all__ = ["HubModel", "cached_path", "fetch", "fetch_repository", "model_parts", "pick_files"]
 
@@ -286,7 +287,7 @@ def _bar(show: bool) -> type[Any]:
     class Bar(tqdm):  # type: ignore[type-arg] # generic in the stubs only
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)  # an argument of huggingface_hub's own bar
-            super().__init__(*args, **{**kwargs, "disable": hidden})
+            super().__init__(*args, **{**kwargs, "disable": hidden, "file": SafeStderr()})
 
     Bar.set_lock(threading.RLock())  # tqdm's default lock is shared between processes and starts one
     return Bar

@@ -11,6 +11,7 @@ from typing import Literal
 
 from xlc_core import _native
 from xlc_core.models import catalog
+from xlc_core.texts import native_path
 
 __all__ = ["RetrievalPrompts", "file_prompts", "retrieval_prompt", "with_instruction"]
 
@@ -124,4 +125,4 @@ def _prompts_from_names(names: Iterable[str]) -> RetrievalPrompts:
 @functools.lru_cache(maxsize=64)
 def _prompts_from_file(path: Path, size: int, mtime_ns: int, name: str) -> RetrievalPrompts:
     """Read a file's header. It is cached until the file's size or time changes."""
-    return file_prompts(_native.read_model_file(str(path)), name, None)
+    return file_prompts(_native.read_model_file(native_path(path, "the model")), name, None)

@@ -11,6 +11,7 @@ from xlc_core import _native
 from xlc_core.errors import InvalidRequestError, ModelNotFoundError
 from xlc_core.models import catalog
 from xlc_core.options.engine import EngineOptions
+from xlc_core.texts import native_path
 
 __all__ = ["QUANTIZATION_TYPES", "quantize_model"]
 
@@ -59,6 +60,8 @@ def quantize_model(
         raise ModelNotFoundError(f"there is no folder {target.parent} to write {target.name} to")
     with tempfile.TemporaryDirectory(prefix=".xllama-", dir=target.parent) as folder:
         made = Path(folder) / target.name
-        _native.quantize(str(path), str(made), kind, n_threads or 0, progress)
+        _native.quantize(
+            native_path(path, "the source"), native_path(made, "the target"), kind, n_threads or 0, progress
+        )
         os.replace(made, target)
     return target

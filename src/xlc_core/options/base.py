@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from annotated_types import Le
@@ -23,7 +23,7 @@ from typing_extensions import Self
 
 from xlc_core.errors import InvalidRequestError
 from xlc_core.options.hints import hint_for
-from xlc_core.texts import check_text, show_value
+from xlc_core.texts import check_text, native_path, show_value
 
 __all__ = ["GpuLayers", "NativeOptions", "Options", "Seconds", "Takes", "describe"]
 
@@ -111,8 +111,10 @@ class NativeOptions(Options):
         # A limit of the field's own may be larger, as a seed is unsigned. pydantic has checked it.
         has_limit = any(isinstance(limit, Le) for limit in field.metadata)
         for part in _native_parts(value, field.annotation):
-            if isinstance(part, (str, PurePath)):
-                check_text(str(part), "it")
+            if isinstance(part, PurePath) or (isinstance(part, str) and Path in get_args(field.annotation)):
+                native_path(part, "it")
+            elif isinstance(part, str):
+                check_text(part, "it")
             elif isinstance(part, (int, float)):
                 largest = _LARGEST_INT if isinstance(part, int) else _LARGEST_FLOAT
                 if part > largest and not has_limit:

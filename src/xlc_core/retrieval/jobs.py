@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typing_extensions import Self
 
 from xlc_core._native import RetrievalJob
 from xlc_core.options.retrieval import Progress
+from xlc_core.terminal import new_bar
 from xlc_core.waiting import AsyncWaiter, Deadline
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 __all__ = ["ProgressReport", "await_done", "await_job", "run_job", "wait_done"]
 
 _INTERVAL = 0.1  # seconds between two reports
-
-
-def _bar(total: int | None) -> tqdm[Any]:
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit="text")
 
 
 class ProgressReport:
@@ -31,7 +23,7 @@ class ProgressReport:
     def __init__(self, progress: Progress, total: int | None) -> None:
         self._total = total
         self._function = progress if callable(progress) else None
-        self._bar = _bar(total) if progress is True else None
+        self._bar = new_bar(total=total, unit="text") if progress is True else None
         self._last = -1
 
     def update(self, n_done: int) -> None:
