@@ -75,7 +75,8 @@ target_compile_definitions(llama-common PRIVATE LLAMA_USE_LLGUIDANCE)
 
 # For the presets asan and tsan. Checks of each access to a member make files that are full of JSON compile for minutes;
 # where such an access is wrong, AddressSanitizer sees it too. With all checks, products of matrices take most of a
-# test's time: ThreadSanitizer sees the threads and barriers of ggml-cpu, but not each number that it computes with.
+# test's time: ThreadSanitizer sees the threads and barriers of ggml-cpu, but not each number that it computes with. Our
+# own kernels are treated in the same way (CMakeLists.txt).
 option(XLC_FEWER_CHECKS "leave the sanitizers' checks out of llama.cpp where they cost most" OFF)
 if(XLC_FEWER_CHECKS AND CMAKE_CXX_FLAGS MATCHES "sanitize=thread")
   get_target_property(sources ggml-cpu SOURCES)

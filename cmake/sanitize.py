@@ -136,8 +136,8 @@ def findings_in(folder: Path) -> Counter[str]:
     for path in sorted(folder.iterdir()):
         text = path.read_text(errors="replace")
         for report in re.split(r"\n(?=[^\n]*runtime error: )|\n(?===\d+==ERROR)|=={9,}\n(?=WARNING)", text):
-            if "runtime error:" in report or "ERROR: " in report or "WARNING: ThreadSanitizer" in report:
-                found[re.sub(r"0x[0-9a-f]{6,}|(?<=\(pid=)\d+|==\d+==", "…", report.strip())] += 1
+            if re.search(r"runtime error:|ERROR: |WARNING: ThreadSanitizer|==\d+==\w+Sanitizer: ", report):
+                found[re.sub(r"0x[0-9a-f]{6,}|(?<=\(pid=)\d+|==\d+==|(?<=value )-?\d+", "…", report.strip())] += 1
     return found
 
 

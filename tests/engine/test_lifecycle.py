@@ -197,6 +197,7 @@ def test_interpreter_exits_in_the_middle_of_embedding() -> None:
     assert_clean(done, "end")
 
 
+@pytest.mark.no_sanitizer("it ends a forked child that starts threads", only=("tsan",))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_child_gets_a_clear_error_and_can_open_its_own() -> None:
     done = run(
