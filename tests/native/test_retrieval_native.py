@@ -237,6 +237,17 @@ def test_waker_is_called_once_when_the_job_is_over(embedder: Any) -> None:
     assert not job.arm()
 
 
+@pytest.mark.parametrize("call", ["embed", "embed_tokens", "rerank"])
+def test_job_that_is_dropped_is_cancelled(embedder: Any, reranker: Any, call: str) -> None:
+    woken: list[bool] = []
+    texts = some_texts(2000)
+    job = reranker.rerank("alpha", texts) if call == "rerank" else getattr(embedder, call)(texts)
+    job.set_waker(lambda: woken.append(True))
+    assert job.arm()
+    del job
+    assert woken
+
+
 def test_close_fails_jobs_under_way_and_refuses_new_ones() -> None:
     retriever = _native.Retriever.open(EMBEDDER, 2)
     running, waiting = retriever.embed(some_texts(300)), retriever.embed(some_texts(300))
