@@ -27,7 +27,7 @@ from xlc_core.models import catalog
 
 @dataclass(frozen=True)
 class Task:
-    """What is measured.
+    """A measurement of all versions.
 
     Attributes:
         title: its heading.
@@ -60,7 +60,7 @@ class Task:
 
 
 def tasks(settings: Settings, n_texts: int, n_queries: int) -> list[Task]:
-    """Return all that is measured, with the models and texts of engine.py and retrieval.py."""
+    """Return the measurements, with the models and texts of engine.py and retrieval.py."""
     corpus = read_corpus(settings.data)
     queries = corpus.queries[:n_queries]
     common = {"n_threads": settings.n_threads, "n_ctx": N_CTX, "results": os.devnull}

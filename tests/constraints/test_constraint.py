@@ -193,3 +193,13 @@ def test_thinking_renames_only_the_start_rule() -> None:
     assert text.startswith("%llguidance {}")
     with pytest.raises(ValueError, match="end tag"):
         with_thinking(lark, None, [])
+
+
+def test_thinking_has_no_texts_that_begin_something_else() -> None:
+    for tag in (None, "<think>"):
+        text = with_thinking('start: "yes"', tag, ["</think>"], without=["<call>", "a{2}"])
+        constraint = Lark(text.removeprefix("%llguidance {}"))
+        begin = tag or ""
+        assert constraint.accepts(f"{begin}well <cal a {{2}}</think>yes")
+        assert not constraint.accepts(f"{begin}well <call> </think>yes")
+        assert not constraint.accepts(f"{begin}well a{{2}}</think>yes")

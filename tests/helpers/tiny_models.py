@@ -25,6 +25,7 @@ def write_byte_llama(
     *,
     seed: int = 0,
     control: tuple[str, ...] = (),
+    words: tuple[str, ...] = (),
     added: Weights | None = None,
     systemone: str | None = None,
     decision: str = "openjev",
@@ -39,6 +40,7 @@ def write_byte_llama(
         path: where to.
         seed: of the weights.
         control: more control tokens, at the end of the vocabulary.
+        words: texts that are one token each, behind those.
         added: what is added to some of the weights, by their names.
         systemone: the template of a decision model.
         decision: its kind, as llama.cpp names it; one that needs no head of its own.
@@ -48,7 +50,7 @@ def write_byte_llama(
         space_prefix: whether a space is put before a text.
     """
     pieces = [chr(code) for code in range(ord("a"), ord("z") + 1)] + ["▁", "▁a", "▁the", "th", "he"]
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, *control]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces, *control, *words]
     kinds = [
         gguf.TokenType.UNKNOWN,
         gguf.TokenType.CONTROL,
@@ -56,6 +58,7 @@ def write_byte_llama(
         *([gguf.TokenType.BYTE] * 256),
         *([gguf.TokenType.NORMAL] * len(pieces)),
         *([gguf.TokenType.CONTROL] * len(control)),
+        *([gguf.TokenType.USER_DEFINED] * len(words)),
     ]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(n_ctx)
@@ -69,7 +72,7 @@ def write_byte_llama(
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("llama")
     writer.add_token_list(tokens)
-    writer.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(pieces))] + [0.0] * len(control))
+    writer.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(pieces))] + [0.0] * len((*control, *words)))
     writer.add_token_types(kinds)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)

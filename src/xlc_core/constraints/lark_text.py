@@ -75,6 +75,7 @@ def with_thinking(
     *,
     token_ids: Mapping[str, int | str] | None = None,
     bridge: str = "XLC_GAP?",
+    without: Sequence[str] = (),
 ) -> str:
     """Let a model think freely before an answer that a grammar constrains.
 
@@ -90,6 +91,7 @@ def with_thinking(
             is not text, and only its number matches it. A tag of several tokens, the first of them a
             control token, is written as Lark.
         bridge: stands between thinking and answer, as Lark.
+        without: texts that the thinking does not have.
 
     Returns:
         a Lark text. Up to four characters of white space may stand between thinking and answer.
@@ -109,7 +111,8 @@ def with_thinking(
     rules = [f"xlc_thinking: ({' | '.join(endings)}) {bridge}", r"XLC_GAP: /[ \t\r\n]{1,4}/"]
     if texts:
         rules.append(rf"xlc_thoughts_to_text[suffix=/{suffix}/]: XLC_THOUGHTS")
-    rules.append(r"XLC_THOUGHTS: /(.|\n)*/")
+    thoughts = [r"/(.|\n)*/", *(f"~/(?s:.*){regex_literal(text)}(?s:.*)/" for text in without)]
+    rules.append(f"XLC_THOUGHTS: {' & '.join(thoughts)}")
     if start_tag is None:
         rules.insert(0, "start: xlc_thinking xlc_answer")
     else:

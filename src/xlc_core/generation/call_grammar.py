@@ -18,7 +18,18 @@ from xlc_core.constraints.text_patterns import ANY_TEXT
 from xlc_core.constraints.tool_arguments import Argument, ToolArguments
 from xlc_core.errors import UnsupportedFeatureError
 from xlc_core.generation.braces_format import braces_rules
-from xlc_core.generation.call_items import Item, Rule, Space, Text, Tight, Word, joined, times, with_spaces
+from xlc_core.generation.call_items import (
+    Item,
+    Rule,
+    Space,
+    Text,
+    Tight,
+    Word,
+    joined,
+    times,
+    with_spaces,
+    without_last_space,
+)
 
 __all__ = ["CallGrammar", "call_grammar"]
 
@@ -44,12 +55,14 @@ class CallGrammar:
             mark calls.
         thinks: whether the template's parser finds thinking before a call.
         bridge: stands between thinking and a call, as Lark.
+        ends_thinking: texts that end the thinking as its end tag does, because a call begins with them.
     """
 
     text: str
     opening: str
     thinks: bool
     bridge: str
+    ends_thinking: tuple[str, ...] = ()
 
 
 class _UnknownFormatError(Exception):
@@ -113,10 +126,12 @@ class _Writer:
         starts = self._calls()
         if not starts:
             return CallGrammar("", "", thinks=False, bridge="")
-        ways = [self._render(self._items([(start, _Place())])) for start in starts]
+        ways = [self._render(without_last_space(self._items([(start, _Place())]))) for start in starts]
         lines = [f"start: {' | '.join(ways)}", _SPACE, *(f"{name}: {text}" for name, text in self._rules.items())]
         text = lark_text.with_rules("\n".join(lines))
-        return CallGrammar(text, self._opening_of(starts[0]), thinks=self.reads_thinking, bridge=self._bridge())
+        return CallGrammar(
+            text, self._opening_of(starts[0]), self.reads_thinking, self._bridge(), self._ends_of_thinking(starts)
+        )
 
     # The parser's nodes.
 
@@ -197,6 +212,13 @@ class _Writer:
     def reads_thinking(self) -> bool:
         """Whether the parser finds thinking in an answer."""
         return any(kind[0] == "tag" and kind[2] == "reasoning" for kind in self._nodes)
+
+    def _ends_of_thinking(self, starts: list[int]) -> tuple[str, ...]:
+        """Return the beginnings of calls at which the parser ends the thinking."""
+        tagged = [i for i, kind in enumerate(self._nodes) if kind[0] == "tag" and kind[2] == "reasoning"]
+        ends = dict.fromkeys(text for node in tagged for text in self._delimiters(node))
+        begins = tuple(self._first_literal(start).strip() for start in starts)
+        return tuple(text for text in ends if any(begin.startswith(text.strip()) for begin in begins))
 
     def _bridge(self) -> str:
         """Return what the parser reads between thinking and a call, as Lark."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Item", "Rule", "Space", "Text", "Tight", "Word", "joined", "times", "with_spaces"]
+__all__ = ["Item", "Rule", "Space", "Text", "Tight", "Word", "joined", "times", "with_spaces", "without_last_space"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,16 @@ def with_spaces(items: list[Item]) -> list[Item]:
         behind = following.text if isinstance(following, Word) else ""
         if before.endswith((":", ",")):
             result.append(Word(" "))
-        elif not (behind.startswith((",", ":", "}", "]", ")")) or before.endswith(("{", "[", "("))):
+        elif not (behind.startswith((",", ":", "}", "]", ")")) or before.endswith(("{", "[", "(", "\n", " "))):
             result.append(item)
     return result
+
+
+def without_last_space(items: list[Item]) -> list[Item]:
+    """Drop the white space behind everything else, on which a model would spend tokens."""
+    while items and isinstance(items[-1], (Space, Tight)):
+        items = items[:-1]
+    return items
 
 
 def joined(items: list[Item]) -> list[Item]:

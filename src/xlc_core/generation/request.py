@@ -203,6 +203,7 @@ class RequestBuilder:
             grammar=grammar.text,
             grammar_waits=grammar.waits,
             grammar_trigger=grammar.trigger,
+            call_openings=grammar.call_openings,
             lora_scales=list(self._lora_scales(options.lora).values()),
             speculative=options.speculative,
             close_grammar=options.close_constraint,
@@ -234,16 +235,23 @@ class RequestBuilder:
                 )
             return _Grammar("")
         if rules.use.choice == "required":
-            return _Grammar(self._after_thinking(calls.text, chat, calls.bridge) if calls.thinks else calls.text)
-        return _Grammar(calls.text, waits=True, trigger="" if chat.waits_for_calls else calls.opening)
+            return _Grammar(
+                self._after_thinking(calls.text, chat, calls.bridge, calls.ends_thinking)
+                if calls.thinks
+                else calls.text
+            )
+        trigger = "" if chat.waits_for_calls else calls.opening
+        return _Grammar(calls.text, waits=True, trigger=trigger, call_openings=calls.ends_thinking)
 
-    def _after_thinking(self, grammar: str, chat: _native.RenderedChat, bridge: str = "XLC_GAP?") -> str:
-        ends = tuple(chat.thinking_end_tags)
+    def _after_thinking(
+        self, grammar: str, chat: _native.RenderedChat, bridge: str = "XLC_GAP?", without: tuple[str, ...] = ()
+    ) -> str:
+        ends = tuple(tag for tag in chat.thinking_end_tags if tag not in without)
         if not ends or (not chat.thinking_start_tag and chat.prompt.rstrip().endswith(ends)):
             return grammar  # the model does not think, or the prompt has closed the thinking
         start = chat.thinking_start_tag
         tags = tuple((tag, self._tag(tag)) for tag in (start, *ends) if tag)
-        return _after_thinking(grammar, start, ends, tags, bridge)
+        return _after_thinking(grammar, start, ends, tags, bridge, without)
 
     def _write_calls(
         self, parser: tuple[int, tuple[tuple[Any, ...], ...]], arguments: tuple[ToolArguments, ...], parallel: bool
@@ -299,11 +307,15 @@ def _check_end(options: CompletionOptions, *, has_rules: bool) -> None:
 
 @dataclass(frozen=True)
 class _Grammar:
-    """A grammar of an answer; ``waits`` if it begins at a trigger: this one, or the template's own."""
+    """A grammar of an answer; ``waits`` if it begins at a trigger: this one, or the template's own.
+
+    ``call_openings`` end the thinking before it.
+    """
 
     text: str
     waits: bool = False
     trigger: str = ""
+    call_openings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -336,10 +348,15 @@ def _answer_rules(options: ChatOptions) -> _AnswerRules:
 
 @functools.lru_cache(maxsize=_N_KNOWN_CONSTRAINTS)
 def _after_thinking(
-    grammar: str, start: str, ends: tuple[str, ...], tags: tuple[tuple[str, str], ...], bridge: str
+    grammar: str,
+    start: str,
+    ends: tuple[str, ...],
+    tags: tuple[tuple[str, str], ...],
+    bridge: str,
+    without: tuple[str, ...],
 ) -> str:
     written = {tag: text for tag, text in tags if text}
-    return with_thinking(grammar, start or None, ends, token_ids=written, bridge=bridge)
+    return with_thinking(grammar, start or None, ends, token_ids=written, bridge=bridge, without=without)
 
 
 def _to_infill(prefix: str, suffix: str, extra: InfillFiles) -> _native.InfillPrompt:

@@ -39,7 +39,7 @@ public:
         : grammar_(llama_sampler_clone(other.grammar_)), vocab_(other.vocab_), finder_(other.finder_),
           closing_(other.closing_), n_left_(other.n_left_), phase_(other.phase_), gave_up_(other.gave_up_),
           tail_(other.tail_), ending_(other.ending_), tried_(other.tried_), length_(other.length_),
-          n_left_at_next_look_(other.n_left_at_next_look_) {}
+          longest_(other.longest_), n_left_at_next_look_(other.n_left_at_next_look_) {}
 
     ClosingSampler& operator=(const ClosingSampler&) = delete;
 
@@ -116,13 +116,16 @@ private:
                 ending_ = finder_->find(grammar_, phase_ == Phase::thinking, n_left_);
             }
             length_ = ending_ ? static_cast<int32_t>(ending_->size()) : 0;
-            const bool far = length_ > 0 && n_left_ > 4 * length_;
+            longest_ = std::max(longest_, length_);
+            const bool far = length_ > 0 && n_left_ > 4 * longest_;
             n_left_at_next_look_ = n_left_ - (far ? tokens_between_far_looks : tokens_between_looks);
         }
         return ending_ && is_near();
     }
 
-    bool is_near() const { return n_left_ <= length_ + length_ / 2 + spare_tokens; }
+    // An answer that could end now may begin another call, or element of a list, that is as long as those
+    // before.
+    bool is_near() const { return n_left_ <= longest_ + longest_ / 2 + spare_tokens; }
 
     bool can_be_ended_after(llama_token token) {
         if (finder_->ends_answer(token)) {
@@ -210,6 +213,7 @@ private:
     std::optional<Ending> ending_; // an ending from here
     std::vector<Tried> tried_;     // tokens checked since the last accepted token
     int32_t length_ = 0;           // length of the last ending that was found, or 0
+    int32_t longest_ = 0;          // the greatest length so far
     int32_t n_left_at_next_look_ = horizon;
 };
 

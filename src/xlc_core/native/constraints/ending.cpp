@@ -10,21 +10,26 @@
 #include <cctype>
 #include <cmath>
 #include <numeric>
+#include <string_view>
 
 namespace xlc {
 
 namespace {
 
-// Ends a value, or leads from one value to the next. Outside of a string, always right where it fits.
-constexpr const char* structure[] = {"}", "]", "\"", ",", ":"};
+// Outside of a string, always right where it fits: ends a value or a tag.
+constexpr const char* ends[] = {"}", "]", ")", "\""};
+
+// Leads to what is behind a value: the end tag of a call, the value of a key, another value. The last is
+// tried after the tokens of the template, because calls may be repeated without end.
+constexpr const char* links[] = {"<", ":", ","};
 
 // Texts that a pattern or a grammar may require, or that a value may begin with. The long words help to reach
 // a minimum length.
 constexpr const char* fillers[] = {
-    ">",    ")", ";", "\n", ".", "@", "/", "Z", "com", " responsibilities", " international", " information",
+    ">",    ";", "\n", ".", "@", "/", "Z", "com", " responsibilities", " international", " information",
     " more"};
 constexpr const char* filler_characters =
-    "0123456789[{ntf-+SDTabcdefghijklmopqrsuvwxyzABCEFGHIJKLMNOPQRUVWXY_ (<'=!?#%&*|^$\\~`";
+    "0123456789[{ntf-+SDTabcdefghijklmopqrsuvwxyzABCEFGHIJKLMNOPQRUVWXY_ ('=!?#%&*|^$\\~`";
 
 // Tried in a string that allows any character but must not end yet: its pattern may require this.
 constexpr const char* text_filler = "0.0.0";
@@ -38,7 +43,7 @@ constexpr int places_per_use = 6;
 constexpr int n_classes = 4; // with 0 for all other fillers
 constexpr int places_per_class_use = 40;
 
-constexpr int max_in_a_row = 64; // repeats of one structure token, for strings that do not look like strings
+constexpr int max_in_a_row = 64; // repeats of one end or link, for strings that do not look like strings
 
 // Return the single token of a text, also when the tokenizer puts another token before it. LLAMA_TOKEN_NULL
 // if the text is not a single token.
@@ -53,6 +58,30 @@ bool fits(llama_sampler* grammar, llama_token token) {
     llama_token_data_array candidates = {&candidate, 1, -1, false};
     llama_sampler_apply(grammar, &candidates);
     return !std::isinf(candidate.logit);
+}
+
+// Return the first of the tokens that the grammar allows.
+llama_token first_that_fits(llama_sampler* grammar, const std::vector<llama_token>& tokens) {
+    std::vector<llama_token_data> candidates;
+    candidates.reserve(tokens.size());
+    for (const llama_token id : tokens) {
+        candidates.push_back({id, 1.0f, 0.0f});
+    }
+    llama_token_data_array array = {candidates.data(), candidates.size(), -1, false};
+    if (array.size > 0) {
+        llama_sampler_apply(grammar, &array);
+    }
+    for (const llama_token_data& candidate : candidates) {
+        if (!std::isinf(candidate.logit)) {
+            return candidate.id;
+        }
+    }
+    return LLAMA_TOKEN_NULL;
+}
+
+// Whether a control token ends something, as <|tool_calls_end|> and </tool_call> do.
+bool names_an_end(std::string_view text) {
+    return text.find("end") != std::string_view::npos || text.find('/') != std::string_view::npos;
 }
 
 // Return the token with the longest text that the grammar allows, for places where no usual character fits.
@@ -88,9 +117,20 @@ EndingFinder::EndingFinder(const llama_vocab* vocab, const std::vector<std::stri
     if (end_token_ == LLAMA_TOKEN_NULL) {
         end_token_ = llama_vocab_eos(vocab);
     }
-    for (const char* text : structure) {
-        structure_.push_back(token_of(vocab, text));
+    for (const char* text : ends) {
+        ends_.push_back(token_of(vocab, text));
     }
+    for (const char* text : links) {
+        links_.push_back(token_of(vocab, text));
+    }
+    for (llama_token id = 0; id < llama_vocab_n_tokens(vocab); ++id) {
+        if (llama_vocab_is_control(vocab, id) && !llama_vocab_is_eog(vocab, id)) {
+            control_.push_back(id);
+        }
+    }
+    std::stable_partition(control_.begin(), control_.end(), [&](llama_token id) {
+        return names_an_end(llama_vocab_get_text(vocab, id));
+    });
     fillers_.push_back(common_tokenize(vocab, text_filler, false, false));
     classes_.push_back(0);
     const auto add = [&](const std::string& text) {
@@ -153,13 +193,23 @@ struct EndingFinder::Draft {
 };
 
 bool EndingFinder::take_structure(Draft& draft) const {
-    for (const llama_token token : structure_) {
-        if (draft.fits(token) && !draft.ends_with_run(token)) {
-            draft.take(token);
-            return true;
+    const auto take_one_of = [&draft](const std::vector<llama_token>& tokens) {
+        for (const llama_token token : tokens) {
+            if (draft.fits(token) && !draft.ends_with_run(token)) {
+                draft.take(token);
+                return true;
+            }
         }
+        return false;
+    };
+    if (take_one_of(ends_)) {
+        return true;
     }
-    return false;
+    if (const llama_token token = first_that_fits(draft.grammar.get(), control_); token != LLAMA_TOKEN_NULL) {
+        draft.take(token);
+        return true;
+    }
+    return take_one_of(links_);
 }
 
 bool EndingFinder::take_filler(Draft& draft, bool in_text) const {

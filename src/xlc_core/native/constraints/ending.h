@@ -9,9 +9,10 @@
 
 namespace xlc {
 
-// Finds endings by trying: first the tokens that the grammar forces, then closing quotes and brackets, then
-// digits, letters and words in turn. For JSON the result is close to the shortest ending. For a grammar or a
-// pattern whose end is hard to guess, it may find none. Holds the vocabulary's tokens for the texts to try.
+// Finds endings by trying: first the tokens that the grammar forces, then closing quotes and brackets and the
+// template's tokens, then digits, letters and words in turn. For JSON the result is close to the shortest
+// ending. For a grammar or a pattern whose end is hard to guess, it may find none. Holds the vocabulary's
+// tokens for the texts to try.
 class EndingFinder {
 public:
     EndingFinder(const llama_vocab* vocab, const std::vector<std::string>& thinking_ends);
@@ -37,7 +38,9 @@ private:
     llama_token end_token_;
     llama_token quote_;
     llama_token tilde_; // where this token is allowed, free text is allowed
-    std::vector<llama_token> structure_;
+    std::vector<llama_token> ends_;
+    std::vector<llama_token> links_;
+    std::vector<llama_token> control_;              // without those that end an answer
     std::vector<std::vector<llama_token>> fillers_; // the first one is for free text only
     std::vector<size_t> classes_;                   // of each filler: digits, small letters, capitals, others
     std::vector<std::vector<llama_token>> thinking_ends_;

@@ -132,20 +132,20 @@ private:
 
     // Return the tokens that the grammar begins with, if the next token completes a trigger.
     std::optional<std::vector<llama_token>> begins_with(llama_token token, const std::string& piece) const {
-        if (thinking_) {
+        const std::string text = text_ + piece;
+        if (thinking_ && call_in(text) == std::string::npos) {
             return std::nullopt;
         }
         const std::vector<llama_token>& marks = triggers_->tokens;
         if (std::find(marks.begin(), marks.end(), token) != marks.end()) {
             return std::vector<llama_token>{token};
         }
-        const std::optional<size_t> start = start_in(text_ + piece);
-        if (!start) {
+        const std::optional<size_t> start = start_in(text);
+        if (!start || (thinking_ && *start < call_in(text))) {
             return std::nullopt;
         }
         std::vector<std::pair<llama_token, size_t>> all = tokens_;
         all.emplace_back(token, piece.size());
-        const std::string text = text_ + piece;
         std::vector<llama_token> out;
         size_t at = 0;
         for (const auto& [one, size] : all) {
@@ -158,6 +158,15 @@ private:
             at += size;
         }
         return out;
+    }
+
+    // Return where a call ends the thinking.
+    size_t call_in(const std::string& text) const {
+        size_t first = std::string::npos;
+        for (const std::string& opening : triggers_->call_openings) {
+            first = std::min(first, text.find(opening));
+        }
+        return first;
     }
 
     std::optional<size_t> start_in(const std::string& text) const {
@@ -229,6 +238,15 @@ private:
             thinking_ = false;
             forget();
             n_dropped_ = 0; // the answer begins here
+        } else if (size_t at = call_in(text_); thinking_ && at != std::string::npos) {
+            thinking_ = false;
+            while (tokens_.front().second <= at) {
+                const size_t size = tokens_.front().second;
+                at -= size;
+                n_dropped_ += size;
+                text_.erase(0, size);
+                tokens_.erase(tokens_.begin());
+            }
         }
     }
 

@@ -17,8 +17,13 @@ struct Triggers {
     // Triggers in the model's thinking do not count.
     std::string thinking_start;             // tag; empty if the model does not open its thinking
     std::vector<std::string> thinking_ends; // tags; empty if the model does not think
-    bool thinking = false;                  // the prompt has opened the thinking
+    // Texts that end the thinking too, because the parser of answers reads a call from there.
+    std::vector<std::string> call_openings;
+    bool thinking = false; // the prompt has opened the thinking
 };
+
+// Marks a trigger of llama.cpp's parameters that stands for one of call_openings.
+constexpr llama_token call_opening_mark = -2;
 
 // Takes ownership of the grammar's sampler.
 llama_sampler* waiting_sampler(llama_sampler* grammar, const llama_vocab* vocab, Triggers triggers);

@@ -80,15 +80,16 @@ struct GenerationRequest {
     std::shared_ptr<const RenderedChat> chat; // else `infill`,
     std::optional<InfillPrompt> infill;       // else `prompt` is completed unchanged
     std::string prompt;
-    bool parse_special = true;      // names of control tokens in `prompt` become these tokens
-    std::vector<MediaFile> media;   // the chat's media, in order
-    std::string grammar;            // empty, GBNF, or "%llguidance {}" and Lark
-    bool grammar_waits = false;     // the grammar begins at a trigger: the pattern below, or the chat's own
-    std::string grammar_trigger;    // regular expression; the grammar begins with its match
-    std::vector<float> lora_scales; // scales of the engine's LoRA files, in their order
-    bool speculative = true;        // draft tokens
-    bool close_grammar = true;      // complete the answer within its grammar before the tokens run out
-    bool embed = false;             // return the vector of the prompt's last token instead of an answer
+    bool parse_special = true;    // names of control tokens in `prompt` become these tokens
+    std::vector<MediaFile> media; // the chat's media, in order
+    std::string grammar;          // empty, GBNF, or "%llguidance {}" and Lark
+    bool grammar_waits = false;   // the grammar begins at a trigger: the pattern below, or the chat's own
+    std::string grammar_trigger;  // regular expression; the grammar begins with its match
+    std::vector<std::string> call_openings; // texts that end the model's thinking, because a call begins
+    std::vector<float> lora_scales;         // scales of the engine's LoRA files, in their order
+    bool speculative = true;                // draft tokens
+    bool close_grammar = true; // complete the answer within its grammar before the tokens run out
+    bool embed = false;        // return the vector of the prompt's last token instead of an answer
     bool stream = false;
     bool prompt_progress = false;
 };

@@ -1,5 +1,6 @@
 #include "generation/task_params.h"
 
+#include "constraints/waiting_sampler.h"
 #include "generation/chat_rendering.h"
 #include "generation/thinking.h"
 #include "support/errors.h"
@@ -101,6 +102,10 @@ void set_triggers(task_params& out, const GenerationRequest& request, const llam
         for (const common_grammar_trigger& trigger : request.chat->params.grammar_triggers) {
             add_trigger(out.sampling, trigger, vocab);
         }
+    }
+    for (const std::string& opening : request.call_openings) {
+        out.sampling.grammar_triggers.push_back(
+            {COMMON_GRAMMAR_TRIGGER_TYPE_WORD, opening, call_opening_mark});
     }
 }
 

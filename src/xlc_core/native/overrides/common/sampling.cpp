@@ -75,7 +75,8 @@ xlc::Triggers triggers_of(const common_params_sampling& params, const llama_voca
             out.tokens.push_back(trigger.token);
             break;
         case COMMON_GRAMMAR_TRIGGER_TYPE_WORD:
-            out.words.push_back(trigger.value);
+            (trigger.token == xlc::call_opening_mark ? out.call_openings : out.words)
+                .push_back(trigger.value);
             break;
         case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN:
             out.patterns.emplace_back(trigger.value);
@@ -87,7 +88,10 @@ xlc::Triggers triggers_of(const common_params_sampling& params, const llama_voca
     }
     out.thinking_start = text_of(vocab, params.reasoning_budget_start);
     for (const auto& tokens : params.reasoning_budget_end) {
-        out.thinking_ends.push_back(text_of(vocab, tokens));
+        const std::string end = text_of(vocab, tokens);
+        if (std::find(out.call_openings.begin(), out.call_openings.end(), end) == out.call_openings.end()) {
+            out.thinking_ends.push_back(end);
+        }
     }
     out.thinking = xlc::control_of(params).opened && !out.thinking_ends.empty();
     return out;
