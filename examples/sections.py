@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*$|^[ \t]*(?:```|~~~)", re.MULTILINE)
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # its marks
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,17 @@ def allow_any_output() -> None:
             stream.reconfigure(errors="replace")
 
 
+def read_data(file: Path) -> bytes:
+    data = file.read_bytes()
+    if b"\0" in data and not data.startswith(UTF_16):
+        raise ValueError("it is not a text file")
+    return data
+
+
 def read_text(file: Path) -> str:
     """Return a text in UTF-8, or in UTF-16 with its mark. Other encodings are an error: a guess may be wrong."""
-    data = file.read_bytes()
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
-    if b"\0" in data:
-        raise ValueError("it is not a text file")
-    return data.decode("utf-8-sig")
+    data = read_data(file)
+    return data.decode("utf-16" if data.startswith(UTF_16) else "utf-8-sig")
 
 
 def markdown_parts(text: str, stem: str) -> Iterator[tuple[str, str, str]]:
@@ -111,7 +115,7 @@ def read_plain(file: Path) -> Iterator[tuple[str, str, str]]:
 def read_html(file: Path) -> Iterator[tuple[str, str, str]]:
     from bs4 import BeautifulSoup  # pip install beautifulsoup4
 
-    page = BeautifulSoup(file.read_bytes(), "html.parser")
+    page = BeautifulSoup(read_data(file), "html.parser")
     for element in page(["script", "style", "nav", "head"]):
         element.decompose()
     for heading in page([f"h{level}" for level in range(1, 7)]):

@@ -104,6 +104,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     write_pdf(tmp_path / "scanned.pdf", "")
     tmp_path.joinpath("broken.pdf").write_bytes(b"%PDF-1.7 nothing")
     tmp_path.joinpath("binary.txt").write_bytes(b"\0\1\2")
+    tmp_path.joinpath("binary.html").write_bytes(b"\x89PNG\0\0 <p>x</p>")
     tmp_path.joinpath("cyrillic.txt").write_bytes("Чай".encode("koi8-r"))
     tmp_path.joinpath("nothing.html").write_bytes(b"")
     tmp_path.joinpath("empty.md").write_text("# Title only\n", encoding="utf-8")
@@ -114,7 +115,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     found, skipped = sections.read_sections(tmp_path)
     assert [one.file for one in found] == ["good.md"]
     named = " ".join(sorted(reason.partition(":")[0] for reason in skipped))
-    assert named == "binary.txt broken.pdf cyrillic.txt empty.md locked.pdf nothing.html scanned.pdf"
+    assert named == "binary.html binary.txt broken.pdf cyrillic.txt empty.md locked.pdf nothing.html scanned.pdf"
     assert all(reason.partition(": ")[2] for reason in skipped)
 
 
@@ -159,6 +160,14 @@ assert sorted(skipped) == ["closed.md: Permission denied", "folder: Permission d
         folder.joinpath("closed.md").touch(mode=0o600)
         folder.joinpath("folder").mkdir(mode=0o700)
         subprocess.run([sys.executable, "-c", program, folder, EXAMPLES], check=True, timeout=60)
+
+
+def test_output_needs_no_utf8() -> None:
+    program = "import sections; sections.allow_any_output(); print('T\\u00e4e \\u2603')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=EXAMPLES, env=environment, capture_output=True, timeout=60, check=True)
+    assert done.stdout.split() == [b"T?e", b"?"]
 
 
 def test_missing_reader_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
