@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from xlc_core.errors import InvalidRequestError
@@ -12,6 +13,7 @@ from xlc_core.nesting import check_json_depth, too_deep
 
 __all__ = [
     "check_items",
+    "check_path",
     "check_text",
     "check_tokens",
     "native_path",
@@ -70,6 +72,27 @@ def check_items(value: Iterable[Any], name: str) -> list[Any]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InvalidRequestError(f"{name} must be a list, not {type(value).__name__}")
     return list(value)
+
+
+def check_path(path: str | os.PathLike[str], name: str) -> Path:
+    """Return a path if a file can have it.
+
+    Args:
+        path: the path.
+        name: its name in the message.
+
+    Raises:
+        InvalidRequestError: it has a NUL character, or characters that no file name has here.
+    """
+    text = os.fspath(path)
+    try:
+        if b"\0" not in os.fsencode(text):
+            return Path(text)
+    except UnicodeEncodeError as fault:
+        found = f"the character {text[fault.start]!a}"
+    else:
+        found = "a NUL character"
+    raise InvalidRequestError(f"{name} has {found}, which no file can have here, got {show_value(text)}")
 
 
 def native_path(path: str | os.PathLike[str], name: str) -> str:

@@ -252,6 +252,17 @@ def test_file_that_cannot_be_written_or_read_is_an_os_error(tiny: xlc.Engine, tm
         tiny.load_session(tmp_path / "none")
 
 
+@pytest.mark.parametrize(("name", "reason"), [("a\0b", "a NUL character"), ("a\ud800b", r"'\\ud800'")])
+async def test_name_that_no_file_can_have_is_refused(tiny: xlc.Engine, name: str, reason: str) -> None:
+    for path in (name, Path(name)):
+        for use in (tiny.save_session, tiny.load_session):
+            with pytest.raises(xlc.InvalidRequestError, match=f"the session's path has .*{reason}"):
+                use(path)
+        for ause in (tiny.asave_session, tiny.aload_session):
+            with pytest.raises(xlc.InvalidRequestError, match=reason):
+                await ause(path)
+
+
 def test_saving_that_fails_leaves_the_old_file(
     tiny: xlc.Engine, session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

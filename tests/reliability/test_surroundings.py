@@ -203,6 +203,32 @@ def test_models_and_caches_may_be_read_only(tmp_path: Path) -> None:
         os.chmod(folder, 0o755)
 
 
+@pytest.mark.parametrize("fault", ["ENOSYS", "EOPNOTSUPP", "ENOLCK"])
+def test_caches_may_be_in_folders_without_locks(fault: str, tmp_path: Path) -> None:
+    """As Lustre and CIFS may be mounted. Some versions of filelock take another lock then."""
+    run(
+        f"""
+        import errno, fcntl, warnings
+        from xlc_core.models import catalog, storage
+        def refuse(*_): raise OSError(errno.{fault}, "no locks")
+        fcntl.flock = refuse
+        warnings.simplefilter("ignore")
+        assert catalog.resolve("xllama-rerank-mini").path.is_file()
+        def produce(folder):
+            (folder / "a.gguf").write_bytes(b"a")
+            return folder / "a.gguf"
+        target, record = Path({str(tmp_path / "a.gguf")!r}), {{"source": "x"}}
+        try:
+            storage.store(target, record, produce)
+        except xlc.ModelNotFoundError as error:
+            assert "set XLLAMA_CACHE to another folder" in str(error)
+        else:
+            assert storage.is_stored(target, record)
+        """,
+        XLLAMA_CACHE=tmp_path / "cache",
+    )
+
+
 def test_proxy_of_the_environment_is_used_for_the_hub(tmp_path: Path) -> None:
     weights = write_byte_llama(tmp_path / "llama.gguf").read_bytes()
     program = 'use("hf:org/model:llama.gguf")'

@@ -20,7 +20,7 @@ from xlc_core.generation.streams import EventStream
 from xlc_core.models.identity import model_identity
 from xlc_core.options.kwargs import ChatKwargs
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
-from xlc_core.texts import python_path
+from xlc_core.texts import check_path, python_path
 
 __all__ = ["SessionInfo", "SessionMethods"]
 
@@ -74,12 +74,13 @@ class SessionMethods(EngineBase):
             UnsupportedFeatureError: the conversation holds media that llama.cpp cannot save.
             OSError: the file cannot be written.
         """
+        path = check_path(path, "the session's path")
         request = self._conversation(messages, prompt, options)
         native = None if request is None else request.native
         for _ in range(_ATTEMPTS):
             state = self._native.save_session(native)
             if state is not None:
-                return self._write(Path(path), state)
+                return self._write(path, state)
             EventStream(self._submit(_required(request))).result()
         raise _displaced()
 
@@ -92,12 +93,13 @@ class SessionMethods(EngineBase):
         **options: Unpack[ChatKwargs],
     ) -> SessionInfo:
         """Write a conversation to a file; see save_session. Only the model's work does not use a helper thread."""
+        path = check_path(path, "the session's path")
         request = await asyncio.to_thread(self._conversation, messages, prompt, options)
         native = None if request is None else request.native
         for _ in range(_ATTEMPTS):
             state = await asyncio.to_thread(self._native.save_session, native)
             if state is not None:
-                return await asyncio.to_thread(self._write, Path(path), state)
+                return await asyncio.to_thread(self._write, path, state)
             await self._astream(functools.partial(_required, request), takes_long=True).result()
         raise _displaced()
 
@@ -118,7 +120,7 @@ class SessionMethods(EngineBase):
                 setting, or does not fit into a slot; nothing was changed.
             OSError: the file cannot be read.
         """
-        path = Path(path)
+        path = check_path(path, "the session's path")
         header, state, n_bytes = read_session_file(path, self._session_header(0))
         self._native.load_session(SlotState(header.n_tokens, state))
         return SessionInfo(path, header.n_tokens, n_bytes, header.model_name)

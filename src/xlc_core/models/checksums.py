@@ -75,7 +75,7 @@ def _remember(path: str, entry: list[Any]) -> None:
         _known[path] = entry
     if (folder := find_cache_dir()) is None:
         return
-    with contextlib.suppress(OSError, Timeout):  # a cache that cannot be written only costs time
+    with contextlib.suppress(OSError, Timeout, NotImplementedError):  # a cache that cannot be written only costs time
         folder.mkdir(parents=True, exist_ok=True)
         stored = folder / _FILE
         with FileLock(f"{stored}.lock", timeout=_LOCK_SECONDS):

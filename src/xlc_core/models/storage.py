@@ -83,7 +83,7 @@ def store(
         with FileLock(f"{target}.lock"):
             if not is_stored(target, record):
                 _store_locked(target, record, produce, sha256)
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the latter: a network folder without locks
         raise ModelNotFoundError(
             f"{target.name} could not be written to {target.parent}: {error}; make room or give "
             "rights there, or set XLLAMA_CACHE to another folder"
