@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from typing_extensions import Self
 
 from xlc_core.constraints.tool_types import ToolSource, describe_source
 from xlc_core.nesting import from_json
 from xlc_core.options.base import Options
+from xlc_core.texts import plain_path
 
 __all__ = [
     "AudioPart",
@@ -46,7 +47,7 @@ class _Media(Options):
     _from_mapping: ClassVar[bool] = False  # or an entry of __dict__, as equal parts are equal however they were made
 
     data: bytes | None = Field(None, strict=True, repr=False)
-    path: str | Path | None = None
+    path: Annotated[str | Path | None, BeforeValidator(plain_path)] = None
     url: str | None = Field(None, repr=False)
 
     @model_validator(mode="after")

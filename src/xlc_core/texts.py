@@ -17,6 +17,7 @@ __all__ = [
     "check_text",
     "check_tokens",
     "native_path",
+    "plain_path",
     "plain_value",
     "python_path",
     "show_value",
@@ -72,6 +73,12 @@ def check_items(value: Iterable[Any], name: str) -> list[Any]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InvalidRequestError(f"{name} must be a list, not {type(value).__name__}")
     return list(value)
+
+
+def plain_path(value: Any) -> Any:
+    """Return another library's path (anyio, trio, py.path) as Python's own, and every other value unchanged."""
+    is_foreign = isinstance(value, os.PathLike) and not isinstance(value, Path)
+    return Path(os.fsdecode(value)) if is_foreign else value
 
 
 def check_path(path: str | os.PathLike[str], name: str) -> Path:

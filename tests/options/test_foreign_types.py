@@ -12,6 +12,8 @@ import xlc_core as xlc
 from helpers.columns import COLUMNS, Text
 from xlc_core.options.sampling import ChatOptions
 from xlc_core.texts import to_json
+from xlc_langchain import ChatXLlama, XLlamaEmbeddings
+from xlc_llamaindex import XLlama
 
 
 @pytest.mark.parametrize(
@@ -70,3 +72,22 @@ def test_tokens_and_engine_options_of_numpy(engine: xlc.Engine) -> None:
         n_ctx=np.int64(512), tensor_split=np.array([0.5, 0.5]), use_mmap=np.bool_(False)
     )
     assert (options.n_ctx, options.tensor_split, options.use_mmap) == (512, (0.5, 0.5), False)
+
+
+class ForeignPath:
+    """As anyio, trio and py.path have paths that are not pathlib's."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __fspath__(self) -> str:
+        return self._name
+
+
+def test_paths_of_other_libraries_are_paths() -> None:
+    path: Any = ForeignPath("a.gguf")
+    options = xlc.EngineOptions.checked(model=path, mmproj=path, lora=[path, {"path": path, "name": "b"}])
+    assert (options.model, options.mmproj) == (Path("a.gguf"), Path("a.gguf"))
+    assert [lora.path for lora in options.lora] == [Path("a.gguf")] * 2
+    assert xlc.ImagePart(path=path).path == Path("a.gguf")
+    assert XLlamaEmbeddings(model=path).model == ChatXLlama(model=path).model == XLlama(model=path).model == "a.gguf"

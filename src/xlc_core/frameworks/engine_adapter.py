@@ -11,7 +11,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SkipValidation,
+    model_validator,
+)
 from typing_extensions import Self
 
 from xlc_core.engine.engine import Engine
@@ -19,8 +28,9 @@ from xlc_core.engine.shared import EngineLease, acquire_engine, close_idle_engin
 from xlc_core.options.durations import keep_alive_seconds
 from xlc_core.options.engine import EngineOptions
 from xlc_core.options.hints import hint_for_field
+from xlc_core.texts import plain_path
 
-__all__ = ["EngineAdapter", "EngineLeases", "default_model", "model_as_text"]
+__all__ = ["EngineAdapter", "EngineLeases", "ModelName", "default_model", "model_as_text"]
 
 _MEANT_FOR_SERVERS = {"api_key", "base_url", "max_retries"}
 """Names that frameworks' code passes to every model, but that have no meaning for a model in this process."""
@@ -68,6 +78,10 @@ def model_as_text(model: str | Path | None) -> str | None:
     return None if model is None else os.fspath(model)
 
 
+ModelName = Annotated[str | Path | None, BeforeValidator(plain_path), AfterValidator(model_as_text)]
+"""The type of an adapter's field for the model. Its value is a text."""
+
+
 def default_model() -> str | None:
     """Return the model that ``XLLAMA_MODEL`` names, if any."""
     return os.environ.get("XLLAMA_MODEL") or None
@@ -83,7 +97,7 @@ class EngineAdapter(BaseModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
 
-    model: Annotated[str | Path | None, AfterValidator(model_as_text)] = None
+    model: ModelName = None
     """Path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``."""
 
     n_ctx: int | None = None

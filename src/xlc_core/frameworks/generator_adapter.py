@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from typing_extensions import Self
 
 from xlc_core.errors import InvalidRequestError
-from xlc_core.frameworks.engine_adapter import EngineAdapter, default_model, model_as_text
+from xlc_core.frameworks.engine_adapter import EngineAdapter, ModelName, default_model
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 
 __all__ = ["ChatFields", "GeneratorAdapter", "require_single_answer"]
@@ -25,7 +24,7 @@ class GeneratorAdapter(EngineAdapter):
     _options_class: ClassVar[type[CompletionOptions]] = CompletionOptions
     """The class that checks the options. Fields that it shares with the adapter are options of a request."""
 
-    model: Annotated[str | Path | None, AfterValidator(model_as_text)] = Field(default_factory=default_model)
+    model: ModelName = Field(default_factory=default_model)
     """A path, a catalog name, or ``hf:owner/repo[:quant-or-file]``; else ``$XLLAMA_MODEL``."""
 
     temperature: float | None = None

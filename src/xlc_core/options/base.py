@@ -23,7 +23,7 @@ from typing_extensions import Self
 
 from xlc_core.errors import InvalidRequestError
 from xlc_core.options.hints import hint_for
-from xlc_core.texts import check_text, native_path, show_value
+from xlc_core.texts import check_text, native_path, plain_path, show_value
 
 __all__ = ["GpuLayers", "NativeOptions", "Options", "Seconds", "Takes", "describe"]
 
@@ -102,7 +102,8 @@ class NativeOptions(Options):
     def _take_none_as_default(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {name: value for name, value in values.items() if value is not None or name not in _with_default(cls)}
+        given = {name: value for name, value in values.items() if value is not None or name not in _with_default(cls)}
+        return {name: plain_path(value) for name, value in given.items()}
 
     @field_validator("*")
     @classmethod

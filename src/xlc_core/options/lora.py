@@ -7,6 +7,7 @@ llama.cpp's converters and tools write the files (``convert_lora_to_gguf.py``, `
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,4 +53,4 @@ def listed(value: Any) -> Any:
     if isinstance(value, Mapping) and "path" not in value:
         return tuple({"path": path, "scale": scale} for path, scale in value.items())
     several = value if isinstance(value, (list, tuple)) else (value,)
-    return tuple({"path": entry} if isinstance(entry, (str, Path)) else entry for entry in several)
+    return tuple({"path": entry} if isinstance(entry, (str, os.PathLike)) else entry for entry in several)
