@@ -36,9 +36,9 @@ THREADS = (
     "tests/retrieval/test_retrieval_wrong_use.py",
 )
 BYTES = (
-    *("tests/native", "tests/reliability", "tests/retrieval", "tests/attacks", "tests/constraints/test_checker.py"),
-    *("tests/constraints/test_closing.py", "tests/constraints/test_generations.py"),
-    *("tests/engine/test_deciding.py", "tests/engine/test_lora.py"),
+    *("tests/native/test_long_words.py", "tests/reliability", "tests/retrieval", "tests/attacks"),
+    *("tests/constraints/test_checker.py", "tests/constraints/test_closing.py"),
+    *("tests/constraints/test_generations.py", "tests/engine/test_deciding.py", "tests/engine/test_lora.py"),
     *("tests/generation/test_generation.py", "tests/generation/test_overflow.py"),
 )
 TESTS = {"asan": (*THREADS, *BYTES), "tsan": THREADS}
