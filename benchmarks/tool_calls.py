@@ -93,7 +93,7 @@ def measure_functions(options: argparse.Namespace) -> str:
                     tool_choice="required",
                     parallel_tool_calls=title == "parallel",
                     temperature=0.0,
-                    max_tokens=400,
+                    max_tokens=200,
                 )
             except xlc.ConstraintError as error:
                 count["refused"] += 1
@@ -115,7 +115,7 @@ def measure_functions(options: argparse.Namespace) -> str:
         "| --- " + "| ---: " * 4 + "| --- |",
     ]
     for title, count in counts.items():
-        note = f"{count['cut off']} cut off at 400 tokens" if count["cut off"] else ""
+        note = f"{count['cut off']} cut off at 200 tokens" if count["cut off"] else ""
         rows.append(
             f"| {title} | {count['entries']} | {count['refused']} | {count['calls']} | {count['valid']} | {note} |"
         )

@@ -30,6 +30,7 @@ from xlc_core.generation.call_items import (
     with_spaces,
     without_last_space,
 )
+from xlc_core.generation.parser_graph import ROLE, ParserGraph
 
 __all__ = ["CallGrammar", "call_grammar"]
 
@@ -39,7 +40,6 @@ _BRACES = "gemma4-dict"  # Gemma 4's format of objects
 _ANY_SPACE = r"\s*"
 _ANY_ATTRIBUTE = r"/[^\n]{0,64}/"
 _MOST_CHARS = 32  # of a call's number, or a name that nobody reads
-_ROLE = "<|start|>assistant"  # behind another message, such as the thinking
 _DROPPED = frozenset({"content", "reasoning", "reasoning-block"})
 
 Cut = Callable[[str], Sequence[tuple[str, int]]]
@@ -113,93 +113,33 @@ class _Writer:
         *,
         parallel: bool,
     ) -> None:
-        self._root, self._nodes = parser
+        self._graph = ParserGraph(*parser)
         self._tools = tools
         self._cut = cut
         self._parallel = parallel
-        self._by_name = {node[2]: i for i, node in enumerate(self._nodes) if node[0] == "rule"}
-        self._tagged: dict[tuple[int, str], frozenset[str]] = {}
         self._rules: dict[str, str] = {}  # name → right side
         self._opening: str | None = None
 
     def write(self) -> CallGrammar:
-        starts = self._calls()
+        starts = self._graph.call_starts()
         if not starts:
             return CallGrammar("", "", thinks=False, bridge="")
         ways = [self._render(without_last_space(self._items([(start, _Place())]))) for start in starts]
         lines = [f"start: {' | '.join(ways)}", _SPACE, *(f"{name}: {text}" for name, text in self._rules.items())]
         text = lark_text.with_rules("\n".join(lines))
         return CallGrammar(
-            text, self._opening_of(starts[0]), self.reads_thinking, self._bridge(), self._ends_of_thinking(starts)
+            text,
+            self._opening_of(starts[0]),
+            self._graph.reads_thinking,
+            self._bridge(),
+            self._graph.ends_of_thinking(starts),
         )
-
-    # The parser's nodes.
-
-    def _inner(self, node: int) -> Sequence[int]:
-        kind, *rest = self._nodes[node]
-        if kind in ("sequence", "choice"):
-            return tuple(rest[0])
-        if kind in ("repetition", "schema", "rule", "same", "tag", "gbnf"):
-            return (rest[0],)
-        return (self._by_name[rest[0]],) if kind == "ref" else ()
-
-    def _names(self, node: int, tag: str) -> frozenset[str]:
-        """Return the texts inside a node that have a tag, such as the names of tools."""
-        key = (node, tag)
-        if key not in self._tagged:
-            self._tagged[key] = frozenset()  # while a node is inside itself
-            kind = self._nodes[node]
-            if kind[0] == "tag" and kind[2] == tag:
-                self._tagged[key] = frozenset([self._first_literal(node)])
-            else:
-                self._tagged[key] = frozenset().union(*(self._names(one, tag) for one in self._inner(node)))
-        return self._tagged[key]
-
-    def _first_literal(self, node: int) -> str:
-        if self._nodes[node][0] == "literal":
-            return str(self._nodes[node][1])
-        return next(filter(None, map(self._first_literal, self._inner(node))), "")
-
-    def _tool_names(self, node: int) -> frozenset[str]:
-        return self._names(node, "tool-name")
-
-    def _argument_names(self, node: int) -> frozenset[str]:
-        return self._names(node, "tool-arg-name")
-
-    def _calls(self) -> list[int]:
-        """Return the rules that calls begin with, without those inside of others."""
-        found: list[int] = []
-        seen = set()
-
-        def visit(node: int) -> None:
-            if node in seen:
-                return
-            seen.add(node)
-            if self._nodes[node][0] == "rule" and self._nodes[node][3] and self._tool_names(node):
-                found.append(node)
-                return
-            for one in self._inner(node):
-                visit(one)
-
-        visit(self._root)
-        inside = {one for start in found for one in self._all_inside(start)}
-        return [start for start in found if start not in inside]
-
-    def _all_inside(self, node: int) -> set[int]:
-        seen: set[int] = set()
-        waiting = list(self._inner(node))
-        while waiting:
-            one = waiting.pop()
-            if one not in seen:
-                seen.add(one)
-                waiting += self._inner(one)
-        return seen
 
     def _opening_of(self, start: int) -> str:
         """Return a pattern for the text up to the first tool's name."""
         pattern = ""
         for node, _ in self._leaves([(start, _Place())], first=True):
-            kind = self._nodes[node]
+            kind = self._graph.nodes[node]
             if kind[0] == "literal":
                 pattern += re.sub(r"([^A-Za-z0-9_\"<>/:,= -])", r"\\\1", kind[1])
             elif kind[0] == "space":
@@ -208,52 +148,23 @@ class _Writer:
                 break
         return rf"^\s*({pattern.removeprefix(_ANY_SPACE)})"
 
-    @property
-    def reads_thinking(self) -> bool:
-        """Whether the parser finds thinking in an answer."""
-        return any(kind[0] == "tag" and kind[2] == "reasoning" for kind in self._nodes)
-
-    def _ends_of_thinking(self, starts: list[int]) -> tuple[str, ...]:
-        """Return the beginnings of calls at which the parser ends the thinking."""
-        tagged = [i for i, kind in enumerate(self._nodes) if kind[0] == "tag" and kind[2] == "reasoning"]
-        ends = dict.fromkeys(text for node in tagged for text in self._delimiters(node))
-        begins = tuple(self._first_literal(start).strip() for start in starts)
-        return tuple(text for text in ends if any(begin.startswith(text.strip()) for begin in begins))
-
     def _bridge(self) -> str:
         """Return what the parser reads between thinking and a call, as Lark."""
-        if self._begins_messages():
-            return self._literal(_ROLE)
-        leaves = self._until_calls(self._root)
-        thinking = [i for i, node in enumerate(leaves) if self._holds(node, "reasoning")]
+        if self._graph.begins_messages():
+            return self._literal(ROLE)
+        leaves = self._graph.until_calls(self._graph.root)
+        thinking = [i for i, node in enumerate(leaves) if self._graph.holds(node, "reasoning")]
         between = leaves[thinking[-1] + 1 :] if thinking else leaves
         for node in between:
-            if self._tool_names(node):
+            if self._graph.tool_names(node):
                 break
-            kind = self._nodes[node]
-            inside = [self._nodes[one][0] for one in self._all_inside(node)]
-            if kind[0] == "space" or (self._holds(node, "content") and "literal" not in inside):
+            kind = self._graph.nodes[node]
+            inside = [self._graph.nodes[one][0] for one in self._graph.all_inside(node)]
+            if kind[0] == "space" or (self._graph.holds(node, "content") and "literal" not in inside):
                 return "XLC_GAP?"
         else:
             return "XLC_GAP?"
         return ""
-
-    def _until_calls(self, node: int) -> list[int]:
-        """Return the nodes of a sequence up to the calls, which are not taken apart."""
-        kind = self._nodes[node]
-        is_call = kind[0] == "rule" and kind[3]
-        if kind[0] in ("sequence", "same", "ref", "rule") and not is_call:
-            return [one for inner in self._inner(node) for one in self._until_calls(inner)]
-        return [node]
-
-    def _holds(self, node: int, tag: str) -> bool:
-        inside = [node, *self._all_inside(node)]
-        return any(self._nodes[one][0] == "tag" and self._nodes[one][2] == tag for one in inside)
-
-    def _begins_messages(self) -> bool:
-        """Whether a call is a message of its own, which begins with a role, as in gpt-oss's format."""
-        start = self._by_name.get("start")
-        return start is not None and self._first_literal(start) == _ROLE
 
     # From nodes to items.
 
@@ -264,25 +175,25 @@ class _Writer:
         n_steps = 0
         while stack:
             n_steps += 1
-            if n_steps > len(self._nodes) * 100:
+            if n_steps > len(self._graph.nodes) * 100:
                 raise _UnknownFormatError("a rule within itself")
             node, place = stack.pop()
             place = self._placed(node, place)
-            kind = self._nodes[node]
+            kind = self._graph.nodes[node]
             if self._is_leaf(kind, place) and not (first and self._is_opened(kind)):
                 found.append((node, place))
                 continue
-            inner = self._inner(node)
+            inner = self._graph.inner(node)
             if (kind[0] == "rule" and _PERMUTATION.search(kind[2])) or (first and kind[0] == "choice"):
                 # All orders of the arguments: the first is the schema's.
-                while self._nodes[inner[0]][0] in ("rule", "ref", "same"):
-                    inner = self._inner(inner[0])
-                inner = self._inner(inner[0])[:1] if self._nodes[inner[0]][0] == "choice" else inner[:1]
+                while self._graph.nodes[inner[0]][0] in ("rule", "ref", "same"):
+                    inner = self._graph.inner(inner[0])
+                inner = self._graph.inner(inner[0])[:1] if self._graph.nodes[inner[0]][0] == "choice" else inner[:1]
             stack += [(one, place) for one in reversed(inner)]
         return found
 
     def _looks_ahead(self, kind: tuple[Any, ...]) -> bool:
-        return bool(kind[0] == "tag" and kind[2] == "tool-close" and self._nodes[kind[1]][0] == "empty")
+        return bool(kind[0] == "tag" and kind[2] == "tool-close" and self._graph.nodes[kind[1]][0] == "empty")
 
     def _is_opened(self, kind: tuple[Any, ...]) -> bool:
         return bool(kind[0] == "choice" or (kind[0] == "repetition" and kind[2] > 0))
@@ -293,22 +204,23 @@ class _Writer:
                 "tool-name", "tool-arg-name", "tool-arg-value", "tool-arg-string-value"
             )  # fmt: skip
         if kind[0] == "repetition":
-            return not (kind[2:] == (0, 1) and self._names(kind[1], "tool-id"))  # the model shall write its number
+            is_number = kind[2:] == (0, 1) and bool(self._graph.names(kind[1], "tool-id"))
+            return not is_number  # the model shall write it
         if kind[0] in ("rule", "ref"):
             name = kind[2] if kind[0] == "rule" else kind[1]
             return bool(name == _BRACES and place.tool)
         return kind[0] not in ("sequence", "same")
 
     def _placed(self, node: int, place: _Place) -> _Place:
-        tools = self._tool_names(node)
+        tools = self._graph.tool_names(node)
         if len(tools) == 1:
             name = next(iter(tools))
             if name not in self._tools:
                 raise _UnknownFormatError(f"a tool {name!r}")
             place = replace(place, tool=self._tools[name])
-        kind = self._nodes[node]
+        kind = self._graph.nodes[node]
         if kind[0] == "tag" and kind[2] == "tool-arg" and place.tool:
-            names = self._argument_names(node)
+            names = self._graph.argument_names(node)
             place = replace(place, argument=next((one for one in place.tool.one_by_one() if one.name in names), None))
         return place
 
@@ -328,7 +240,7 @@ class _Writer:
         return items
 
     def _item(self, node: int, place: _Place) -> list[Item]:
-        kind, *rest = self._nodes[node]
+        kind, *rest = self._graph.nodes[node]
         if kind == "literal":
             return [Word(rest[0])] if rest[0] else []
         if kind == "space":
@@ -387,18 +299,14 @@ class _Writer:
             assert place.tool is not None
             return [Word(place.tool.name)]
         if tag == "tool-arg-name":
-            return [Word(self._first_literal(node))]
+            return [Word(self._graph.first_literal(node))]
         if place.argument is None:
             raise _UnknownFormatError("a value without an argument")
         if tag == "tool-arg-value":
             return [self._json(place.argument.json)]
         if place.argument.text is None:
             raise _UnknownFormatError("a text for an argument that is not a text")
-        return [Text(place.argument.text, self._delimiters(node))]
-
-    def _delimiters(self, node: int) -> tuple[str, ...]:
-        inside = [self._nodes[one] for one in self._all_inside(node)]
-        return tuple(text for kind in inside if kind[0] == "until" for text in kind[1])
+        return [Text(place.argument.text, self._graph.delimiters(node))]
 
     def _choice(self, nodes: Sequence[int], place: _Place) -> list[Item]:
         ways = [self._items([(node, place)]) for node in nodes]
@@ -416,12 +324,12 @@ class _Writer:
         return [rule, Tight()] if any(way and isinstance(way[-1], Tight) for way in ways) else [rule]
 
     def _repetition(self, node: int, place: _Place) -> list[Item]:
-        _, inner, least, most = self._nodes[node]
-        if most < 0 and self._argument_names(inner) and not self._tool_names(inner):
+        _, inner, least, most = self._graph.nodes[node]
+        if most < 0 and self._graph.argument_names(inner) and not self._graph.tool_names(inner):
             return [Rule(way) for way in self._listed(inner, place)]
-        if most != 1 and not self._parallel and self._tool_names(inner):
+        if most != 1 and not self._parallel and self._graph.tool_names(inner):
             most = 1
-        if most == 1 and self._tool_names(inner):
+        if most == 1 and self._graph.tool_names(inner):
             least = 1  # the grammar begins when there is a call
         try:
             items = self._items([(inner, place)])
@@ -429,7 +337,7 @@ class _Writer:
                 return items
             body = self._render(items)
         except _UnknownFormatError:
-            if least > 0 or self._tool_names(inner):
+            if least > 0 or self._graph.tool_names(inner):
                 raise
             return []
         return [Rule(f"({body}){times(least, most)}")] if body else []
@@ -444,22 +352,22 @@ class _Writer:
             ways.append([(inner, place)])
         else:
             node, where = leaves[at]
-            ways = [[*leaves[:at], (one, where), *leaves[at + 1 :]] for one in self._inner(node)]
+            ways = [[*leaves[:at], (one, where), *leaves[at + 1 :]] for one in self._graph.inner(node)]
         tool = next((where.tool for _, where in leaves if where.tool), place.tool)
         if tool is None:
             raise _UnknownFormatError("arguments without a tool")
         order = {one.name: i for i, one in enumerate(tool.one_by_one())}
         named = []
         for way in ways:
-            names = frozenset().union(*(self._argument_names(node) for node, _ in way))
+            names = frozenset().union(*(self._graph.argument_names(node) for node, _ in way))
             if len(names) != 1 or not names <= order.keys():
                 raise _UnknownFormatError("a list of arguments")
             named.append((tool.one_by_one()[order[next(iter(names))]], way))
         return sorted(named, key=lambda one: order[one[0].name])
 
     def _is_choice_of_arguments(self, node: int) -> bool:
-        is_choice = self._nodes[node][0] == "choice"
-        return is_choice and bool(self._argument_names(node)) and not self._tool_names(node)
+        is_choice = self._graph.nodes[node][0] == "choice"
+        return is_choice and bool(self._graph.argument_names(node)) and not self._graph.tool_names(node)
 
     def _listed(self, inner: int, place: _Place) -> list[str]:
         return [
@@ -472,8 +380,8 @@ class _Writer:
         if i + 1 == len(leaves) or not self._is_choice_of_arguments(leaves[i][0]):
             return None
         (node, place), (more, _) = leaves[i], leaves[i + 1]
-        kind = self._nodes[more]
-        if kind[0] != "repetition" or self._argument_names(more) != self._argument_names(node):
+        kind = self._graph.nodes[more]
+        if kind[0] != "repetition" or self._graph.argument_names(more) != self._graph.argument_names(node):
             return None
         heads = [(argument, self._render(self._items(way))) for argument, way in self._ways(node, place)]
         tails = self._listed(kind[1], place)
