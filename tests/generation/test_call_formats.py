@@ -106,6 +106,21 @@ def test_marks_with_a_special_space(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["ByteDance-Seed-OSS", "GLM-4.6", "MiniMax-M2", "Qwen3-Coder", "deepseek-ai-DeepSeek-V3.2", "google-gemma-4-31B-it"],
+)
+def test_plain_texts_are_closed(engine: xlc.Engine) -> None:
+    """These templates write texts between tags. The end of one is no part of the text before."""
+    schema = {"type": "object", "properties": {"subject": {"type": "string"}, "body": {"type": "string"}}}
+    tool = xlc.Tool(name="send", description="Sends.", parameters={**schema, "required": ["subject"]})
+    for seed in range(3):
+        options = {**OPTIONS, "max_tokens": 260, "seed": seed, "parallel_tool_calls": False}
+        answer = engine.chat("Send.", tools=[tool], tool_choice="required", **options)
+        (call,) = answer.tool_calls
+        assert json.loads(call.arguments).keys() <= {"subject", "body"}
+
+
+@pytest.mark.parametrize(
     ("name", "opening"),
     [
         ("Cohere2MoE", "<|START_ACTION|>"),

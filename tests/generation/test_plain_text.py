@@ -37,9 +37,10 @@ def tokens_of(engine: xlc.Engine, messages: list[dict[str, Any]], **options: Any
 
 
 def controls_in(engine: xlc.Engine, tokens: list[int]) -> list[str]:
-    """Return the names of the control tokens among these."""
+    """Return the names of the control tokens among these, also of those that llama.cpp shows in answers."""
     named = [(token, engine.detokenize([token], special=True)) for token in tokens]
-    return [name for token, name in named if name and not engine.detokenize([token])]
+    shown = ("<|", "<｜")
+    return [name for token, name in named if name and (name[:2] in shown or not engine.detokenize([token]))]
 
 
 def joined(text: str) -> str:

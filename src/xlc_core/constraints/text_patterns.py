@@ -39,7 +39,7 @@ def kinds_of(schema: Any, resolve: Resolve, depth: int = 0) -> frozenset[str]:
         return frozenset() if schema is False else _ALL_KINDS
     if not isinstance(schema, dict):
         return _ALL_KINDS
-    kinds = _ALL_KINDS
+    kinds = frozenset() if schema.get("not") in ({}, True) else _ALL_KINDS
     if "type" in schema:
         names = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
         kinds &= {"number" if name == "integer" else name for name in names if isinstance(name, str)}

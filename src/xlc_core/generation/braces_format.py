@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xlc_core.constraints.schema_grammar import schema_rule
+from xlc_core.constraints.schema_logic import exclusive
 from xlc_core.constraints.text_patterns import ANY_TEXT, NotTextError, kinds_of, text_term
 from xlc_core.constraints.tool_arguments import ToolArguments, resolver
 from xlc_core.errors import ConstraintError
@@ -103,13 +104,12 @@ class _Writer:
         return self._by_reference[reference]
 
     def _branches(self, schema: dict[str, Any], keyword: str, pointer: str) -> str:
-        branches = schema[keyword]
+        branches = [part for part in schema[keyword] if kinds_of(part, self._resolve) or keyword == "allOf"]
         beside = schema.keys() & (_OBJECT | _LIST | {"anyOf", "oneOf", "allOf", "enum", "const", "pattern"}) - {keyword}
-        one_kind = [kinds_of(part, self._resolve) for part in branches]
-        overlaps = sum(map(len, one_kind)) > len(frozenset().union(*one_kind))
-        if beside or (keyword == "allOf" and len(branches) > 1) or (keyword == "oneOf" and overlaps):
+        overlaps = keyword == "oneOf" and not exclusive(branches, self._resolve)
+        if beside or overlaps or not branches or (keyword == "allOf" and len(branches) > 1):
             raise self._refuse(pointer, keyword)
-        ways = [self._value(part, f"{pointer}/{keyword}/{i}") for i, part in enumerate(branches) if part is not False]
+        ways = [self._value(part, f"{pointer}/{keyword}/{i}") for i, part in enumerate(branches)]
         return f"({' | '.join(ways)})"
 
     def _values(self, schema: dict[str, Any], pointer: str) -> str:

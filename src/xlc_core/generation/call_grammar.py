@@ -55,6 +55,7 @@ class CallGrammar:
             mark calls.
         thinks: whether the template's parser finds thinking before a call.
         bridge: stands between thinking and a call, as Lark.
+        text_ends: texts that end an argument that is plain text.
         ends_thinking: texts that end the thinking as its end tag does, because a call begins with them.
     """
 
@@ -62,6 +63,7 @@ class CallGrammar:
     opening: str
     thinks: bool
     bridge: str
+    text_ends: tuple[str, ...] = ()
     ends_thinking: tuple[str, ...] = ()
 
 
@@ -118,7 +120,7 @@ class _Writer:
         self._cut = cut
         self._parallel = parallel
         self._rules: dict[str, str] = {}  # name → right side
-        self._opening: str | None = None
+        self._text_ends: dict[str, None] = {}
 
     def write(self) -> CallGrammar:
         starts = self._graph.call_starts()
@@ -132,6 +134,7 @@ class _Writer:
             self._opening_of(starts[0]),
             self._graph.reads_thinking,
             self._bridge(),
+            tuple(self._text_ends),
             self._graph.ends_of_thinking(starts),
         )
 
@@ -285,6 +288,7 @@ class _Writer:
         assert place.tool is not None
         mark = '<|"|>'
         quote = self._literal(mark)
+        self._text_ends[mark] = None
         n_before = len(self._rules)
         name, rules = braces_rules(place.tool, quote, is_token="<[" in quote, prefix=f"xlc_braces_{n_before}")
         self._rules.update(rules)
@@ -419,9 +423,12 @@ class _Writer:
 
     def _text(self, item: Text, following: str) -> tuple[str, str]:
         """Return the terminal for a text, and the part of the literal behind it that is in the terminal."""
-        refused = [
-            f"(?s:.*){lark_text.regex_literal(one)}(?s:.*)" for one in item.delimiters if not self._has_token(one)
-        ]
+        delimiters = [one for one in item.delimiters if not self._has_token(one)]
+        refused = [f"(?s:.*){lark_text.regex_literal(one)}(?s:.*)" for one in delimiters]
+        # Nor may a delimiter begin in the text and end in what follows.
+        for one in delimiters:
+            starts = [one[:k] for k in range(1, len(one)) if following.startswith(one[k:])]
+            refused += [f"(?s:.*){lark_text.regex_literal(start)}" for start in starts]
         refused += [f"{lark_text.regex_literal(one)}(?s:.*)" for one in item.not_first]
         terms = [item.term, *(f"~/{one}/" for one in refused)]
         if not refused:
@@ -433,6 +440,7 @@ class _Writer:
         end, token = self._cut(following)[0]
         if token >= 0:
             return self._terminal(term), ""
+        self._text_ends[end] = None
         return self._terminal(f"({term}) {json.dumps(end, ensure_ascii=False)}"), end
 
     def _has_token(self, text: str) -> bool:

@@ -203,6 +203,7 @@ class RequestBuilder:
             grammar=grammar.text,
             grammar_waits=grammar.waits,
             grammar_trigger=grammar.trigger,
+            text_ends=grammar.text_ends,
             call_openings=grammar.call_openings,
             lora_scales=list(self._lora_scales(options.lora).values()),
             speculative=options.speculative,
@@ -235,13 +236,12 @@ class RequestBuilder:
                 )
             return _Grammar("")
         if rules.use.choice == "required":
-            return _Grammar(
-                self._after_thinking(calls.text, chat, calls.bridge, calls.ends_thinking)
-                if calls.thinks
-                else calls.text
-            )
+            text = calls.text
+            if calls.thinks:
+                text = self._after_thinking(text, chat, calls.bridge, calls.ends_thinking)
+            return _Grammar(text, text_ends=calls.text_ends)
         trigger = "" if chat.waits_for_calls else calls.opening
-        return _Grammar(calls.text, waits=True, trigger=trigger, call_openings=calls.ends_thinking)
+        return _Grammar(calls.text, True, trigger, calls.text_ends, calls.ends_thinking)
 
     def _after_thinking(
         self, grammar: str, chat: _native.RenderedChat, bridge: str = "XLC_GAP?", without: tuple[str, ...] = ()
@@ -309,12 +309,13 @@ def _check_end(options: CompletionOptions, *, has_rules: bool) -> None:
 class _Grammar:
     """A grammar of an answer; ``waits`` if it begins at a trigger: this one, or the template's own.
 
-    ``call_openings`` end the thinking before it.
+    ``text_ends`` end a plain text in it, and ``call_openings`` the thinking before it.
     """
 
     text: str
     waits: bool = False
     trigger: str = ""
+    text_ends: tuple[str, ...] = ()
     call_openings: tuple[str, ...] = ()
 
 

@@ -188,9 +188,9 @@ void bind_requests(nb::module_& m) {
             [](GenerationRequest* self, SamplingParams sampling, std::shared_ptr<RenderedChat> chat,
                std::optional<InfillPrompt> infill, std::string prompt, bool parse_special,
                std::vector<MediaFile> media, std::string grammar, bool grammar_waits,
-               std::string grammar_trigger, std::vector<std::string> call_openings,
-               std::vector<float> lora_scales, bool speculative, bool close_grammar, bool embed, bool stream,
-               bool prompt_progress) {
+               std::string grammar_trigger, std::vector<std::string> text_ends,
+               std::vector<std::string> call_openings, std::vector<float> lora_scales, bool speculative,
+               bool close_grammar, bool embed, bool stream, bool prompt_progress) {
                 new (self) GenerationRequest{
                     std::move(sampling),
                     std::move(chat),
@@ -201,6 +201,7 @@ void bind_requests(nb::module_& m) {
                     std::move(grammar),
                     grammar_waits,
                     std::move(grammar_trigger),
+                    std::move(text_ends),
                     std::move(call_openings),
                     std::move(lora_scales),
                     speculative,
@@ -213,6 +214,7 @@ void bind_requests(nb::module_& m) {
             nb::arg("prompt") = "", nb::arg("parse_special") = true,
             nb::arg("media") = std::vector<MediaFile>(), nb::arg("grammar") = "",
             nb::arg("grammar_waits") = false, nb::arg("grammar_trigger") = "",
+            nb::arg("text_ends") = std::vector<std::string>(),
             nb::arg("call_openings") = std::vector<std::string>(),
             nb::arg("lora_scales") = std::vector<float>(), nb::arg("speculative") = true,
             nb::arg("close_grammar") = true, nb::arg("embed") = false, nb::arg("stream") = false,
@@ -226,6 +228,7 @@ void bind_requests(nb::module_& m) {
         .def_ro("grammar", &GenerationRequest::grammar)
         .def_ro("grammar_waits", &GenerationRequest::grammar_waits)
         .def_ro("grammar_trigger", &GenerationRequest::grammar_trigger)
+        .def_ro("text_ends", &GenerationRequest::text_ends)
         .def_ro("call_openings", &GenerationRequest::call_openings)
         .def_ro("lora_scales", &GenerationRequest::lora_scales)
         .def_ro("speculative", &GenerationRequest::speculative)

@@ -16,6 +16,7 @@ struct ClosingParams {
     int32_t n_tokens = 0;                   // limit for the answer, with thinking and end token
     std::string thinking_start;             // tag before free thinking; empty: the prompt ends with it
     std::vector<std::string> thinking_ends; // tags that end the thinking; empty: the model does not think
+    std::vector<std::string> text_ends; // texts that end a plain text in the grammar, such as closing tags
 };
 
 struct Closing {

@@ -111,7 +111,8 @@ private:
         if (n_left_ <= n_left_at_next_look_ || (is_near() && length_ > 0)) {
             if (!ending_) {
                 if (!finder_) {
-                    finder_ = std::make_shared<EndingFinder>(vocab_, closing_->params.thinking_ends);
+                    finder_ = std::make_shared<EndingFinder>(
+                        vocab_, closing_->params.thinking_ends, closing_->params.text_ends);
                 }
                 ending_ = finder_->find(grammar_, phase_ == Phase::thinking, n_left_);
             }

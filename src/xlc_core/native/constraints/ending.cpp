@@ -111,7 +111,10 @@ llama_token any_that_fits(llama_sampler* grammar, const llama_vocab* vocab) {
 
 } // namespace
 
-EndingFinder::EndingFinder(const llama_vocab* vocab, const std::vector<std::string>& thinking_ends)
+EndingFinder::EndingFinder(
+    const llama_vocab* vocab,
+    const std::vector<std::string>& thinking_ends,
+    const std::vector<std::string>& text_ends)
     : vocab_(vocab), end_token_(llama_vocab_eot(vocab)), quote_(token_of(vocab, "\"")),
       tilde_(token_of(vocab, "~")) {
     if (end_token_ == LLAMA_TOKEN_NULL) {
@@ -155,6 +158,9 @@ EndingFinder::EndingFinder(const llama_vocab* vocab, const std::vector<std::stri
     }
     for (const std::string& text : thinking_ends) {
         thinking_ends_.push_back(common_tokenize(vocab, text, false, true));
+    }
+    for (const std::string& text : text_ends) {
+        text_ends_.push_back(common_tokenize(vocab, text, false, true));
     }
 }
 
@@ -205,11 +211,38 @@ bool EndingFinder::take_structure(Draft& draft) const {
     if (take_one_of(ends_)) {
         return true;
     }
-    if (const llama_token token = first_that_fits(draft.grammar.get(), control_); token != LLAMA_TOKEN_NULL) {
-        draft.take(token);
+    return take_control(draft) || take_one_of(links_);
+}
+
+bool EndingFinder::take_control(Draft& draft) const {
+    const llama_token token = first_that_fits(draft.grammar.get(), control_);
+    if (token == LLAMA_TOKEN_NULL) {
+        return false;
+    }
+    draft.take(token);
+    return true;
+}
+
+// An end is no part of the text if no text may follow it.
+bool EndingFinder::take_end_of_text(Draft& draft) const {
+    if (take_control(draft)) {
         return true;
     }
-    return take_one_of(links_);
+    for (const std::vector<llama_token>& end : text_ends_) {
+        const llama_sampler_ptr after(llama_sampler_clone(draft.grammar.get()));
+        const bool is_allowed = std::all_of(end.begin(), end.end(), [&](llama_token token) {
+            if (!xlc::fits(after.get(), token)) {
+                return false;
+            }
+            llama_sampler_accept(after.get(), token);
+            return true;
+        });
+        if (is_allowed && !xlc::fits(after.get(), tilde_)) {
+            draft.take_text(end);
+            return true;
+        }
+    }
+    return false;
 }
 
 bool EndingFinder::take_filler(Draft& draft, bool in_text) const {
@@ -276,6 +309,9 @@ EndingFinder::write(const llama_sampler* grammar, bool thinking, int32_t n_max) 
             continue;
         }
         const bool in_text = draft.fits(tilde_);
+        if (in_text && take_end_of_text(draft)) {
+            continue;
+        }
         if (in_text && !closed_text && draft.fits(quote_)) {
             draft.take(quote_);
             closed_text = true; // twice in a row means that it was not a JSON string
@@ -320,7 +356,7 @@ std::optional<std::string> ending_of(
     for (const llama_token token : common_tokenize(vocab, text, false, false)) {
         llama_sampler_accept(grammar.get(), token);
     }
-    const auto ending = EndingFinder(vocab, {}).find(grammar.get(), false, n_max);
+    const auto ending = EndingFinder(vocab, {}, {}).find(grammar.get(), false, n_max);
     if (!ending) {
         return std::nullopt;
     }

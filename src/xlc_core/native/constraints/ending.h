@@ -15,7 +15,11 @@ namespace xlc {
 // tokens for the texts to try.
 class EndingFinder {
 public:
-    EndingFinder(const llama_vocab* vocab, const std::vector<std::string>& thinking_ends);
+    // `text_ends`: texts that end a plain text in the grammar.
+    EndingFinder(
+        const llama_vocab* vocab,
+        const std::vector<std::string>& thinking_ends,
+        const std::vector<std::string>& text_ends);
 
     // Return at most n_max tokens after which the grammar is complete; the last one ends the answer.
     // `thinking`: the free thinking before the answer has not ended yet.
@@ -32,6 +36,8 @@ private:
     std::optional<std::vector<llama_token>>
     write(const llama_sampler* grammar, bool thinking, int32_t n_max) const;
     bool take_structure(Draft& draft) const;
+    bool take_control(Draft& draft) const;
+    bool take_end_of_text(Draft& draft) const;
     bool take_filler(Draft& draft, bool in_text) const;
 
     const llama_vocab* vocab_;
@@ -44,6 +50,7 @@ private:
     std::vector<std::vector<llama_token>> fillers_; // the first one is for free text only
     std::vector<size_t> classes_;                   // of each filler: digits, small letters, capitals, others
     std::vector<std::vector<llama_token>> thinking_ends_;
+    std::vector<std::vector<llama_token>> text_ends_;
 };
 
 // Return the text that ends an answer which begins with `text`, to try a constraint without running a model.

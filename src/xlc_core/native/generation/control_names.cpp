@@ -1,5 +1,7 @@
 #include "generation/control_names.h"
 
+#include "support/control_token.h"
+
 #include "llama.h"
 #include "server-common.h"
 
@@ -91,9 +93,8 @@ void visit_texts(Chat& chat, const Text& on_text, const Json& on_json) {
 } // namespace
 
 ControlNames::ControlNames(const llama_vocab* vocab) {
-    constexpr int kinds = LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN;
     for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); token++) {
-        if ((static_cast<int>(llama_vocab_get_attr(vocab, token)) & kinds) == 0) {
+        if (!is_control(vocab, token)) {
             continue;
         }
         const std::string name = llama_vocab_get_text(vocab, token);

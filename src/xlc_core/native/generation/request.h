@@ -85,6 +85,7 @@ struct GenerationRequest {
     std::string grammar;          // empty, GBNF, or "%llguidance {}" and Lark
     bool grammar_waits = false;   // the grammar begins at a trigger: the pattern below, or the chat's own
     std::string grammar_trigger;  // regular expression; the grammar begins with its match
+    std::vector<std::string> text_ends;     // texts that end a plain text in the grammar
     std::vector<std::string> call_openings; // texts that end the model's thinking, because a call begins
     std::vector<float> lora_scales;         // scales of the engine's LoRA files, in their order
     bool speculative = true;                // draft tokens

@@ -1,5 +1,6 @@
 #include "overrides/src/marked_text.h"
 
+#include "support/control_token.h"
 #include "support/interruption.h"
 #include "support/text_mark.h"
 
@@ -80,6 +81,31 @@ cut(const llama_vocab* vocab, const std::string& text, const std::vector<Part>& 
 
 } // namespace
 
+std::vector<std::string> cut_own_marks(const llama_vocab* vocab, const std::string& text) {
+    std::vector<size_t> cuts;
+    if (text.find("<|") != std::string::npos || text.find("<｜") != std::string::npos) {
+        for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); token++) {
+            if (!is_own_mark(vocab, token)) {
+                continue;
+            }
+            const std::string_view name = llama_vocab_get_text(vocab, token);
+            for (size_t at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
+                check_stop();
+                cuts.push_back(at + 1); // behind "<"
+            }
+        }
+    }
+    std::sort(cuts.begin(), cuts.end());
+    cuts.push_back(text.size());
+    std::vector<std::string> out;
+    size_t begin = 0;
+    for (const size_t end : cuts) {
+        out.push_back(text.substr(begin, end - begin));
+        begin = end;
+    }
+    return out;
+}
+
 std::vector<llama_token> tokenize_marked(
     const llama_vocab* vocab,
     const std::string& text,
@@ -106,16 +132,15 @@ std::vector<llama_token> tokenize_marked(
     };
 
     // Texts between two control tokens are tokenised as one, with the user's own tokens, which text may name.
-    constexpr int kinds = LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN;
     for (size_t i = 0; i < parts.size();) {
-        if (parts[i].token != LLAMA_TOKEN_NULL && has(vocab, parts[i].token, kinds)) {
+        if (parts[i].token != LLAMA_TOKEN_NULL && is_control(vocab, parts[i].token)) {
             out.push_back(parts[i++].token);
             continue;
         }
         const size_t begin = parts[i].begin;
         size_t end = begin;
         while (i < parts.size() &&
-               (parts[i].token == LLAMA_TOKEN_NULL || !has(vocab, parts[i].token, kinds))) {
+               (parts[i].token == LLAMA_TOKEN_NULL || !is_control(vocab, parts[i].token))) {
             end = parts[i++].end;
         }
         append(plain(without_mark(text.substr(begin, end - begin), mark), false));
