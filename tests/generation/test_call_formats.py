@@ -107,10 +107,13 @@ def test_marks_with_a_special_space(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ByteDance-Seed-OSS", "GLM-4.6", "MiniMax-M2", "Qwen3-Coder", "deepseek-ai-DeepSeek-V3.2", "google-gemma-4-31B-it"],
+    [
+        *("ByteDance-Seed-OSS", "GLM-4.6", "MiniMax-M2", "Qwen3-Coder", "deepseek-ai-DeepSeek-V3.2"),
+        "google-gemma-4-31B-it",
+    ],
 )
 def test_plain_texts_are_closed(engine: xlc.Engine) -> None:
-    """These templates write texts between tags. The end of one is no part of the text before."""
+    """These templates write texts between tags. A text does not hold the tag that ends it."""
     schema = {"type": "object", "properties": {"subject": {"type": "string"}, "body": {"type": "string"}}}
     tool = xlc.Tool(name="send", description="Sends.", parameters={**schema, "required": ["subject"]})
     for seed in range(3):

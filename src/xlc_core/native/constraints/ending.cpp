@@ -223,7 +223,7 @@ bool EndingFinder::take_control(Draft& draft) const {
     return true;
 }
 
-// An end is no part of the text if no text may follow it.
+// An end belongs to the text if more text may follow it.
 bool EndingFinder::take_end_of_text(Draft& draft) const {
     if (take_control(draft)) {
         return true;
