@@ -64,6 +64,15 @@ OPTIONS: dict[str, Any] = {"thinking_budget": 4, "temperature": 1.0, "seed": 1, 
 TOOLS = [xlc.Tool(name=name, description="Books.", parameters=schema) for name, schema in SCHEMAS.items()]
 
 
+TEXT = {"type": "string", "maxLength": 5}
+INT = {"type": "integer"}
+
+
+def _tagged(kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    properties = {"kind": {"const": kind, "type": "string"}, "value": value}
+    return {"type": "object", "properties": properties, "required": ["kind", "value"]}
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("formats")
@@ -93,6 +102,32 @@ def test_required_calls_fit_their_schemas(engine: xlc.Engine) -> None:
     answer = engine.chat("Book.", tools=TOOLS, tool_choice="required", **several)
     assert answer.tool_calls
     assert_fit(answer)
+
+
+@pytest.mark.parametrize("name", ["google-gemma-4-31B-it"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "array", "prefixItems": [TEXT, INT], "items": False, "minItems": 2},
+        {"type": "array", "prefixItems": [TEXT, INT, TEXT], "minItems": 1, "maxItems": 2},
+        {"type": "array", "prefixItems": [TEXT], "items": INT, "minItems": 3, "maxItems": 4},
+        {"type": "array", "prefixItems": [TEXT, INT], "items": False},
+        {"type": "array", "items": INT, "minItems": 2, "maxItems": 3},
+        {"type": "array", "items": TEXT, "maxItems": 1},
+        {"type": "array", "items": False},
+        {"type": "array", "maxItems": 0},
+        {"anyOf": [{"not": {}}, TEXT]},
+        {"oneOf": [_tagged("cat", TEXT), _tagged("dog", INT)]},
+    ],
+)
+def test_values_between_braces(engine: xlc.Engine, value: dict[str, Any]) -> None:
+    """Gemma's calls have objects and lists of their own."""
+    schema = {"type": "object", "properties": {"value": value}, "required": ["value"]}
+    tool = xlc.Tool(name="keep", description="Keeps.", parameters=schema)
+    for seed in range(3):
+        answer = engine.chat("Keep.", tools=[tool], tool_choice="keep", **{**OPTIONS, "seed": seed})
+        (call,) = answer.tool_calls
+        jsonschema.Draft202012Validator(schema).validate(json.loads(call.arguments))
 
 
 @pytest.mark.parametrize("name", ["llama-cpp-deepseek-r1", "deepseek-ai-DeepSeek-V3.1"])  # the others are like these

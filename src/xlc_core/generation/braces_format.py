@@ -15,11 +15,11 @@ from xlc_core.errors import ConstraintError
 __all__ = ["braces_rules"]
 
 _OBJECT = frozenset({"additionalProperties", "properties", "required"})
-_LIST = frozenset({"items", "maxItems", "minItems"})
+_LIST = frozenset({"additionalItems", "items", "maxItems", "minItems", "prefixItems"})
 _REFUSED = frozenset(
     {
         "$dynamicRef", "$recursiveRef", "contains", "dependencies", "dependentRequired", "dependentSchemas", "else",
-        "if", "maxContains", "maxProperties", "minContains", "minProperties", "not", "patternProperties", "prefixItems",
+        "if", "maxContains", "maxProperties", "minContains", "minProperties", "not", "patternProperties",
         "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties", "uniqueItems",
     }
 )  # fmt: skip
@@ -149,14 +149,23 @@ class _Writer:
 
     def _list(self, schema: dict[str, Any], pointer: str) -> str:
         items = schema.get("items", True)
-        if isinstance(items, list):
-            raise self._refuse(pointer, "items")
+        first, keyword = schema.get("prefixItems", []), "prefixItems"
+        if isinstance(items, list):  # as before draft 2020-12
+            first, keyword, items = items, "items", schema.get("additionalItems", True)
         least, most = schema.get("minItems", 0), schema.get("maxItems")
-        if items is False or most == 0:
-            return '"[]"'
-        one = self._rule(self._value(items, f"{pointer}/items"))
-        more = f'{one} ("," {one}){{{max(least - 1, 0)},{"" if most is None else most - 1}}}'
-        return f'"[" ({more}){"?" if least == 0 else ""} "]"'
+        n_first = len(first) if most is None else min(len(first), most)
+        parts = [self._rule(self._value(first[i], f"{pointer}/{keyword}/{i}")) for i in range(n_first)]
+        more = ""
+        if items is not False and (most is None or most > n_first):
+            one = self._rule(self._value(items, f"{pointer}/items"))
+            if not parts:
+                parts = [one]
+            if most is None or most > len(parts):
+                more = f'("," {one}){{{max(least - len(parts), 0)},{"" if most is None else most - len(parts)}}}'
+        for i in reversed(range(len(parts))):
+            comma = '"," ' if i > 0 else ""
+            more = f"({comma}{parts[i]} {more}){'' if i < least else '?'}"
+        return f'"[" {more} "]"' if more else '"[]"'
 
     def _object(self, schema: dict[str, Any], pointer: str) -> str:
         properties = schema.get("properties", {})
