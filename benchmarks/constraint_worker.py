@@ -25,9 +25,24 @@ _MASK_SECONDS = 0.3  # limit for the GBNF masks of a schema; each takes millisec
 def _constraint(engine: str, schema: Any) -> xlc.Constraint:
     if engine == "llguidance":
         return xlc.JsonSchema(schema)
-    if engine == "tool":
-        return xlc.JsonSchema(tool_arguments("tool", json.dumps(schema, ensure_ascii=False)).schema)
+    if engine in ("tool", "open tool"):
+        given = _opened(schema) if engine == "open tool" else schema
+        return xlc.JsonSchema(tool_arguments("tool", json.dumps(given, ensure_ascii=False)).schema)
     return xlc.Gbnf(_native.schema_to_gbnf(json.dumps(schema, ensure_ascii=False)))
+
+
+def _opened(schema: Any) -> Any:
+    """Return the schema in which each object may have further properties, unless it says whether."""
+    if isinstance(schema, list):
+        return [_opened(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {name: value if name in ("const", "default", "enum") else _opened(value) for name, value in schema.items()}
+    return {**kept, "additionalProperties": True} if _is_open(kept) else kept
+
+
+def _is_open(schema: dict[str, Any]) -> bool:
+    return isinstance(schema.get("properties"), dict) and "additionalProperties" not in schema
 
 
 def _judge(engine: str, schema: Any, texts: list[str], report: Callable[[dict[str, Any]], None]) -> None:

@@ -129,17 +129,23 @@ def measure_functions(options: argparse.Namespace) -> str:
 def measure_schemas(options: argparse.Namespace) -> str:
     cases = [case for case in maskbench(options.data)[: options.limit] if is_object(case.schema)]
     columns = []
-    for engine in ("llguidance", "tool"):
+    for engine in ("llguidance", "open tool", "tool"):
         judge = Judge(engine)
         try:
             columns.append(shares([judge.judge(case) for case in cases]))
         finally:
             judge.close()
-    rows = ["| | `JsonSchema` | a tool's parameters |", "| --- | ---: | ---: |"]
-    rows += [f"| {name} | {first} | {second} |" for (name, first), (_, second) in zip(*columns, strict=True)]
+    rows = [
+        "| | `JsonSchema` | a tool's parameters, `additionalProperties: true` where nothing is said | as they are |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    rows += [
+        "| " + " | ".join([cells[0][0], *(figure for _, figure in cells)]) + " |"
+        for cells in zip(*columns, strict=True)
+    ]
     return (
         f"## MaskBench's schemas as tools\n\n{len(cases)} schemas of objects. Tools' objects get no properties beyond "
-        "those that they list, unless their schema says so.\n\n"
+        "those that they list, unless their schema says so: the last column.\n\n"
         "    python benchmarks/tool_calls.py --data maskbench-dev.jsonl.gz\n\n" + "\n".join(rows)
     )
 
