@@ -85,6 +85,8 @@ def measure_functions(options: argparse.Namespace) -> str:
         for title, question, tools in entries(options.functions, options.n):
             count = counts[title]
             count["entries"] += 1
+            if count["entries"] % 20 == 0:
+                print(f"  {title}: {dict(count)}", file=sys.stderr, flush=True)
             schemas = {tool["name"]: tool["parameters"] for tool in tools}
             try:
                 answer = engine.chat(

@@ -144,6 +144,8 @@ xlc_override(mtmd tools/mtmd/mtmd-helper.cpp mtmd/mtmd-helper.cpp EXPECT
 # server-context: what a slot keeps, images with LoRA, forced tokens ----------------------------------------------
 
 xlc_override(server-context tools/server/server-context.cpp server/server-context.cpp EXPECT
+  "decision.init\\(model_tgt\\);" 1
+  "server_decision_context" 1
   "\n                                n_past = slot.prompt.tokens.get_common_prefix\\(input_tokens\\).\n" 1
   "\n                const size_t lcp_len = tokens.get_common_prefix\\(task.tokens\\).\n" 1
   "get_common_prefix" 2 # both a statement's whole value, so that a difference may follow the call

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import Field, PrivateAttr, ValidatorFunctionWrapHandler, WrapValidator, field_validator, model_validator
 from typing_extensions import Self
 
 from xlc_core.constraints.tool_types import ToolSource, describe_source
@@ -47,8 +47,13 @@ class _Media(Options):
     _from_mapping: ClassVar[bool] = False  # or an entry of __dict__, as equal parts are equal however they were made
 
     data: bytes | None = Field(None, strict=True, repr=False)
-    path: Annotated[str | Path | None, BeforeValidator(plain_path)] = None
+    path: str | Path | None = None
     url: str | None = Field(None, repr=False)
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _read_path(cls, value: Any) -> Any:
+        return plain_path(value)
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:

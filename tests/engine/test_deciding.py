@@ -48,6 +48,26 @@ def test_each_type_of_question_has_its_answer(engine: xlc.Engine) -> None:
     assert anger.legend == {"0": "calm", "1": "cross", "2": "furious"}
 
 
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "{% for i in range(1000000000) %}{% endfor %}",
+        "{% set ns = namespace(x='aaaa') %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
+        "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
+    ],
+)
+def test_template_has_a_budget(tmp_path: Path, bomb: str) -> None:
+    model = write_byte_llama(tmp_path / "decider.gguf", systemone=bomb + TEMPLATE)
+    with (
+        pytest.raises(
+            (xlc.ModelLoadError, xlc.InvalidRequestError), match=r"decision model's template .*; use another model"
+        ),
+        xlc.Engine(model, n_ctx=512, n_parallel=1, n_threads=1, warmup=False) as engine,
+    ):
+        engine.decide("The server burns", QUESTIONS)
+
+
 @pytest.mark.parametrize("kind", ["lev", "nimble", "pplx-decider", "kev"])
 def test_kinds_without_a_head_decide(tmp_path: Path, kind: str) -> None:
     template = TEMPLATE.replace("{% endfor %}", "<|box_end|>{% endfor %}") if kind == "kev" else TEMPLATE

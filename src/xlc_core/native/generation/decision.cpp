@@ -3,6 +3,7 @@
 #include "generation/choice_stream.h"
 #include "generation/control_names.h"
 #include "generation/prompt_reader.h"
+#include "overrides/common/jinja/within_budget.h"
 #include "support/errors.h"
 #include "support/text_mark.h"
 
@@ -121,21 +122,24 @@ Decision decide(
     const std::string& request,
     const Poll& poll) {
     server_decision_context decision;
-    decision.init(llama_get_model(context.get_llama_context()));
-    if (decision.type == COMMON_DECISION_TYPE_NONE) {
-        throw Error(ErrorKind::unsupported_feature, "this is not a decision model");
-    }
     server_response_reader reader = context.get_response_reader();
     std::vector<server_decision_question> questions;
-    std::vector<server_task> tasks;
-    try {
+    const auto prepare = [&] {
+        decision.init(llama_get_model(context.get_llama_context()));
+        if (decision.type == COMMON_DECISION_TYPE_NONE) {
+            throw Error(ErrorKind::unsupported_feature, "this is not a decision model");
+        }
         const json body = json::parse(request);
         const json& state = body.at("state");
         prompts.check_length(state.is_string() ? state.get<std::string>() : state.dump());
         questions = decision.parse_questions(body);
         const MarkedJson marked = control_names.mark_json(state.dump());
         const TextMarkScope mark(marked.mark);
-        tasks = tasks_of(decision, questions, marked.mark.empty() ? state : json::parse(marked.text), reader);
+        return tasks_of(decision, questions, marked.mark.empty() ? state : json::parse(marked.text), reader);
+    };
+    std::vector<server_task> tasks;
+    try {
+        tasks = within_budget(request.size(), prepare, "the decision model's template", "use another model");
     } catch (const Error&) {
         throw;
     } catch (const std::exception& error) {

@@ -5,8 +5,8 @@
 
 #include "overrides/access/template_limits.h"
 #include "overrides/access/tool_parameters.h"
-#include "overrides/common/jinja/template_budget.h"
 #include "overrides/common/jinja/value_costs.h"
+#include "overrides/common/jinja/within_budget.h"
 #include "support/deep_stack.h"
 #include "support/errors.h"
 #include "support/logging.h"
@@ -56,31 +56,6 @@ struct Faults {
 
 Faults& faults() {
     return xlc::one_per_process<Faults>();
-}
-
-// Call the function within a budget. Throws Error(invalid_request) when that is used up.
-template<typename Function> auto within_budget(size_t n_input_bytes, const Function& function) {
-    std::optional<decltype(function())> result;
-    xlc::on_deep_stack(
-        [&] {
-            const xlc::TemplateBudget budget(n_input_bytes);
-            const auto check = [&budget] {
-                if (!budget.exceeded().empty()) {
-                    throw xlc::Error(
-                        xlc::ErrorKind::invalid_request, "the model's chat template " + budget.exceeded() +
-                                                             "; open the engine with another chat_template");
-                }
-            };
-            try {
-                result.emplace(function());
-            } catch (const std::exception&) {
-                check();
-                throw;
-            }
-            check();
-        },
-        xlc::template_stack);
-    return std::move(*result);
 }
 
 size_t size_of(const common_chat_templates_inputs& inputs) {
@@ -151,8 +126,8 @@ common_chat_templates_ptr common_chat_templates_init(
     const std::string& eos_token) {
     std::string reason;
     try {
-        common_chat_templates_ptr made =
-            within_budget(0, [&] { return llama_cpp_templates_init(model, source, bos_token, eos_token); });
+        common_chat_templates_ptr made = xlc::within_budget(
+            0, [&] { return llama_cpp_templates_init(model, source, bos_token, eos_token); });
         return made;
     } catch (const xlc::Error& error) {
         if (error.kind == xlc::ErrorKind::insufficient_memory) {
@@ -173,7 +148,7 @@ common_chat_params common_chat_templates_apply(
                                                  "; open the engine with another chat_template");
     }
     const xlc::ToolParameters* const parameters = xlc::ToolParametersScope::current();
-    return within_budget(size_of(inputs), [&] { // on another thread
+    return xlc::within_budget(size_of(inputs), [&] { // on another thread
         const xlc::ToolParametersScope scope(parameters);
         return llama_cpp_templates_apply(templates, inputs);
     });
@@ -182,14 +157,14 @@ common_chat_params common_chat_templates_apply(
 // Templates that refuse the chat of this question do not think.
 bool common_chat_templates_support_enable_thinking(const common_chat_templates* templates) {
     try {
-        return within_budget(0, [&] { return llama_cpp_supports_thinking(templates); });
+        return xlc::within_budget(0, [&] { return llama_cpp_supports_thinking(templates); });
     } catch (const std::exception&) {
         return false;
     }
 }
 
 bool common_chat_verify_template(const std::string& source, bool use_jinja) {
-    return within_budget(source.size(), [&] { return llama_cpp_verify_template(source, use_jinja); });
+    return xlc::within_budget(source.size(), [&] { return llama_cpp_verify_template(source, use_jinja); });
 }
 
 // Freeing a template recurses as deep as its expressions.

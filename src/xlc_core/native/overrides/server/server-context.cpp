@@ -2,20 +2,36 @@
 // forced tokens (overrides/access/drafting.h), and gives access to its reader of media
 // (overrides/access/media_access.h): the functions that it calls are wrapped where it calls them. If a batch
 // cannot be decoded, the request to blame fails alone (overrides/server/decode_apart.h). Answers end at every
-// stop sequence, and lose no text (overrides/server/answer_text.h).
+// stop sequence, and lose no text (overrides/server/answer_text.h). The template of a decision model has a
+// budget.
 
 #include "overrides/access/drafting.h"
 #include "overrides/access/media_access.h"
+#include "overrides/common/jinja/within_budget.h"
 #include "support/abort_guard.h"
 
 #include "mtmd-helper.h"
 #include "sampling.h"
 #include "server-common.h"
+#include "server-decision.h"
 #include "speculative.h"
 
 #include <algorithm>
 
 namespace {
+
+// A decision model's template runs when the model is opened, to find out what it can do.
+struct LimitedDecision : server_decision_context {
+    void init(const llama_model* model) {
+        xlc::within_budget(
+            0,
+            [&] {
+                server_decision_context::init(model);
+                return true;
+            },
+            "the decision model's template", "use another model");
+    }
+};
 
 // Return how many tokens a sequence may draft. All drafts of a step must fit into one batch, or the server
 // fails. Requests for log-probabilities do not draft, because drafted tokens do not get any. Contexts that
@@ -119,7 +135,9 @@ size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
 // The tokens of a stop sequence, which are counted to drop as many probabilities. They may be others than
 // those of the answer; ChoiceStream compares the texts.
 #define common_tokenize(...) llama_tokens()
+#define server_decision_context LimitedDecision
 #include "tools/server/server-context.cpp"
+#undef server_decision_context
 #undef get_common_prefix
 #undef llama_process
 #undef validate_utf8
