@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from constraint_corpus import Judge, Verdict, maskbench
+from constraint_corpus import Case, Judge, Verdict, maskbench
 from jsonschema import Draft202012Validator
 from tables import write_section
 
@@ -123,13 +123,13 @@ def measure_functions(options: argparse.Namespace) -> str:
         )
     return (
         "## Calls of functions\n\nFunctions and questions of the Berkeley Function-Calling Leaderboard; SmolLM2-135M "
-        "must call. A call is valid if its tool exists and `jsonschema` accepts its arguments.\n\n"
-        "    python benchmarks/tool_calls.py --functions bfcl_eval-….whl\n\n" + "\n".join(rows)
+        "must call. A call is valid if its\ntool exists and `jsonschema` accepts its arguments.\n\n"
+        f"    python benchmarks/tool_calls.py --n {options.n} --functions bfcl_eval-….whl\n\n" + "\n".join(rows)
     )
 
 
 def measure_schemas(options: argparse.Namespace) -> str:
-    cases = [case for case in maskbench(options.data)[: options.limit] if is_object(case.schema)]
+    cases = [case for case in maskbench(options.data)[: options.limit] if is_of_objects(case)]
     columns = []
     for engine in ("llguidance", "open tool", "tool"):
         judge = Judge(engine)
@@ -146,14 +146,17 @@ def measure_schemas(options: argparse.Namespace) -> str:
         for cells in zip(*columns, strict=True)
     ]
     return (
-        f"## MaskBench's schemas as tools\n\n{len(cases)} schemas of objects. Tools' objects get no properties beyond "
-        "those that they list, unless their schema says so: the last column.\n\n"
+        f"## MaskBench's schemas as tools\n\n{len(cases)} schemas of objects. Formats that are hints, which "
+        "`JsonSchema` refuses, are dropped in tools.\nTools' objects get no properties beyond those that they list, "
+        "unless their schema says so: the last column.\n\n"
         "    python benchmarks/tool_calls.py --data maskbench-dev.jsonl.gz\n\n" + "\n".join(rows)
     )
 
 
-def is_object(schema: Any) -> bool:
-    return isinstance(schema, dict) and schema.get("type", "object") == "object"
+def is_of_objects(case: Case) -> bool:
+    is_object = isinstance(case.schema, dict) and case.schema.get("type", "object") == "object"
+    texts = [text for text, valid in zip(case.texts, case.valid, strict=True) if valid]
+    return is_object and all(text.startswith("{") for text in texts)
 
 
 def shares(verdicts: list[Verdict]) -> list[tuple[str, str]]:

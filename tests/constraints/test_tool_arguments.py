@@ -53,6 +53,18 @@ def test_objects_are_closed_where_they_list_their_properties() -> None:
         assert json.loads(arguments({**nested, **more}).schema).get("additionalProperties") is not False
 
 
+def test_patterns_of_names_apply_to_all_arguments_together() -> None:
+    for patterns in ({"^x": {}}, {"^v": {}}, {"(a+)+$": {}}):
+        schema = {"type": "object", "patternProperties": patterns}
+        assert arguments(schema).together == "patternProperties"
+        beside = {**of_value({"type": "integer"}), **schema}
+        assert arguments(beside).together == ("patternProperties" if "^v" in patterns else "")
+    # No backtracking: Python's expressions would take years for this name.
+    name = "a" * 60 + "!"
+    parts = {"properties": {name: {"type": "integer"}}, "patternProperties": {"(a+)+$": {}}}
+    assert arguments({"type": "object", **parts}).together == ""
+
+
 def test_parts_of_a_sum_stay_open() -> None:
     parts = [of_value({"type": "integer"}), {"properties": {"other": {"type": "integer"}}, "required": ["other"]}]
     made = arguments({"allOf": parts})

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from xlc_core import _native
 from xlc_core.constraints import lark_text, schema_rewriting
 from xlc_core.constraints.checking import check_once
 from xlc_core.constraints.reading import check_depth, check_source
 from xlc_core.constraints.schema_formats import ENFORCED
 from xlc_core.constraints.schema_grammar import schema_rule
-from xlc_core.constraints.text_patterns import NotTextError, kinds_of, text_term
+from xlc_core.constraints.text_patterns import NotTextError, kinds_of, searched, text_term
 from xlc_core.errors import ConstraintError
 
 __all__ = ["Argument", "ToolArguments", "tool_arguments"]
@@ -215,14 +215,25 @@ def _is_possible(argument: Argument) -> bool:
 
 def _together(schema: dict[str, Any]) -> str:
     """Return a keyword that applies to all arguments together; empty without."""
+    properties = schema.get("properties", {})
+    patterns = schema.get("patternProperties", {})
     harmless = {
         "minProperties": schema.get("minProperties", 0) <= len(schema.get("required", [])),
-        "maxProperties": schema.get("maxProperties", 0) >= len(schema.get("properties", {})),
-        "patternProperties": not any(
-            re.search(pattern, name) for pattern in schema.get("patternProperties", {}) for name in schema["properties"]
-        ),
+        "maxProperties": schema.get("maxProperties", 0) >= len(properties),
+        # Without listed properties, these are the arguments.
+        "patternProperties": bool(properties)
+        and not any(_may_match(pattern, name) for pattern in patterns for name in properties),
     }
     return next((name for name in _TOGETHER if name in schema and not harmless.get(name, False)), "")
+
+
+def _may_match(pattern: str, name: str) -> bool:
+    """Whether a pattern may be found in a name; by llguidance, whose time does not depend on the pattern."""
+    try:
+        term = lark_text.regex(searched(pattern))
+        return _native.accepts("lark", lark_text.with_rules(f"start: {term}"), name)
+    except (NotTextError, ConstraintError):
+        return True
 
 
 def _flattened(schema: dict[str, Any]) -> dict[str, Any]:
