@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gguf import GGUFValueType
 from langchain_core.documents import Document
 
 import xlc_core as xlc
+from attacks.gguf_mutations import Field, read_gguf
 from helpers.split_models import split_model
 from helpers.tiny_models import write_byte_llama
 from xlc_core import _native
@@ -137,6 +139,17 @@ def test_missing_part_is_named(tiny: Path) -> None:
     tiny.with_name("model-00003-of-00003.gguf").unlink()
     with pytest.raises(xlc.ModelLoadError, match="model-00003-of-00003"):
         xlc.Engine(tiny)
+
+
+def test_number_of_parts_is_bounded(tmp_path: Path) -> None:
+    """The name and the header agree on 50 million files, none of which exists."""
+    sound = read_gguf(write_byte_llama(tmp_path / "sound.gguf").read_bytes())
+    sound.fields.append(Field(b"split.count", GGUFValueType.UINT32, (50_000_000).to_bytes(4, "little")))
+    path = tmp_path / "model-00001-of-50000000.gguf"
+    path.write_bytes(sound.to_bytes())
+    assert _native.read_model_file(str(path)).file_bytes == path.stat().st_size
+    with pytest.raises(xlc.ModelLoadError):
+        xlc.Engine(path)
 
 
 def test_heads_are_checked_beside_tensors_of_other_files(tmp_path: Path) -> None:

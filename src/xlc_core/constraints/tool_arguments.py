@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from xlc_core import _native
 from xlc_core.constraints import lark_text, schema_rewriting
 from xlc_core.constraints.checking import check_once
 from xlc_core.constraints.reading import check_depth, check_source
@@ -206,8 +206,12 @@ def _arguments(schema: dict[str, Any], is_type: bool) -> tuple[tuple[Argument, .
 
 def _is_possible(argument: Argument) -> bool:
     """Whether an argument has any value; otherwise a call does not have it."""
+    return _is_satisfiable(f"start: {argument.json}")
+
+
+def _is_satisfiable(grammar: str) -> bool:
     try:
-        check_once("lark", lark_text.with_rules(f"start: {argument.json}"))
+        check_once("lark", lark_text.with_rules(grammar))
     except ConstraintError:
         return False
     return True
@@ -221,19 +225,20 @@ def _together(schema: dict[str, Any]) -> str:
         "minProperties": schema.get("minProperties", 0) <= len(schema.get("required", [])),
         "maxProperties": schema.get("maxProperties", 0) >= len(properties),
         # Without listed properties, these are the arguments.
-        "patternProperties": bool(properties)
-        and not any(_may_match(pattern, name) for pattern in patterns for name in properties),
+        "patternProperties": bool(properties) and not any(_may_match(pattern, properties) for pattern in patterns),
     }
     return next((name for name in _TOGETHER if name in schema and not harmless.get(name, False)), "")
 
 
-def _may_match(pattern: str, name: str) -> bool:
-    """Whether a pattern may be found in a name; by llguidance, whose time does not depend on the pattern."""
+def _may_match(pattern: str, names: Iterable[str]) -> bool:
+    """Whether a pattern may be found in one of the names; by llguidance, whose time does not depend on the pattern."""
+    among = "|".join(map(lark_text.regex_literal, names))
     try:
-        term = lark_text.regex(searched(pattern))
-        return _native.accepts("lark", lark_text.with_rules(f"start: {term}"), name)
-    except (NotTextError, ConstraintError):
+        found = lark_text.regex(searched(pattern))
+    except NotTextError:
         return True
+    is_known = _is_satisfiable(f"start: {found}")
+    return not is_known or _is_satisfiable(f"start: XLC_NAME\nXLC_NAME: ({found}) & /{among}/")
 
 
 def _flattened(schema: dict[str, Any]) -> dict[str, Any]:

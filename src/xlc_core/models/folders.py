@@ -13,7 +13,7 @@ __all__ = ["cache_dir", "expand_home", "find_cache_dir", "find_config_dir", "mis
 
 
 def expand_home(path: str | Path) -> Path:
-    """Return a path with ``~`` expanded; unchanged if there is no such home folder, as a shell leaves it."""
+    """Return a path with ``~`` expanded. A home folder that does not exist is left as it is, as in a shell."""
     return Path(os.path.expanduser(path))
 
 
@@ -43,8 +43,8 @@ def cache_dir() -> Path:
     """
     if (found := find_cache_dir()) is None:
         raise ModelNotFoundError(
-            "there is no folder for fetched models, because this user does not have a home folder; set XLLAMA_CACHE to "
-            "a folder, or pass the path of a model file"
+            "the folder for fetched models is not known, because this user does not have a home folder; set "
+            "XLLAMA_CACHE to a folder, or pass the path of a model file"
         )
     return found
 

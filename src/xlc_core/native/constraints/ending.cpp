@@ -3,6 +3,7 @@
 #include "common.h"
 #include "constraints/checker.h"
 #include "constraints/forced_tokens.h"
+#include "constraints/grammar_steps.h"
 #include "llama-cpp.h"
 #include "sampling.h"
 
@@ -51,13 +52,6 @@ llama_token token_of(const llama_vocab* vocab, const std::string& text) {
     const std::vector<llama_token> tokens = common_tokenize(vocab, text, false, false);
     const bool found = !tokens.empty() && common_token_to_piece(vocab, tokens.back(), false) == text;
     return found ? tokens.back() : LLAMA_TOKEN_NULL;
-}
-
-bool fits(llama_sampler* grammar, llama_token token) {
-    llama_token_data candidate = {token, 1.0f, 0.0f};
-    llama_token_data_array candidates = {&candidate, 1, -1, false};
-    llama_sampler_apply(grammar, &candidates);
-    return !std::isinf(candidate.logit);
 }
 
 // Return the first of the tokens that the grammar allows.
@@ -208,10 +202,7 @@ bool EndingFinder::take_structure(Draft& draft) const {
         }
         return false;
     };
-    if (take_one_of(ends_)) {
-        return true;
-    }
-    return take_control(draft) || take_one_of(links_);
+    return take_one_of(ends_) || take_control(draft) || take_one_of(links_);
 }
 
 bool EndingFinder::take_control(Draft& draft) const {
@@ -230,14 +221,7 @@ bool EndingFinder::take_end_of_text(Draft& draft) const {
     }
     for (const std::vector<llama_token>& end : text_ends_) {
         const llama_sampler_ptr after(llama_sampler_clone(draft.grammar.get()));
-        const bool is_allowed = std::all_of(end.begin(), end.end(), [&](llama_token token) {
-            if (!xlc::fits(after.get(), token)) {
-                return false;
-            }
-            llama_sampler_accept(after.get(), token);
-            return true;
-        });
-        if (is_allowed && !xlc::fits(after.get(), tilde_)) {
+        if (accept_all(after.get(), end) && !xlc::fits(after.get(), tilde_)) {
             draft.take_text(end);
             return true;
         }

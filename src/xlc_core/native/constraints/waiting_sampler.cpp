@@ -1,5 +1,7 @@
 #include "constraints/waiting_sampler.h"
 
+#include "constraints/grammar_steps.h"
+
 #include "common.h"
 #include "llama-cpp.h"
 
@@ -18,13 +20,6 @@ constexpr size_t pattern_reach = 512;
 constexpr size_t kept_text = 2048; // of the text before a trigger
 
 constexpr size_t n_checked = 256; // likeliest tokens that are checked when a trigger did not fit
-
-bool fits(llama_sampler* grammar, llama_token token) {
-    llama_token_data candidate = {token, 1.0f, 0.0f};
-    llama_token_data_array candidates = {&candidate, 1, -1, false};
-    llama_sampler_apply(grammar, &candidates);
-    return !std::isinf(candidate.logit);
-}
 
 // Where the grammar begins in a text that a pattern matches.
 size_t start_of(const std::smatch& match) {
@@ -121,12 +116,8 @@ private:
             return;
         }
         const llama_sampler_ptr after(llama_sampler_clone(grammar_.get()));
-        for (const llama_token part : *begin) {
-            if (!fits(after.get(), part)) {
-                candidate.logit = -INFINITY;
-                return;
-            }
-            llama_sampler_accept(after.get(), part);
+        if (!accept_all(after.get(), *begin)) {
+            candidate.logit = -INFINITY;
         }
     }
 

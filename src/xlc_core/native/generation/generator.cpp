@@ -228,10 +228,7 @@ PreparedTask Generator::Impl::prepare(const GenerationRequest& request, const Po
     }
     if (request.close_grammar && !prepared.task.params.sampling.grammar.empty()) {
         const int32_t n_room = base.ctx_shift ? no_limit : meta->slot_n_ctx - n_tokens - 1;
-        prepared.closing = closing_params(prepared.task.params, n_room, chat);
-        if (prepared.closing) {
-            prepared.closing->text_ends = request.text_ends;
-        }
+        prepared.closing = closing_params(prepared.task.params, n_room, request);
     }
     prepared.task.tokens = std::move(tokens);
     if (request.embed) {

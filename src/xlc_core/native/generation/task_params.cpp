@@ -167,16 +167,17 @@ std::string task_settings(const task_params& params) {
 }
 
 std::optional<ClosingParams>
-closing_params(const task_params& params, int32_t n_room, const RenderedChat* chat) {
+closing_params(const task_params& params, int32_t n_room, const GenerationRequest& request) {
     ClosingParams out;
     out.n_tokens = params.n_predict < 0 ? n_room : std::min(params.n_predict, n_room);
     if (out.n_tokens <= 0 || out.n_tokens == no_limit) {
         return std::nullopt;
     }
-    if (chat != nullptr) {
-        out.thinking_start = chat->thinking_start_tag;
-        out.thinking_ends = chat->thinking_end_tags;
+    if (request.chat != nullptr) {
+        out.thinking_start = request.chat->thinking_start_tag;
+        out.thinking_ends = request.chat->thinking_end_tags;
     }
+    out.text_ends = request.text_ends;
     return out;
 }
 

@@ -26,8 +26,8 @@ std::string task_settings(const task_params& params);
 constexpr int32_t no_limit = std::numeric_limits<int32_t>::max();
 
 // Return how to end an answer before its tokens run out; nullopt without a limit, or without room. `n_room`:
-// free tokens in the context; `chat`: nullptr for a plain completion.
+// free tokens in the context.
 std::optional<ClosingParams>
-closing_params(const task_params& params, int32_t n_room, const RenderedChat* chat);
+closing_params(const task_params& params, int32_t n_room, const GenerationRequest& request);
 
 } // namespace xlc

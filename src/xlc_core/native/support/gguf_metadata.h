@@ -21,7 +21,7 @@ class GgufMetadata {
 public:
     explicit GgufMetadata(const std::string& path)
         : context_(gguf_init_from_file(path.c_str(), {true, nullptr})), paths_{path} {
-        if (context_ != nullptr && n_parts() > 1 && part() == 0) {
+        if (context_ != nullptr && n_parts() > 1 && n_parts() <= most_parts && part() == 0) {
             read_other_parts();
         }
     }
@@ -122,6 +122,8 @@ private:
     };
 
     using Context = std::unique_ptr<gguf_context, Free>;
+
+    static constexpr int64_t most_parts = UINT16_MAX; // llama.cpp refuses numbers of another type
 
     void read_other_parts() {
         const auto count = static_cast<int32_t>(n_parts());

@@ -112,35 +112,13 @@ size_t stoppable_len_utf8(char first) {
 
 namespace {
 
-// Without names of control tokens.
-std::vector<llama_token> tokenize_plain(const llama_vocab* vocab, const std::string& text, bool add_special) {
-    const std::vector<std::string> parts = xlc::cut_own_marks(vocab, text);
-    if (parts.size() == 1) {
-        return vocab->tokenize(text, add_special, false);
-    }
-    std::vector<llama_token> out;
-    std::vector<llama_token> after;
-    if (add_special) {
-        after = vocab->tokenize("", true, false);
-        if (!after.empty() && after.front() == vocab->token_bos()) {
-            out.push_back(after.front());
-            after.erase(after.begin());
-        }
-    }
-    for (const std::string& part : parts) {
-        const std::vector<llama_token> tokens = vocab->tokenize(part, false, false);
-        out.insert(out.end(), tokens.begin(), tokens.end());
-    }
-    out.insert(out.end(), after.begin(), after.end());
-    return out;
-}
-
-std::vector<llama_token> tokenize_marked(
-    const llama_vocab* vocab, const std::string& text, const std::string& mark, bool add_special) {
-    return xlc::tokenize_marked(
-        vocab, text, mark, add_special, [vocab](const std::string& plain, bool with_ends) {
-            return tokenize_plain(vocab, plain, with_ends);
-        });
+std::vector<llama_token>
+tokenize(const llama_vocab* vocab, const std::string& text, const std::string* mark, bool add_special) {
+    const auto plain = [vocab](const std::string& part, bool with_ends) {
+        return vocab->tokenize(part, with_ends, false);
+    };
+    return mark == nullptr ? xlc::tokenize_text(vocab, text, add_special, plain)
+                           : xlc::tokenize_marked(vocab, text, *mark, add_special, plain);
 }
 
 } // namespace
@@ -158,9 +136,8 @@ int32_t llama_tokenize(
     if (parse_special && (mark == nullptr || all.find(*mark) == std::string_view::npos)) {
         return llama_cpp_tokenize(vocab, text, text_len, tokens, n_tokens_max, add_special, parse_special);
     }
-    const std::vector<llama_token> found = parse_special
-                                               ? tokenize_marked(vocab, std::string(all), *mark, add_special)
-                                               : tokenize_plain(vocab, std::string(all), add_special);
+    const std::vector<llama_token> found =
+        tokenize(vocab, std::string(all), parse_special ? mark : nullptr, add_special);
     if (found.size() > INT32_MAX) {
         return INT32_MIN;
     }

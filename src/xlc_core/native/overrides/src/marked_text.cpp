@@ -79,31 +79,72 @@ cut(const llama_vocab* vocab, const std::string& text, const std::vector<Part>& 
     return out;
 }
 
-} // namespace
-
-std::vector<std::string> cut_own_marks(const llama_vocab* vocab, const std::string& text) {
+// Where a text is cut so that it does not name a token that is a template's mark.
+std::vector<size_t> cuts_in_own_marks(const llama_vocab* vocab, const std::string& text) {
     std::vector<size_t> cuts;
-    if (text.find("<|") != std::string::npos || text.find("<｜") != std::string::npos) {
-        for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); token++) {
-            if (!is_own_mark(vocab, token)) {
-                continue;
-            }
-            const std::string_view name = llama_vocab_get_text(vocab, token);
-            for (size_t at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
-                check_stop();
-                cuts.push_back(at + 1); // behind "<"
-            }
+    if (text.find("<|") == std::string::npos && text.find("<｜") == std::string::npos) {
+        return cuts;
+    }
+    for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); token++) {
+        if (!is_own_mark(vocab, token)) {
+            continue;
+        }
+        const std::string_view name = llama_vocab_get_text(vocab, token);
+        for (size_t at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
+            check_stop();
+            cuts.push_back(at + 1); // behind "<"
         }
     }
     std::sort(cuts.begin(), cuts.end());
-    cuts.push_back(text.size());
-    std::vector<std::string> out;
+    return cuts;
+}
+
+// The tokens of a text, and those around it.
+class Tokens {
+public:
+    Tokens(const llama_vocab* vocab, bool add_special, const TokenizePlain& plain) : plain_(plain) {
+        if (add_special) {
+            after_ = plain("", true);
+            if (!after_.empty() && after_.front() == llama_vocab_bos(vocab)) {
+                found_.push_back(after_.front());
+                after_.erase(after_.begin());
+            }
+        }
+    }
+
+    void add(llama_token token) { found_.push_back(token); }
+    void add(const std::string& text) { add(plain_(text, false)); }
+    void add(const std::vector<llama_token>& tokens) {
+        found_.insert(found_.end(), tokens.begin(), tokens.end());
+    }
+
+    std::vector<llama_token> finish() {
+        add(after_);
+        return std::move(found_);
+    }
+
+private:
+    const TokenizePlain& plain_;
+    std::vector<llama_token> found_;
+    std::vector<llama_token> after_;
+};
+
+} // namespace
+
+std::vector<llama_token> tokenize_text(
+    const llama_vocab* vocab, const std::string& text, bool add_special, const TokenizePlain& plain) {
+    const std::vector<size_t> cuts = cuts_in_own_marks(vocab, text);
+    if (cuts.empty()) {
+        return plain(text, add_special);
+    }
+    Tokens out(vocab, add_special, plain);
     size_t begin = 0;
     for (const size_t end : cuts) {
-        out.push_back(text.substr(begin, end - begin));
+        out.add(text.substr(begin, end - begin));
         begin = end;
     }
-    return out;
+    out.add(text.substr(begin));
+    return out.finish();
 }
 
 std::vector<llama_token> tokenize_marked(
@@ -117,24 +158,11 @@ std::vector<llama_token> tokenize_marked(
         parts = cut(vocab, text, parts, token);
     }
 
-    // The tokens around a whole text.
-    std::vector<llama_token> out;
-    std::vector<llama_token> after;
-    if (add_special) {
-        after = plain("", true);
-        if (!after.empty() && after.front() == llama_vocab_bos(vocab)) {
-            out.push_back(after.front());
-            after.erase(after.begin());
-        }
-    }
-    const auto append = [&](const std::vector<llama_token>& tokens) {
-        out.insert(out.end(), tokens.begin(), tokens.end());
-    };
-
+    Tokens out(vocab, add_special, plain);
     // Texts between two control tokens are tokenised as one, with the user's own tokens, which text may name.
     for (size_t i = 0; i < parts.size();) {
         if (parts[i].token != LLAMA_TOKEN_NULL && is_control(vocab, parts[i].token)) {
-            out.push_back(parts[i++].token);
+            out.add(parts[i++].token);
             continue;
         }
         const size_t begin = parts[i].begin;
@@ -143,10 +171,10 @@ std::vector<llama_token> tokenize_marked(
                (parts[i].token == LLAMA_TOKEN_NULL || !is_control(vocab, parts[i].token))) {
             end = parts[i++].end;
         }
-        append(plain(without_mark(text.substr(begin, end - begin), mark), false));
+        const std::string part = without_mark(text.substr(begin, end - begin), mark);
+        out.add(tokenize_text(vocab, part, false, plain));
     }
-    append(after);
-    return out;
+    return out.finish();
 }
 
 } // namespace xlc

@@ -9,12 +9,13 @@
 
 namespace xlc {
 
-// Return the tokens of a text without control tokens in it.
+// Returns the tokens of a text without control tokens in it. The user's own tokens are found.
 using TokenizePlain = std::function<std::vector<llama_token>(const std::string& text, bool add_special)>;
 
-// Return the parts of a text that are tokenised one by one, so that it names no token that is a template's
-// mark (support/control_token.h). Most texts are one part.
-std::vector<std::string> cut_own_marks(const llama_vocab* vocab, const std::string& text);
+// Return the tokens of a text without control tokens in it, nor those that are a template's mark
+// (support/control_token.h).
+std::vector<llama_token> tokenize_text(
+    const llama_vocab* vocab, const std::string& text, bool add_special, const TokenizePlain& plain);
 
 // Return the tokens of a text whose control tokens are parsed, except for the names that hold the mark: these
 // are text, like all that is around them.
