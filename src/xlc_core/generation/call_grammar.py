@@ -7,14 +7,12 @@ rules that a constraint of the same schema would have. What llama.cpp's own gram
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from xlc_core.constraints import lark_text
-from xlc_core.constraints.text_patterns import ANY_TEXT
 from xlc_core.constraints.tool_arguments import Argument, ToolArguments
 from xlc_core.errors import UnsupportedFeatureError
 from xlc_core.generation.braces_format import braces_rules
@@ -25,11 +23,10 @@ from xlc_core.generation.call_items import (
     Text,
     Tight,
     Word,
-    joined,
     times,
-    with_spaces,
     without_last_space,
 )
+from xlc_core.generation.call_text import ANY_ATTRIBUTE, CallText, Cut, UnknownFormatError
 from xlc_core.generation.parser_graph import ROLE, ParserGraph
 
 __all__ = ["CallGrammar", "call_grammar"]
@@ -38,11 +35,8 @@ _SPACE = r"XLC_SPACE: / |\n{1,2}[ \t]{0,20}/"
 _PERMUTATION = re.compile(r"-args-\d+\Z")
 _BRACES = "gemma4-dict"  # Gemma 4's format of objects
 _ANY_SPACE = r"\s*"
-_ANY_ATTRIBUTE = r"/[^\n]{0,64}/"
 _MOST_CHARS = 32  # of a call's number, or a name that nobody reads
 _DROPPED = frozenset({"content", "reasoning", "reasoning-block"})
-
-Cut = Callable[[str], Sequence[tuple[str, int]]]
 
 
 @dataclass(frozen=True)
@@ -65,10 +59,6 @@ class CallGrammar:
     bridge: str
     text_ends: tuple[str, ...] = ()
     ends_thinking: tuple[str, ...] = ()
-
-
-class _UnknownFormatError(Exception):
-    """The parser has a part that cannot be written as a grammar."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +89,7 @@ def call_grammar(
     """
     try:
         return _Writer(parser, {tool.name: tool for tool in tools}, cut, parallel=parallel).write()
-    except _UnknownFormatError as error:
+    except UnknownFormatError as error:
         raise UnsupportedFeatureError(
             f"tool calls in the format of this model's chat template cannot be enforced ({error}); open the engine "
             "with another chat_template"
@@ -117,24 +107,22 @@ class _Writer:
     ) -> None:
         self._graph = ParserGraph(*parser)
         self._tools = tools
-        self._cut = cut
         self._parallel = parallel
-        self._rules: dict[str, str] = {}  # name → right side
-        self._text_ends: dict[str, None] = {}
+        self._text = CallText(cut)
 
     def write(self) -> CallGrammar:
         starts = self._graph.call_starts()
         if not starts:
             return CallGrammar("", "", thinks=False, bridge="")
-        ways = [self._render(without_last_space(self._items([(start, _Place())]))) for start in starts]
-        lines = [f"start: {' | '.join(ways)}", _SPACE, *(f"{name}: {text}" for name, text in self._rules.items())]
+        ways = [self._text.render(without_last_space(self._items([(start, _Place())]))) for start in starts]
+        lines = [f"start: {' | '.join(ways)}", _SPACE, *(f"{name}: {text}" for name, text in self._text.rules.items())]
         text = lark_text.with_rules("\n".join(lines))
         return CallGrammar(
             text,
             self._opening_of(starts[0]),
             self._graph.reads_thinking,
             self._bridge(),
-            tuple(self._text_ends),
+            tuple(self._text.text_ends),
             self._graph.ends_of_thinking(starts),
         )
 
@@ -154,7 +142,7 @@ class _Writer:
     def _bridge(self) -> str:
         """Return what the parser reads between thinking and a call, as Lark."""
         if self._graph.begins_messages():
-            return self._literal(ROLE)
+            return self._text.literal(ROLE)
         leaves = self._graph.until_calls(self._graph.root)
         thinking = [i for i, node in enumerate(leaves) if self._graph.holds(node, "reasoning")]
         between = leaves[thinking[-1] + 1 :] if thinking else leaves
@@ -179,7 +167,7 @@ class _Writer:
         while stack:
             n_steps += 1
             if n_steps > len(self._graph.nodes) * 100:
-                raise _UnknownFormatError("a rule within itself")
+                raise UnknownFormatError("a rule within itself")
             node, place = stack.pop()
             place = self._placed(node, place)
             kind = self._graph.nodes[node]
@@ -219,7 +207,7 @@ class _Writer:
         if len(tools) == 1:
             name = next(iter(tools))
             if name not in self._tools:
-                raise _UnknownFormatError(f"a tool {name!r}")
+                raise UnknownFormatError(f"a tool {name!r}")
             place = replace(place, tool=self._tools[name])
         kind = self._graph.nodes[node]
         if kind[0] == "tag" and kind[2] == "tool-arg" and place.tool:
@@ -249,7 +237,7 @@ class _Writer:
         if kind == "space":
             return [Space()]
         if kind == "until":
-            return [Text(_ANY_ATTRIBUTE, rest[0])]
+            return [Text(ANY_ATTRIBUTE, rest[0])]
         if kind == "schema":
             return [self._schema(place)]
         if kind in ("rule", "ref"):
@@ -269,29 +257,26 @@ class _Writer:
             return [Rule("/(?s:.)/")]
         if kind == "empty":
             return []
-        raise _UnknownFormatError(f"a part {kind}")
+        raise UnknownFormatError(f"a part {kind}")
 
     def _schema(self, place: _Place) -> Item:
         if place.argument is not None and place.tool is not None:
             return self._json(place.argument.json)
         if place.tool is None:
-            raise _UnknownFormatError("arguments without a tool")
+            raise UnknownFormatError("arguments without a tool")
         return self._json(place.tool.json)
 
     def _json(self, rule: str) -> Item:
-        known = next((name for name, text in self._rules.items() if text == rule), None)
-        name = known or f"xlc_json_{len(self._rules)}"
-        self._rules[name] = rule
-        return Rule(name)
+        return Rule(self._text.name_of(rule, "xlc_json_"))
 
     def _braces(self, place: _Place) -> Item:
         assert place.tool is not None
         mark = '<|"|>'
-        quote = self._literal(mark)
-        self._text_ends[mark] = None
-        n_before = len(self._rules)
+        quote = self._text.literal(mark)
+        self._text.text_ends[mark] = None
+        n_before = len(self._text.rules)
         name, rules = braces_rules(place.tool, quote, is_token="<[" in quote, prefix=f"xlc_braces_{n_before}")
-        self._rules.update(rules)
+        self._text.rules.update(rules)
         return Rule(name)
 
     def _tag(self, node: int, tag: str, place: _Place) -> list[Item]:
@@ -305,11 +290,11 @@ class _Writer:
         if tag == "tool-arg-name":
             return [Word(self._graph.first_literal(node))]
         if place.argument is None:
-            raise _UnknownFormatError("a value without an argument")
+            raise UnknownFormatError("a value without an argument")
         if tag == "tool-arg-value":
             return [self._json(place.argument.json)]
         if place.argument.text is None:
-            raise _UnknownFormatError("a text for an argument that is not a text")
+            raise UnknownFormatError("a text for an argument that is not a text")
         return [Text(place.argument.text, self._graph.delimiters(node))]
 
     def _choice(self, nodes: Sequence[int], place: _Place) -> list[Item]:
@@ -320,7 +305,7 @@ class _Writer:
             return [replace(item, not_first=marks) if isinstance(item, Text) else item for item in texts[-1]]
         if len(ways) == 1:
             return ways[0]
-        rendered = list(dict.fromkeys(self._render(way) for way in ways))
+        rendered = list(dict.fromkeys(self._text.render(way) for way in ways))
         some = [way for way in rendered if way]
         if not some:
             return []
@@ -339,8 +324,8 @@ class _Writer:
             items = self._items([(inner, place)])
             if least == 1 == most:
                 return items
-            body = self._render(items)
-        except _UnknownFormatError:
+            body = self._text.render(items)
+        except UnknownFormatError:
             if least > 0 or self._graph.tool_names(inner):
                 raise
             return []
@@ -359,13 +344,13 @@ class _Writer:
             ways = [[*leaves[:at], (one, where), *leaves[at + 1 :]] for one in self._graph.inner(node)]
         tool = next((where.tool for _, where in leaves if where.tool), place.tool)
         if tool is None:
-            raise _UnknownFormatError("arguments without a tool")
+            raise UnknownFormatError("arguments without a tool")
         order = {one.name: i for i, one in enumerate(tool.one_by_one())}
         named = []
         for way in ways:
             names = frozenset().union(*(self._graph.argument_names(node) for node, _ in way))
             if len(names) != 1 or not names <= order.keys():
-                raise _UnknownFormatError("a list of arguments")
+                raise UnknownFormatError("a list of arguments")
             named.append((tool.one_by_one()[order[next(iter(names))]], way))
         return sorted(named, key=lambda one: order[one[0].name])
 
@@ -375,7 +360,7 @@ class _Writer:
 
     def _listed(self, inner: int, place: _Place) -> list[str]:
         return [
-            f"({self._render(self._items(way))}){'' if argument.required else '?'}"
+            f"({self._text.render(self._items(way))}){'' if argument.required else '?'}"
             for argument, way in self._ways(inner, place)
         ]
 
@@ -387,7 +372,7 @@ class _Writer:
         kind = self._graph.nodes[more]
         if kind[0] != "repetition" or self._graph.argument_names(more) != self._graph.argument_names(node):
             return None
-        heads = [(argument, self._render(self._items(way))) for argument, way in self._ways(node, place)]
+        heads = [(argument, self._text.render(self._items(way))) for argument, way in self._ways(node, place)]
         tails = self._listed(kind[1], place)
         ways = []
         for k, (argument, head) in enumerate(heads):
@@ -395,62 +380,6 @@ class _Writer:
             if argument.required:
                 break
         return Rule(f"({' | '.join(ways)})")
-
-    # From items to text.
-
-    def _render(self, items: list[Item]) -> str:
-        items = joined(with_spaces(items))
-        parts = []
-        skip = ""
-        for i, item in enumerate(items):
-            if isinstance(item, Word):
-                parts.append(self._literal(item.text.removeprefix(skip)))
-                skip = ""
-            elif isinstance(item, Text):
-                following = items[i + 1] if i + 1 < len(items) else None
-                if not isinstance(following, Word):
-                    raise _UnknownFormatError("a text without an end")
-                part, skip = self._text(item, following.text)
-                parts.append(part)
-            elif isinstance(item, Rule):
-                parts.append(item.text)
-            else:
-                parts.append("XLC_SPACE?")
-        return " ".join(filter(None, parts))
-
-    def _literal(self, text: str) -> str:
-        return lark_text.literal(self._cut(text)) if text else ""
-
-    def _text(self, item: Text, following: str) -> tuple[str, str]:
-        """Return the terminal for a text, and the part of the literal behind it that is in the terminal."""
-        delimiters = [one for one in item.delimiters if not self._has_token(one)]
-        refused = [f"(?s:.*){lark_text.regex_literal(one)}(?s:.*)" for one in delimiters]
-        # Nor may a delimiter begin in the text and end in what follows.
-        for one in delimiters:
-            starts = [one[:k] for k in range(1, len(one)) if following.startswith(one[k:])]
-            refused += [f"(?s:.*){lark_text.regex_literal(start)}" for start in starts]
-        refused += [f"{lark_text.regex_literal(one)}(?s:.*)" for one in item.not_first]
-        terms = [item.term, *(f"~/{one}/" for one in refused)]
-        if not refused:
-            term = item.term
-        else:
-            # A negation alone also matches what is not UTF-8.
-            known = [] if item.term in (ANY_TEXT, _ANY_ATTRIBUTE) else [ANY_TEXT]
-            term = " & ".join(f"({one})" for one in (*known, *terms))
-        end, token = self._cut(following)[0]
-        if token >= 0:
-            return self._terminal(term), ""
-        self._text_ends[end] = None
-        return self._terminal(f"({term}) {json.dumps(end, ensure_ascii=False)}"), end
-
-    def _has_token(self, text: str) -> bool:
-        return any(token >= 0 for _, token in self._cut(text))
-
-    def _terminal(self, term: str) -> str:
-        known = next((name for name, text in self._rules.items() if text == term), None)
-        name = known or f"XLC_TEXT_{len(self._rules)}"
-        self._rules[name] = term
-        return name
 
 
 def _escaped_slash(pattern: str) -> str:
