@@ -3,7 +3,7 @@
 
 # ggml: how threads wait and fail, the tiles' configuration, and products of weights -----------------------------------
 
-xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/compute_guard.cpp EXPECT
+xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/compute_guard.cpp ggml/flash_attention.cpp EXPECT
   "int n_passed = " 1 # a barrier is recognised by its local of this name
   "ggml_thread_cpu_relax\\(\\)" 2 # the loop of a barrier, and the one that polls for work
   "static inline void ggml_thread_cpu_relax\\(void\\)" 4
@@ -12,7 +12,11 @@ xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/com
   "ggml_graph_compute_secondary_thread" 3
   "\nenum ggml_status ggml_graph_compute\\(struct ggml_cgraph \\* cgraph, struct ggml_cplan \\* cplan\\)" 1
   "atomic_int GGML_CACHE_ALIGN n_barrier.\n" 1
-  "n_barrier, " 2) # only the barrier changes it: after a failure it is 0 again
+  "n_barrier, " 2 # only the barrier changes it: after a failure it is 0 again
+  "\n                ggml_compute_forward_flash_attn_ext\\(params, tensor\\).\n" 1
+  "size_t prefill  = sizeof\\(float\\)\\*\\(GGML_FA_TILE_Q\\*DK \\+ 2\\*GGML_FA_TILE_Q\\*GGML_FA_TILE_KV \\+" 1) # our workspace
+xlc_expect(ggml/src/ggml-cpu/common.h
+  "#define GGML_FA_TILE_(Q|KV) +64\n" 2)
 xlc_override(ggml-base ggml/src/gguf.cpp ggml/gguf.cpp EXPECT
   "\nstruct gguf_context \\* gguf_init_from_file\\(const char \\* fname, struct gguf_init_params params\\)" 1
   "\nstruct gguf_context \\* gguf_init_from_file_ptr\\(FILE \\* file, struct gguf_init_params params\\)" 1)

@@ -1182,6 +1182,11 @@ def multiply_weights(weights: Annotated[NDArray[numpy.float32], dict(shape=(None
     For tests: return activations · weightsᵀ for weights of a ggml type, and the weights as that type holds them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, or 'reference'.
     """
 
+def attend(queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], keys: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], masks: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, sinks: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, type: str, max_bias: float, softcap: float, how: str, n_threads: int = 1) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None))]:
+    """
+    For tests: flash attention of queries [stream, head, token, n] to keys and values [stream, head, key, n] of a ggml type, with masks [stream, token, key] and sinks [head]. Return [stream, token, head, n]. `how` as above.
+    """
+
 def best_kernels() -> str:
     """
     Return the name of the fastest kernels of our own for this processor, or an empty text.

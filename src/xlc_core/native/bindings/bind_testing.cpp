@@ -3,6 +3,7 @@
 #include "bindings/gil.h"
 
 #include "bindings/text.h"
+#include "kernels/flash_attention.h"
 #include "kernels/weight_product.h"
 #include "support/abort_guard.h"
 #include "support/errors.h"
@@ -11,10 +12,13 @@
 #include <ggml.h>
 
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -103,17 +107,34 @@ ggml_type type_named(const std::string& name) {
     throw Error(ErrorKind::invalid_request, "ggml has no type '" + name + "'");
 }
 
-void multiply_with(const EncoderKernels* kernels, const ggml_tensor* product, size_t n_threads) {
-    if (!kernels) {
-        throw Error(ErrorKind::unsupported_feature, "these kernels were not compiled");
-    }
-    std::vector<uint8_t> workspace(WeightProduct::workspace_size(*kernels, product, n_threads));
-    const WeightProduct multiplied(*kernels, product, workspace.data(), n_threads);
+void multiply_with(const EncoderKernels& kernels, const ggml_tensor* product, size_t n_threads) {
+    std::vector<uint8_t> workspace(WeightProduct::workspace_size(kernels, product, n_threads));
+    const WeightProduct multiplied(kernels, product, workspace.data(), n_threads);
     for (size_t thread = 0; thread < n_threads; ++thread) {
         multiplied.convert(thread);
     }
     for (size_t chunk = 0; chunk < multiplied.n_chunks(); ++chunk) {
         multiplied.multiply(chunk, chunk % n_threads);
+    }
+}
+
+const EncoderKernels* kernels_named(const std::string& how) {
+    const EncoderKernels* const kernels = how == "avx2" ? avx2_encoder_kernels() : avx512_encoder_kernels();
+    if (!kernels) {
+        throw Error(ErrorKind::unsupported_feature, "these kernels were not compiled");
+    }
+    return kernels;
+}
+
+void compute_graph(ggml_context* context, ggml_tensor* last, int n_threads, bool reference) {
+    ggml_cgraph* const graph = ggml_new_graph(context);
+    ggml_build_forward_expand(graph, last);
+    ggml_cplan plan = ggml_graph_plan(graph, n_threads, nullptr);
+    std::vector<uint8_t> work(plan.work_size);
+    plan.work_data = work.data();
+    plan.use_ref = reference;
+    if (ggml_graph_compute(graph, &plan) != GGML_STATUS_SUCCESS) {
+        throw Error(ErrorKind::engine_failed, "the computation failed");
     }
 }
 
@@ -136,26 +157,83 @@ std::pair<OwnMatrix, OwnMatrix> multiply_weights(
     ggml_quantize_chunk(left->type, weights.data(), left->data, 0, ne(n_out), ne(n_in), nullptr);
     std::copy_n(activations.data(), n_in * n_rows, static_cast<float*>(right->data));
     ggml_tensor* const product = ggml_mul_mat(context.get(), left, right);
-    if (how == "avx2") {
-        multiply_with(avx2_encoder_kernels(), product, static_cast<size_t>(n_threads));
-    } else if (how == "avx512_vnni") {
-        multiply_with(avx512_encoder_kernels(), product, static_cast<size_t>(n_threads));
+    if (how == "avx2" || how == "avx512_vnni") {
+        multiply_with(*kernels_named(how), product, static_cast<size_t>(n_threads));
     } else {
-        ggml_cgraph* const graph = ggml_new_graph(context.get());
-        ggml_build_forward_expand(graph, product);
-        ggml_cplan plan = ggml_graph_plan(graph, n_threads, nullptr);
-        std::vector<uint8_t> work(plan.work_size);
-        plan.work_data = work.data();
-        plan.use_ref = how == "reference";
-        if (ggml_graph_compute(graph, &plan) != GGML_STATUS_SUCCESS) {
-            throw Error(ErrorKind::engine_failed, "the computation failed");
-        }
+        compute_graph(context.get(), product, n_threads, how == "reference");
     }
     std::vector<float> rounded(n_in * n_out);
     ggml_get_type_traits(left->type)->to_float(left->data, rounded.data(), ne(n_in * n_out));
     return {
         new_matrix(static_cast<const float*>(product->data), n_rows, n_out),
         new_matrix(rounded.data(), n_out, n_in)};
+}
+
+using Heads = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Masks = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Sinks = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using OwnHeads = nb::ndarray<nb::numpy, float, nb::ndim<4>>;
+
+void attend_with(const EncoderKernels& kernels, const ggml_tensor* node, size_t n_threads) {
+    std::vector<uint8_t> workspace(FlashAttention::workspace_size(node, n_threads) + (size_t{1} << 22));
+    const FlashAttention attention(kernels, node, workspace.data(), workspace.size(), n_threads);
+    for (size_t chunk = 0; chunk < attention.n_chunks(); ++chunk) {
+        attention.attend(chunk, chunk % n_threads);
+    }
+    for (size_t thread = 0; thread < n_threads && attention.n_parts() > 1; ++thread) {
+        attention.combine(thread);
+    }
+}
+
+// A tensor [ne3][ne2][ne1][ne0] of a type with these numbers.
+ggml_tensor* new_heads(ggml_context* context, const Heads& numbers, ggml_type type) {
+    const auto ne = [&](size_t i) { return static_cast<int64_t>(numbers.shape(3 - i)); };
+    ggml_tensor* const heads = ggml_new_tensor_4d(context, type, ne(0), ne(1), ne(2), ne(3));
+    ggml_quantize_chunk(type, numbers.data(), heads->data, 0, ggml_nrows(heads), ne(0), nullptr);
+    return heads;
+}
+
+OwnHeads attend(
+    const Heads& queries,
+    const Heads& keys,
+    const Heads& values,
+    const std::optional<Masks>& masks,
+    const std::optional<Sinks>& sinks,
+    const std::string& type,
+    float max_bias,
+    float softcap,
+    const std::string& how,
+    int n_threads) {
+    const size_t n_all = 2 * (queries.size() + keys.size() + values.size() + (masks ? masks->size() : 0)) +
+                         queries.size() / queries.shape(3) * values.shape(3);
+    const std::unique_ptr<ggml_context, decltype(&ggml_free)> context(
+        ggml_init({n_all * sizeof(float) + (size_t{1} << 20), nullptr, false}), ggml_free);
+    ggml_tensor* mask = nullptr;
+    if (masks) {
+        const auto ne = [&](size_t i) { return static_cast<int64_t>(masks->shape(2 - i)); };
+        mask = ggml_new_tensor_4d(context.get(), GGML_TYPE_F16, ne(0), ne(1), 1, ne(2));
+        ggml_fp32_to_fp16_row(
+            masks->data(), static_cast<ggml_fp16_t*>(mask->data), static_cast<int64_t>(masks->size()));
+    }
+    ggml_tensor* const node = ggml_flash_attn_ext(
+        context.get(), new_heads(context.get(), queries, GGML_TYPE_F32),
+        new_heads(context.get(), keys, type_named(type)), new_heads(context.get(), values, type_named(type)),
+        mask, 1.0F / std::sqrt(static_cast<float>(queries.shape(3))), max_bias, softcap);
+    if (sinks) {
+        ggml_tensor* const added = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, node->ne[1]);
+        std::copy_n(sinks->data(), sinks->size(), static_cast<float*>(added->data));
+        ggml_flash_attn_ext_add_sinks(node, added);
+    }
+    if (how == "avx2" || how == "avx512_vnni") {
+        attend_with(*kernels_named(how), node, static_cast<size_t>(n_threads));
+    } else {
+        compute_graph(context.get(), node, n_threads, how == "reference");
+    }
+    const auto ne = [&](size_t i) { return static_cast<size_t>(node->ne[3 - i]); };
+    const auto* found = static_cast<const float*>(node->data);
+    auto* copy = new std::vector<float>(found, found + ggml_nelements(node));
+    const nb::capsule owner(copy, [](void* data) noexcept { delete static_cast<std::vector<float>*>(data); });
+    return OwnHeads(copy->data(), {ne(0), ne(1), ne(2), ne(3)}, owner);
 }
 
 } // namespace
@@ -173,6 +251,15 @@ void bind_testing(nb::module_& m) {
         "holds "
         "them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, or "
         "'reference'.");
+    m.def(
+        "attend", &attend, nb::arg("queries"), nb::arg("keys"), nb::arg("values"), nb::arg("masks").none(),
+        nb::arg("sinks").none(), nb::arg("type"), nb::arg("max_bias"), nb::arg("softcap"), nb::arg("how"),
+        nb::arg("n_threads") = 1,
+        "For tests: flash attention of queries [stream, head, token, n] to keys and values [stream, head, "
+        "key, "
+        "n] of a ggml type, with masks [stream, token, key] and sinks [head]. Return [stream, token, head, "
+        "n]. "
+        "`how` as above.");
     m.def(
         "best_kernels", [] { return best_encoder_kernels() ? best_encoder_kernels()->name : ""; },
         "Return the name of the fastest kernels of our own for this processor, or an empty text.");

@@ -11,7 +11,8 @@ const EncoderKernels* best_encoder_kernels() {
         return avx512;
     }
     const EncoderKernels* const avx2 = avx2_encoder_kernels();
-    if (avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("f16c")) {
         return avx2;
     }
 #endif

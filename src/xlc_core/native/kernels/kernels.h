@@ -39,6 +39,26 @@ struct QuantizedRows {
 
 enum class Activation { none, gelu, silu };
 
+// Keys that flash attention reads together, and the most rows of queries that it does at once.
+constexpr size_t key_block = 64;
+constexpr size_t most_query_rows = 48;
+
+// Rows of queries, and what is known of their attention so far.
+struct QueryRows {
+    size_t n;
+    size_t n_dims;                // numbers of a query and of a key
+    size_t key_width;             // the same, padded
+    size_t value_width;           // numbers of a value, padded
+    const float* queries;         // [row][key_width], scaled
+    const uint16_t* const* masks; // [row] key_block numbers in float16, added to the scores, or nullptr
+    const float* slopes;          // [row] factors of the masks
+    float softcap;                // scores become softcap · tanh(score); 0: they stay
+    float* scores;                // [row][key_block], for the kernel's use
+    float* maxima;                // [row] the largest score so far
+    float* sums;                  // [row] the sum of weights so far, which are e^(score − maximum)
+    float* mixed;                 // [row][value_width] the sum of weighted values so far
+};
+
 struct EncoderKernels {
     const char* name;
     size_t panel_width; // output columns that are computed together
@@ -108,6 +128,18 @@ struct EncoderKernels {
         const float* weight,
         const float* bias,
         float epsilon);
+
+    // Flash attention. to[i][row] = rows[row][i], for `vector_width` rows of n numbers; whole vectors are
+    // read and written. Halves are float16.
+    size_t vector_width;
+    void (*transpose)(const float* rows, size_t stride, size_t n, float* to, size_t to_stride);
+    void (*transpose_halves)(const uint16_t* rows, size_t stride, size_t n, float* to, size_t to_stride);
+    void (*halves_to_floats)(
+        const uint16_t* rows, size_t stride, size_t n_rows, size_t n, float* to, size_t to_stride);
+    // Return false if all key_block numbers of the mask are minus infinity.
+    bool (*sees_keys)(const uint16_t* mask);
+    // Add the next key_block keys to the rows' attention. Keys are transposed: [n_dims][key_block].
+    void (*attend_to_block)(const QueryRows& rows, const float* keys, const float* values);
 };
 
 // Return the fastest version that this processor can run, or nullptr.

@@ -1,7 +1,7 @@
-// The kernels for x86 processors since 2013: AVX2 and FMA. Compiled with the flags for these.
+// The kernels for x86 processors since 2013: AVX2, FMA and F16C. Compiled with the flags for these.
 #include "kernels/kernels.h"
 
-#if defined(__AVX2__) && defined(__FMA__) && defined(__GNUC__)
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__) && defined(__GNUC__)
 
 #include <immintrin.h>
 
@@ -16,6 +16,9 @@ using Ints = __m256i;
 
 inline Floats load(const float* from) {
     return _mm256_loadu_ps(from);
+}
+inline Floats load_halves(const uint16_t* from) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
 inline void store(float* to, Floats x) {
     _mm256_storeu_ps(to, x);
@@ -54,6 +57,9 @@ inline Floats times_power_of_two(Floats x, Floats n) {
 inline float square_root(float x) {
     return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
 }
+inline float first_of(Floats x) {
+    return _mm256_cvtss_f32(x);
+}
 inline float reduce_sum(Floats x) {
     __m128 sums = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     sums = _mm_add_ps(sums, _mm_movehl_ps(sums, sums));
@@ -79,12 +85,8 @@ inline Ints load_ints(const int16_t* from) {
 inline void store_ints(int16_t* to, Ints x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), x);
 }
-// Stores lanes × lanes pairs of numbers with rows and columns exchanged. Strides are in numbers.
-inline void store_transposed(const int16_t* from, size_t from_stride, int16_t* to, size_t to_stride) {
-    Ints rows[8];
-    for (size_t i = 0; i < 8; ++i) {
-        rows[i] = load_ints(from + i * from_stride);
-    }
+// Stores lanes × lanes pairs of numbers with rows and columns exchanged. The stride is in numbers.
+inline void store_transposed(Ints (&rows)[8], int16_t* to, size_t to_stride) {
     Ints pairs[8];
     for (size_t i = 0; i < 8; i += 2) {
         pairs[i] = _mm256_unpacklo_epi32(rows[i], rows[i + 1]);
@@ -101,6 +103,13 @@ inline void store_transposed(const int16_t* from, size_t from_stride, int16_t* t
         store_ints(to + (i + 4) * to_stride, _mm256_permute2x128_si256(rows[i], rows[i + 4], 0x31));
     }
 }
+inline void store_transposed(const Floats (&rows)[8], float* to, size_t to_stride) {
+    Ints pairs[8];
+    for (size_t i = 0; i < 8; ++i) {
+        pairs[i] = _mm256_castps_si256(rows[i]);
+    }
+    store_transposed(pairs, reinterpret_cast<int16_t*>(to), 2 * to_stride);
+}
 // Two numbers, repeated.
 inline Ints broadcast_pair(const int16_t* from) {
     int32_t pair;
@@ -114,13 +123,17 @@ inline Ints add_products(Ints sums, Ints a, Ints b) {
 inline Floats to_floats(Ints x) {
     return _mm256_cvtepi32_ps(x);
 }
+inline void keep_in_register(Floats& x) {
+    asm("" : "+x"(x));
+}
 inline void keep_in_registers(Ints& a, Ints& b) {
     asm("" : "+x"(a), "+x"(b));
 }
 
 #include "kernels/kernels_generic.h"
-// Uses definitions of kernels_generic.h; this line keeps clang-format from sorting the two.
+// Uses definitions of kernels_generic.h; this line keeps clang-format from sorting them.
 #include "kernels/kernels_attention.h"
+#include "kernels/kernels_flash.h"
 
 } // namespace
 
@@ -136,7 +149,13 @@ const EncoderKernels* avx2_encoder_kernels() {
         quantize<fine_block, fine_max>,
         multiply<fine_block>,
         pack_finely,
-        add_and_normalize};
+        add_and_normalize,
+        lanes,
+        transpose,
+        transpose_halves,
+        halves_to_floats,
+        sees_keys,
+        attend_to_block};
     return &kernels;
 }
 

@@ -18,6 +18,9 @@ using Ints = __m512i;
 inline Floats load(const float* from) {
     return _mm512_loadu_ps(from);
 }
+inline Floats load_halves(const uint16_t* from) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
 inline void store(float* to, Floats x) {
     _mm512_storeu_ps(to, x);
 }
@@ -55,6 +58,9 @@ inline Floats times_power_of_two(Floats x, Floats n) {
 inline float square_root(float x) {
     return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
 }
+inline float first_of(Floats x) {
+    return _mm512_cvtss_f32(x);
+}
 inline float reduce_sum(Floats x) {
     return _mm512_reduce_add_ps(x);
 }
@@ -74,13 +80,9 @@ inline Ints load_ints(const int16_t* from) {
 inline void store_ints(int16_t* to, Ints x) {
     _mm512_storeu_si512(to, x);
 }
-// Stores lanes × lanes pairs of numbers with rows and columns exchanged. Strides are in numbers.
-inline void store_transposed(const int16_t* from, size_t from_stride, int16_t* to, size_t to_stride) {
-    Ints rows[16];
+// Stores lanes × lanes pairs of numbers with rows and columns exchanged. The stride is in numbers.
+inline void store_transposed(Ints (&rows)[16], int16_t* to, size_t to_stride) {
     Ints next[16];
-    for (size_t i = 0; i < 16; ++i) {
-        rows[i] = load_ints(from + i * from_stride);
-    }
     for (size_t i = 0; i < 16; i += 2) {
         next[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
         next[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
@@ -103,6 +105,13 @@ inline void store_transposed(const int16_t* from, size_t from_stride, int16_t* t
         store_ints(to + (12 + b) * to_stride, _mm512_shuffle_i32x4(high01, high23, 0xDD));
     }
 }
+inline void store_transposed(const Floats (&rows)[16], float* to, size_t to_stride) {
+    Ints pairs[16];
+    for (size_t i = 0; i < 16; ++i) {
+        pairs[i] = _mm512_castps_si512(rows[i]);
+    }
+    store_transposed(pairs, reinterpret_cast<int16_t*>(to), 2 * to_stride);
+}
 // Two numbers, repeated.
 inline Ints broadcast_pair(const int16_t* from) {
     int32_t pair;
@@ -116,13 +125,17 @@ inline Ints add_products(Ints sums, Ints a, Ints b) {
 inline Floats to_floats(Ints x) {
     return _mm512_cvtepi32_ps(x);
 }
+inline void keep_in_register(Floats& x) {
+    asm("" : "+v"(x));
+}
 inline void keep_in_registers(Ints& a, Ints& b) {
     asm("" : "+v"(a), "+v"(b));
 }
 
 #include "kernels/kernels_generic.h"
-// Uses definitions of kernels_generic.h; this line keeps clang-format from sorting the two.
+// Uses definitions of kernels_generic.h; this line keeps clang-format from sorting them.
 #include "kernels/kernels_attention.h"
+#include "kernels/kernels_flash.h"
 
 } // namespace
 
@@ -138,7 +151,13 @@ const EncoderKernels* avx512_encoder_kernels() {
         quantize<fine_block, fine_max>,
         multiply<fine_block>,
         pack_finely,
-        add_and_normalize};
+        add_and_normalize,
+        lanes,
+        transpose,
+        transpose_halves,
+        halves_to_floats,
+        sees_keys,
+        attend_to_block};
     return &kernels;
 }
 

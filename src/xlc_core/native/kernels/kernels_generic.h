@@ -239,9 +239,11 @@ void pack_finely(const float* rows, size_t stride, size_t n_rows, size_t n, int1
                 }
             }
             for (size_t pair = 0; pair < pairs; pair += lanes) {
-                store_transposed(
-                    &block[0][0] + 2 * pair, fine_block, values + 2 * (pair * tile_width + first),
-                    2 * tile_width);
+                Ints columns[lanes];
+                for (size_t r = 0; r < lanes; ++r) {
+                    columns[r] = load_ints(block[r] + 2 * pair);
+                }
+                store_transposed(columns, values + 2 * (pair * tile_width + first), 2 * tile_width);
             }
         }
         values += fine_block * tile_width;

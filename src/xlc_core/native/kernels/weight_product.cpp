@@ -1,6 +1,7 @@
 #include "kernels/weight_product.h"
 
-#include <ggml-cpu.h>
+#include "kernels/to_floats.h"
+
 #include <ggml.h>
 
 #include <algorithm>
@@ -11,8 +12,7 @@ namespace xlc {
 
 namespace {
 
-// With fewer rows than this, ggml is faster, because each panel is converted for them
-//. 0: always.
+// With fewer rows than this, ggml is faster, because each panel is converted for them. 0: always.
 int64_t fewest_rows(ggml_type type) {
     switch (type) {
     case GGML_TYPE_Q8_0:
@@ -49,21 +49,6 @@ size_t values_size(size_t n_rows, size_t n_in) {
 
 size_t scales_size(size_t n_rows, size_t n_in) {
     return aligned(n_rows * (n_in / fine_block) * sizeof(float));
-}
-
-// Convert n numbers of a type to float32.
-void to_floats(ggml_type type, const void* from, float* to, size_t n) {
-    const auto count = static_cast<int64_t>(n);
-    switch (type) {
-    case GGML_TYPE_F16:
-        ggml_cpu_fp16_to_fp32(static_cast<const ggml_fp16_t*>(from), to, count);
-        break;
-    case GGML_TYPE_BF16:
-        ggml_cpu_bf16_to_fp32(static_cast<const ggml_bf16_t*>(from), to, count);
-        break;
-    default:
-        ggml_get_type_traits(type)->to_float(from, to, count);
-    }
 }
 
 } // namespace

@@ -5,6 +5,8 @@
 // When another program uses the last one's processor, the others spin for milliseconds, after every
 // operation. Small models were up to eighty times as slow beside busy programs (docs/building.md).
 //
+// Flash attention is computed by our own kernels where they can (overrides/ggml/flash_attention.cpp).
+//
 // A failed assertion throws (support/abort_guard.h). All threads then leave the graph (compute_guard.h), and
 // ggml_graph_compute returns GGML_STATUS_FAILED. With OpenMP's threads it still ends the process.
 
@@ -14,6 +16,7 @@
 
 #include "ggml-cpu.h"
 #include "overrides/ggml/compute_guard.h"
+#include "overrides/ggml/flash_attention.h"
 #include "support/spinning.h"
 
 #if defined(_WIN32)
@@ -47,6 +50,9 @@ static void xlc_wait(int barrier);
 #define ggml_graph_compute_secondary_thread(data) xlc_run_helper(data)
 #define ggml_graph_compute(graph, plan) xlc_compute_graph(graph, plan)
 
+// The header declares the function with these names for its parameters too.
+#define ggml_compute_forward_flash_attn_ext(params, node) xlc_compute_flash_attention(params, node)
+
 #if defined(_WIN32)
 typedef DWORD xlc_thread_result;
 #else
@@ -59,6 +65,7 @@ enum ggml_status xlc_compute_graph(struct ggml_cgraph* graph, struct ggml_cplan*
 
 #include "ggml/src/ggml-cpu/ggml-cpu.c"
 
+#undef ggml_compute_forward_flash_attn_ext
 #undef ggml_graph_compute_secondary_thread
 #undef ggml_graph_compute
 
