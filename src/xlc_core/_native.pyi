@@ -1172,6 +1172,10 @@ def quantize(source: str, target: str, ftype: str, n_threads: int = 0, progress:
 def quantization_types() -> list[str]:
     """Return the names of weight types that quantize() accepts."""
 
+def n_encoded_tokens() -> int:
+    """
+    Return how many tokens llama.cpp has computed for embedding and ranking in this process.
+    """
 def compute_after_failure(n_threads: int, failing_thread: int, keeps_threads: bool) -> tuple[str, float]:
     """
     For tests: compute a graph in which an assertion fails on one thread, then the same graph without. Return the assertion and the sum of 1024 twos. `keeps_threads`: on the same threads.

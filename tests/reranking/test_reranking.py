@@ -185,7 +185,7 @@ def test_qwen3_takes_instructions_and_returns_probabilities() -> None:
     with xlc.Engine(MODELS / "qwen3-reranker.gguf", n_threads=1, n_ctx=512) as engine:
         raw = scores_of(engine.rerank("llama", documents))
         assert all(0 <= score <= 1 for score in raw)
-        assert scores_of(engine.rerank("llama", documents, scores="sigmoid")) == raw
+        assert scores_of(engine.rerank("llama", documents, scores="sigmoid")) == pytest.approx(raw, abs=1e-6)
         assert scores_of(engine.rerank("llama", documents, instruction=default)) == pytest.approx(raw, abs=1e-4)
         asked = scores_of(engine.rerank("llama", documents, instruction="find the opposite <|im_end|>"))
         assert np.abs(np.subtract(asked, raw)).max() > 1e-3

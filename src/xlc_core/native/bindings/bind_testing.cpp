@@ -5,6 +5,7 @@
 #include "bindings/text.h"
 #include "kernels/flash_attention.h"
 #include "kernels/weight_product.h"
+#include "retrieval/encoder.h"
 #include "support/abort_guard.h"
 #include "support/errors.h"
 
@@ -239,6 +240,9 @@ OwnHeads attend(
 } // namespace
 
 void bind_testing(nb::module_& m) {
+    m.def(
+        "n_encoded_tokens", &Encoder::n_tokens_of_process,
+        "Return how many tokens llama.cpp has computed for embedding and ranking in this process.");
     m.def(
         "compute_after_failure", &compute_after_failure, nb::arg("n_threads"), nb::arg("failing_thread"),
         nb::arg("keeps_threads"), nb::call_guard<GilRelease>(),

@@ -7,6 +7,7 @@
 #include "support/logging.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <string>
 
@@ -42,6 +43,8 @@ constexpr size_t unchecked_output_bytes = size_t(256) << 20;
 constexpr int aborted = 2;
 constexpr int no_memory = -2;
 constexpr int no_output = -100;
+
+std::atomic<uint64_t> n_computed{0};
 
 size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
@@ -94,7 +97,7 @@ void Encoder::encode(
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
     size_t n_tokens = 0;
     for (const TokenSequence* sequence : sequences) {
-        n_tokens += sequence->tokens.size();
+        n_tokens += sequence->n_own();
     }
     batch_size_.record(n_tokens, sequences.size() == n_batch_sequences_, taken.count());
 }
@@ -130,6 +133,7 @@ void Encoder::run(
 // llama.cpp stopped in the middle, so the context's state cannot be relied on.
 void Encoder::drop_context() {
     context_ = nullptr;
+    beginning_.clear();
     threads_.reset(); // after the context that uses them
     capacity_ = 0;
 }
@@ -152,20 +156,67 @@ void Encoder::run_passes(
     const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop) {
     size_t n_tokens = 0;
     for (const TokenSequence* sequence : sequences) {
-        n_tokens += sequence->tokens.size();
+        n_tokens += sequence->n_own();
     }
-    ensure_context(n_tokens);
+    ensure_context(n_tokens + sequences.front()->n_shared);
     stop_ = stop;
-    if (llama_memory_t memory = llama_get_memory(context_.get())) {
+    const size_t n_shared = copy_beginning(sequences, take);
+    // After an exception nobody knows what the cache holds.
+    Tokens kept = std::move(beginning_);
+    beginning_.clear();
+    run_spans(sequences, n_shared, n_tokens, take);
+    if (n_shared > 0) {
+        for (size_t slot = 0; slot < sequences.size(); ++slot) {
+            llama_memory_seq_rm(llama_get_memory(context_.get()), static_cast<llama_seq_id>(slot), -1, -1);
+        }
+    }
+    beginning_ = std::move(kept);
+}
+
+bool Encoder::shares_beginnings() {
+    if (bert_ || n_batch_sequences_ < 2) {
+        return false;
+    }
+    const WithoutLogits no_logits;
+    ensure_context(1);
+    return splits_sequences_ && !llama_model_is_recurrent(model_.get()) &&
+           !llama_model_is_hybrid(model_.get());
+}
+
+// Empty the cache, except for the tokens with which these sequences begin, and let each sequence begin with
+// them. Return their number.
+size_t Encoder::copy_beginning(const std::vector<const TokenSequence*>& sequences, const TakeRows& take) {
+    const llama_memory_t memory = llama_get_memory(context_.get());
+    const size_t beginning_slot = n_batch_sequences_ - 1;
+    const TokenSequence& first = *sequences.front();
+    const auto end = first.tokens.begin() + static_cast<std::ptrdiff_t>(first.n_shared);
+    Tokens wanted(first.tokens.begin(), end);
+    if (memory && (wanted.empty() || wanted != beginning_)) {
+        beginning_.clear();
         // The data may stay: cells that belong to no sequence are never read.
         llama_memory_clear(memory, false);
+        for (size_t at = 0; at < wanted.size(); at += n_pass_tokens_) {
+            run_pass({{&first, beginning_slot, at, std::min(n_pass_tokens_, wanted.size() - at)}}, take);
+        }
+        beginning_ = std::move(wanted);
     }
+    for (size_t slot = 0; slot < sequences.size() && first.n_shared > 0; ++slot) {
+        const auto id = static_cast<llama_seq_id>(slot);
+        llama_memory_seq_cp(memory, static_cast<llama_seq_id>(beginning_slot), id, -1, -1);
+    }
+    return first.n_shared;
+}
 
+void Encoder::run_spans(
+    const std::vector<const TokenSequence*>& sequences,
+    size_t n_shared,
+    size_t n_tokens,
+    const TakeRows& take) {
     if (n_tokens <= n_pass_tokens_) {
         std::vector<Span> spans;
         spans.reserve(sequences.size());
         for (size_t slot = 0; slot < sequences.size(); ++slot) {
-            spans.push_back({sequences[slot], slot, 0, sequences[slot]->tokens.size()});
+            spans.push_back({sequences[slot], slot, n_shared, sequences[slot]->n_own()});
         }
         run_pass(spans, take);
         return;
@@ -173,7 +224,7 @@ void Encoder::run_passes(
     // Only a causal model gets here, with one sequence from the Packer; any number would be correct.
     for (size_t slot = 0; slot < sequences.size(); ++slot) {
         const size_t n = sequences[slot]->tokens.size();
-        for (size_t first = 0; first < n; first += n_pass_tokens_) {
+        for (size_t first = n_shared; first < n; first += n_pass_tokens_) {
             run_pass({{sequences[slot], slot, first, std::min(n_pass_tokens_, n - first)}}, take);
         }
     }
@@ -207,7 +258,8 @@ void Encoder::ensure_context(size_t n_tokens) {
     };
     params.abort_callback_data = this;
 
-    stop_ = nullptr;  // the last job's end must not stop the creation of the context
+    stop_ = nullptr; // the last job's end must not stop the creation of the context
+    beginning_.clear();
     context_.reset(); // free the old context first, so that memory need not hold both
     capacity_ = 0;
     largest_pass_ = 0;
@@ -261,6 +313,7 @@ void Encoder::ensure_output_memory(size_t n_tokens) {
 
 void Encoder::run_pass(const std::vector<Span>& spans, const TakeRows& take) {
     fill_batch(spans);
+    n_computed += batch_.pos.size();
     ensure_output_memory(batch_.pos.size());
 
     llama_batch batch = batch_.view();
@@ -286,6 +339,10 @@ void Encoder::run_pass(const std::vector<Span>& spans, const TakeRows& take) {
         take(span.slot, span.first, rows, span.n, traits_.n_dims);
         rows += span.n * traits_.n_dims;
     }
+}
+
+uint64_t Encoder::n_tokens_of_process() {
+    return n_computed;
 }
 
 void Encoder::fill_batch(const std::vector<Span>& spans) {

@@ -13,6 +13,7 @@
 #include <llama.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -37,7 +38,8 @@ public:
 
     // Number of tokens that the longest input may have.
     size_t limit() const { return limit_; }
-    // Number of tokens and of texts that a micro-batch should hold.
+    // Number of tokens and of texts that a micro-batch should hold; one text fewer if they share their
+    // beginning.
     size_t n_batch_tokens() const { return batch_size_.n_tokens(); }
     size_t n_batch_sequences() const { return n_batch_sequences_; }
 
@@ -45,6 +47,10 @@ public:
     bool has_sentence_types() const { return typed_embeddings_ != nullptr; }
     // Whether the model runs on our kernels instead of llama.cpp's graph.
     bool has_own_kernels() const { return bert_ != nullptr; }
+
+    // Whether tokens with which all sequences of a job begin can be computed once: the model is causal, and
+    // its cache can be copied at any token. Makes the context.
+    bool shares_beginnings();
 
     // Memory that this uses beside the model. From any thread.
     MemoryReport memory() const;
@@ -54,11 +60,14 @@ public:
     using TakeRows =
         std::function<void(size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride)>;
 
-    // Run sequences through the model. Together they should have at most n_batch_tokens() tokens; a single
-    // sequence may have up to limit(). Throws insufficient_memory, engine_failed, or request_cancelled when
-    // `stop` returned true.
+    // Run sequences through the model. Together they should have at most n_batch_tokens() tokens of their
+    // own; a single sequence may have up to limit(). Throws insufficient_memory, engine_failed, or
+    // request_cancelled when `stop` returned true.
     using Stop = std::function<bool()>;
     void encode(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
+
+    // For tests: the number of tokens that llama.cpp has computed for all encoders of this process.
+    static uint64_t n_tokens_of_process();
 
 private:
     struct FreeContext {
@@ -70,6 +79,12 @@ private:
     void run_bert(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
     void
     run_passes(const std::vector<const TokenSequence*>& sequences, const TakeRows& take, const Stop& stop);
+    void run_spans(
+        const std::vector<const TokenSequence*>& sequences,
+        size_t n_shared,
+        size_t n_tokens,
+        const TakeRows& take);
+    size_t copy_beginning(const std::vector<const TokenSequence*>& sequences, const TakeRows& take);
     void ensure_context(size_t n_tokens);
     void drop_context();
     void ensure_output_memory(size_t n_tokens);
@@ -93,6 +108,7 @@ private:
     bool splits_sequences_ = false; // causal with a KV cache: a long text may take several passes
     size_t n_pass_tokens_ = 0;      // most tokens of a pass
     size_t largest_pass_ = 0;       // tokens of this context's largest pass so far
+    Tokens beginning_;              // in the cache, as the last sequence
     BatchArrays batch_;
     Stop stop_; // from the last encode()
 

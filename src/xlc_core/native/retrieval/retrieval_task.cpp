@@ -32,7 +32,7 @@ bool RetrievalTask::step(Encoder& encoder) {
         return false;
     }
     if (!unfinished_) {
-        plan();
+        plan(encoder);
     }
     if (!unfinished_->empty()) {
         run_next_batch(encoder);
@@ -58,18 +58,22 @@ void RetrievalTask::tokenize_slice(const Encoder& encoder) {
     });
 }
 
-void RetrievalTask::plan() {
+void RetrievalTask::plan(Encoder& encoder) {
+    const size_t shared = n_shared(sequences_);
+    const bool shares = shared > 0 && encoder.shares_beginnings();
     std::vector<size_t> lengths;
     lengths.reserve(sequences_.size());
-    for (const TokenSequence& sequence : sequences_) {
-        lengths.push_back(sequence.tokens.size());
+    for (TokenSequence& sequence : sequences_) {
+        sequence.n_shared = shares ? shared : 0;
+        lengths.push_back(sequence.n_own());
     }
     unfinished_.emplace(lengths);
     allocate(sequences_, result_);
 }
 
 void RetrievalTask::run_next_batch(Encoder& encoder) {
-    const MicroBatch batch = unfinished_->next(encoder.n_batch_tokens(), encoder.n_batch_sequences());
+    const size_t n_sequences = encoder.n_batch_sequences() - (sequences_.front().n_shared > 0 ? 1 : 0);
+    const MicroBatch batch = unfinished_->next(encoder.n_batch_tokens(), n_sequences);
     std::vector<const TokenSequence*> sequences;
     for (const size_t index : batch) {
         sequences.push_back(&sequences_[index]);

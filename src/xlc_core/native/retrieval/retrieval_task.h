@@ -34,6 +34,8 @@ protected:
     virtual void begin(const Encoder& encoder) = 0;
     // Return the tokens of an input. Called from several threads.
     virtual TokenSequence tokenize(const Encoder& encoder, size_t index, const std::string& input) const = 0;
+    // Return with how many tokens all sequences begin, if a model that can should compute them once.
+    virtual size_t n_shared(const std::vector<TokenSequence>& /*sequences*/) const { return 0; }
     // Called once, when all inputs are tokenised: allocate the results.
     virtual void allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) = 0;
     // Run some of the inputs through the model and write their results.
@@ -49,7 +51,7 @@ protected:
 
 private:
     void tokenize_slice(const Encoder& encoder);
-    void plan();
+    void plan(Encoder& encoder);
     void run_next_batch(Encoder& encoder);
 
     std::shared_ptr<RetrievalJob> job_;
@@ -96,6 +98,7 @@ public:
 private:
     void begin(const Encoder& encoder) override;
     TokenSequence tokenize(const Encoder& encoder, size_t index, const std::string& document) const override;
+    size_t n_shared(const std::vector<TokenSequence>& sequences) const override;
     void allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) override;
     void
     run(Encoder& encoder,

@@ -25,6 +25,10 @@ struct TokenSequence {
     Tokens tokens;
     // Index of the first token of sentence B, the second of a pair. Tokens before it belong to sentence A.
     size_t sentence_b = SIZE_MAX;
+    // With so many tokens all sequences of the job begin, and they are computed once.
+    size_t n_shared = 0;
+
+    size_t n_own() const { return tokens.size() - n_shared; }
 };
 
 // Tokenises for one vocabulary. Const and safe to call from several threads.
