@@ -147,7 +147,7 @@ xlc_override(mtmd tools/mtmd/mtmd-helper.cpp mtmd/mtmd-helper.cpp EXPECT
 
 # server-context: what a slot keeps, images with LoRA, forced tokens ----------------------------------------------
 
-xlc_override(server-context tools/server/server-context.cpp server/server-context.cpp EXPECT
+xlc_override(server-context tools/server/server-context.cpp server/server-context.cpp WITH server/prompt_pace.cpp server/step_watch.cpp EXPECT
   "decision.init\\(model_tgt\\);" 1
   "server_decision_context" 1
   "\n                                n_past = slot.prompt.tokens.get_common_prefix\\(input_tokens\\).\n" 1
@@ -173,7 +173,21 @@ xlc_override(server-context tools/server/server-context.cpp server/server-contex
   "const int32_t n_tokens = std::min\\(n_batch, batch.size\\(\\) - off\\)" 1
   # A slot with a draft adds its token and the draft in this order.
   "\n            spec_i_batch.push_back\\(batch.size\\(\\)\\).\n" 1
-  "\n        prompt.tokens.push_back\\(sampled\\).\n        prompt.tokens.insert\\(spec_draft\\).\n" 1)
+  "\n        prompt.tokens.push_back\\(sampled\\).\n        prompt.tokens.insert\\(spec_draft\\).\n" 1
+  # Where prompts are put into the batch: the condition can change the sizes, and leaves out slots that wait.
+  "\n        int32_t n_batch  = llama_n_batch\\(ctx_tgt\\).\n        int32_t n_ubatch = llama_n_ubatch\\(ctx_tgt\\).\n" 1
+  "\n        if \\(params_base.cont_batching \\|\\| batch.size\\(\\) == 0\\) {\n" 1
+  "cont_batching" 1
+  "\n                if \\(slot.state == SLOT_STATE_WAIT_OTHER\\) {\n                    SLT_DBG" 1
+  "SLOT_STATE_WAIT_OTHER" 6
+  "slot.mem.seq_rm\\(slot.id, p0, -1\\)" 1 # before each part, so that a part can be undone
+  "common_speculative_process\\((data->spec, batch|spec.get\\(\\), batch.view)\\)" 2
+  "common_speculative_process" 2
+  "res = mtmd_batch_encode\\(mbatch.get\\(\\)\\)" 1
+  "mtmd_batch_encode" 1)
+# A task that comes while the loop computes goes through the same function, and is offered again.
+xlc_expect(tools/server/server-queue.cpp
+  "callback_new_task\\(std::move\\(task\\), is_yielding\\)" 1)
 
 xlc_override(server-context tools/server/server-common.cpp server/server-common.cpp EXPECT
   "const char \\* env = getenv\\(\"LLAMA_MEDIA_MARKER\"\\)" 1

@@ -1172,10 +1172,43 @@ def quantize(source: str, target: str, ftype: str, n_threads: int = 0, progress:
 def quantization_types() -> list[str]:
     """Return the names of weight types that quantize() accepts."""
 
+class StepCounts:
+    """Counters of the steps of all engines of this process."""
+
+    @property
+    def n_prompt_parts(self) -> int:
+        """Parts of prompts that were read to their end."""
+
+    @property
+    def n_given_up(self) -> int:
+        """Computations that ended, as nobody waited for them."""
+
+    @property
+    def n_for_newcomers(self) -> int:
+        """Parts of prompts whose computation ended for a new request."""
+
+    @property
+    def n_held(self) -> int:
+        """Computations that hold_steps() has stopped."""
+
 def n_encoded_tokens() -> int:
     """
     Return how many tokens llama.cpp has computed for embedding and ranking in this process.
     """
+
+def step_counts() -> StepCounts:
+    """Return the counters of this process."""
+
+def hold_steps(hold: bool) -> None:
+    """
+    For tests: computations of requests wait between two operations until they are ended, or until this is called with False.
+    """
+
+def pretend_prompt_speed(seconds_per_token: float) -> None:
+    """
+    For tests: steps are sized as if a token of a prompt took so long. 0: it is measured.
+    """
+
 def compute_after_failure(n_threads: int, failing_thread: int, keeps_threads: bool) -> tuple[str, float]:
     """
     For tests: compute a graph in which an assertion fails on one thread, then the same graph without. Return the assertion and the sum of 1024 twos. `keeps_threads`: on the same threads.

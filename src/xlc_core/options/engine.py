@@ -40,8 +40,8 @@ class EngineOptions(NativeOptions):
             ``n_ctx × n_parallel``; if one of these is None too, at most a quarter of the free memory.
         n_parallel: number of slots, that is, of requests that are generated at once; other requests wait. None: 4,
             fewer if memory is short (docs/engine.md).
-        n_batch: prompt tokens that are read in one step; between two steps other requests get their next token and
-            cancelled ones end.
+        n_batch: prompt tokens that are read in one step, at most. Beside other requests steps are shorter, so that
+            these get their next token soon (docs/engine.md).
         n_ubatch: tokens that are computed at once.
         n_batch_retrieval: tokens of texts that are embedded or ranked together; None: the fastest size, measured on the
             first texts.

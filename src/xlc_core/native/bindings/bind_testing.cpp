@@ -5,6 +5,7 @@
 #include "bindings/text.h"
 #include "kernels/flash_attention.h"
 #include "kernels/weight_product.h"
+#include "overrides/access/steps.h"
 #include "retrieval/encoder.h"
 #include "support/abort_guard.h"
 #include "support/errors.h"
@@ -240,9 +241,25 @@ OwnHeads attend(
 } // namespace
 
 void bind_testing(nb::module_& m) {
+    nb::class_<StepCounts>(m, "StepCounts", "Counters of the steps of all engines of this process.")
+        .def_ro(
+            "n_prompt_parts", &StepCounts::n_prompt_parts, "Parts of prompts that were read to their end.")
+        .def_ro("n_given_up", &StepCounts::n_given_up, "Computations that ended, as nobody waited for them.")
+        .def_ro(
+            "n_for_newcomers", &StepCounts::n_for_newcomers,
+            "Parts of prompts whose computation ended for a new request.")
+        .def_ro("n_held", &StepCounts::n_held, "Computations that hold_steps() has stopped.");
     m.def(
         "n_encoded_tokens", &Encoder::n_tokens_of_process,
         "Return how many tokens llama.cpp has computed for embedding and ranking in this process.");
+    m.def("step_counts", &step_counts, "Return the counters of this process.");
+    m.def(
+        "hold_steps", &hold_steps, nb::arg("hold"),
+        "For tests: computations of requests wait between two operations until they are ended, or until this "
+        "is called with False.");
+    m.def(
+        "pretend_prompt_speed", &pretend_prompt_speed, nb::arg("seconds_per_token"),
+        "For tests: steps are sized as if a token of a prompt took so long. 0: it is measured.");
     m.def(
         "compute_after_failure", &compute_after_failure, nb::arg("n_threads"), nb::arg("failing_thread"),
         nb::arg("keeps_threads"), nb::call_guard<GilRelease>(),

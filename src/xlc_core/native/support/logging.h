@@ -61,13 +61,16 @@ public:
     LogCapture(const LogCapture&) = delete;
     LogCapture& operator=(const LogCapture&) = delete;
 
+    // Do not log what follows elsewhere.
+    void swallow() { swallow_ = true; }
+
     // The distinct errors, or without errors the warnings, joined by "; ".
     std::string summary() const;
 
 private:
     friend void log_line(LogLevel level, const std::string& text);
     std::vector<LogLine> lines_;
-    const bool swallow_;
+    bool swallow_;
     const Watcher watcher_;
     LogCapture* outer_;
 };

@@ -18,6 +18,8 @@ struct server_task;
 
 namespace xlc {
 
+struct Steps;
+
 // Runs work on the loop's thread between steps, in turn with llama.cpp's own tasks. Ends the loop with
 // AssertionFailed when an assertion has failed in a step.
 class LoopJobs {
@@ -46,6 +48,7 @@ private:
         std::mutex mutex;
         std::map<int, std::shared_ptr<Job>> waiting; // by task id
         bool closed = false;
+        std::shared_ptr<Steps> steps;
     };
 
     server_context& context_;

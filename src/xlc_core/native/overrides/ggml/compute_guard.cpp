@@ -40,6 +40,13 @@ Failures& failures() {
 
 struct GivenUp {};
 
+struct Stop {
+    xlc_stop ask = nullptr;
+    void* data = nullptr;
+};
+
+thread_local Stop current_stop;
+
 void leave(const ggml_threadpool* threads, const std::string& message, bool helper) {
     Failures& failed = failures();
     {
@@ -93,4 +100,13 @@ extern "C" void xlc_wait_for_helpers(const ggml_threadpool* threads, int n_helpe
         --failed.n;
     }
     xlc::AssertionWatch::report(message); // without the lock, because listeners may take others
+}
+
+extern "C" void xlc_set_stop(xlc_stop stop, void* data) {
+    current_stop = {stop, data};
+}
+
+extern "C" xlc_stop xlc_get_stop(void** data) {
+    *data = current_stop.data;
+    return current_stop.ask;
 }

@@ -9,6 +9,8 @@
 //
 // A failed assertion throws (support/abort_guard.h). All threads then leave the graph (compute_guard.h), and
 // ggml_graph_compute returns GGML_STATUS_FAILED. With OpenMP's threads it still ends the process.
+//
+// A graph without an abort callback asks the one of its thread (xlc_set_stop).
 
 // Macros that the file defines before its includes.
 #define _CRT_SECURE_NO_DEPRECATE
@@ -104,6 +106,9 @@ enum ggml_status ggml_graph_compute(struct ggml_cgraph* graph, struct ggml_cplan
         struct ggml_threadpool_params params = ggml_threadpool_params_default(plan->n_threads);
         own = ggml_threadpool_new(&params);
         plan->threadpool = own;
+    }
+    if (plan->abort_callback == NULL) {
+        plan->abort_callback = xlc_get_stop(&plan->abort_callback_data);
     }
     struct ggml_threadpool* const threads = plan->threadpool;
     const struct ggml_threadpool* const outer = xlc_threads;

@@ -7,6 +7,8 @@
 // return value of 1 makes it halve `n_batch` and call again.
 #pragma once
 
+#include "overrides/server/watched_step.h"
+
 #include "llama-ext.h"
 
 #include <climits>
@@ -80,7 +82,7 @@ int32_t decode_apart(
     if (skips) {
         return 0;
     }
-    const int32_t result = process_batch(context, type, view);
+    const int32_t result = process_watched(batch, slots, off, context, type, view);
     if (result == 0) {
         return 0;
     }

@@ -3,11 +3,12 @@
 // (overrides/access/media_access.h): the functions that it calls are wrapped where it calls them. If a batch
 // cannot be decoded, the request to blame fails alone (overrides/server/decode_apart.h). Answers end at every
 // stop sequence, and lose no text (overrides/server/answer_text.h). The template of a decision model has a
-// budget.
+// budget. Prompts take turns, and steps can be ended (overrides/server/prompt_turns.h, step_scope.h).
 
 #include "overrides/access/drafting.h"
 #include "overrides/access/media_access.h"
 #include "overrides/common/jinja/within_budget.h"
+#include "overrides/server/step_watch.h"
 #include "support/abort_guard.h"
 
 #include "mtmd-helper.h"
@@ -82,6 +83,7 @@ template<typename Slot, typename... Arguments>
 int32_t decode_image_chunk(const Slot& slot, Arguments... arguments) {
     auto adapters = slot.lora;
     common_set_adapter_lora(slot.ctx_tgt, adapters);
+    const xlc::StepWatch::Computation computation(xlc::StepWatch::current(), {slot.task->id});
     return mtmd_helper_decode_image_chunk(arguments...);
 }
 
@@ -132,6 +134,10 @@ size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
         llama_vocab_is_eog(vocab, result.tok),                                                               \
         [&](const completion_token_output& silent) { send_partial_response(slot, silent, false); })
 #define string_find_partial_stop find_partial_stop
+// The condition under which prompts are read, where the sizes of the batch are local variables.
+#define cont_batching cont_batching&& limit_prompts(n_batch, n_ubatch, batch.size())
+#define common_speculative_process process_drafts
+#define mtmd_batch_encode(media) encode_media(slot, (media))
 // The tokens of a stop sequence, which are counted to drop as many probabilities. They may be others than
 // those of the answer; ChoiceStream compares the texts.
 #define common_tokenize(...) llama_tokens()
@@ -143,6 +149,9 @@ size_t unkeepable(const server_tokens& tokens, const server_tokens& prompt) {
 #undef validate_utf8
 #undef string_find_partial_stop
 #undef common_tokenize
+#undef cont_batching
+#undef common_speculative_process
+#undef mtmd_batch_encode
 
 #include "overrides/server/server_slots.h"
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "overrides/access/slots.h"
+#include "overrides/server/step_scope.h"
 #include "overrides/server/task_running.h"
 #include "support/abort_guard.h"
 #include "support/errors.h"
@@ -265,15 +266,20 @@ void set_output_limits(common_params& params) {
 LoopJobs::LoopJobs(server_context& context, std::function<void(const std::string&)> failed)
     : context_(context), jobs_(std::make_shared<Jobs>()) {
     server_context_impl& server = *context.impl;
+    jobs_->steps = std::make_shared<Steps>();
     // After a failed assertion the server would go on with a context whose state nobody knows.
-    server.queue_tasks.on_update_slots([&server, failed = std::move(failed)] {
+    server.queue_tasks.on_update_slots([&server, jobs = jobs_, failed = std::move(failed)] {
         const AssertionWatch watch(failed);
+        const StepScope scope(*jobs->steps, server.*open(slots_tag()));
         (server.*open(update_slots_tag()))();
         if (watch.failed()) {
             throw AssertionFailed(watch.message());
         }
     });
     server.queue_tasks.on_new_task([&server, jobs = jobs_](server_task&& task, bool is_yielding) {
+        if (is_yielding) {
+            notice(jobs->steps->watch, task);
+        }
         if (task.type != SERVER_TASK_TYPE_CONTROL || task.params.control_action != job_action) {
             return process_task(server, std::move(task), is_yielding);
         }

@@ -2,6 +2,7 @@
 // uses classes that only server-context.cpp defines. Explicit instantiations give access to private members.
 #pragma once
 
+#include "overrides/server/step_watch.h"
 #include "support/abort_guard.h"
 
 #include <memory>
@@ -71,6 +72,22 @@ void share_busy_prefix(server_context_impl& server, const server_task& task) {
     if (!prefers_idle && n_busy >= n_known + worth_copying) {
         busy->prompt_save(*cache);
         cache->update();
+    }
+}
+
+// A running step learns of a task that waits for its end.
+void notice(StepWatch& watch, const server_task& task) {
+    switch (task.type) {
+    case SERVER_TASK_TYPE_CANCEL:
+        watch.give_up(task.id_target);
+        break;
+    case SERVER_TASK_TYPE_COMPLETION:
+    case SERVER_TASK_TYPE_EMBEDDING:
+    case SERVER_TASK_TYPE_DECISION:
+        watch.greet_newcomer();
+        break;
+    default:
+        break;
     }
 }
 
