@@ -156,6 +156,7 @@ void Generator::Impl::start_loop() {
 
 void Generator::Impl::stop_loop() {
     if (loop.joinable()) {
+        jobs->end_steps();
         context.terminate();
         loop.join();
         jobs->close();

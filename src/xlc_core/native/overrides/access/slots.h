@@ -35,6 +35,10 @@ public:
     // promise is broken.
     std::future<void> post(Work work);
 
+    // End the running step and later ones as soon as possible. Call before the loop is terminated, which no
+    // longer reads that requests were cancelled. From any thread.
+    void end_steps();
+
     // Drops work that has not run. Call when the loop has ended; the promise of later work is broken at once.
     void close();
 

@@ -332,6 +332,10 @@ std::future<void> LoopJobs::post(Work work) {
     return done;
 }
 
+void LoopJobs::end_steps() {
+    jobs_->steps->watch.give_up_all();
+}
+
 void LoopJobs::close() {
     std::lock_guard<std::mutex> lock(jobs_->mutex);
     jobs_->closed = true;

@@ -86,7 +86,7 @@ double StepWatch::Computation::longest_node() const {
 
 void StepWatch::check() {
     const auto given_up = [this](int task) { return given_up_.count(task) > 0; };
-    if (!stop_ && computing_ && std::all_of(tasks_.begin(), tasks_.end(), given_up)) {
+    if (!stop_ && computing_ && (all_given_up_ || std::all_of(tasks_.begin(), tasks_.end(), given_up))) {
         stop_ = true;
         ++n_given_up;
     }
@@ -95,6 +95,12 @@ void StepWatch::check() {
 void StepWatch::give_up(int task) {
     const std::lock_guard<std::mutex> lock(mutex_);
     given_up_.insert(task);
+    check();
+}
+
+void StepWatch::give_up_all() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    all_given_up_ = true;
     check();
 }
 

@@ -59,6 +59,8 @@ public:
 
     // From the thread that reads the queue.
     void give_up(int task);
+    // From any thread: nobody waits for anything any more.
+    void give_up_all();
     void greet_newcomer();
 
     // How to undo the batch that is computed; for draft models, which read it after the model.
@@ -77,6 +79,7 @@ private:
     Clock::time_point expected_end_;
     bool computing_ = false;
     bool yields_ = false;
+    bool all_given_up_ = false;
     // Only the loop's thread uses these.
     bool held_ = false;
     Clock::time_point last_question_;
