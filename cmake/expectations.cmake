@@ -171,6 +171,10 @@ xlc_override(server-context tools/server/server-context.cpp server/server-contex
   "const std::string token_str = result.text_to_send" 1
   "\n            if \\(!try_clear_idle_slots\\(\\)\\) {\n                n_batch /= 2.\n" 1
   "const int32_t n_tokens = std::min\\(n_batch, batch.size\\(\\) - off\\)" 1
+  # A step that does not fit is taken back: the loop goes on behind its end, and nobody reads its tokens.
+  "off_next = off \\+ n_tokens" 1
+  "metrics_post_decode\\(off, batch.view.size\\(\\), has_output\\)" 1
+  "if \\(!is_inside_view\\(slot.i_batch\\)\\) {" 1
   # A slot with a draft adds its token and the draft in this order.
   "\n            spec_i_batch.push_back\\(batch.size\\(\\)\\).\n" 1
   "\n        prompt.tokens.push_back\\(sampled\\).\n        prompt.tokens.insert\\(spec_draft\\).\n" 1
@@ -249,6 +253,20 @@ xlc_expect(tools/server/server-context.cpp
   "if \\(f_sim_cur > f_sim_best && f_sim_cur > slot_prompt_similarity\\)" 1
   "if \\(f_keep < 0.5f\\)" 1
   "std::unique_ptr<server_prompt_cache> prompt_cache" 1)
+
+# overrides/server/pool.h, paused_slot.h and pool_cells.h: slots that wait are left alone, a loop with running slots
+# comes back, a restored or repeated prompt continues at its last token, and cells can be counted.
+xlc_expect(tools/server/server-context.cpp
+  "if \\(slot.state != SLOT_STATE_GENERATING\\) {\n                return.\n" 2
+  "if \\(other.state == SLOT_STATE_WAIT_OTHER && slot.task->id == other.task->id_parent\\)" 1
+  "server_task task\\(SERVER_TASK_TYPE_NEXT_RESPONSE\\)" 1
+  "void copy_prompt_to\\(server_slot & other\\) const {" 1)
+xlc_expect(tools/server/server-common.h
+  "int64_t t_(start|prompt_last|gen_last) += 0." 4)
+xlc_expect(src/llama-kv-cache.h
+  "const llama_kv_cells & get_cells\\(llama_seq_id seq_id\\) const" 1)
+xlc_expect(src/llama-arch.h
+  "bool llm_arch_is_(recurrent|hybrid) +\\(const llm_arch & arch\\)" 2)
 
 # models/convert_process.py: the converter's classes and the tables it looks them up in.
 xlc_expect(conversion/base.py

@@ -338,6 +338,8 @@ class EngineMetrics:
     Attributes:
         requests_running: requests that hold a slot.
         requests_waiting: requests that wait for one.
+        requests_paused: running requests that were paused to make room for older ones (docs/engine.md).
+        pauses: how often a request was paused.
         prompt_tokens: prompt tokens processed, without cached ones.
         prompt_seconds: time spent on them.
         cached_tokens: prompt tokens taken from the cache.
@@ -349,6 +351,8 @@ class EngineMetrics:
 
     requests_running: int = 0
     requests_waiting: int = 0
+    requests_paused: int = 0
+    pauses: int = 0
     prompt_tokens: int = 0
     prompt_seconds: float = 0.0
     cached_tokens: int = 0

@@ -17,8 +17,9 @@ from xlc_core.options.engine import CacheType, EngineOptions
 GIB = 1 << 30
 
 
-def model_file(n_ctx_train: int = 8192, kv_bytes_per_token: int = 1 << 20) -> Any:
-    return SimpleNamespace(n_ctx_train=n_ctx_train, kv_bytes_per_token=kv_bytes_per_token)
+def model_file(n_ctx_train: int = 8192, kv_bytes_per_token: int = 1 << 20, **facts: Any) -> Any:
+    known = {"shares_cache": True, "n_window": 0, **facts}
+    return SimpleNamespace(n_ctx_train=n_ctx_train, kv_bytes_per_token=kv_bytes_per_token, **known)
 
 
 def size_of(file: Any, free: int | None, **options: Any) -> tuple[int, int, int]:
@@ -43,7 +44,8 @@ def size_of(file: Any, free: int | None, **options: Any) -> tuple[int, int, int]
     ],
 )
 def test_slot_context_is_limited_by_model_and_memory(file: Any, n_parallel: int, free: int | None, n_ctx: int) -> None:
-    assert size_of(file, free, n_parallel=n_parallel) == (n_ctx, n_ctx * n_parallel, n_parallel)
+    size = size_of(file, free, n_parallel=n_parallel, kv_unified=False)
+    assert size == (n_ctx, n_ctx * n_parallel, n_parallel)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,8 @@ def test_slot_context_is_limited_by_model_and_memory(file: Any, n_parallel: int,
 def test_slots_give_way_before_the_context(
     free: int | None, options: dict[str, Any], expected: tuple[int, int, int]
 ) -> None:
-    assert size_of(model_file(), free, **options) == expected
+    assert size_of(model_file(), free, kv_unified=False, **options) == expected
+    assert size_of(model_file(shares_cache=False), free, **options) == expected
 
 
 @pytest.mark.parametrize(("cache_type", "n_ctx"), [("f32", 1024), ("f16", 2048), ("q8_0", 3840), ("q4_0", 7168)])
@@ -94,36 +97,56 @@ def test_bytes_of_a_type_are_llama_cpp_s(smollm2_path: Path, cache_type: Any) ->
     ],
 )
 def test_total_is_shared_regardless_of_memory(options: dict[str, Any], expected: tuple[int, int, int]) -> None:
-    assert size_of(model_file(), 1, **options) == expected
+    assert size_of(model_file(), 1, kv_unified=False, **options) == expected
 
 
 @pytest.mark.parametrize(
     ("free", "options", "expected"),
     [
-        (None, {}, (8192, 4 * 8192, 4)),
-        (40 * GIB, {}, (8192, 10240, 4)),  # the pool gives way, and then what a request may hold
-        (8 * GIB, {}, (2048, 2048, 4)),
-        (8 * GIB, {"n_ctx": 4096}, (4096, 4096, 4)),
-        (8 * GIB, {"n_ctx": 4096, "n_ctx_total": 6000}, (4096, 6000, 4)),
-        (8 * GIB, {"n_ctx_total": 300}, (300, 300, 4)),
+        (None, {}, (8192, 4 * 8192, 16)),
+        (40 * GIB, {}, (8192, 10240, 16)),  # the pool gives way, and then what a request may hold
+        (8 * GIB, {}, (2048, 2048, 16)),
+        (8 * GIB, {"n_ctx": 4096}, (4096, 4096, 16)),
+        (8 * GIB, {"n_ctx": 4096, "n_parallel": 2}, (4096, 4096, 2)),
+        (8 * GIB, {"n_ctx": 4096, "n_ctx_total": 6000}, (4096, 6000, 16)),
+        (None, {"n_ctx": 4096, "n_parallel": 8}, (4096, 8 * 4096, 8)),
+        (None, {"n_ctx": 4096, "n_ctx_total": 8 * 4096}, (4096, 8 * 4096, 16)),
+        (8 * GIB, {"n_ctx_total": 300}, (300, 300, 16)),
         (8 * GIB, {"n_ctx": 100, "n_ctx_total": 2**20, "n_parallel": 2}, (100, 200, 2)),
     ],
 )
-def test_unified_cache_gives_way_itself(
-    free: int | None, options: dict[str, Any], expected: tuple[int, int, int]
-) -> None:
-    assert size_of(model_file(), free, kv_unified=True, **options) == expected
+def test_pool_gives_way_itself(free: int | None, options: dict[str, Any], expected: tuple[int, int, int]) -> None:
+    assert size_of(model_file(), free, **options) == expected
+    assert size_of(model_file(shares_cache=False), free, kv_unified=True, **options) == expected
+
+
+def test_slots_of_sliding_windows_take_memory() -> None:
+    assert size_of(model_file(n_window=512), None) == (8192, 4 * 8192, 4)
+
+
+def test_slots_without_pool_need_their_share() -> None:
+    with pytest.raises(xlc.InvalidRequestError, match="gives each of 4 slots 1024 tokens instead of n_ctx=2048"):
+        size_of(model_file(shares_cache=False), None, n_ctx=2048, n_ctx_total=4096, n_parallel=4)
+    assert size_of(model_file(), None, n_ctx=2048, n_ctx_total=4096, n_parallel=4) == (2048, 4096, 4)
+
+
+@pytest.mark.parametrize("name", ["recurrent", "hybrid", "multi-token-hybrid"])
+def test_recurrent_layers_are_known_from_the_file(name: str) -> None:
+    models = Path(__file__).parents[1] / "model_files"
+    assert not _native.read_model_file(str(models / f"{name}.gguf")).shares_cache
+    assert _native.read_model_file(str(models / "llama.gguf")).shares_cache
+    assert _native.read_model_file(str(models / "gemma3-vision.gguf")).n_window == 64
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (
-            {"n_ctx": 2048, "n_ctx_total": 4096, "n_parallel": 4},
+            {"n_ctx": 2048, "n_ctx_total": 4096, "n_parallel": 4, "kv_unified": False},
             "gives each of 4 slots 1024 tokens instead of n_ctx=2048; raise n_ctx_total to 8192, .*kv_unified=True",
         ),
         ({"n_ctx": 2048, "n_ctx_total": 1024}, "n_ctx_total=1024 is less than one request may hold"),
-        ({"n_ctx": 2048, "n_ctx_total": 1024, "n_parallel": 4, "kv_unified": True}, "raise it to n_ctx=2048"),
+        ({"n_ctx": 2048, "n_ctx_total": 1024, "n_parallel": 4}, "raise it to n_ctx=2048"),
         ({"n_ctx": 2**24, "n_parallel": 256}, "exceed llama.cpp's limit"),
     ],
 )
@@ -136,12 +159,12 @@ def test_sizes_that_contradict_each_other_are_refused(options: dict[str, Any], m
     ("options", "expected"),
     [
         ({"n_ctx": 512, "n_parallel": 3}, (512, 1536, 3)),
-        ({"n_ctx": 300, "n_parallel": 2}, (512, 1024, 2)),  # llama.cpp's steps of 256
-        ({"n_ctx": 512, "n_parallel": 3, "n_ctx_total": 1024, "kv_unified": True}, (512, 1024, 3)),
-        ({"n_ctx_total": 1024, "n_parallel": 2}, (512, 1024, 2)),
-        ({"n_ctx_total": 1024, "n_parallel": 2, "kv_unified": True}, (1024, 1024, 2)),
+        ({"n_ctx": 300, "n_parallel": 2}, (512, 768, 2)),  # llama.cpp's steps of 256
+        ({"n_ctx": 512, "n_parallel": 3, "n_ctx_total": 1024}, (512, 1024, 3)),
+        ({"n_ctx_total": 1024, "n_parallel": 2, "kv_unified": False}, (512, 1024, 2)),
+        ({"n_ctx_total": 1024, "n_parallel": 2}, (1024, 1024, 2)),
         ({"n_ctx": 512, "n_parallel": 2, "llama_args": ["--ctx-size", "2048"]}, (512, 2048, 2)),
-        ({"n_parallel": 2, "llama_args": ["--ctx-size", "2048"]}, (1024, 2048, 2)),
+        ({"n_parallel": 2, "llama_args": ["--ctx-size", "1024"]}, (1024, 1024, 2)),
     ],
 )
 def test_engine_has_these_sizes(tiny_path: Path, options: dict[str, Any], expected: tuple[int, int, int]) -> None:
@@ -171,7 +194,7 @@ def test_more_than_the_model_was_trained_with_is_a_warning(tiny_path: Path) -> N
 @pytest.mark.parametrize("args", [["--ctx-size", "512"], ["--parallel", "8"]])
 def test_llama_args_cannot_reduce_n_ctx(tiny_path: Path, args: list[str]) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=r"llama_args: .* n_ctx=512 is required"):
-        xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1, llama_args=args)
+        xlc.Engine(tiny_path, n_ctx=512, n_parallel=2, n_threads=1, kv_unified=False, llama_args=args)
 
 
 def test_usable_context_is_rounded_and_capped() -> None:

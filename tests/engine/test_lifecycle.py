@@ -363,7 +363,7 @@ def test_wrong_llama_arg_is_named_and_never_exits(args: list[str], reason: str) 
 
 def test_llama_args_reach_llama_cpp() -> None:
     with xlc.Engine("smollm2-135m-instruct", llama_args=["--ctx-size", "1024", "-np", "2"]) as engine:
-        assert engine.info.n_ctx == 512
+        assert (engine.info.n_ctx, engine.info.n_ctx_total, engine.info.n_parallel) == (1024, 1024, 2)
 
 
 def test_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_twice_the_context_takes_twice_the_cache() -> None:
 
 
 def test_estimate_detects_models_that_do_not_fit() -> None:
-    estimate = xlc.Engine.estimate(xlc.EngineOptions(model=CHAT, n_ctx=8192, n_parallel=256))
+    estimate = xlc.Engine.estimate(xlc.EngineOptions(model=CHAT, n_ctx=8192, n_parallel=256, kv_unified=False))
     assert estimate.context == 256 * 8192 * 30 * 3 * 64 * 2 * 2
     free = estimate.devices[-1].free
     assert free is None or estimate.fits == (estimate.total <= free)

@@ -225,7 +225,7 @@ def test_session_that_does_not_fit_says_how_large_it_is(tiny_path: Path, session
     ("options", "reason"),
     [
         ({"cache_type_k": "f32"}, "cache_type_k = f16, but this engine has f32"),
-        ({"n_parallel": 3}, "n_parallel = 2, but this engine has 3"),
+        ({"kv_unified": False}, "n_parallel = any, with kv_unified, but this engine has 2"),
         ({"llama_args": ["--rope-freq-base", "5000"]}, "rope = "),
     ],
 )
@@ -237,10 +237,10 @@ def test_other_settings_of_the_cache_are_refused(
         engine.load_session(session)
 
 
-def test_with_a_unified_cache_the_number_of_slots_is_free(tiny_path: Path, tmp_path: Path) -> None:
-    with xlc.Engine(tiny_path, n_ctx=512, n_parallel=3, n_threads=1, kv_unified=True) as engine:
+def test_in_pool_the_number_of_slots_is_free(tiny_path: Path, tmp_path: Path) -> None:
+    with xlc.Engine(tiny_path, n_ctx=512, n_parallel=3, n_threads=1) as engine:
         saved = engine.save_session(tmp_path / "s", prompt=PROMPT)
-    with xlc.Engine(tiny_path, n_ctx=512, n_parallel=1, n_threads=1, kv_unified=True) as engine:
+    with xlc.Engine(tiny_path, n_ctx=512, n_parallel=1, n_threads=1) as engine:
         engine.load_session(saved.path)
         assert engine.complete(PROMPT, **ONE).usage.cached_tokens == saved.n_tokens - 1
 

@@ -11,6 +11,8 @@ from xlc_core.options.engine import CacheType, EngineOptions
 __all__ = ["ContextSize", "context_size", "exceeds_training"]
 
 _N_SLOTS = 4
+_N_POOL_SLOTS = 16  # slots of a pool take no memory of their own
+_N_FULL_REQUESTS = 4  # by default a pool holds this many requests of full length
 _KV_SHARE = 4  # by default the cache uses at most a quarter of the free memory
 _USEFUL_N_CTX = 4096  # the number of slots gives way until a request may hold this much
 _MIN_N_CTX = 512
@@ -32,11 +34,13 @@ class ContextSize:
         n_ctx: tokens that one request may hold, prompt and answer together.
         n_ctx_total: tokens of KV cache for all slots together.
         n_parallel: slots.
+        kv_unified: whether all requests share one pool of cache.
     """
 
     n_ctx: int
     n_ctx_total: int
     n_parallel: int
+    kv_unified: bool = True
 
     def usable_n_ctx(self, file: _native.ModelFile) -> int:
         """Return llama.cpp's value for ``n_ctx``: rounded up, but not above the context of the model's training."""
@@ -46,30 +50,36 @@ class ContextSize:
 def context_size(options: EngineOptions, file: _native.ModelFile, free_memory: int | None) -> ContextSize:
     """Return the user's sizes, with values for those that are not set.
 
-    Without the user's sizes the cache takes at most a quarter of the free memory. If it would need more, the number of
-    slots is reduced first, down to 1, until a request may hold ``n_ctx``, or 4096 tokens if that is not set; then
-    ``n_ctx`` is reduced, down to 512. With ``kv_unified`` the slots share the cache, and the total is reduced first.
+    Without the user's sizes the cache takes at most a quarter of the free memory. If it would need more, a pool is
+    reduced first, then ``n_ctx``, down to 512. Without a pool the number of slots is reduced first, down to 1, until a
+    request may hold ``n_ctx``, or 4096 tokens if that is not set.
 
     Args:
         options: the user's options.
         file: the model file.
         free_memory: bytes that may be allocated; None when unknown.
+
+    Raises:
+        InvalidRequestError: ``n_ctx_total`` does not give every slot ``n_ctx`` tokens, and this model has no pool.
     """
     trained = file.n_ctx_train or _UNKNOWN_N_CTX_TRAIN
     given = options.n_ctx
     if given is not None and exceeds_training(options, file):
         given = file.n_ctx_train
-    wanted = given or min(trained, _USEFUL_N_CTX)
     if options.n_ctx_total is not None:
         budget, least, step = options.n_ctx_total, 1, 1
     else:
         budget, least, step = _affordable_tokens(options, file, free_memory), _MIN_N_CTX, _STEP
-    fitting_slots = _N_SLOTS if options.kv_unified else max(1, min(_N_SLOTS, budget // wanted))
-    n_parallel = options.n_parallel or fitting_slots
-    share = budget if options.kv_unified else budget // n_parallel
-    n_ctx = given or min(trained, max(least, share // step * step))
-    total = n_ctx * n_parallel
-    return ContextSize(n_ctx, min(total, max(n_ctx, budget)) if options.kv_unified else total, n_parallel)
+    shares = file.shares_cache if options.kv_unified is None else options.kv_unified
+    if not shares:
+        options.require_room_for_all()
+        n_parallel = options.n_parallel or max(1, min(_N_SLOTS, budget // (given or min(trained, _USEFUL_N_CTX))))
+        n_ctx = given or min(trained, max(least, budget // n_parallel // step * step))
+        return ContextSize(n_ctx, n_ctx * n_parallel, n_parallel, kv_unified=False)
+    n_parallel = options.n_parallel or (_N_SLOTS if file.n_window else _N_POOL_SLOTS)
+    n_ctx = given or min(trained, max(least, budget // step * step))
+    most = n_parallel if options.n_parallel or options.n_ctx_total else min(n_parallel, _N_FULL_REQUESTS)
+    return ContextSize(n_ctx, min(n_ctx * most, max(n_ctx, budget)), n_parallel)
 
 
 def exceeds_training(options: EngineOptions, file: _native.ModelFile) -> bool:

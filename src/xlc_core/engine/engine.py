@@ -287,6 +287,8 @@ class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMeth
         return EngineMetrics(
             requests_running=counters.n_running,
             requests_waiting=counters.n_waiting,
+            requests_paused=counters.n_paused,
+            pauses=counters.n_pauses,
             prompt_tokens=counters.n_prompt_tokens,
             prompt_seconds=counters.prompt_seconds,
             cached_tokens=counters.n_cached_tokens,

@@ -27,7 +27,7 @@ _GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
 # Fields of EngineOptions that have the same name in the native parameters.
 _COPIED_FIELDS = (
     *("n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn", "encoder"),
-    *("cache_type_k", "cache_type_v", "kv_unified", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
+    *("cache_type_k", "cache_type_v", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
     *("thinking_budget_message", "reasoning_format"),
 )
 
@@ -104,6 +104,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     native.n_ctx = size.n_ctx if options.n_ctx else 0
     native.n_ctx_total = size.n_ctx_total
     native.n_parallel = size.n_parallel
+    native.kv_unified = size.kv_unified
     native.n_ctx_retrieval = options.n_ctx or 0
     native.n_batch_retrieval = options.n_batch_retrieval or 0
     native.n_threads = options.n_threads or hardware.available_cores()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
+from xlc_core.errors import InvalidRequestError
 from xlc_core.options.base import GpuLayers, NativeOptions, Seconds, Takes
 from xlc_core.options.lora import ControlVector, Lora, listed
 from xlc_core.options.media_hosts import RemoteMedia, to_hosts
@@ -35,11 +36,11 @@ class EngineOptions(NativeOptions):
         n_ctx: tokens that one request may hold, prompt and answer together, at most 2²⁴. llama.cpp rounds it up to a
             multiple of 256 but not above the context of the model's training. None: as many as the model was trained
             with, fewer if memory is short (docs/engine.md).
-        n_ctx_total: tokens of KV cache for all slots together. If ``n_ctx`` is None the slots get equal shares; with
-            ``kv_unified`` it may be as small as ``n_ctx``. Tokens that no request could use are not allocated. None:
-            ``n_ctx × n_parallel``; if one of these is None too, at most a quarter of the free memory.
-        n_parallel: number of slots, that is, of requests that are generated at once; other requests wait. None: 4,
-            fewer if memory is short (docs/engine.md).
+        n_ctx_total: tokens of KV cache for all requests together, one pool that may be as small as ``n_ctx``. Tokens
+            that no request could use are not allocated. None: ``n_ctx × n_parallel``, or 4 times ``n_ctx`` if
+            ``n_parallel`` is None; but not more than a quarter of the free memory, or ``n_ctx`` if that is more.
+        n_parallel: number of slots, that is, of requests that are generated at once; other requests wait. None: 16; 4
+            for models with sliding windows and without a pool, where each takes memory (docs/engine.md).
         n_batch: prompt tokens that are read in one step, at most. Beside other requests steps are shorter, so that
             these get their next token soon (docs/engine.md).
         n_ubatch: tokens that are computed at once.
@@ -56,8 +57,9 @@ class EngineOptions(NativeOptions):
             the processor has AVX2 or AVX-512 (docs/encoders.md), ``"llama.cpp"`` llama.cpp's graph.
         cache_type_k: type of the keys in the KV cache.
         cache_type_v: type of the values in the KV cache; other than f16 needs flash attention.
-        kv_unified: one cache that all slots share, so that ``n_ctx_total`` may be less than ``n_ctx × n_parallel``.
-            If running requests together exceed it, llama.cpp ends all of them with an error, so it is off by default.
+        kv_unified: one pool of KV cache for all requests. If it is full, the youngest request pauses, and goes on
+            later (docs/engine.md). False: each slot has ``n_ctx`` tokens for itself. None: True unless the model has
+            recurrent layers.
         use_mmap: map the file into memory instead of reading it.
         use_mlock: keep the weights from being swapped out.
         pooling: how token vectors are combined into one; None: from the model file.
@@ -117,7 +119,7 @@ class EngineOptions(NativeOptions):
     encoder: Literal["auto", "llama.cpp"] = "auto"
     cache_type_k: CacheType = "f16"
     cache_type_v: CacheType = "f16"
-    kv_unified: bool = False
+    kv_unified: bool | None = None
     use_mmap: bool = True
     use_mlock: bool = False
     pooling: Pooling | None = None
@@ -160,18 +162,36 @@ class EngineOptions(NativeOptions):
             raise ValueError(
                 f"{n_slots} slots of n_ctx={self.n_ctx} tokens exceed llama.cpp's limit; lower n_ctx or n_parallel"
             )
-        least = self.n_ctx if self.kv_unified else self.n_ctx * n_slots
-        if self.n_ctx_total is not None and self.n_ctx_total < least:
-            if least == self.n_ctx:
-                raise ValueError(
-                    f"n_ctx_total={self.n_ctx_total} is less than one request may hold; raise it to n_ctx={self.n_ctx}"
-                )
+        if self.n_ctx_total is not None and self.n_ctx_total < self.n_ctx:
             raise ValueError(
-                f"n_ctx_total={self.n_ctx_total} gives each of {n_slots} slots {self.n_ctx_total // n_slots} tokens "
-                f"instead of n_ctx={self.n_ctx}; raise n_ctx_total to {least}, lower n_ctx or n_parallel, or let the "
-                "slots share the cache with kv_unified=True"
+                f"n_ctx_total={self.n_ctx_total} is less than one request may hold; raise it to n_ctx={self.n_ctx}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_separate_contexts(self) -> Self:
+        if self.kv_unified is False and (conflict := self._find_conflict()):
+            raise ValueError(conflict)
+        return self
+
+    def require_room_for_all(self) -> None:
+        """Check the sizes for a model whose slots cannot share the KV cache.
+
+        Raises:
+            InvalidRequestError: ``n_ctx_total`` does not give every slot ``n_ctx`` tokens.
+        """
+        if conflict := self._find_conflict():
+            raise InvalidRequestError(conflict)
+
+    def _find_conflict(self) -> str | None:
+        n_slots = self.n_parallel or 1
+        if self.n_ctx is None or self.n_ctx_total is None or self.n_ctx_total >= self.n_ctx * n_slots:
+            return None
+        return (
+            f"n_ctx_total={self.n_ctx_total} gives each of {n_slots} slots {self.n_ctx_total // n_slots} tokens "
+            f"instead of n_ctx={self.n_ctx}; raise n_ctx_total to {self.n_ctx * n_slots}, lower n_ctx or n_parallel, "
+            "or let the slots share the cache with kv_unified=True"
+        )
 
     @field_validator("allow_remote_media", mode="before")
     @classmethod

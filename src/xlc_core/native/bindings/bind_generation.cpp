@@ -35,6 +35,8 @@ void bind_generation(nb::module_& m) {
     nb::class_<GeneratorMetrics>(m, "GeneratorMetrics")
         .def_ro("n_running", &GeneratorMetrics::n_running)
         .def_ro("n_waiting", &GeneratorMetrics::n_waiting)
+        .def_ro("n_paused", &GeneratorMetrics::n_paused)
+        .def_ro("n_pauses", &GeneratorMetrics::n_pauses)
         .def_ro("n_prompt_tokens", &GeneratorMetrics::n_prompt_tokens)
         .def_ro("prompt_seconds", &GeneratorMetrics::prompt_seconds)
         .def_ro("n_cached_tokens", &GeneratorMetrics::n_cached_tokens)

@@ -20,6 +20,8 @@ void bind_model_file(nb::module_& m) {
         .def_ro("chat_template", &ModelFile::chat_template, "Empty when the file does not have one.")
         .def_ro("pooling", &ModelFile::pooling)
         .def_ro("causal", &ModelFile::causal)
+        .def_ro("shares_cache", &ModelFile::shares_cache)
+        .def_ro("n_window", &ModelFile::n_window)
         .def_prop_ro("has_chat_template", [](const ModelFile& self) { return !self.chat_template.empty(); })
         .def_ro("has_rank_head", &ModelFile::has_rank_head)
         .def_ro("sees", &ModelFile::sees)

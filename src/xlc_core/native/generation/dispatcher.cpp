@@ -344,11 +344,10 @@ bool Dispatcher::idle() const {
     return waiting_.empty() && running_.empty();
 }
 
-int32_t Dispatcher::n_waiting() const {
+int32_t Dispatcher::n_waiting(int32_t n_running) const {
     std::lock_guard<std::mutex> lock(mutex_);
-    const auto n_slots = static_cast<size_t>(n_slots_);
-    return static_cast<int32_t>(
-        waiting_.size() + (running_.size() > n_slots ? running_.size() - n_slots : 0));
+    const auto n_posted = static_cast<int32_t>(running_.size()); // some of them wait for room in the KV cache
+    return static_cast<int32_t>(waiting_.size()) + std::max(0, n_posted - n_running);
 }
 
 } // namespace xlc

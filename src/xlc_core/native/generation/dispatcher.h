@@ -46,7 +46,8 @@ public:
     bool failed() const;
     // Throws the error of fail() once it was called.
     void check_running() const;
-    int32_t n_waiting() const;
+    // Requests that have not started, if so many slots are running.
+    int32_t n_waiting(int32_t n_running) const;
     // Whether all requests are over.
     bool idle() const;
 

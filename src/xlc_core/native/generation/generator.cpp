@@ -301,7 +301,9 @@ GeneratorMetrics Generator::metrics() const {
     if (!result) {
         throw Error(ErrorKind::engine_closed, "the engine was closed while it was asked for its metrics");
     }
-    return read_metrics(*result, impl_->dispatcher->n_waiting());
+    GeneratorMetrics metrics = read_metrics(*result, impl_->jobs->pool());
+    metrics.n_waiting = impl_->dispatcher->n_waiting(metrics.n_running);
+    return metrics;
 }
 
 Decision Generator::decide(const std::string& request, const Poll& poll) const {

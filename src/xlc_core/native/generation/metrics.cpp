@@ -1,10 +1,13 @@
 #include "generation/metrics.h"
 
+#include "overrides/access/slots.h"
+
 #include "server-task.h"
 
 namespace xlc {
 
 void GeneratorMetrics::add(const GeneratorMetrics& other) {
+    n_pauses += other.n_pauses;
     n_prompt_tokens += other.n_prompt_tokens;
     prompt_seconds += other.prompt_seconds;
     n_cached_tokens += other.n_cached_tokens;
@@ -14,12 +17,13 @@ void GeneratorMetrics::add(const GeneratorMetrics& other) {
     n_draft_accepted += other.n_draft_accepted;
 }
 
-GeneratorMetrics read_metrics(const server_task_result& result, int32_t n_waiting) {
+GeneratorMetrics read_metrics(const server_task_result& result, const PoolCounters& pool) {
     const auto& answer = dynamic_cast<const server_task_result_metrics&>(result);
     const server_metrics& counters = answer.metrics;
     GeneratorMetrics out;
     out.n_running = answer.n_processing_slots;
-    out.n_waiting = n_waiting;
+    out.n_paused = pool.n_paused;
+    out.n_pauses = pool.n_pauses;
     out.n_prompt_tokens = counters.prompt.count;
     out.prompt_seconds = static_cast<double>(counters.prompt.time) / 1e6;
     out.n_cached_tokens = counters.n_prompt_cached;

@@ -4,6 +4,7 @@
 #include "support/gguf_metadata.h"
 #include "support/logging.h"
 
+#include "llama-arch.h"
 #include "llama.h"
 
 #include <filesystem>
@@ -75,6 +76,9 @@ ModelFile read_model_file(const std::string& path) {
     file.pooling = pooling_name(metadata.number(prefix + "pooling_type", LLAMA_POOLING_TYPE_UNSPECIFIED));
     file.sees = metadata.flag("clip.has_vision_encoder", false);
     file.hears = metadata.flag("clip.has_audio_encoder", false);
+    const llm_arch architecture = llm_arch_from_string(file.architecture);
+    file.shares_cache = !llm_arch_is_recurrent(architecture) && !llm_arch_is_hybrid(architecture);
+    file.n_window = metadata.number(prefix + "attention.sliding_window", 0);
     file.causal = metadata.flag(prefix + "attention.causal", true);
     file.chat_template = metadata.text("tokenizer.chat_template");
     file.has_rank_head = metadata.has_tensor("cls.weight") || metadata.has_tensor("cls.output.weight");

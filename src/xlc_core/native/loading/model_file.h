@@ -17,6 +17,8 @@ struct ModelFile {
     std::string chat_template; // empty: the file does not have one
     std::string pooling;       // as in the public options; empty: not in the file
     bool causal = true;        // false: an encoder, which cannot generate
+    bool shares_cache = true;  // false: recurrent layers, whose states sequences cannot share
+    int64_t n_window = 0;      // tokens that some layers look back; 0: without limit
     bool has_rank_head = false;
     bool sees = false;  // a projector for images
     bool hears = false; // a projector for sound

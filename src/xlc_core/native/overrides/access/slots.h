@@ -1,7 +1,8 @@
 // Access to internals of llama.cpp's server, opened by overrides/server/server-context.cpp: work on its
-// loop's thread between two steps, and the conversations in its slots.
+// loop's thread between two steps, the conversations in its slots, and the order in which requests start.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <future>
@@ -19,6 +20,12 @@ struct server_task;
 namespace xlc {
 
 struct Steps;
+
+// Requests whose cells of the KV cache were given to older ones (overrides/server/pool.h).
+struct PoolCounters {
+    std::atomic<int32_t> n_paused = 0; // now
+    std::atomic<int64_t> n_pauses = 0; // since the engine was opened
+};
 
 // Runs work on the loop's thread between steps, in turn with llama.cpp's own tasks. Ends the loop with
 // AssertionFailed when an assertion has failed in a step.
@@ -39,6 +46,8 @@ public:
     // longer reads that requests were cancelled. From any thread.
     void end_steps();
 
+    const PoolCounters& pool() const { return *pool_counters_; }
+
     // Drops work that has not run. Call when the loop has ended; the promise of later work is broken at once.
     void close();
 
@@ -57,6 +66,7 @@ private:
 
     server_context& context_;
     const std::shared_ptr<Jobs> jobs_;
+    const std::shared_ptr<PoolCounters> pool_counters_;
 };
 
 // The state of a slot: a conversation's tokens and what the model has computed for them.

@@ -1,6 +1,6 @@
 // Decodes a batch of several requests that cannot be decoded at once. llama.cpp ends all of them. Here it is
-// decoded in parts, each of one request, so that only the request fails whose part fails; and if the KV
-// cache is full, the largest request makes room for the others.
+// decoded in parts, each of one request, so that only the request fails whose part fails. If the KV cache is
+// full, the step is taken back, and the youngest request makes room for the others (pool.h).
 //
 // These are templates because server-context.cpp defines the classes later. llama.cpp's decode() calls
 // decode_apart() instead of llama_process(). A failed assertion leaves it as an exception (process_batch). A
@@ -11,6 +11,7 @@
 
 #include "llama-ext.h"
 
+#include <algorithm>
 #include <climits>
 #include <cstdint>
 #include <string>
@@ -44,6 +45,50 @@ template<typename Batch, typename Slots> void drop_drafts(Batch& batch, Slots& s
         slot.spec_draft.clear();
         slot.spec_is_replay = false;
     }
+}
+
+// Whether the last step of this thread's loop did not fit into the KV cache, so that nothing of it was done.
+thread_local bool step_was_taken_back = false;
+
+// Whether the slot's request takes part in steps; those that pause or wait for another answer's prompt do
+// not.
+template<typename Slot> bool is_running(const Slot& slot) {
+    return slot.is_processing() && slot.state != decltype(slot.state)::SLOT_STATE_WAIT_OTHER;
+}
+
+// Whether others can pause if a step does not fit (pool.h). Prompts whose turn has not come look as if they
+// did not run during the step.
+thread_local bool others_can_pause = false;
+
+// Return whether a step that does not fit can be repeated with fewer requests.
+template<typename Slots> bool can_make_room(const Slots& slots) {
+    return others_can_pause && std::none_of(slots.begin(), slots.end(), [](const auto& slot) {
+               return !slot.is_processing() &&
+                      slot.prompt.n_tokens() > 0; // llama.cpp clears it and tries again
+           });
+}
+
+// Undo what the step has noted of the tokens from `off` on, none of which was decoded.
+template<typename Batch, typename Slots> void repeat_later(Batch& batch, Slots& slots, int32_t off) {
+    drop_drafts(batch, slots);
+    for (auto& slot : slots) {
+        int32_t n = 0;
+        for (int32_t i = off; i < batch.size(); i++) {
+            n += batch.tokens[static_cast<size_t>(i)].id_slot == slot.id && !is_dropped(batch, i) ? 1 : 0;
+        }
+        if (n == 0) {
+            continue;
+        }
+        slot.prompt.tokens.keep_first(static_cast<size_t>(slot.prompt.n_tokens() - n));
+        slot.i_batch = -1;
+        using State = decltype(slot.state);
+        if (slot.state == State::SLOT_STATE_DONE_PROMPT) {
+            slot.state = State::SLOT_STATE_PROCESSING_PROMPT;
+        }
+    }
+    batch.truncate(off);
+    batch.view.clear();
+    step_was_taken_back = true;
 }
 
 template<typename Batch, typename Slot, typename Fail>
@@ -86,23 +131,23 @@ int32_t decode_apart(
     if (result == 0) {
         return 0;
     }
+    if (result == 1 && can_make_room(slots)) {
+        repeat_later(batch, slots, off);
+        return 0;
+    }
     drop_drafts(batch, slots);
     if (result == 1 && n_batch > 1) {
         return 1;
     }
     if (result == 1) {
-        auto* largest = static_cast<decltype(&slots.front())>(nullptr);
         for (auto& slot : slots) {
-            if (slot.is_processing() && (!largest || slot.prompt.n_tokens() > largest->prompt.n_tokens())) {
-                largest = &slot;
+            if (is_running(slot)) {
+                fail_slot(
+                    batch, off, slot,
+                    "the KV cache is full; open the engine with a larger n_ctx_total, or a smaller n_ctx",
+                    fail);
             }
         }
-        fail_slot(
-            batch, off, *largest,
-            "the KV cache is full: the requests that run together need more than n_ctx_total tokens, and "
-            "this is "
-            "the largest of them; open the engine with a larger n_ctx_total, or send fewer at once",
-            fail);
         return again_with(1);
     }
     const int32_t id = batch.tokens[static_cast<size_t>(off)].id_slot;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "overrides/access/slots.h"
+#include "overrides/server/pool.h"
 #include "overrides/server/step_scope.h"
 #include "overrides/server/task_running.h"
 #include "support/abort_guard.h"
@@ -264,28 +265,31 @@ void set_output_limits(common_params& params) {
 }
 
 LoopJobs::LoopJobs(server_context& context, std::function<void(const std::string&)> failed)
-    : context_(context), jobs_(std::make_shared<Jobs>()) {
+    : context_(context), jobs_(std::make_shared<Jobs>()), pool_counters_(std::make_shared<PoolCounters>()) {
     server_context_impl& server = *context.impl;
     jobs_->steps = std::make_shared<Steps>();
+    const auto pool = std::make_shared<Pool>(server, pool_counters_);
     // After a failed assertion the server would go on with a context whose state nobody knows.
-    server.queue_tasks.on_update_slots([&server, jobs = jobs_, failed = std::move(failed)] {
+    server.queue_tasks.on_update_slots([&server, pool, jobs = jobs_, failed = std::move(failed)] {
         const AssertionWatch watch(failed);
+        pool->plan();
         const StepScope scope(*jobs->steps, server.*open(slots_tag()));
         (server.*open(update_slots_tag()))();
         if (watch.failed()) {
             throw AssertionFailed(watch.message());
         }
     });
-    server.queue_tasks.on_new_task([&server, jobs = jobs_](server_task&& task, bool is_yielding) {
+    server.queue_tasks.on_new_task([pool, &server, jobs = jobs_](server_task&& task, bool is_yielding) {
         if (is_yielding) {
             notice(jobs->steps->watch, task);
         }
         if (task.type != SERVER_TASK_TYPE_CONTROL || task.params.control_action != job_action) {
-            return process_task(server, std::move(task), is_yielding);
+            return pool->take(std::move(task), is_yielding);
         }
         if (is_yielding) {
             return false; // it is called again after the step
         }
+        pool->forget_ended();
         std::shared_ptr<Job> job;
         {
             std::lock_guard<std::mutex> lock(jobs->mutex);

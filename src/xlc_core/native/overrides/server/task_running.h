@@ -26,6 +26,7 @@ template<typename Tag, typename Tag::type member> struct Opened {
 XLC_OPEN(slots, std::vector<server_slot> server_context_impl::*)
 XLC_OPEN(ctx_tgt, llama_context* server_context_impl::*)
 XLC_OPEN(ctx_dft, llama_context* server_context_impl::*)
+XLC_OPEN(spec, common_speculative_ptr server_context_impl::*)
 XLC_OPEN(prompt_cache, std::unique_ptr<server_prompt_cache> server_context_impl::*)
 XLC_OPEN(params_base, common_params server_context_impl::*)
 XLC_OPEN(process_single_task, bool (server_context_impl::*)(server_task&&, bool))
@@ -50,6 +51,9 @@ void share_busy_prefix(server_context_impl& server, const server_task& task) {
     size_t n_idle = 0;
     size_t n_busy = 0;
     for (const server_slot& slot : server.*open(slots_tag())) {
+        if (slot.state == SLOT_STATE_WAIT_OTHER) {
+            continue; // it has no cells
+        }
         const size_t n = slot.prompt.tokens.get_common_prefix(task.tokens);
         const server_slot*& best = slot.is_processing() ? busy : idle;
         size_t& n_best = slot.is_processing() ? n_busy : n_idle;
@@ -95,9 +99,6 @@ void notice(StepWatch& watch, const server_task& task) {
 bool process_task(server_context_impl& server, server_task&& task, bool is_yielding) {
     const int id = task.id;
     try {
-        if (!is_yielding) {
-            share_busy_prefix(server, task);
-        }
         return (server.*open(process_single_task_tag()))(std::move(task), is_yielding);
     } catch (const AssertionFailed&) {
         throw;
