@@ -10,11 +10,19 @@ namespace xlc {
 
 namespace {
 
-// Until a prompt has been read.
-constexpr int32_t limit_of_unknown_speed = 64;
+// With fewer tokens, products of weights take almost as long (kernels/weight_product.cpp).
+constexpr int32_t efficient_tokens = 64;
+
+// A step with so many may take so much longer than it should.
+constexpr double tolerated_seconds = 0.05;
 
 // The share of a new measurement in the estimate. Tokens far behind in a prompt take longer.
 constexpr double new_share = 0.3;
+
+// A large step may have been slow because of other programs. Each small step lowers the estimate for large
+// ones by this share, down to this share of its own, until one is tried again.
+constexpr double forgotten_share = 0.01;
+constexpr double best_large = 0.4;
 
 std::atomic<double> pretended{0};
 std::atomic<uint64_t> n_recorded{0};
@@ -27,7 +35,7 @@ void update(double& estimate, double measured) {
 
 double PromptPace::seconds_per_token() const {
     const double instead = pretended;
-    return instead > 0 ? instead : measured_;
+    return instead > 0 ? instead : large_ > 0 ? large_ : small_;
 }
 
 int32_t PromptPace::tokens_in(double seconds) const {
@@ -36,7 +44,17 @@ int32_t PromptPace::tokens_in(double seconds) const {
 }
 
 int32_t PromptPace::limit_of(double seconds) const {
-    return seconds_per_token() > 0 ? tokens_in(seconds) : limit_of_unknown_speed;
+    if (seconds_per_token() <= 0) {
+        return efficient_tokens;
+    }
+    const int32_t n = tokens_in(seconds);
+    if (pretended > 0 || n >= efficient_tokens || large_ <= 0) {
+        return n;
+    }
+    if (efficient_tokens * large_ <= seconds + tolerated_seconds) {
+        return efficient_tokens;
+    }
+    return small_ > 0 ? std::clamp(static_cast<int32_t>(seconds / small_), least, efficient_tokens) : n;
 }
 
 int32_t PromptPace::alone_limit() const {
@@ -44,19 +62,24 @@ int32_t PromptPace::alone_limit() const {
     if (std::isfinite(alone_seconds_) && seconds_per_token() > 0) {
         limit = tokens_in(alone_seconds_);
     }
-    const double n_by_node = measured_node_ > 0 ? std::floor(node_seconds / measured_node_) : no_limit;
+    const double n_by_node = node_ > 0 ? std::floor(node_seconds / node_) : no_limit;
     return n_by_node < limit ? std::max(static_cast<int32_t>(n_by_node), least_alone) : limit;
 }
 
 void PromptPace::record(int32_t n_tokens, double seconds, double longest_node, bool alone) {
     ++n_recorded;
-    // Some single tokens take as long as the weights take to be read.
-    if (n_tokens >= least) {
-        update(measured_, seconds / n_tokens);
-        update(measured_node_, longest_node / n_tokens);
-    }
     if (alone) {
         alone_seconds_ *= 2;
+    }
+    if (n_tokens < least) {
+        return; // some single tokens take as long as the weights take to be read
+    }
+    update(node_, longest_node / n_tokens);
+    if (n_tokens >= efficient_tokens) {
+        update(large_, seconds / n_tokens);
+    } else {
+        update(small_, seconds / n_tokens);
+        large_ = std::max((1 - forgotten_share) * large_, std::min(large_, best_large * small_));
     }
 }
 

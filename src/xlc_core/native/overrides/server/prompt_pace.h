@@ -47,9 +47,10 @@ private:
     int32_t tokens_in(double seconds) const;
     int32_t limit_of(double seconds) const;
 
-    // Seconds per token, for a step and for its longest operation.
-    double measured_ = 0;
-    double measured_node_ = 0;
+    // Seconds per token: of large steps, of small ones, and of the longest operation.
+    double large_ = 0;
+    double small_ = 0;
+    double node_ = 0;
     double alone_seconds_ = std::numeric_limits<double>::infinity();
 };
 
