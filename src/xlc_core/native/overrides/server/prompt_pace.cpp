@@ -24,6 +24,9 @@ constexpr double new_share = 0.3;
 constexpr double forgotten_share = 0.01;
 constexpr double best_large = 0.4;
 
+// The longest operation grows with the prompt, but hardly from part to part. If it does, another program ran.
+constexpr double most_growth = 1.1;
+
 std::atomic<double> pretended{0};
 std::atomic<uint64_t> n_recorded{0};
 
@@ -62,7 +65,7 @@ int32_t PromptPace::alone_limit() const {
     if (std::isfinite(alone_seconds_) && seconds_per_token() > 0) {
         limit = tokens_in(alone_seconds_);
     }
-    const double n_by_node = node_ > 0 ? std::floor(node_seconds / node_) : no_limit;
+    const double n_by_node = node_ > 0 && pretended <= 0 ? std::floor(node_seconds / node_) : no_limit;
     return n_by_node < limit ? std::max(static_cast<int32_t>(n_by_node), least_alone) : limit;
 }
 
@@ -74,7 +77,8 @@ void PromptPace::record(int32_t n_tokens, double seconds, double longest_node, b
     if (n_tokens < least) {
         return; // some single tokens take as long as the weights take to be read
     }
-    update(node_, longest_node / n_tokens);
+    const double node = longest_node / n_tokens;
+    node_ = node_ > 0 ? std::min(node, most_growth * node_) : node;
     if (n_tokens >= efficient_tokens) {
         update(large_, seconds / n_tokens);
     } else {
