@@ -24,7 +24,7 @@ xlc_override(ggml-cpu ggml/src/ggml-cpu/amx/mmq.cpp ggml/amx-mmq.cpp EXPECT
   "_tile_loadconfig\\(&tc\\)" 1
   "_tile_loadconfig" 1)
 
-xlc_override(ggml-cpu ggml/src/ggml-cpu/tiled/tiled.cpp ggml/tiled.cpp EXPECT
+xlc_override(ggml-cpu ggml/src/ggml-cpu/tiled/tiled.cpp ggml/tiled.cpp WITH ggml/few_rows.cpp EXPECT
   "\nsize_t ggml_tiled_wdata_size\\(int n_tasks, struct ggml_tensor \\* dst\\) {" 1
   "\nbool ggml_compute_forward_mul_mat_tiled\\(\n" 1)
 xlc_expect(ggml/src/ggml-cpu/ggml-cpu.c

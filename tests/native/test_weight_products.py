@@ -12,7 +12,9 @@ from xlc_core import _native
 # The relative error of 13-bit integers in blocks of 32, for numbers that are normally distributed.
 OURS = 4e-4
 # llama.cpp rounds activations to the type named, and 8 bits in blocks of 32 for the others.
-TYPES = {"q8_0": 32, "f16": 32, "bf16": 32, "q4_1": 64, "q5_0": 64, "q5_1": 64}
+TYPES = {"q8_0": 32, "f16": 32, "bf16": 32, "q4_0": 64, "q4_1": 64, "q5_0": 64, "q5_1": 64}
+# Blocks of 256 inputs; iq4_nl stands for types that only ggml unpacks.
+LONG_TYPES = ("q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl")
 
 
 def kernels() -> list[str]:
@@ -46,7 +48,15 @@ def test_kernels_are_precise(n_in: int, n_out: int, n_rows: int, weight_type: st
         assert error(activations, product, rounded) < OURS
 
 
-@pytest.mark.parametrize(("weight_type", "n_rows"), TYPES.items())
+@pytest.mark.parametrize("weight_type", LONG_TYPES)
+def test_kernels_are_precise_for_long_blocks(weight_type: str) -> None:
+    activations = numbers(70, 768, 2)
+    for how in kernels():
+        product, rounded = _native.multiply_weights(numbers(50, 768, 1), activations, weight_type, how, 2)
+        assert error(activations, product, rounded) < OURS
+
+
+@pytest.mark.parametrize(("weight_type", "n_rows"), [*TYPES.items(), *((name, 64) for name in LONG_TYPES)])
 def test_graph_is_as_precise_as_llama_cpp(weight_type: str, n_rows: int) -> None:
     weights, activations = numbers(96, 512, 1), numbers(n_rows, 512, 2)
     activations[:, 7] *= 1000  # an outlier, as the activations of decoders have them
@@ -84,3 +94,15 @@ def test_zeros_are_exact() -> None:
         assert not product.any()
         product, _ = _native.multiply_weights(numbers(40, 64, 1) * 0, numbers(40, 64, 2), "q8_0", how)
         assert not product.any()
+
+
+# Rows of weights that fill no chunk, chunks that fill no thread, an output that needs several chunks.
+@pytest.mark.parametrize(("n_in", "n_out"), [(256, 1), (768, 7), (2048, 301)])
+@pytest.mark.parametrize("weight_type", ["f32", *TYPES, *LONG_TYPES])
+@pytest.mark.parametrize("n_rows", [1, 2, 4])
+def test_few_rows_are_as_llama_cpp_computes_them(n_in: int, n_out: int, weight_type: str, n_rows: int) -> None:
+    weights, activations = numbers(n_out, n_in, 1), numbers(n_rows, n_in, 2)
+    expected, _ = _native.multiply_weights(weights, activations, weight_type, "reference", 1)
+    for n_threads in (1, 2, 5):
+        product, _ = _native.multiply_weights(weights, activations, weight_type, "graph", n_threads)
+        assert np.array_equal(product, expected)

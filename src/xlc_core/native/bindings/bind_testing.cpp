@@ -4,6 +4,7 @@
 
 #include "bindings/text.h"
 #include "kernels/flash_attention.h"
+#include "kernels/to_floats.h"
 #include "kernels/weight_product.h"
 #include "overrides/access/steps.h"
 #include "retrieval/encoder.h"
@@ -165,7 +166,7 @@ std::pair<OwnMatrix, OwnMatrix> multiply_weights(
         compute_graph(context.get(), product, n_threads, how == "reference");
     }
     std::vector<float> rounded(n_in * n_out);
-    ggml_get_type_traits(left->type)->to_float(left->data, rounded.data(), ne(n_in * n_out));
+    to_floats(left->type, left->data, rounded.data(), n_in * n_out);
     return {
         new_matrix(static_cast<const float*>(product->data), n_rows, n_out),
         new_matrix(rounded.data(), n_out, n_in)};

@@ -32,6 +32,13 @@ bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {
            best_encoder_kernels();
 }
 
+// Our kernels multiply the weights of the file faster than llama.cpp multiplies those of its own layouts.
+// They do not multiply the experts of a mixture.
+EngineParams with_layout(EngineParams params, const ModelFile& file) {
+    params.keeps_file_layout = !file.has_experts && best_encoder_kernels();
+    return params;
+}
+
 // Otherwise the threads' malloc arenas would keep the memory of the model's buffers.
 void give_memory_back() {
 #ifdef __GLIBC__
@@ -47,7 +54,7 @@ struct LoadProgress {
 } // namespace
 
 Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
-    : params_(params), file_(read_model_file(params.model_path)) {
+    : file_(read_model_file(params.model_path)), params_(with_layout(params, file_)) {
     check_lora_files(params_, file_);
     load(progress);
     awake_ = true;
@@ -293,9 +300,10 @@ void Engine::close() {
 
 MemoryEstimate estimate_engine_memory(const EngineParams& params) {
     const ModelFile file = read_model_file(params.model_path);
+    const EngineParams wanted = with_layout(params, file);
     return reading_file(params.model_path, [&] {
-        return is_for_retrieval(file, params) ? estimate_retrieval(params, runs_own_encoder(file, params))
-                                              : estimate_generation(params);
+        return is_for_retrieval(file, wanted) ? estimate_retrieval(wanted, runs_own_encoder(file, wanted))
+                                              : estimate_generation(wanted);
     });
 }
 

@@ -105,8 +105,8 @@ private:
     void fall_asleep();
     std::shared_ptr<llama_model> model() const;
 
-    const EngineParams params_;
     const ModelFile file_;
+    const EngineParams params_;
     const HomeProcess home_;
     mutable std::mutex mutex_;
     std::atomic<bool> closed_{false};              // set with mutex_ held

@@ -17,7 +17,7 @@ constexpr size_t most_lanes = 16;
 constexpr size_t alignment =
     64; // of the widest vector, which is read twice as fast within a line of the cache
 
-// A part of the keys is at least so long.
+// A part of the keys is at least as long as this.
 constexpr size_t fewest_keys_of_part = 4 * key_block;
 
 constexpr uint16_t half_minus_infinity = 0xFC00;

@@ -19,12 +19,8 @@ int64_t fewest_rows(ggml_type type) {
     case GGML_TYPE_F16:
     case GGML_TYPE_BF16:
         return 32;
-    case GGML_TYPE_Q4_1:
-    case GGML_TYPE_Q5_0:
-    case GGML_TYPE_Q5_1:
-        return 64;
     default:
-        return 0;
+        return ggml_is_quantized(type) ? 64 : 0;
     }
 }
 

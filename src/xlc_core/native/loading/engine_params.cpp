@@ -207,6 +207,7 @@ common_params to_common_params(const EngineParams& params) {
     out.kv_unified = params.kv_unified;
     out.cache_idle_slots =
         !params.kv_unified; // in a pool idle slots give up their cells when others need them
+    out.no_extra_bufts = params.keeps_file_layout;
     out.load_mode = load_mode(params.use_mmap, params.use_mlock);
     out.pooling_type = to_pooling_type(params.pooling);
     out.chat_template = params.chat_template;

@@ -32,6 +32,8 @@ struct EngineParams {
     std::string split_mode = "layer";
     std::vector<float> tensor_split;
     std::string flash_attn = "auto";
+    // Weights stay as they are in the file. Otherwise llama.cpp may copy them into another layout.
+    bool keeps_file_layout = false;
     std::string encoder = "auto"; // "auto": our kernels may run an encoder; "llama.cpp": never
     std::string cache_type_k = "f16";
     std::string cache_type_v = "f16";

@@ -1,6 +1,7 @@
-// ggml's tiled.cpp, whose products of quantised weights come before all others, with one more path: the
-// products of our own kernels (kernels/weight_product.h).
+// ggml's tiled.cpp, whose products of quantised weights come before all others, with two more paths: the
+// products of our own kernels (kernels/weight_product.h), and those of few rows (few_rows.h).
 #include "kernels/weight_product.h"
+#include "overrides/ggml/few_rows.h"
 
 #define ggml_tiled_wdata_size ggml_own_wdata_size
 #define ggml_compute_forward_mul_mat_tiled ggml_compute_forward_mul_mat_own
@@ -20,6 +21,9 @@ extern "C" size_t ggml_tiled_wdata_size(int n_tasks, ggml_tensor* dst) {
 }
 
 extern "C" bool ggml_compute_forward_mul_mat_tiled(const ggml_compute_params* params, ggml_tensor* dst) {
+    if (xlc::multiply_few_rows(params, dst)) {
+        return true;
+    }
     const xlc::EncoderKernels* const kernels =
         params->use_ref ? nullptr : xlc::WeightProduct::kernels_for(dst);
     if (!kernels) {
