@@ -205,8 +205,6 @@ common_params to_common_params(const EngineParams& params) {
     out.cache_type_k = cache_type(params.cache_type_k);
     out.cache_type_v = cache_type(params.cache_type_v);
     out.kv_unified = params.kv_unified;
-    out.cache_idle_slots =
-        !params.kv_unified; // in a pool idle slots give up their cells when others need them
     out.no_extra_bufts = params.keeps_file_layout;
     out.load_mode = load_mode(params.use_mmap, params.use_mlock);
     out.pooling_type = to_pooling_type(params.pooling);
