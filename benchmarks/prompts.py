@@ -1,0 +1,143 @@
+"""Compare how fast prompts are read, and tokens generated after a long one, with llama-bench, in one run, in turns.
+
+The models are SmolLM2 and models with random weights in the shapes of published ones (random_models.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from measure import Contender, Measurement, Peer, run_rounds, unavailable
+from peers import UnavailableError, llama_cpp_programs
+from random_models import SHAPES, random_model
+from settings import Settings, add_common_options, settings_of
+from tables import cells, disturbance, ratios, spread, write_section
+
+from xlc_core.models import catalog
+
+SMOLLM2 = "smollm2-135m-instruct"
+N_PROMPT = 512
+N_CONTEXT = 1500
+TYPES = ("Q8_0", "Q4_K_M", "Q6_K", "Q4_0", "F16")
+# Ratios to llama-bench that issue and documents promise for reading, by type of weights; generation is at least equal.
+EXPECTED = {"Q8_0": 2.0, "F16": 1.8}
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_common_options(parser, 5)
+    parser.add_argument("--llama-bench", type=Path, metavar="PATH", help="an existing build of llama-bench")
+    parser.add_argument("--shapes", nargs="*", choices=sorted(SHAPES), default=sorted(SHAPES), help="default: all")
+    parser.add_argument("--types", nargs="*", default=TYPES, help="types of weights (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    changes = {"n_tokens": 16 if options.quick else 48, "llama_bench": options.llama_bench}
+    return options, settings_of(options, arguments, "prompts.py", **changes)
+
+
+def bench(program: Path, model: Path, settings: Settings, *arguments: str) -> Measurement:
+    """Run llama-bench once. Return its tokens per second; loading is not counted."""
+    command = [str(program), "-m", str(model), "-t", str(settings.n_threads), "-r", "1", "-fa", "auto", "-ub", "512"]
+    try:
+        result = subprocess.run(
+            [*command, "-o", "jsonl", *arguments], capture_output=True, text=True, check=False, timeout=900
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(f"llama-bench: {error}") from None
+    rows = [line for line in result.stdout.splitlines() if line.startswith("{")]
+    if result.returncode != 0 or not rows:
+        raise UnavailableError(f"llama-bench ended with code {result.returncode}")
+    return {"wall": json.loads(rows[-1])["samples_ts"][0]}
+
+
+def measure(model: Path, settings: Settings, raw: Callable[..., Contender]) -> list[Contender]:
+    """Return the four rows of a model: reading and generating, llama-bench's and ours."""
+    work: dict[str, Any] = {
+        "model": str(model),
+        "n_threads": settings.n_threads,
+        "n_prompt": N_PROMPT,
+        "n_context": N_CONTEXT,
+        "n_tokens": settings.n_tokens,
+    }
+    ours = Peer("", "xllama_prompts", work, settings)
+    contenders = [
+        raw(model, "-p", str(N_PROMPT), "-n", "0"),
+        ours.row("`Engine`, prompt", "read"),
+        raw(model, "-p", "0", "-n", str(settings.n_tokens), "-d", str(N_CONTEXT)),
+        ours.row("`Engine`, generation", "generate"),
+    ]
+    try:
+        run_rounds(contenders, settings.n_rounds, settings.others_limit, settings.retries)
+    finally:
+        ours.close()
+    return contenders
+
+
+def models(options: argparse.Namespace) -> list[tuple[str, str, Path]]:
+    """Return name, type and file of each model."""
+    found = [("SmolLM2-135M", "Q8_0", catalog.resolve(SMOLLM2).path)]
+    found.extend((name, type_, random_model(name, type_)) for name in options.shapes for type_ in options.types)
+    return found
+
+
+def run(options: argparse.Namespace, settings: Settings) -> str:
+    """Measure, and return the section of the document."""
+    try:
+        program = llama_cpp_programs(settings.llama_bench, ("llama-bench", "llama-batched-bench")) / "llama-bench"
+        no_bench = ""
+    except UnavailableError as error:
+        program, no_bench = Path(), str(error)
+
+    def raw(model: Path, *arguments: str) -> Contender:
+        if no_bench:
+            return unavailable("llama-bench", no_bench)
+        return Contender("llama-bench", lambda: bench(program, model, settings, *arguments))
+
+    head = ["model", "weights", "llama-bench, prompt", "`Engine`", "ratio", "expected"]
+    head += ["llama-bench, generation", "`Engine`", "ratio"]
+    rows = [head]
+    everything: list[Contender] = []
+    for name, type_, path in models(options):
+        print(f"{name} {type_}", file=sys.stderr)
+        contenders = measure(path, settings, raw)
+        everything += contenders
+        raw_prompt, prompt, raw_generation, generation = contenders
+        rows.append([name, type_, *_figures(raw_prompt, prompt), f"≥ {EXPECTED.get(type_, 1.3)}"])
+        rows[-1] += _figures(raw_generation, generation)
+    return f"""## Prompts, and generation after them
+
+Tokens per second, {settings.n_threads} threads: prompts of {N_PROMPT} tokens that are not cached, and {settings.n_tokens}
+tokens generated after a prompt of {N_CONTEXT}. All models except SmolLM2 have random weights.
+{settings.machine}
+
+    {settings.command}
+
+Figures are medians over {settings.n_rounds} rounds (least–greatest); ratios are taken round by round. llama-bench does
+not sample.
+
+{cells(rows)}
+
+{disturbance(everything)}
+"""
+
+
+def _figures(raw: Contender, ours: Contender) -> list[str]:
+    texts = [f"skipped: {row.error}" if row.error else spread(row.figures("wall"), 1) for row in (raw, ours)]
+    return [*texts, spread(ratios(ours, raw), 2)]
+
+
+def main() -> None:
+    options, settings = parse(sys.argv[1:])
+    section = run(options, settings)
+    print(section, flush=True)
+    if options.write is not None:
+        write_section(options.write, "prompts", section)
+
+
+if __name__ == "__main__":
+    main()
