@@ -25,7 +25,7 @@ SMOLLM2 = "smollm2-135m-instruct"
 N_PROMPT = 512
 N_CONTEXT = 1500
 TYPES = ("Q8_0", "Q4_K_M", "Q6_K", "Q4_0", "F16")
-# Ratios to llama-bench that issue and documents promise for reading, by type of weights; generation is at least equal.
+# Expected ratios to llama-bench for prompts, by type of weights; 1.3 for the others.
 EXPECTED = {"Q8_0": 2.0, "F16": 1.8}
 
 
@@ -111,8 +111,8 @@ def run(options: argparse.Namespace, settings: Settings) -> str:
         rows[-1] += _figures(raw_generation, generation)
     return f"""## Prompts, and generation after them
 
-Tokens per second, {settings.n_threads} threads: prompts of {N_PROMPT} tokens that are not cached, and {settings.n_tokens}
-tokens generated after a prompt of {N_CONTEXT}. All models except SmolLM2 have random weights.
+Tokens per second, {settings.n_threads} threads: prompts of {N_PROMPT} tokens that are not cached, and
+{settings.n_tokens} tokens generated after a prompt of {N_CONTEXT}. All models except SmolLM2 have random weights.
 {settings.machine}
 
     {settings.command}

@@ -9,7 +9,7 @@ from protocol import Task, serve
 
 import xlc_core as xlc
 
-WORDS = "the of and to in is that for it as was with be by on not he his but at are this have from or had an they".split()
+WORDS = ("the", "of", "and", "to", "in", "is", "that", "for", "it", "as", "was", "with", "be", "by", "on", "not", "he")
 
 
 class Prompts:

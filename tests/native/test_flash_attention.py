@@ -165,6 +165,19 @@ def test_keys_that_no_row_sees_do_not_count() -> None:
         assert error(call.compute(how), before) < FLOAT
 
 
+# Few tokens and many; some whose keys lie between those of others, and some that see most keys.
+@pytest.mark.parametrize(("tokens", "keys"), [(16, 3000), (5, 100), (60, 700)])
+@pytest.mark.parametrize("share", [0.03, 0.3, 0.9])
+@pytest.mark.parametrize("type_", ["f32", "f16", "q8_0"])
+def test_requests_that_share_a_cache(tokens: int, keys: int, share: float, type_: str) -> None:
+    call = Call(Shape(tokens=tokens, keys=keys))
+    drawn = np.random.default_rng(4).random((1, tokens, keys)) < share
+    drawn[:, :, 0] = True
+    call.masks = np.where(drawn, 0, -np.inf).astype(np.float32)
+    for how in ways():
+        assert error(call.compute(how, type_=type_), call.exact()) < 3 * ERRORS[type_]
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_stays_visible(bad: float) -> None:
     call = Call(Shape(tokens=4))

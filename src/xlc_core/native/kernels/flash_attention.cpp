@@ -5,6 +5,8 @@
 #include <ggml.h>
 
 #include <algorithm>
+#include <array>
+#include <bitset>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -19,6 +21,10 @@ constexpr size_t alignment =
 
 // A part of the keys is at least as long as this.
 constexpr size_t fewest_keys_of_part = 4 * key_block;
+
+// Keys whose masks are looked at together.
+constexpr size_t span = 2048;
+constexpr size_t word_bits = 32;
 
 constexpr uint16_t half_minus_infinity = 0xFC00;
 
@@ -49,6 +55,27 @@ float parameter(const ggml_tensor* node, size_t index) {
 
 } // namespace
 
+// The keys of a span that rows see, as bits.
+struct FlashAttention::Seen {
+    std::array<uint32_t, span / word_bits> words{};
+    size_t n = 0;
+
+    void count() {
+        n = 0;
+        for (const uint32_t word : words) {
+            n += std::bitset<word_bits>(word).count();
+        }
+    }
+};
+
+// Some keys that are computed together, by their places.
+struct FlashAttention::Block {
+    std::array<size_t, key_block> places;
+    size_t n = 0;
+
+    bool is_whole_run() const { return n == key_block && places[n - 1] - places[0] == n - 1; }
+};
+
 struct FlashAttention::Scratch {
     float* queries; // [most_query_rows][key_width]
     float* keys;    // [key_width][key_block]
@@ -59,8 +86,8 @@ struct FlashAttention::Scratch {
     float* slopes;  // [most_query_rows], as the two that follow
     float* maxima;
     float* sums;
-    const uint16_t** masks; // [most_query_rows]
-    uint16_t* last_masks;   // [most_query_rows][key_block], where fewer keys are left
+    const uint16_t** masks;   // [most_query_rows]
+    uint16_t* gathered_masks; // [most_query_rows][key_block]
 
     static size_t size(size_t key_width, size_t value_width) {
         const size_t n_floats = (most_query_rows + key_block) * (key_width + value_width) +
@@ -144,8 +171,8 @@ FlashAttention::Scratch FlashAttention::scratch(size_t thread) const {
     found.slopes = take(most_query_rows);
     found.maxima = take(most_query_rows);
     found.sums = take(most_query_rows);
-    found.last_masks = reinterpret_cast<uint16_t*>(at);
-    found.masks = reinterpret_cast<const uint16_t**>(found.last_masks + most_query_rows * key_block);
+    found.gathered_masks = reinterpret_cast<uint16_t*>(at);
+    found.masks = reinterpret_cast<const uint16_t**>(found.gathered_masks + most_query_rows * key_block);
     return found;
 }
 
@@ -194,20 +221,9 @@ void FlashAttention::attend(size_t chunk, size_t thread) const {
             mine.sums[i] = 1;
         }
     }
-    const QueryRows rows{tile.n,       static_cast<size_t>(keys_->ne[0]),
-                         key_width_,   value_width_,
-                         mine.queries, mine.masks,
-                         mine.slopes,  softcap_,
-                         mine.scores,  mine.maxima,
-                         mine.sums,    mine.mixed};
     const size_t end = std::min(n_keys_, (part + 1) * part_length_);
-    for (size_t key = part * part_length_; key < end; key += key_block) {
-        const size_t n_keys = std::min(key_block, end - key);
-        if (read_masks(tile, key, n_keys, mine)) {
-            read_keys(tile, key, n_keys, mine);
-            read_values(tile, key, n_keys, mine);
-            kernels_->attend_to_block(rows, mine.keys, mine.values);
-        }
+    for (size_t key = part * part_length_; key < end; key += span) {
+        attend_to_span(tile, key, std::min(span, end - key), mine);
     }
     write(tile, part, mine);
 }
@@ -230,27 +246,108 @@ void FlashAttention::read_queries(const Tile& tile, const Scratch& scratch) cons
     std::fill_n(scratch.mixed, tile.n * value_width_, 0.0F);
 }
 
-// Return false if no row sees one of these keys.
-bool FlashAttention::read_masks(const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const {
-    bool seen = false;
-    const uint16_t* last = nullptr;
+// Requests that share a cache see different keys, which lie between each other's.
+void FlashAttention::attend_to_span(
+    const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const {
+    Seen by_any;
+    std::array<Seen, most_query_rows> by_token;
+    std::array<Tile, most_query_rows> tokens;
+    size_t n_tokens = 0;
+    size_t n_pairs = 0;
     for (size_t i = 0; i < tile.n; ++i) {
-        const uint16_t* mask = mask_ ? mask_of(tile, tile.first + i) + key : nullptr;
-        if (n_keys < key_block) {
-            uint16_t* const copy = scratch.last_masks + i * key_block;
-            std::fill_n(copy, key_block, half_minus_infinity);
-            if (mask) {
-                std::copy_n(mask, n_keys, copy);
-            } else {
-                std::fill_n(copy, n_keys, uint16_t{0});
+        const uint16_t* const mask = mask_ ? mask_of(tile, tile.first + i) : nullptr;
+        if (i > 0 && mask == scratch.masks[i - 1]) {
+            ++tokens[n_tokens - 1].n;
+        } else {
+            tokens[n_tokens] = {tile.stream, tile.head, tile.first + i, 1};
+            Seen& seen = by_token[n_tokens];
+            find_seen(mask ? mask + key : nullptr, n_keys, seen);
+            n_pairs += seen.n;
+            for (size_t word = 0; word < seen.words.size(); ++word) {
+                by_any.words[word] |= seen.words[word];
             }
-            mask = copy;
+            ++n_tokens;
         }
         scratch.masks[i] = mask;
-        seen = seen || !mask || (mask != last && kernels_->sees_keys(mask));
-        last = mask;
     }
-    return seen;
+    by_any.count();
+    if (2 * n_pairs >= by_any.n * n_tokens) {
+        attend_to_seen(tile, tile.first, key, by_any, scratch);
+        return;
+    }
+    for (size_t i = 0; i < n_tokens; ++i) {
+        attend_to_seen(tokens[i], tile.first, key, by_token[i], scratch);
+    }
+}
+
+void FlashAttention::find_seen(const uint16_t* mask, size_t n_keys, Seen& seen) const {
+    const size_t n_whole = mask ? n_keys / word_bits * word_bits : 0;
+    if (mask) {
+        kernels_->find_visible(mask, n_whole, seen.words.data());
+    }
+    for (size_t key = n_whole; key < n_keys; ++key) {
+        if (!mask || mask[key] != half_minus_infinity) {
+            seen.words[key / word_bits] |= uint32_t{1} << (key % word_bits);
+        }
+    }
+    seen.count();
+}
+
+// `rows` are a part of the tile whose first row is `tile_first`.
+void FlashAttention::attend_to_seen(
+    const Tile& rows, size_t tile_first, size_t key, const Seen& seen, const Scratch& scratch) const {
+    Block block;
+    size_t n_left = seen.n;
+    for (size_t place = 0; n_left > 0; ++place) {
+        if ((seen.words[place / word_bits] >> (place % word_bits) & 1) == 0) {
+            continue;
+        }
+        block.places[block.n++] = key + place;
+        --n_left;
+        if (block.n == key_block || n_left == 0) {
+            attend_to_block(rows, rows.first - tile_first, block, scratch);
+            block.n = 0;
+        }
+    }
+}
+
+void FlashAttention::attend_to_block(
+    const Tile& rows, size_t offset, const Block& block, const Scratch& scratch) const {
+    std::array<const uint16_t*, most_query_rows> masks;
+    for (size_t i = 0; i < rows.n; ++i) {
+        const uint16_t* const mask = scratch.masks[offset + i];
+        masks[i] = i > 0 && mask == scratch.masks[offset + i - 1]
+                       ? masks[i - 1]
+                       : gather(mask, block, scratch.gathered_masks + i * key_block);
+    }
+    read_keys(rows, block, scratch);
+    read_values(rows, block, scratch);
+    const QueryRows queries{
+        rows.n,
+        static_cast<size_t>(keys_->ne[0]),
+        key_width_,
+        value_width_,
+        scratch.queries + offset * key_width_,
+        masks.data(),
+        scratch.slopes + offset,
+        softcap_,
+        scratch.scores,
+        scratch.maxima + offset,
+        scratch.sums + offset,
+        scratch.mixed + offset * value_width_};
+    kernels_->attend_to_block(queries, scratch.keys, scratch.values);
+}
+
+// Return the mask of a block's keys.
+const uint16_t* FlashAttention::gather(const uint16_t* mask, const Block& block, uint16_t* to) {
+    if (block.is_whole_run()) {
+        return mask ? mask + block.places[0] : nullptr;
+    }
+    for (size_t i = 0; i < block.n; ++i) {
+        to[i] = mask ? mask[block.places[i]] : uint16_t{0};
+    }
+    std::fill(to + block.n, to + key_block, half_minus_infinity);
+    return to;
 }
 
 // float16 in whole vectors is read by the kernels, everything else by ggml, row by row.
@@ -259,22 +356,25 @@ bool FlashAttention::are_whole_halves(const ggml_tensor* tensor) {
            tensor->nb[1] % sizeof(uint16_t) == 0;
 }
 
-void FlashAttention::read_keys(const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const {
+void FlashAttention::read_keys(const Tile& tile, const Block& block, const Scratch& scratch) const {
     const size_t n_lanes = kernels_->vector_width;
     const auto n_dims = static_cast<size_t>(keys_->ne[0]);
+    const bool halves = are_whole_halves(keys_);
+    const auto row_of = [&](size_t i) { return bytes_of(keys_, block.places[i], tile.head, tile.stream); };
     for (size_t first = 0; first < key_block; first += n_lanes) {
         float* const to = scratch.keys + first;
-        if (first + n_lanes <= n_keys && are_whole_halves(keys_)) {
-            const char* const from = bytes_of(keys_, key + first, tile.head, tile.stream);
-            kernels_->transpose_halves(
-                reinterpret_cast<const uint16_t*>(from), keys_->nb[1] / sizeof(uint16_t), n_dims, to,
-                key_block);
+        if (halves && first + n_lanes <= block.n) {
+            std::array<const uint16_t*, most_lanes> rows{};
+            for (size_t i = 0; i < n_lanes; ++i) {
+                rows[i] = reinterpret_cast<const uint16_t*>(row_of(first + i));
+            }
+            kernels_->transpose_halves(rows.data(), n_dims, to, key_block);
             continue;
         }
         for (size_t i = 0; i < n_lanes; ++i) {
             float* const row = scratch.rows + i * key_width_;
-            if (first + i < n_keys) {
-                to_floats(keys_->type, bytes_of(keys_, key + first + i, tile.head, tile.stream), row, n_dims);
+            if (first + i < block.n) {
+                to_floats(keys_->type, row_of(first + i), row, n_dims);
             } else {
                 std::fill_n(row, n_dims, 0.0F);
             }
@@ -283,21 +383,23 @@ void FlashAttention::read_keys(const Tile& tile, size_t key, size_t n_keys, cons
     }
 }
 
-void FlashAttention::read_values(const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const {
+void FlashAttention::read_values(const Tile& tile, const Block& block, const Scratch& scratch) const {
     const auto n_dims = static_cast<size_t>(values_->ne[0]);
+    const auto row_of = [&](size_t i) { return bytes_of(values_, block.places[i], tile.head, tile.stream); };
     if (are_whole_halves(values_)) {
-        const char* const from = bytes_of(values_, key, tile.head, tile.stream);
-        kernels_->halves_to_floats(
-            reinterpret_cast<const uint16_t*>(from), values_->nb[1] / sizeof(uint16_t), n_keys, n_dims,
-            scratch.values, value_width_);
+        std::array<const uint16_t*, key_block> rows{};
+        for (size_t i = 0; i < block.n; ++i) {
+            rows[i] = reinterpret_cast<const uint16_t*>(row_of(i));
+        }
+        kernels_->halves_to_floats(rows.data(), block.n, n_dims, scratch.values, value_width_);
     } else {
-        for (size_t i = 0; i < n_keys; ++i) {
+        for (size_t i = 0; i < block.n; ++i) {
             float* const row = scratch.values + i * value_width_;
-            to_floats(values_->type, bytes_of(values_, key + i, tile.head, tile.stream), row, n_dims);
+            to_floats(values_->type, row_of(i), row, n_dims);
             std::fill(row + n_dims, row + value_width_, 0.0F);
         }
     }
-    std::fill(scratch.values + n_keys * value_width_, scratch.values + key_block * value_width_, 0.0F);
+    std::fill(scratch.values + block.n * value_width_, scratch.values + key_block * value_width_, 0.0F);
 }
 
 void FlashAttention::write(const Tile& tile, size_t part, const Scratch& scratch) const {

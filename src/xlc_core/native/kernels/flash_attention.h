@@ -36,6 +36,8 @@ public:
 
 private:
     struct Scratch;
+    struct Seen;
+    struct Block;
     // Some rows that share a key's head.
     struct Tile {
         size_t stream;
@@ -54,9 +56,14 @@ private:
 
     static bool are_whole_halves(const ggml_tensor* tensor);
     void read_queries(const Tile& tile, const Scratch& scratch) const;
-    bool read_masks(const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const;
-    void read_keys(const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const;
-    void read_values(const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const;
+    void attend_to_span(const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const;
+    void find_seen(const uint16_t* mask, size_t n_keys, Seen& seen) const;
+    void attend_to_seen(
+        const Tile& rows, size_t tile_first, size_t key, const Seen& seen, const Scratch& scratch) const;
+    void attend_to_block(const Tile& rows, size_t offset, const Block& block, const Scratch& scratch) const;
+    static const uint16_t* gather(const uint16_t* mask, const Block& block, uint16_t* to);
+    void read_keys(const Tile& tile, const Block& block, const Scratch& scratch) const;
+    void read_values(const Tile& tile, const Block& block, const Scratch& scratch) const;
     void write(const Tile& tile, size_t part, const Scratch& scratch) const;
 
     const EncoderKernels* kernels_;

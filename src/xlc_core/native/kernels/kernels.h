@@ -133,11 +133,11 @@ struct EncoderKernels {
     // read and written. Halves are float16.
     size_t vector_width;
     void (*transpose)(const float* rows, size_t stride, size_t n, float* to, size_t to_stride);
-    void (*transpose_halves)(const uint16_t* rows, size_t stride, size_t n, float* to, size_t to_stride);
+    void (*transpose_halves)(const uint16_t* const* rows, size_t n, float* to, size_t to_stride);
     void (*halves_to_floats)(
-        const uint16_t* rows, size_t stride, size_t n_rows, size_t n, float* to, size_t to_stride);
-    // Return false if all key_block numbers of the mask are minus infinity.
-    bool (*sees_keys)(const uint16_t* mask);
+        const uint16_t* const* rows, size_t n_rows, size_t n, float* to, size_t to_stride);
+    // Set a bit for each of n numbers, a multiple of 32, that is not minus infinity.
+    void (*find_visible)(const uint16_t* mask, size_t n, uint32_t* bits);
     // Add the next key_block keys to the rows' attention. Keys are transposed: [n_dims][key_block].
     void (*attend_to_block)(const QueryRows& rows, const float* keys, const float* values);
 };

@@ -57,6 +57,10 @@ inline Floats times_power_of_two(Floats x, Floats n) {
 inline float square_root(float x) {
     return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
 }
+// A bit for each lane in which a is greater.
+inline uint32_t greater(Floats a, Floats b) {
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)));
+}
 inline float first_of(Floats x) {
     return _mm256_cvtss_f32(x);
 }
@@ -154,7 +158,7 @@ const EncoderKernels* avx2_encoder_kernels() {
         transpose,
         transpose_halves,
         halves_to_floats,
-        sees_keys,
+        find_visible,
         attend_to_block};
     return &kernels;
 }

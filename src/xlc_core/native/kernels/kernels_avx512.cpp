@@ -58,6 +58,10 @@ inline Floats times_power_of_two(Floats x, Floats n) {
 inline float square_root(float x) {
     return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
 }
+// A bit for each lane in which a is greater.
+inline uint32_t greater(Floats a, Floats b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+}
 inline float first_of(Floats x) {
     return _mm512_cvtss_f32(x);
 }
@@ -156,7 +160,7 @@ const EncoderKernels* avx512_encoder_kernels() {
         transpose,
         transpose_halves,
         halves_to_floats,
-        sees_keys,
+        find_visible,
         attend_to_block};
     return &kernels;
 }

@@ -14,33 +14,34 @@ void transpose(const float* rows, size_t stride, size_t n, float* to, size_t to_
     }
 }
 
-void transpose_halves(const uint16_t* rows, size_t stride, size_t n, float* to, size_t to_stride) {
+void transpose_halves(const uint16_t* const* rows, size_t n, float* to, size_t to_stride) {
     for (size_t i = 0; i < n; i += lanes) {
         Floats columns[lanes];
         for (size_t row = 0; row < lanes; ++row) {
-            const uint16_t* const from = rows + row * stride + i;
-            columns[row] = load_halves(from);
+            columns[row] = load_halves(rows[row] + i);
         }
         store_transposed(columns, to + i * to_stride, to_stride);
     }
 }
 
-void halves_to_floats(
-    const uint16_t* rows, size_t stride, size_t n_rows, size_t n, float* to, size_t to_stride) {
+void halves_to_floats(const uint16_t* const* rows, size_t n_rows, size_t n, float* to, size_t to_stride) {
     for (size_t row = 0; row < n_rows; ++row) {
         for (size_t i = 0; i < n; i += lanes) {
-            const uint16_t* const from = rows + row * stride + i;
-            store(to + row * to_stride + i, load_halves(from));
+            store(to + row * to_stride + i, load_halves(rows[row] + i));
         }
     }
 }
 
-bool sees_keys(const uint16_t* mask) {
-    Floats largest = load_halves(mask);
-    for (size_t key = lanes; key < key_block; key += lanes) {
-        largest = maximum(largest, load_halves(mask + key));
+// Set the bits of the keys whose mask is not minus infinity. n is a multiple of 32.
+void find_visible(const uint16_t* mask, size_t n, uint32_t* bits) {
+    const Floats least = broadcast(-__builtin_inff());
+    for (size_t key = 0; key < n; key += 32) {
+        uint32_t word = 0;
+        for (size_t i = 0; i < 32; i += lanes) {
+            word |= greater(load_halves(mask + key + i), least) << i;
+        }
+        bits[key / 32] = word;
     }
-    return reduce_maximum(largest) > -__builtin_inff();
 }
 
 // n_rows rows of scores = queries · keys.
