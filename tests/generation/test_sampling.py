@@ -158,9 +158,11 @@ def test_bias_on_a_token_that_does_not_exist_is_refused(engine: xlc.Engine) -> N
 
 
 def test_ignore_eos_goes_on_to_max_tokens(engine: xlc.Engine) -> None:
-    assert engine.chat("Hello!", temperature=0, max_tokens=30).finish_reason == "stop"
-    answer = engine.chat("Hello!", temperature=0, max_tokens=30, ignore_eos=True)
-    assert (answer.finish_reason, answer.usage.completion_tokens) == ("length", 30)
+    short = engine.chat("Hello!", temperature=0, max_tokens=300)
+    assert short.finish_reason == "stop"
+    n_more = short.usage.completion_tokens + 8
+    answer = engine.chat("Hello!", temperature=0, max_tokens=n_more, ignore_eos=True)
+    assert (answer.finish_reason, answer.usage.completion_tokens) == ("length", n_more)
 
 
 def test_earliest_stop_sequence_wins(engine: xlc.Engine) -> None:
