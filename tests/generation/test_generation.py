@@ -18,11 +18,11 @@ LLAMAS = "🦙🦙🦙🦙🦙🦙🦙"
 
 
 def test_chat_ends_by_itself(engine: xlc.Engine) -> None:
-    answer = engine.chat("Hello!", temperature=0, max_tokens=40)
+    answer = engine.chat("Hello!", temperature=0, max_tokens=300)
     assert answer.text
     assert answer.finish_reason == "stop"
     assert answer.stop_sequence == ""
-    assert 0 < answer.usage.completion_tokens < 40
+    assert 0 < answer.usage.completion_tokens < 300
     assert "<|im_end|>" not in answer.text
     assert answer.model == "smollm2-135m-instruct"
     assert answer.message == xlc.Message(role="assistant", content=answer.text)
