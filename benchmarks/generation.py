@@ -35,10 +35,17 @@ class LlamaBench:
     n_tokens: int
     n_threads: int
 
+    def read(self, n_prompt: int) -> Measurement:
+        """Return tokens per second of a prompt."""
+        return self._bench("-p", str(n_prompt), "-n", "0")
+
     def generate(self, n_prompt: int) -> Measurement:
         """Return decode steps per second of one sequence after so many tokens, without sampling."""
+        return self._bench("-p", "0", "-n", str(self.n_tokens), "-d", str(n_prompt))
+
+    def _bench(self, *work: str) -> Measurement:
         output = self._run(
-            "llama-bench", *("-p", "0", "-n", str(self.n_tokens), "-d", str(n_prompt), "-t", str(self.n_threads)),
+            "llama-bench", *work, *("-t", str(self.n_threads)),
             *("-r", "1", "-fa", "auto", "-ub", "512", "-o", "jsonl"),
         )  # fmt: skip
         return {"wall": output["samples_ts"][0], "timings": output["samples_ts"][0]}

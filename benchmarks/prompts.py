@@ -6,19 +6,17 @@ The models are SmolLM2 and models with random weights in the shapes of published
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from measure import Contender, Measurement, Peer, run_rounds, unavailable
+from measure import Contender, Peer, run_rounds, unavailable
 from peers import UnavailableError, llama_cpp_programs
 from random_models import SHAPES, random_model
 from settings import Settings, add_common_options, settings_of
 from tables import cells, disturbance, ratios, spread, write_section
 
+from generation import LlamaBench
 from xlc_core.models import catalog
 
 SMOLLM2 = "smollm2-135m-instruct"
@@ -40,23 +38,22 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
     return options, settings_of(options, arguments, "prompts.py", **changes)
 
 
-def bench(program: Path, model: Path, settings: Settings, *arguments: str) -> Measurement:
-    """Run llama-bench once. Return its tokens per second; loading is not counted."""
-    command = [str(program), "-m", str(model), "-t", str(settings.n_threads), "-r", "1", "-fa", "auto", "-ub", "512"]
-    try:
-        result = subprocess.run(
-            [*command, "-o", "jsonl", *arguments], capture_output=True, text=True, check=False, timeout=900
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UnavailableError(f"llama-bench: {error}") from None
-    rows = [line for line in result.stdout.splitlines() if line.startswith("{")]
-    if result.returncode != 0 or not rows:
-        raise UnavailableError(f"llama-bench ended with code {result.returncode}")
-    return {"wall": json.loads(rows[-1])["samples_ts"][0]}
+def measure(model: Path, settings: Settings, programs: Path | None, no_bench: str) -> list[Contender]:
+    """Return the four rows of a model: reading and generating, llama-bench's and ours.
 
-
-def measure(model: Path, settings: Settings, raw: Callable[..., Contender]) -> list[Contender]:
-    """Return the four rows of a model: reading and generating, llama-bench's and ours."""
+    Args:
+        model: its file.
+        settings: how to measure.
+        programs: the folder of llama.cpp's programs.
+        no_bench: why there is not any.
+    """
+    raw = [unavailable("llama-bench", no_bench)] * 2
+    if programs is not None:
+        bench = LlamaBench(programs, model, settings.n_tokens, settings.n_threads)
+        raw = [
+            Contender("llama-bench", lambda: bench.read(N_PROMPT)),
+            Contender("llama-bench", lambda: bench.generate(N_CONTEXT)),
+        ]
     work: dict[str, Any] = {
         "model": str(model),
         "n_threads": settings.n_threads,
@@ -65,12 +62,7 @@ def measure(model: Path, settings: Settings, raw: Callable[..., Contender]) -> l
         "n_tokens": settings.n_tokens,
     }
     ours = Peer("", "xllama_prompts", work, settings)
-    contenders = [
-        raw(model, "-p", str(N_PROMPT), "-n", "0"),
-        ours.row("`Engine`, prompt", "read"),
-        raw(model, "-p", "0", "-n", str(settings.n_tokens), "-d", str(N_CONTEXT)),
-        ours.row("`Engine`, generation", "generate"),
-    ]
+    contenders = [raw[0], ours.row("`Engine`, prompt", "read"), raw[1], ours.row("`Engine`, generation", "generate")]
     try:
         run_rounds(contenders, settings.n_rounds, settings.others_limit, settings.retries)
     finally:
@@ -87,24 +79,19 @@ def models(options: argparse.Namespace) -> list[tuple[str, str, Path]]:
 
 def run(options: argparse.Namespace, settings: Settings) -> str:
     """Measure, and return the section of the document."""
+    programs: Path | None = None
+    no_bench = ""
     try:
-        program = llama_cpp_programs(settings.llama_bench, ("llama-bench", "llama-batched-bench")) / "llama-bench"
-        no_bench = ""
+        programs = llama_cpp_programs(settings.llama_bench, ("llama-bench", "llama-batched-bench"))
     except UnavailableError as error:
-        program, no_bench = Path(), str(error)
-
-    def raw(model: Path, *arguments: str) -> Contender:
-        if no_bench:
-            return unavailable("llama-bench", no_bench)
-        return Contender("llama-bench", lambda: bench(program, model, settings, *arguments))
-
+        no_bench = str(error)
     head = ["model", "weights", "llama-bench, prompt", "`Engine`", "ratio", "expected"]
     head += ["llama-bench, generation", "`Engine`", "ratio"]
     rows = [head]
     everything: list[Contender] = []
     for name, type_, path in models(options):
         print(f"{name} {type_}", file=sys.stderr)
-        contenders = measure(path, settings, raw)
+        contenders = measure(path, settings, programs, no_bench)
         everything += contenders
         raw_prompt, prompt, raw_generation, generation = contenders
         rows.append([name, type_, *_figures(raw_prompt, prompt), f"≥ {EXPECTED.get(type_, 1.3)}"])
