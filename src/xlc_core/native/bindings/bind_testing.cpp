@@ -20,7 +20,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <initializer_list>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -94,10 +97,11 @@ std::pair<std::string, float> compute_after_failure(int n_threads, int failing_t
 using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using OwnMatrix = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
 
-OwnMatrix new_matrix(const float* values, size_t n_rows, size_t n_columns) {
-    auto* copy = new std::vector<float>(values, values + n_rows * n_columns);
+template<typename Array> Array new_array(const float* values, std::initializer_list<size_t> shape) {
+    const size_t n = std::accumulate(shape.begin(), shape.end(), size_t{1}, std::multiplies<>());
+    auto* copy = new std::vector<float>(values, values + n);
     const nb::capsule owner(copy, [](void* data) noexcept { delete static_cast<std::vector<float>*>(data); });
-    return OwnMatrix(copy->data(), {n_rows, n_columns}, owner);
+    return Array(copy->data(), shape, owner);
 }
 
 ggml_type type_named(const std::string& name) {
@@ -121,21 +125,26 @@ void multiply_with(const EncoderKernels& kernels, const ggml_tensor* product, si
     }
 }
 
-const EncoderKernels* kernels_named(const std::string& how) {
-    const EncoderKernels* const kernels = how == "avx2" ? avx2_encoder_kernels() : avx512_encoder_kernels();
-    if (!kernels) {
-        throw Error(ErrorKind::unsupported_feature, "these kernels were not compiled");
-    }
-    return kernels;
-}
+using Compute = void (*)(const EncoderKernels& kernels, const ggml_tensor* node, size_t n_threads);
 
-void compute_graph(ggml_context* context, ggml_tensor* last, int n_threads, bool reference) {
+// Compute a node of a graph. `how`: see bind_testing().
+void compute_as(
+    const std::string& how, Compute with_kernels, ggml_context* context, ggml_tensor* node, int n_threads) {
+    if (how == "avx2" || how == "avx512_vnni") {
+        const EncoderKernels* const kernels =
+            how == "avx2" ? avx2_encoder_kernels() : avx512_encoder_kernels();
+        if (!kernels) {
+            throw Error(ErrorKind::unsupported_feature, "these kernels were not compiled");
+        }
+        with_kernels(*kernels, node, static_cast<size_t>(n_threads));
+        return;
+    }
     ggml_cgraph* const graph = ggml_new_graph(context);
-    ggml_build_forward_expand(graph, last);
+    ggml_build_forward_expand(graph, node);
     ggml_cplan plan = ggml_graph_plan(graph, n_threads, nullptr);
     std::vector<uint8_t> work(plan.work_size);
     plan.work_data = work.data();
-    plan.use_ref = reference;
+    plan.use_ref = how == "reference";
     if (ggml_graph_compute(graph, &plan) != GGML_STATUS_SUCCESS) {
         throw Error(ErrorKind::engine_failed, "the computation failed");
     }
@@ -160,16 +169,12 @@ std::pair<OwnMatrix, OwnMatrix> multiply_weights(
     ggml_quantize_chunk(left->type, weights.data(), left->data, 0, ne(n_out), ne(n_in), nullptr);
     std::copy_n(activations.data(), n_in * n_rows, static_cast<float*>(right->data));
     ggml_tensor* const product = ggml_mul_mat(context.get(), left, right);
-    if (how == "avx2" || how == "avx512_vnni") {
-        multiply_with(*kernels_named(how), product, static_cast<size_t>(n_threads));
-    } else {
-        compute_graph(context.get(), product, n_threads, how == "reference");
-    }
+    compute_as(how, multiply_with, context.get(), product, n_threads);
     std::vector<float> rounded(n_in * n_out);
     to_floats(left->type, left->data, rounded.data(), n_in * n_out);
     return {
-        new_matrix(static_cast<const float*>(product->data), n_rows, n_out),
-        new_matrix(rounded.data(), n_out, n_in)};
+        new_array<OwnMatrix>(static_cast<const float*>(product->data), {n_rows, n_out}),
+        new_array<OwnMatrix>(rounded.data(), {n_out, n_in})};
 }
 
 using Heads = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
@@ -227,16 +232,9 @@ OwnHeads attend(
         std::copy_n(sinks->data(), sinks->size(), static_cast<float*>(added->data));
         ggml_flash_attn_ext_add_sinks(node, added);
     }
-    if (how == "avx2" || how == "avx512_vnni") {
-        attend_with(*kernels_named(how), node, static_cast<size_t>(n_threads));
-    } else {
-        compute_graph(context.get(), node, n_threads, how == "reference");
-    }
+    compute_as(how, attend_with, context.get(), node, n_threads);
     const auto ne = [&](size_t i) { return static_cast<size_t>(node->ne[3 - i]); };
-    const auto* found = static_cast<const float*>(node->data);
-    auto* copy = new std::vector<float>(found, found + ggml_nelements(node));
-    const nb::capsule owner(copy, [](void* data) noexcept { delete static_cast<std::vector<float>*>(data); });
-    return OwnHeads(copy->data(), {ne(0), ne(1), ne(2), ne(3)}, owner);
+    return new_array<OwnHeads>(static_cast<const float*>(node->data), {ne(0), ne(1), ne(2), ne(3)});
 }
 
 } // namespace
@@ -278,10 +276,10 @@ void bind_testing(nb::module_& m) {
         nb::arg("sinks").none(), nb::arg("type"), nb::arg("max_bias"), nb::arg("softcap"), nb::arg("how"),
         nb::arg("n_threads") = 1,
         "For tests: flash attention of queries [stream, head, token, n] to keys and values [stream, head, "
-        "key, "
-        "n] of a ggml type, with masks [stream, token, key] and sinks [head]. Return [stream, token, head, "
-        "n]. "
-        "`how` as above.");
+        "key, n] of a "
+        "ggml type, with masks [stream, token, key] and sinks [head]. Return [stream, token, head, n]. `how` "
+        "as "
+        "above.");
     m.def(
         "best_kernels", [] { return best_encoder_kernels() ? best_encoder_kernels()->name : ""; },
         "Return the name of the fastest kernels of our own for this processor, or an empty text.");

@@ -1,12 +1,12 @@
 #include "kernels/flash_attention.h"
 
-#include "kernels/to_floats.h"
+#include "kernels/aligned.h"
+#include "kernels/key_block.h"
 
 #include <ggml.h>
 
 #include <algorithm>
 #include <array>
-#include <bitset>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -15,31 +15,11 @@ namespace xlc {
 
 namespace {
 
-constexpr size_t most_lanes = 16;
-constexpr size_t alignment =
-    64; // of the widest vector, which is read twice as fast within a line of the cache
-
 // A part of the keys is at least as long as this.
 constexpr size_t fewest_keys_of_part = 4 * key_block;
 
-// Keys whose masks are looked at together.
-constexpr size_t span = 2048;
-constexpr size_t word_bits = 32;
-
-constexpr uint16_t half_minus_infinity = 0xFC00;
-
 size_t padded_to_vectors(int64_t n) {
     return (static_cast<size_t>(n) + most_lanes - 1) / most_lanes * most_lanes;
-}
-
-const char* bytes_of(const ggml_tensor* tensor, size_t i1, size_t i2, size_t i3) {
-    return static_cast<const char*>(tensor->data) + i1 * tensor->nb[1] + i2 * tensor->nb[2] +
-           i3 * tensor->nb[3];
-}
-
-char* aligned(void* workspace) {
-    auto* const at = static_cast<char*>(workspace);
-    return at + (alignment - reinterpret_cast<uintptr_t>(at) % alignment) % alignment;
 }
 
 bool has_readable_rows(const ggml_tensor* tensor) {
@@ -54,27 +34,6 @@ float parameter(const ggml_tensor* node, size_t index) {
 }
 
 } // namespace
-
-// The keys of a span that rows see, as bits.
-struct FlashAttention::Seen {
-    std::array<uint32_t, span / word_bits> words{};
-    size_t n = 0;
-
-    void count() {
-        n = 0;
-        for (const uint32_t word : words) {
-            n += std::bitset<word_bits>(word).count();
-        }
-    }
-};
-
-// Some keys that are computed together, by their places.
-struct FlashAttention::Block {
-    std::array<size_t, key_block> places;
-    size_t n = 0;
-
-    bool is_whole_run() const { return n == key_block && places[n - 1] - places[0] == n - 1; }
-};
 
 struct FlashAttention::Scratch {
     float* queries; // [most_query_rows][key_width]
@@ -134,7 +93,7 @@ FlashAttention::FlashAttention(
       n_rows_(static_cast<size_t>(queries_->ne[1]) * n_sharing_),
       n_groups_(static_cast<size_t>(keys_->ne[2] * keys_->ne[3])),
       n_tiles_((n_rows_ + most_query_rows - 1) / most_query_rows), n_threads_(n_threads),
-      scratches_(aligned(workspace)),
+      scratches_(aligned(static_cast<char*>(workspace))),
       partials_(reinterpret_cast<float*>(scratches_ + n_threads * scratch_size())) {
     if (softcap_ != 0) {
         scale_ /= softcap_;
@@ -179,7 +138,7 @@ FlashAttention::Scratch FlashAttention::scratch(size_t thread) const {
 const uint16_t* FlashAttention::mask_of(const Tile& tile, size_t row) const {
     const size_t head = query_head(tile.head, row) % static_cast<size_t>(mask_->ne[2]);
     const size_t stream = tile.stream % static_cast<size_t>(mask_->ne[3]);
-    return reinterpret_cast<const uint16_t*>(bytes_of(mask_, row / n_sharing_, head, stream));
+    return reinterpret_cast<const uint16_t*>(row_at(mask_, row / n_sharing_, head, stream));
 }
 
 // ALiBi's slope of a head: Press et al. 2021, "Train Short, Test Long", section 3, as ggml computes it.
@@ -222,8 +181,8 @@ void FlashAttention::attend(size_t chunk, size_t thread) const {
         }
     }
     const size_t end = std::min(n_keys_, (part + 1) * part_length_);
-    for (size_t key = part * part_length_; key < end; key += span) {
-        attend_to_span(tile, key, std::min(span, end - key), mine);
+    for (size_t key = part * part_length_; key < end; key += key_span) {
+        attend_to_span(tile, key, std::min(key_span, end - key), mine);
     }
     write(tile, part, mine);
 }
@@ -234,11 +193,12 @@ void FlashAttention::read_queries(const Tile& tile, const Scratch& scratch) cons
         const size_t row = tile.first + i;
         const size_t head = query_head(tile.head, row);
         const auto* from =
-            reinterpret_cast<const float*>(bytes_of(queries_, row / n_sharing_, head, tile.stream));
+            reinterpret_cast<const float*>(row_at(queries_, row / n_sharing_, head, tile.stream));
         float* const to = scratch.queries + i * key_width_;
         for (size_t d = 0; d < n_dims; ++d) {
             to[d] = from[d] * scale_;
         }
+        scratch.masks[i] = mask_ ? mask_of(tile, row) : nullptr;
         scratch.slopes[i] = slope_of(head);
         scratch.maxima[i] = -std::numeric_limits<float>::infinity();
         scratch.sums[i] = 0;
@@ -249,79 +209,48 @@ void FlashAttention::read_queries(const Tile& tile, const Scratch& scratch) cons
 // Requests that share a cache see different keys, which lie between each other's.
 void FlashAttention::attend_to_span(
     const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const {
-    Seen by_any;
-    std::array<Seen, most_query_rows> by_token;
+    SeenKeys by_any;
+    std::array<SeenKeys, most_query_rows> by_token;
     std::array<Tile, most_query_rows> tokens;
     size_t n_tokens = 0;
     size_t n_pairs = 0;
     for (size_t i = 0; i < tile.n; ++i) {
-        const uint16_t* const mask = mask_ ? mask_of(tile, tile.first + i) : nullptr;
+        const uint16_t* const mask = scratch.masks[i];
         if (i > 0 && mask == scratch.masks[i - 1]) {
             ++tokens[n_tokens - 1].n;
-        } else {
-            tokens[n_tokens] = {tile.stream, tile.head, tile.first + i, 1};
-            Seen& seen = by_token[n_tokens];
-            find_seen(mask ? mask + key : nullptr, n_keys, seen);
-            n_pairs += seen.n;
-            for (size_t word = 0; word < seen.words.size(); ++word) {
-                by_any.words[word] |= seen.words[word];
-            }
-            ++n_tokens;
+            continue;
         }
-        scratch.masks[i] = mask;
+        tokens[n_tokens] = {tile.stream, tile.head, tile.first + i, 1};
+        by_token[n_tokens].find(*kernels_, mask ? mask + key : nullptr, n_keys);
+        n_pairs += by_token[n_tokens].n();
+        by_any.add(by_token[n_tokens]);
+        ++n_tokens;
     }
-    by_any.count();
-    if (2 * n_pairs >= by_any.n * n_tokens) {
-        attend_to_seen(tile, tile.first, key, by_any, scratch);
+    const auto attend_to_seen = [&](const Tile& rows, const SeenKeys& seen) {
+        seen.for_each_block(key, [&](const KeyBlock& block) {
+            attend_to_block(rows, rows.first - tile.first, block, scratch);
+        });
+    };
+    if (2 * n_pairs >= by_any.n() * n_tokens) {
+        attend_to_seen(tile, by_any);
         return;
     }
     for (size_t i = 0; i < n_tokens; ++i) {
-        attend_to_seen(tokens[i], tile.first, key, by_token[i], scratch);
-    }
-}
-
-void FlashAttention::find_seen(const uint16_t* mask, size_t n_keys, Seen& seen) const {
-    const size_t n_whole = mask ? n_keys / word_bits * word_bits : 0;
-    if (mask) {
-        kernels_->find_visible(mask, n_whole, seen.words.data());
-    }
-    for (size_t key = n_whole; key < n_keys; ++key) {
-        if (!mask || mask[key] != half_minus_infinity) {
-            seen.words[key / word_bits] |= uint32_t{1} << (key % word_bits);
-        }
-    }
-    seen.count();
-}
-
-// `rows` are a part of the tile whose first row is `tile_first`.
-void FlashAttention::attend_to_seen(
-    const Tile& rows, size_t tile_first, size_t key, const Seen& seen, const Scratch& scratch) const {
-    Block block;
-    size_t n_left = seen.n;
-    for (size_t place = 0; n_left > 0; ++place) {
-        if ((seen.words[place / word_bits] >> (place % word_bits) & 1) == 0) {
-            continue;
-        }
-        block.places[block.n++] = key + place;
-        --n_left;
-        if (block.n == key_block || n_left == 0) {
-            attend_to_block(rows, rows.first - tile_first, block, scratch);
-            block.n = 0;
-        }
+        attend_to_seen(tokens[i], by_token[i]);
     }
 }
 
 void FlashAttention::attend_to_block(
-    const Tile& rows, size_t offset, const Block& block, const Scratch& scratch) const {
+    const Tile& rows, size_t offset, const KeyBlock& block, const Scratch& scratch) const {
     std::array<const uint16_t*, most_query_rows> masks;
     for (size_t i = 0; i < rows.n; ++i) {
         const uint16_t* const mask = scratch.masks[offset + i];
         masks[i] = i > 0 && mask == scratch.masks[offset + i - 1]
                        ? masks[i - 1]
-                       : gather(mask, block, scratch.gathered_masks + i * key_block);
+                       : block.gather(mask, scratch.gathered_masks + i * key_block);
     }
-    read_keys(rows, block, scratch);
-    read_values(rows, block, scratch);
+    block.read_transposed(*kernels_, {keys_, rows.head, rows.stream}, scratch.rows, key_width_, scratch.keys);
+    block.read(*kernels_, {values_, rows.head, rows.stream}, scratch.values, value_width_);
     const QueryRows queries{
         rows.n,
         static_cast<size_t>(keys_->ne[0]),
@@ -336,70 +265,6 @@ void FlashAttention::attend_to_block(
         scratch.sums + offset,
         scratch.mixed + offset * value_width_};
     kernels_->attend_to_block(queries, scratch.keys, scratch.values);
-}
-
-// Return the mask of a block's keys.
-const uint16_t* FlashAttention::gather(const uint16_t* mask, const Block& block, uint16_t* to) {
-    if (block.is_whole_run()) {
-        return mask ? mask + block.places[0] : nullptr;
-    }
-    for (size_t i = 0; i < block.n; ++i) {
-        to[i] = mask ? mask[block.places[i]] : uint16_t{0};
-    }
-    std::fill(to + block.n, to + key_block, half_minus_infinity);
-    return to;
-}
-
-// float16 in whole vectors is read by the kernels, everything else by ggml, row by row.
-bool FlashAttention::are_whole_halves(const ggml_tensor* tensor) {
-    return tensor->type == GGML_TYPE_F16 && tensor->ne[0] % static_cast<int64_t>(most_lanes) == 0 &&
-           tensor->nb[1] % sizeof(uint16_t) == 0;
-}
-
-void FlashAttention::read_keys(const Tile& tile, const Block& block, const Scratch& scratch) const {
-    const size_t n_lanes = kernels_->vector_width;
-    const auto n_dims = static_cast<size_t>(keys_->ne[0]);
-    const bool halves = are_whole_halves(keys_);
-    const auto row_of = [&](size_t i) { return bytes_of(keys_, block.places[i], tile.head, tile.stream); };
-    for (size_t first = 0; first < key_block; first += n_lanes) {
-        float* const to = scratch.keys + first;
-        if (halves && first + n_lanes <= block.n) {
-            std::array<const uint16_t*, most_lanes> rows{};
-            for (size_t i = 0; i < n_lanes; ++i) {
-                rows[i] = reinterpret_cast<const uint16_t*>(row_of(first + i));
-            }
-            kernels_->transpose_halves(rows.data(), n_dims, to, key_block);
-            continue;
-        }
-        for (size_t i = 0; i < n_lanes; ++i) {
-            float* const row = scratch.rows + i * key_width_;
-            if (first + i < block.n) {
-                to_floats(keys_->type, row_of(first + i), row, n_dims);
-            } else {
-                std::fill_n(row, n_dims, 0.0F);
-            }
-        }
-        kernels_->transpose(scratch.rows, key_width_, n_dims, to, key_block);
-    }
-}
-
-void FlashAttention::read_values(const Tile& tile, const Block& block, const Scratch& scratch) const {
-    const auto n_dims = static_cast<size_t>(values_->ne[0]);
-    const auto row_of = [&](size_t i) { return bytes_of(values_, block.places[i], tile.head, tile.stream); };
-    if (are_whole_halves(values_)) {
-        std::array<const uint16_t*, key_block> rows{};
-        for (size_t i = 0; i < block.n; ++i) {
-            rows[i] = reinterpret_cast<const uint16_t*>(row_of(i));
-        }
-        kernels_->halves_to_floats(rows.data(), block.n, n_dims, scratch.values, value_width_);
-    } else {
-        for (size_t i = 0; i < block.n; ++i) {
-            float* const row = scratch.values + i * value_width_;
-            to_floats(values_->type, row_of(i), row, n_dims);
-            std::fill(row + n_dims, row + value_width_, 0.0F);
-        }
-    }
-    std::fill(scratch.values + block.n * value_width_, scratch.values + key_block * value_width_, 0.0F);
 }
 
 void FlashAttention::write(const Tile& tile, size_t part, const Scratch& scratch) const {

@@ -11,6 +11,8 @@ struct ggml_tensor;
 
 namespace xlc {
 
+class KeyBlock;
+
 class FlashAttention {
 public:
     // Return this processor's kernels if they can compute this node of a graph, else nullptr.
@@ -36,8 +38,6 @@ public:
 
 private:
     struct Scratch;
-    struct Seen;
-    struct Block;
     // Some rows that share a key's head.
     struct Tile {
         size_t stream;
@@ -54,16 +54,10 @@ private:
     float* partial_of(size_t stream, size_t head, size_t row, size_t part) const;
     size_t query_head(size_t head, size_t row) const { return head * n_sharing_ + row % n_sharing_; }
 
-    static bool are_whole_halves(const ggml_tensor* tensor);
     void read_queries(const Tile& tile, const Scratch& scratch) const;
     void attend_to_span(const Tile& tile, size_t key, size_t n_keys, const Scratch& scratch) const;
-    void find_seen(const uint16_t* mask, size_t n_keys, Seen& seen) const;
-    void attend_to_seen(
-        const Tile& rows, size_t tile_first, size_t key, const Seen& seen, const Scratch& scratch) const;
-    void attend_to_block(const Tile& rows, size_t offset, const Block& block, const Scratch& scratch) const;
-    static const uint16_t* gather(const uint16_t* mask, const Block& block, uint16_t* to);
-    void read_keys(const Tile& tile, const Block& block, const Scratch& scratch) const;
-    void read_values(const Tile& tile, const Block& block, const Scratch& scratch) const;
+    void
+    attend_to_block(const Tile& rows, size_t offset, const KeyBlock& block, const Scratch& scratch) const;
     void write(const Tile& tile, size_t part, const Scratch& scratch) const;
 
     const EncoderKernels* kernels_;

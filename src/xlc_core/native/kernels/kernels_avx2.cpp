@@ -107,12 +107,9 @@ inline void store_transposed(Ints (&rows)[8], int16_t* to, size_t to_stride) {
         store_ints(to + (i + 4) * to_stride, _mm256_permute2x128_si256(rows[i], rows[i + 4], 0x31));
     }
 }
-inline void store_transposed(const Floats (&rows)[8], float* to, size_t to_stride) {
-    Ints pairs[8];
-    for (size_t i = 0; i < 8; ++i) {
-        pairs[i] = _mm256_castps_si256(rows[i]);
-    }
-    store_transposed(pairs, reinterpret_cast<int16_t*>(to), 2 * to_stride);
+// The same bits.
+inline Ints as_ints(Floats x) {
+    return _mm256_castps_si256(x);
 }
 // Two numbers, repeated.
 inline Ints broadcast_pair(const int16_t* from) {

@@ -109,12 +109,9 @@ inline void store_transposed(Ints (&rows)[16], int16_t* to, size_t to_stride) {
         store_ints(to + (12 + b) * to_stride, _mm512_shuffle_i32x4(high01, high23, 0xDD));
     }
 }
-inline void store_transposed(const Floats (&rows)[16], float* to, size_t to_stride) {
-    Ints pairs[16];
-    for (size_t i = 0; i < 16; ++i) {
-        pairs[i] = _mm512_castps_si512(rows[i]);
-    }
-    store_transposed(pairs, reinterpret_cast<int16_t*>(to), 2 * to_stride);
+// The same bits.
+inline Ints as_ints(Floats x) {
+    return _mm512_castps_si512(x);
 }
 // Two numbers, repeated.
 inline Ints broadcast_pair(const int16_t* from) {

@@ -4,6 +4,14 @@
 constexpr size_t step_vectors = lanes == 16 ? 4 : 2; // sums of a row that are in registers
 constexpr size_t step_rows = lanes == 16 ? 4 : 6;
 
+inline void store_transposed(const Floats (&rows)[lanes], float* to, size_t to_stride) {
+    Ints pairs[lanes];
+    for (size_t i = 0; i < lanes; ++i) {
+        pairs[i] = as_ints(rows[i]);
+    }
+    store_transposed(pairs, reinterpret_cast<int16_t*>(to), 2 * to_stride);
+}
+
 void transpose(const float* rows, size_t stride, size_t n, float* to, size_t to_stride) {
     for (size_t i = 0; i < n; i += lanes) {
         Floats columns[lanes];

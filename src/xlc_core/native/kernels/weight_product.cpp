@@ -1,5 +1,6 @@
 #include "kernels/weight_product.h"
 
+#include "kernels/aligned.h"
 #include "kernels/to_floats.h"
 
 #include <ggml.h>
@@ -32,12 +33,6 @@ constexpr size_t fewest_rows_of_part = 64;
 
 // Rows of the last panel's result, which may have more columns than the matrix has rows.
 constexpr size_t n_last_rows = 64;
-
-constexpr size_t alignment = 64; // a line of the cache, and the widest vector
-
-size_t aligned(size_t n_bytes) {
-    return (n_bytes + alignment - 1) / alignment * alignment;
-}
 
 size_t values_size(size_t n_rows, size_t n_in) {
     return aligned(n_rows * n_in * sizeof(int16_t));
@@ -100,8 +95,7 @@ WeightProduct::WeightProduct(
     const size_t n_wanted = (4 * n_threads + n_panels_ - 1) / n_panels_;
     const size_t n_most = std::max<size_t>(1, n_rows_ / fewest_rows_of_part);
     n_row_parts_ = std::min(n_wanted, n_most);
-    auto* at = static_cast<char*>(workspace);
-    at += aligned(reinterpret_cast<uintptr_t>(at)) - reinterpret_cast<uintptr_t>(at);
+    char* at = aligned(static_cast<char*>(workspace));
     rows_.values = reinterpret_cast<int16_t*>(at);
     at += values_size(n_rows_, n_in_);
     rows_.scales = reinterpret_cast<float*>(at);

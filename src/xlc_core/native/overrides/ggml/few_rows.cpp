@@ -1,6 +1,7 @@
 #include "overrides/ggml/few_rows.h"
 
-#include "ggml-cpu-impl.h"
+#include "overrides/ggml/chunks.h"
+
 #include <ggml-cpu.h>
 #include <ggml.h>
 
@@ -93,17 +94,13 @@ bool multiply_few_rows(const ggml_compute_params* params, ggml_tensor* product) 
     if (converts) {
         convert(all, params);
     }
-    if (params->ith == 0) {
-        ggml_threadpool_chunk_set(params->threadpool, params->nth);
-    }
-    ggml_barrier(params->threadpool);
     const int64_t n_out = weights->ne[1];
     const auto in_chunk = std::max<int64_t>(1, static_cast<int64_t>(chunk_bytes / weights->nb[1]));
     const int64_t length = std::min(in_chunk, (n_out + params->nth - 1) / params->nth);
-    for (int64_t chunk = params->ith; chunk * length < n_out;
-         chunk = ggml_threadpool_chunk_add(params->threadpool, 1)) {
-        multiply(all, chunk * length, std::min(n_out, (chunk + 1) * length));
-    }
+    share_chunks(params, static_cast<size_t>((n_out + length - 1) / length), [&](size_t chunk) {
+        const int64_t begin = static_cast<int64_t>(chunk) * length;
+        multiply(all, begin, std::min(n_out, begin + length));
+    });
     return true;
 }
 

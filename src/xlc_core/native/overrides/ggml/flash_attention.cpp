@@ -2,8 +2,8 @@
 #include "overrides/ggml/flash_attention.h"
 
 #include "kernels/flash_attention.h"
+#include "overrides/ggml/chunks.h"
 
-#include "ggml-cpu-impl.h"
 #include "ops.h"
 
 extern "C" void xlc_compute_flash_attention(const ggml_compute_params* params, ggml_tensor* node) {
@@ -16,14 +16,7 @@ extern "C" void xlc_compute_flash_attention(const ggml_compute_params* params, g
     }
     const auto thread = static_cast<size_t>(params->ith);
     const xlc::FlashAttention attention(*kernels, node, params->wdata, params->wsize, n_threads);
-    if (thread == 0) {
-        ggml_threadpool_chunk_set(params->threadpool, params->nth);
-    }
-    ggml_barrier(params->threadpool);
-    for (size_t chunk = thread; chunk < attention.n_chunks();
-         chunk = static_cast<size_t>(ggml_threadpool_chunk_add(params->threadpool, 1))) {
-        attention.attend(chunk, thread);
-    }
+    xlc::share_chunks(params, attention.n_chunks(), [&](size_t chunk) { attention.attend(chunk, thread); });
     if (attention.n_parts() > 1) {
         ggml_barrier(params->threadpool);
         attention.combine(thread);

@@ -1,6 +1,7 @@
 // ggml's tiled.cpp, whose products of quantised weights come before all others, with two more paths: the
 // products of our own kernels (kernels/weight_product.h), and those of few rows (few_rows.h).
 #include "kernels/weight_product.h"
+#include "overrides/ggml/chunks.h"
 #include "overrides/ggml/few_rows.h"
 
 #define ggml_tiled_wdata_size ggml_own_wdata_size
@@ -32,13 +33,6 @@ extern "C" bool ggml_compute_forward_mul_mat_tiled(const ggml_compute_params* pa
     const auto thread = static_cast<size_t>(params->ith);
     const xlc::WeightProduct product(*kernels, dst, params->wdata, static_cast<size_t>(params->nth));
     product.convert(thread);
-    if (thread == 0) {
-        ggml_threadpool_chunk_set(params->threadpool, params->nth);
-    }
-    ggml_barrier(params->threadpool);
-    for (size_t chunk = thread; chunk < product.n_chunks();
-         chunk = static_cast<size_t>(ggml_threadpool_chunk_add(params->threadpool, 1))) {
-        product.multiply(chunk, thread);
-    }
+    xlc::share_chunks(params, product.n_chunks(), [&](size_t chunk) { product.multiply(chunk, thread); });
     return true;
 }

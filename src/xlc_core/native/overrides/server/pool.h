@@ -214,10 +214,7 @@ private:
         if (!oldest) {
             return false;
         }
-        if (const auto& cache = server_.*open(prompt_cache_tag())) {
-            oldest->prompt_save(*cache);
-            cache->update();
-        }
+        save_to_cache(server_, *oldest);
         oldest->prompt_clear();
         return true;
     }

@@ -118,10 +118,7 @@ size_t share_cells(server_context_impl& server, server_task& task) {
         static_cast<float>(donor.n_tokens) <= threshold * static_cast<float>(task.tokens.size())) {
         return 0; // llama.cpp would not take the slot for this prompt
     }
-    if (const auto& cache = server.*open(prompt_cache_tag())) {
-        receiver->prompt_save(*cache);
-        cache->update();
-    }
+    save_to_cache(server, *receiver);
     donor.slot->copy_prompt_to(*receiver);
     receiver->lora = donor.slot->lora;
     if (!has_window) {

@@ -38,6 +38,14 @@ XLC_OPEN(update_slots, void (server_context_impl::*)())
 // tokens.
 constexpr size_t worth_copying = 64;
 
+// Copy a slot's conversation to the prompt cache, if there is one.
+void save_to_cache(server_context_impl& server, server_slot& slot) {
+    if (const auto& cache = server.*open(prompt_cache_tag())) {
+        slot.prompt_save(*cache);
+        cache->update();
+    }
+}
+
 void share_busy_prefix(server_context_impl& server, const server_task& task) {
     const auto& cache = server.*open(prompt_cache_tag());
     const common_params& params = server.*open(params_base_tag());
