@@ -19,7 +19,7 @@ _TOKENIZER = "smollm2-135m-instruct"  # its tokens come first in all of them; th
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes from the config.json of a published model."""
+    """Sizes from the config.json of a published model, and the factors of Granite's."""
 
     architecture: str
     n_layers: int
@@ -31,11 +31,46 @@ class Shape:
     n_vocab: int
     rope_base: float
     norms_heads: bool = False
+    n_experts: int = 0
+    n_experts_used: int = 0
+    norms_queries: bool = False  # of all heads together
+    has_output: bool = False  # weights of its own
+    scales: tuple[float, ...] = ()  # of logits, residuals, embeddings, attention
 
 
 SHAPES = {
     "qwen3-0.6b": Shape("qwen3", 28, 1024, 3072, 16, 8, 128, 151936, 1e6, norms_heads=True),
     "llama-3.2-1b": Shape("llama", 16, 2048, 8192, 32, 8, 64, 128256, 5e5),
+    "granite-3.1-1b-a400m": Shape(
+        "granitemoe",
+        24,
+        1024,
+        512,
+        16,
+        8,
+        64,
+        49155,
+        5e6,
+        n_experts=32,
+        n_experts_used=8,
+        scales=(6.0, 0.22, 12.0, 0.015625),
+    ),
+    # OLMoE-1B-7B with 4 of its 16 layers
+    "olmoe-1b-7b-4-layers": Shape(
+        "olmoe",
+        4,
+        2048,
+        1024,
+        16,
+        16,
+        128,
+        50304,
+        1e4,
+        n_experts=64,
+        n_experts_used=8,
+        norms_queries=True,
+        has_output=True,
+    ),
 }
 
 
@@ -55,17 +90,7 @@ def random_model(name: str, type_: str) -> Path:
 
 def _write(path: Path, shape: Shape) -> None:
     writer = gguf.GGUFWriter(str(path), shape.architecture)
-    writer.add_block_count(shape.n_layers)
-    writer.add_context_length(40960)
-    writer.add_embedding_length(shape.n_embd)
-    writer.add_feed_forward_length(shape.n_ff)
-    writer.add_head_count(shape.n_heads)
-    writer.add_head_count_kv(shape.n_key_heads)
-    writer.add_key_length(shape.head_dim)
-    writer.add_value_length(shape.head_dim)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_rope_freq_base(shape.rope_base)
-    writer.add_vocab_size(shape.n_vocab)
+    _add_settings(writer, shape)
     _add_tokenizer(writer, shape.n_vocab)
     draw = np.random.default_rng(0)
 
@@ -78,6 +103,10 @@ def _write(path: Path, shape: Shape) -> None:
 
     add("token_embd", shape.n_vocab, shape.n_embd)
     add_norm("output_norm", shape.n_embd)
+    if shape.has_output:
+        add("output", shape.n_vocab, shape.n_embd)
+    experts = (shape.n_experts,) if shape.n_experts else ()
+    ending = "_exps" if experts else ""
     for layer in range(shape.n_layers):
         block = f"blk.{layer}"
         add_norm(f"{block}.attn_norm", shape.n_embd)
@@ -86,16 +115,43 @@ def _write(path: Path, shape: Shape) -> None:
         add(f"{block}.attn_k", shape.n_key_heads * shape.head_dim, shape.n_embd)
         add(f"{block}.attn_v", shape.n_key_heads * shape.head_dim, shape.n_embd)
         add(f"{block}.attn_output", shape.n_embd, shape.n_heads * shape.head_dim)
-        if shape.norms_heads:
-            add_norm(f"{block}.attn_q_norm", shape.head_dim)
-            add_norm(f"{block}.attn_k_norm", shape.head_dim)
-        add(f"{block}.ffn_gate", shape.n_ff, shape.n_embd)
-        add(f"{block}.ffn_up", shape.n_ff, shape.n_embd)
-        add(f"{block}.ffn_down", shape.n_embd, shape.n_ff)
+        if shape.norms_heads or shape.norms_queries:
+            n_normed = shape.head_dim if shape.norms_heads else shape.n_embd
+            add_norm(f"{block}.attn_q_norm", n_normed)
+            add_norm(f"{block}.attn_k_norm", n_normed)
+        if experts:
+            add(f"{block}.ffn_gate_inp", shape.n_experts, shape.n_embd)
+        add(f"{block}.ffn_gate{ending}", *experts, shape.n_ff, shape.n_embd)
+        add(f"{block}.ffn_up{ending}", *experts, shape.n_ff, shape.n_embd)
+        add(f"{block}.ffn_down{ending}", *experts, shape.n_embd, shape.n_ff)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _add_settings(writer: gguf.GGUFWriter, shape: Shape) -> None:
+    writer.add_block_count(shape.n_layers)
+    writer.add_context_length(40960)
+    writer.add_embedding_length(shape.n_embd)
+    writer.add_feed_forward_length(shape.n_ff)
+    writer.add_head_count(shape.n_heads)
+    writer.add_head_count_kv(shape.n_key_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_dimension_count(shape.head_dim)
+    writer.add_rope_freq_base(shape.rope_base)
+    writer.add_vocab_size(shape.n_vocab)
+    if shape.n_experts:
+        writer.add_expert_count(shape.n_experts)
+        writer.add_expert_used_count(shape.n_experts_used)
+    if shape.scales:
+        logits, residuals, embeddings, attention = shape.scales
+        writer.add_logit_scale(logits)
+        writer.add_residual_scale(residuals)
+        writer.add_embedding_scale(embeddings)
+        writer.add_attention_scale(attention)
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, n_vocab: int) -> None:

@@ -3,7 +3,8 @@
 
 # ggml: how threads wait and fail, the tiles' configuration, and products of weights -----------------------------------
 
-xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/compute_guard.cpp ggml/flash_attention.cpp EXPECT
+xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/compute_guard.cpp ggml/flash_attention.cpp
+  ggml/experts.cpp EXPECT
   "int n_passed = " 1 # a barrier is recognised by its local of this name
   "ggml_thread_cpu_relax\\(\\)" 2 # the loop of a barrier, and the one that polls for work
   "static inline void ggml_thread_cpu_relax\\(void\\)" 4
@@ -13,6 +14,8 @@ xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/com
   "\nenum ggml_status ggml_graph_compute\\(struct ggml_cgraph \\* cgraph, struct ggml_cplan \\* cplan\\)" 1
   "atomic_int GGML_CACHE_ALIGN n_barrier.\n" 1
   "n_barrier, " 2 # only the barrier changes it: after a failure it is 0 again
+  "\n    if \\(ggml_cpu_extra_compute_forward\\(params, tensor\\)\\) {\n        return.\n" 1
+  "ggml_cpu_extra_compute_forward" 1
   "\n                ggml_compute_forward_flash_attn_ext\\(params, tensor\\).\n" 1
   "size_t prefill  = sizeof\\(float\\)\\*\\(GGML_FA_TILE_Q\\*DK \\+ 2\\*GGML_FA_TILE_Q\\*GGML_FA_TILE_KV \\+" 1) # our workspace
 xlc_expect(ggml/src/ggml-cpu/common.h

@@ -1231,6 +1231,11 @@ def multiply_weights(weights: Annotated[NDArray[numpy.float32], dict(shape=(None
     For tests: return activations · weightsᵀ for weights of a ggml type, and the weights as that type holds them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, or 'reference'.
     """
 
+def multiply_experts(weights: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], activations: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], choices: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], type: str, how: str, n_threads: int = 1) -> tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))], Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]]:
+    """
+    For tests: return activations [token, slot, n_in] · weightsᵀ [expert, n_out, n_in] of the experts that choices [token, slot] names, for weights of a ggml type, and the weights as that type holds them. Activations may be the same for all slots: [token, 1, n_in]. `how` as above.
+    """
+
 def attend(queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], keys: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], values: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], masks: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, sinks: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, type: str, max_bias: float, softcap: float, how: str, n_threads: int = 1) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None, None))]:
     """
     For tests: flash attention of queries [stream, head, token, n] to keys and values [stream, head, key, n] of a ggml type, with masks [stream, token, key] and sinks [head]. Return [stream, token, head, n]. `how` as above.

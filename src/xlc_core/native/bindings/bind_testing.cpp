@@ -3,6 +3,7 @@
 #include "bindings/gil.h"
 
 #include "bindings/text.h"
+#include "kernels/expert_product.h"
 #include "kernels/flash_attention.h"
 #include "kernels/to_floats.h"
 #include "kernels/weight_product.h"
@@ -177,6 +178,61 @@ std::pair<OwnMatrix, OwnMatrix> multiply_weights(
         new_array<OwnMatrix>(rounded.data(), {n_out, n_in})};
 }
 
+using Matrices = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Choices = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using OwnMatrices = nb::ndarray<nb::numpy, float, nb::ndim<3>>;
+
+void multiply_experts_with(const EncoderKernels& kernels, const ggml_tensor* product, size_t n_threads) {
+    std::vector<uint8_t> workspace(ExpertProduct::workspace_size(kernels, product, n_threads));
+    const ExpertProduct multiplied(kernels, product, workspace.data(), n_threads);
+    multiplied.sort();
+    for (size_t thread = 0; thread < n_threads; ++thread) {
+        multiplied.convert(thread);
+    }
+    for (size_t chunk = 0; chunk < multiplied.n_chunks(); ++chunk) {
+        multiplied.multiply(chunk, chunk % n_threads);
+    }
+}
+
+// Return [token, slot, n_out] and the weights as they are after rounding to `type`.
+std::pair<OwnMatrices, OwnMatrices> multiply_experts(
+    const Matrices& weights,
+    const Matrices& activations,
+    const Choices& choices,
+    const std::string& type,
+    const std::string& how,
+    int n_threads) {
+    const size_t n_tokens = choices.shape(0);
+    const size_t n_slots = choices.shape(1);
+    const size_t n_out = weights.shape(1);
+    const auto ne = [](size_t n) { return static_cast<int64_t>(n); };
+    const size_t n_all = weights.size() + activations.size() + 2 * choices.size() + choices.size() * n_out;
+    const std::unique_ptr<ggml_context, decltype(&ggml_free)> context(
+        ggml_init({n_all * sizeof(float) + (size_t{1} << 20), nullptr, false}), ggml_free);
+    ggml_tensor* const experts = ggml_new_tensor_3d(
+        context.get(), type_named(type), ne(weights.shape(2)), ne(n_out), ne(weights.shape(0)));
+    ggml_tensor* const rows = ggml_new_tensor_3d(
+        context.get(), GGML_TYPE_F32, ne(activations.shape(2)), ne(activations.shape(1)), ne(n_tokens));
+    ggml_quantize_chunk(
+        experts->type, weights.data(), experts->data, 0, ggml_nrows(experts), experts->ne[0], nullptr);
+    std::copy_n(activations.data(), activations.size(), static_cast<float*>(rows->data));
+    // A part of a wider matrix, as a graph takes the first of all experts in their order.
+    ggml_tensor* const wide = ggml_new_tensor_2d(context.get(), GGML_TYPE_I32, ne(2 * n_slots), ne(n_tokens));
+    ggml_tensor* const chosen = ggml_view_2d(context.get(), wide, ne(n_slots), ne(n_tokens), wide->nb[1], 0);
+    for (size_t token = 0; token < n_tokens; ++token) {
+        std::copy_n(
+            choices.data() + token * n_slots, n_slots,
+            static_cast<int32_t*>(wide->data) + 2 * token * n_slots);
+    }
+    ggml_tensor* const product = ggml_mul_mat_id(context.get(), experts, rows, chosen);
+    compute_as(how, multiply_experts_with, context.get(), product, n_threads);
+    std::vector<float> rounded(weights.size());
+    to_floats(experts->type, experts->data, rounded.data(), rounded.size());
+    return {
+        new_array<OwnMatrices>(static_cast<const float*>(product->data), {n_tokens, n_slots, n_out}),
+        new_array<OwnMatrices>(rounded.data(), {weights.shape(0), n_out, weights.shape(2)})};
+}
+
 using Heads = nb::ndarray<const float, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
 using Masks = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Sinks = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -271,6 +327,13 @@ void bind_testing(nb::module_& m) {
         "holds "
         "them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, or "
         "'reference'.");
+    m.def(
+        "multiply_experts", &multiply_experts, nb::arg("weights"), nb::arg("activations"), nb::arg("choices"),
+        nb::arg("type"), nb::arg("how"), nb::arg("n_threads") = 1,
+        "For tests: return activations [token, slot, n_in] · weightsᵀ [expert, n_out, n_in] of the experts "
+        "that "
+        "choices [token, slot] names, for weights of a ggml type, and the weights as that type holds them. "
+        "Activations may be the same for all slots: [token, 1, n_in]. `how` as above.");
     m.def(
         "attend", &attend, nb::arg("queries"), nb::arg("keys"), nb::arg("values"), nb::arg("masks").none(),
         nb::arg("sinks").none(), nb::arg("type"), nb::arg("max_bias"), nb::arg("softcap"), nb::arg("how"),

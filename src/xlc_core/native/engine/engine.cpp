@@ -33,9 +33,8 @@ bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {
 }
 
 // Our kernels multiply the weights of the file faster than llama.cpp multiplies those of its own layouts.
-// They do not multiply the experts of a mixture.
-EngineParams with_layout(EngineParams params, const ModelFile& file) {
-    params.keeps_file_layout = !file.has_experts && best_encoder_kernels();
+EngineParams with_layout(EngineParams params) {
+    params.keeps_file_layout = best_encoder_kernels() != nullptr;
     return params;
 }
 
@@ -54,7 +53,7 @@ struct LoadProgress {
 } // namespace
 
 Engine::Engine(const EngineParams& params, const Generator::Progress& progress)
-    : file_(read_model_file(params.model_path)), params_(with_layout(params, file_)) {
+    : file_(read_model_file(params.model_path)), params_(with_layout(params)) {
     check_lora_files(params_, file_);
     load(progress);
     awake_ = true;
@@ -300,7 +299,7 @@ void Engine::close() {
 
 MemoryEstimate estimate_engine_memory(const EngineParams& params) {
     const ModelFile file = read_model_file(params.model_path);
-    const EngineParams wanted = with_layout(params, file);
+    const EngineParams wanted = with_layout(params);
     return reading_file(params.model_path, [&] {
         return is_for_retrieval(file, wanted) ? estimate_retrieval(wanted, runs_own_encoder(file, wanted))
                                               : estimate_generation(wanted);

@@ -1,6 +1,8 @@
 // The arithmetic of an encoder's layers, in one version for each kind of processor.
 #pragma once
 
+#include <ggml.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -117,6 +119,17 @@ struct EncoderKernels {
     // scales of missing rows become zeros.
     void (*pack_finely)(
         const float* rows, size_t stride, size_t n_rows, size_t n, int16_t* values, float* scales);
+
+    // The same for at most 256 weights of each row in the layout of a ggml type. Return false for types that
+    // this does not read, whose weights are packed by pack_finely.
+    bool (*pack_weights)(
+        ggml_type type,
+        const char* rows,
+        size_t stride,
+        size_t n_rows,
+        size_t n,
+        int16_t* values,
+        float* scales);
 
     // rows = LayerNorm(rows + added) · weight + bias. `added` may be nullptr, which adds nothing.
     void (*add_and_normalize)(

@@ -20,6 +20,10 @@ inline Floats load(const float* from) {
 inline Floats load_halves(const uint16_t* from) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
+// Numbers from 0 to 255.
+inline Floats load_bytes(const uint8_t* from) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+}
 inline void store(float* to, Floats x) {
     _mm256_storeu_ps(to, x);
 }
@@ -135,6 +139,7 @@ inline void keep_in_registers(Ints& a, Ints& b) {
 // Uses definitions of kernels_generic.h; this line keeps clang-format from sorting them.
 #include "kernels/kernels_attention.h"
 #include "kernels/kernels_flash.h"
+#include "kernels/kernels_pack.h"
 
 } // namespace
 
@@ -150,6 +155,7 @@ const EncoderKernels* avx2_encoder_kernels() {
         quantize<fine_block, fine_max>,
         multiply<fine_block>,
         pack_finely,
+        pack_weights,
         add_and_normalize,
         lanes,
         transpose,

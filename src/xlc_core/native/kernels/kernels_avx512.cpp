@@ -21,6 +21,10 @@ inline Floats load(const float* from) {
 inline Floats load_halves(const uint16_t* from) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 }
+// Numbers from 0 to 255.
+inline Floats load_bytes(const uint8_t* from) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+}
 inline void store(float* to, Floats x) {
     _mm512_storeu_ps(to, x);
 }
@@ -137,6 +141,7 @@ inline void keep_in_registers(Ints& a, Ints& b) {
 // Uses definitions of kernels_generic.h; this line keeps clang-format from sorting them.
 #include "kernels/kernels_attention.h"
 #include "kernels/kernels_flash.h"
+#include "kernels/kernels_pack.h"
 
 } // namespace
 
@@ -152,6 +157,7 @@ const EncoderKernels* avx512_encoder_kernels() {
         quantize<fine_block, fine_max>,
         multiply<fine_block>,
         pack_finely,
+        pack_weights,
         add_and_normalize,
         lanes,
         transpose,

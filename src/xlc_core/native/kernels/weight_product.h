@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/kernels.h"
+#include "kernels/weight_panel.h"
 
 #include <cstddef>
 
@@ -30,22 +31,16 @@ public:
     void multiply(size_t chunk, size_t thread) const;
 
 private:
-    struct Scratch;
-    Scratch scratch(size_t thread) const;
-    void pack(size_t panel, const Scratch& scratch) const;
-
     const EncoderKernels* kernels_;
-    const ggml_tensor* weights_;
-    const ggml_tensor* activations_;
+    WeightMatrix weights_;
+    const float* activations_;
     float* out_;
-    size_t n_in_;
-    size_t n_out_;
     size_t n_rows_;
     size_t n_threads_;
     size_t n_panels_;
     size_t n_row_parts_;
     QuantizedRows rows_{};
-    char* scratches_;
+    char* panels_; // memory of each thread's panel
 };
 
 } // namespace xlc

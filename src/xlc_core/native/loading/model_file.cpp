@@ -82,7 +82,6 @@ ModelFile read_model_file(const std::string& path) {
     file.causal = metadata.flag(prefix + "attention.causal", true);
     file.chat_template = metadata.text("tokenizer.chat_template");
     file.has_rank_head = metadata.has_tensor("cls.weight") || metadata.has_tensor("cls.output.weight");
-    file.has_experts = metadata.number(prefix + "expert_count", 0) > 0;
     file.n_ctx_train = metadata.number(prefix + "context_length", 0);
     file.n_layer = metadata.number(prefix + "block_count", 0);
     const int64_t n_head = metadata.number(prefix + "attention.head_count", 0);

@@ -20,9 +20,8 @@ struct ModelFile {
     bool shares_cache = true;  // false: recurrent layers, whose states sequences cannot share
     int64_t n_window = 0;      // tokens that some layers look back; 0: without limit
     bool has_rank_head = false;
-    bool has_experts = false; // a mixture of experts
-    bool sees = false;        // a projector for images
-    bool hears = false;       // a projector for sound
+    bool sees = false;  // a projector for images
+    bool hears = false; // a projector for sound
     int64_t n_ctx_train = 0;
     int64_t n_layer = 0;
     int64_t n_embd = 0;

@@ -5,7 +5,8 @@
 // When another program uses the last one's processor, the others spin for milliseconds, after every
 // operation. Small models were up to eighty times as slow beside busy programs (docs/building.md).
 //
-// Flash attention is computed by our own kernels where they can (overrides/ggml/flash_attention.cpp).
+// Flash attention and the products of a mixture of experts are computed by our own kernels where they can
+// (overrides/ggml/flash_attention.cpp, experts.cpp).
 //
 // A failed assertion throws (support/abort_guard.h). All threads then leave the graph (compute_guard.h), and
 // ggml_graph_compute returns GGML_STATUS_FAILED. With OpenMP's threads it still ends the process.
@@ -18,6 +19,7 @@
 
 #include "ggml-cpu.h"
 #include "overrides/ggml/compute_guard.h"
+#include "overrides/ggml/experts.h"
 #include "overrides/ggml/flash_attention.h"
 #include "support/spinning.h"
 
@@ -55,6 +57,14 @@ static void xlc_wait(int barrier);
 // The header declares the function with these names for its parameters too.
 #define ggml_compute_forward_flash_attn_ext(params, node) xlc_compute_flash_attention(params, node)
 
+// The function is asked for each node before the file's own operations.
+#include "traits.h"
+#define ggml_cpu_extra_compute_forward(params, node)                                                         \
+    (xlc_compute_experts(params, node) || (ggml_cpu_extra_compute_forward)(params, node))
+static bool xlc_compute_experts(const struct ggml_compute_params* params, struct ggml_tensor* node) {
+    return node->op == GGML_OP_MUL_MAT_ID && xlc_multiply_experts(params, node);
+}
+
 #if defined(_WIN32)
 typedef DWORD xlc_thread_result;
 #else
@@ -67,6 +77,7 @@ enum ggml_status xlc_compute_graph(struct ggml_cgraph* graph, struct ggml_cplan*
 
 #include "ggml/src/ggml-cpu/ggml-cpu.c"
 
+#undef ggml_cpu_extra_compute_forward
 #undef ggml_compute_forward_flash_attn_ext
 #undef ggml_graph_compute_secondary_thread
 #undef ggml_graph_compute

@@ -1,5 +1,6 @@
 // ggml's tiled.cpp, whose products of quantised weights come before all others, with two more paths: the
 // products of our own kernels (kernels/weight_product.h), and those of few rows (few_rows.h).
+#include "kernels/expert_product.h"
 #include "kernels/weight_product.h"
 #include "overrides/ggml/chunks.h"
 #include "overrides/ggml/few_rows.h"
@@ -13,12 +14,15 @@
 #include <algorithm>
 
 extern "C" size_t ggml_tiled_wdata_size(int n_tasks, ggml_tensor* dst) {
-    const size_t theirs = ggml_own_wdata_size(n_tasks, dst);
-    const xlc::EncoderKernels* const kernels = xlc::WeightProduct::kernels_for(dst);
-    if (!kernels) {
-        return theirs;
+    const auto n_threads = static_cast<size_t>(n_tasks);
+    size_t size = ggml_own_wdata_size(n_tasks, dst);
+    if (const xlc::EncoderKernels* const kernels = xlc::WeightProduct::kernels_for(dst)) {
+        size = std::max(size, xlc::WeightProduct::workspace_size(*kernels, dst, n_threads));
     }
-    return std::max(theirs, xlc::WeightProduct::workspace_size(*kernels, dst, static_cast<size_t>(n_tasks)));
+    if (const xlc::EncoderKernels* const kernels = xlc::ExpertProduct::kernels_for(dst)) {
+        size = std::max(size, xlc::ExpertProduct::workspace_size(*kernels, dst, n_threads));
+    }
+    return size;
 }
 
 extern "C" bool ggml_compute_forward_mul_mat_tiled(const ggml_compute_params* params, ggml_tensor* dst) {

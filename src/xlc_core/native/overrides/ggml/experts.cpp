@@ -1,0 +1,21 @@
+#include "overrides/ggml/experts.h"
+
+#include "kernels/expert_product.h"
+#include "overrides/ggml/chunks.h"
+
+extern "C" bool xlc_multiply_experts(const ggml_compute_params* params, ggml_tensor* node) {
+    const xlc::EncoderKernels* const kernels =
+        params->use_ref ? nullptr : xlc::ExpertProduct::kernels_for(node);
+    if (!kernels) {
+        return false;
+    }
+    const auto thread = static_cast<size_t>(params->ith);
+    const xlc::ExpertProduct product(*kernels, node, params->wdata, static_cast<size_t>(params->nth));
+    if (thread == 0) {
+        product.sort();
+    }
+    ggml_barrier(params->threadpool);
+    product.convert(thread);
+    xlc::share_chunks(params, product.n_chunks(), [&](size_t chunk) { product.multiply(chunk, thread); });
+    return true;
+}
