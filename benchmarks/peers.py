@@ -109,6 +109,23 @@ def checkpoints(python: Path, reranker: Path) -> Path:
     return folder
 
 
+def decoder_checkpoint(python: Path, model: Path) -> Path:
+    """Return a checkpoint for sentence-transformers with the weights of a GGUF file of 16-bit numbers, made once.
+
+    Args:
+        python: an interpreter with sentence-transformers.
+        model: the file, which random_models.py has written.
+
+    Raises:
+        UnavailableError: the export failed.
+    """
+    folder = CACHE / f"{model.stem}-checkpoint"
+    if not (folder / "modules.json").exists():
+        script = HERE / "workers" / "export_decoder.py"
+        _run([str(python), str(script), str(model), str(folder)], "exporting a checkpoint")
+    return folder
+
+
 def version_of(python: Path, package: str) -> str:
     """Return the installed version of a package; empty if it is unknown."""
     code = f"import importlib.metadata as m; print(m.version({package!r}))"

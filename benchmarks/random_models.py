@@ -36,6 +36,9 @@ class Shape:
     norms_queries: bool = False  # of all heads together
     has_output: bool = False  # weights of its own
     scales: tuple[float, ...] = ()  # of logits, residuals, embeddings, attention
+    pooling: gguf.PoolingType | None = None
+    sliding_window: int | None = None
+    context_length: int = 40960
 
 
 SHAPES = {
@@ -72,6 +75,15 @@ SHAPES = {
         has_output=True,
     ),
 }
+EMBEDDERS = {
+    "embeddinggemma-300m": Shape(
+        "gemma-embedding", 24, 768, 1152, 3, 1, 256, 262144, 1e6, norms_heads=True, pooling=gguf.PoolingType.MEAN,
+        sliding_window=512, context_length=2048,
+    ),
+    "qwen3-embedding-0.6b": Shape(
+        "qwen3", 28, 1024, 3072, 16, 8, 128, 151669, 1e6, norms_heads=True, pooling=gguf.PoolingType.LAST
+    ),
+}  # fmt: skip
 
 
 def random_model(name: str, type_: str) -> Path:
@@ -80,7 +92,7 @@ def random_model(name: str, type_: str) -> Path:
     whole = CACHE / f"{name}-F16.gguf"
     if not whole.exists():
         partial = whole.with_suffix(".partial")
-        _write(partial, SHAPES[name])
+        _write(partial, {**SHAPES, **EMBEDDERS}[name])
         partial.rename(whole)
     path = CACHE / f"{name}-{type_}.gguf"
     if not path.exists():
@@ -111,6 +123,9 @@ def _write(path: Path, shape: Shape) -> None:
         block = f"blk.{layer}"
         add_norm(f"{block}.attn_norm", shape.n_embd)
         add_norm(f"{block}.ffn_norm", shape.n_embd)
+        if shape.architecture == "gemma-embedding":
+            add_norm(f"{block}.post_attention_norm", shape.n_embd)
+            add_norm(f"{block}.post_ffw_norm", shape.n_embd)
         add(f"{block}.attn_q", shape.n_heads * shape.head_dim, shape.n_embd)
         add(f"{block}.attn_k", shape.n_key_heads * shape.head_dim, shape.n_embd)
         add(f"{block}.attn_v", shape.n_key_heads * shape.head_dim, shape.n_embd)
@@ -132,7 +147,7 @@ def _write(path: Path, shape: Shape) -> None:
 
 def _add_settings(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_block_count(shape.n_layers)
-    writer.add_context_length(40960)
+    writer.add_context_length(shape.context_length)
     writer.add_embedding_length(shape.n_embd)
     writer.add_feed_forward_length(shape.n_ff)
     writer.add_head_count(shape.n_heads)
@@ -142,6 +157,10 @@ def _add_settings(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_dimension_count(shape.head_dim)
     writer.add_rope_freq_base(shape.rope_base)
+    if shape.pooling is not None:
+        writer.add_pooling_type(shape.pooling)
+    if shape.sliding_window is not None:
+        writer.add_sliding_window(shape.sliding_window)
     writer.add_vocab_size(shape.n_vocab)
     if shape.n_experts:
         writer.add_expert_count(shape.n_experts)

@@ -35,7 +35,11 @@ def read_by_llama_cpp(source: Path) -> set[str]:
 def read_by_xllama() -> set[str]:
     pattern = re.compile(r'environ(?:\.get\(|\[)"(\w+)"')
     files = [path for package in ROOT.glob("src/xlc_*") for path in package.rglob("*.py")]
-    return {name for path in files for name in pattern.findall(path.read_text("utf-8"))}
+    found = {name for path in files for name in pattern.findall(path.read_text("utf-8"))}
+    native = re.compile(r'std::getenv\("(\w+)"')
+    for path in (ROOT / "src/xlc_core/native").rglob("*.cpp"):
+        found.update(native.findall(path.read_text("utf-8")))
+    return found
 
 
 def test_every_variable_that_is_read_is_documented(vendored_llama_cpp: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +15,11 @@ from xlc_core import _native
 
 # The relative error of 13-bit integers in blocks of 32, for numbers that are normally distributed.
 OURS = 4e-4
-# llama.cpp rounds activations to the type named, and 8 bits in blocks of 32 for the others.
-TYPES = {"q8_0": 32, "f16": 32, "bf16": 32, "q4_0": 64, "q4_1": 64, "q5_0": 64, "q5_1": 64}
+# The fewest rows that our kernels take, by type. llama.cpp rounds activations to the type named, and 8 bits in blocks
+# of 32 for the others.
+TYPES = {"q8_0": 5, "f16": 24, "bf16": 24, "q4_0": 5, "q4_1": 8, "q5_0": 5, "q5_1": 8}
 # Blocks of 256 inputs; iq4_nl stands for types that only ggml unpacks.
-LONG_TYPES = ("q2_K", "q3_K", "q4_K", "q5_K", "q6_K", "iq4_nl")
+LONG_TYPES = {"q2_K": 64, "q3_K": 64, "q4_K": 32, "q5_K": 32, "q6_K": 8, "iq4_nl": 64}
 
 
 def kernels() -> list[str]:
@@ -56,7 +61,7 @@ def test_kernels_are_precise_for_long_blocks(weight_type: str) -> None:
         assert error(activations, product, rounded) < OURS
 
 
-@pytest.mark.parametrize(("weight_type", "n_rows"), [*TYPES.items(), *((name, 64) for name in LONG_TYPES)])
+@pytest.mark.parametrize(("weight_type", "n_rows"), [*TYPES.items(), *LONG_TYPES.items()])
 def test_graph_is_as_precise_as_llama_cpp(weight_type: str, n_rows: int) -> None:
     weights, activations = numbers(96, 512, 1), numbers(n_rows, 512, 2)
     activations[:, 7] *= 1000  # an outlier, as the activations of decoders have them
@@ -68,14 +73,41 @@ def test_graph_is_as_precise_as_llama_cpp(weight_type: str, n_rows: int) -> None
     assert errors["graph"] < errors["reference"] * (2 if weight_type == "f16" else 0.5)
 
 
-def test_graph_takes_our_kernels_for_many_rows_only() -> None:
+@pytest.mark.parametrize(("weight_type", "fewest"), [*TYPES.items(), *LONG_TYPES.items()])
+def test_graph_takes_our_kernels_for_many_rows_only(weight_type: str, fewest: int) -> None:
     kernels()  # or this is skipped
     best = _native.best_kernels()
     weights = numbers(64, 256, 1)
-    for n_rows, is_ours in ((31, False), (32, True)):
+    for n_rows, is_ours in ((fewest - 1, False), (fewest, True)):
         activations = numbers(n_rows, 256, 2)
-        ours, graph = (_native.multiply_weights(weights, activations, "q8_0", how)[0] for how in (best, "graph"))
+        ours, graph = (_native.multiply_weights(weights, activations, weight_type, how)[0] for how in (best, "graph"))
         assert np.array_equal(ours, graph) == is_ours
+
+
+def run_with(kernels: str, code: str) -> str:
+    """Run code in a process with this choice of kernels, and return what it prints."""
+    environment = {**os.environ, "XLLAMA_KERNELS": kernels}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_environment_chooses_kernels() -> None:
+    for name in kernels():
+        assert run_with(name, "from xlc_core import _native; print(_native.best_kernels())") == name
+    assert run_with("none", "from xlc_core import _native; print(_native.best_kernels())") == ""
+
+
+def test_kernels_that_do_not_run_here_are_refused(embedder_path: Path) -> None:
+    code = f"""
+import xlc_core as xlc
+try:
+    xlc.Engine({str(embedder_path)!r})
+except xlc.InvalidRequestError as error:
+    print(error)
+"""
+    said = run_with("sve", code)
+    assert "XLLAMA_KERNELS is sve" in said
+    assert "none of our kernels" in said
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -92,8 +124,9 @@ def test_zeros_are_exact() -> None:
     for how in kernels():
         product, _ = _native.multiply_weights(numbers(40, 64, 1), numbers(40, 64, 2) * 0, "q8_0", how)
         assert not product.any()
-        product, _ = _native.multiply_weights(numbers(40, 64, 1) * 0, numbers(40, 64, 2), "q8_0", how)
-        assert not product.any()
+        for weight_type in (*TYPES, *LONG_TYPES):
+            product, _ = _native.multiply_weights(numbers(40, 256, 1) * 0, numbers(40, 256, 2), weight_type, how)
+            assert not product.any()
 
 
 # Rows of weights that fill no chunk, chunks that fill no thread, an output that needs several chunks.

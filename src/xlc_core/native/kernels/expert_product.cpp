@@ -47,7 +47,7 @@ template<typename Value> Value* take(uintptr_t& address, size_t n) {
 } // namespace
 
 const EncoderKernels* ExpertProduct::kernels_for(const ggml_tensor* node) {
-    static const EncoderKernels* const best = best_encoder_kernels();
+    const EncoderKernels* const best = best_encoder_kernels();
     if (!best || node->op != GGML_OP_MUL_MAT_ID) {
         return nullptr;
     }

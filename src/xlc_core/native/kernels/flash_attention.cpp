@@ -57,7 +57,7 @@ struct FlashAttention::Scratch {
 };
 
 const EncoderKernels* FlashAttention::kernels_for(const ggml_tensor* node) {
-    static const EncoderKernels* const best = best_encoder_kernels();
+    const EncoderKernels* const best = best_encoder_kernels();
     if (!best || node->op != GGML_OP_FLASH_ATTN_EXT) {
         return nullptr;
     }

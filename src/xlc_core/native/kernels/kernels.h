@@ -119,7 +119,6 @@ struct EncoderKernels {
     // scales of missing rows become zeros.
     void (*pack_finely)(
         const float* rows, size_t stride, size_t n_rows, size_t n, int16_t* values, float* scales);
-
     // The same for at most 256 weights of each row in the layout of a ggml type. Return false for types that
     // this does not read, whose weights are packed by pack_finely.
     bool (*pack_weights)(
@@ -155,7 +154,8 @@ struct EncoderKernels {
     void (*attend_to_block)(const QueryRows& rows, const float* keys, const float* values);
 };
 
-// Return the fastest version that this processor can run, or nullptr.
+// Return the fastest version that this processor can run, or the one that the environment variable
+// XLLAMA_KERNELS names, or nullptr. Throws invalid_request if this processor cannot run that one.
 const EncoderKernels* best_encoder_kernels();
 
 // Return a version, or nullptr when it was not compiled. This does not check the processor.

@@ -20,10 +20,6 @@ inline Floats load(const float* from) {
 inline Floats load_halves(const uint16_t* from) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
 }
-// Numbers from 0 to 255.
-inline Floats load_bytes(const uint8_t* from) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
-}
 inline void store(float* to, Floats x) {
     _mm256_storeu_ps(to, x);
 }

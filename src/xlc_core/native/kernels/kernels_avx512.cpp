@@ -21,10 +21,6 @@ inline Floats load(const float* from) {
 inline Floats load_halves(const uint16_t* from) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 }
-// Numbers from 0 to 255.
-inline Floats load_bytes(const uint8_t* from) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
-}
 inline void store(float* to, Floats x) {
     _mm512_storeu_ps(to, x);
 }

@@ -217,8 +217,18 @@ void multiply(
     }
 }
 
+// Stores a fine block of `lanes` rows to its place in a panel.
+inline void store_block(const int16_t* rows, size_t stride, int16_t* to) {
+    for (size_t pair = 0; pair < fine_block / 2; pair += lanes) {
+        Ints columns[lanes];
+        for (size_t r = 0; r < lanes; ++r) {
+            columns[r] = load_ints(rows + r * stride + 2 * pair);
+        }
+        store_transposed(columns, to + 2 * pair * tile_width, 2 * tile_width);
+    }
+}
+
 void pack_finely(const float* rows, size_t stride, size_t n_rows, size_t n, int16_t* values, float* scales) {
-    constexpr size_t pairs = fine_block / 2;
     for (size_t begin = 0; begin < n; begin += fine_block) {
         for (size_t first = 0; first < tile_width; first += lanes) {
             alignas(64) int16_t block[lanes][fine_block];
@@ -238,13 +248,7 @@ void pack_finely(const float* rows, size_t stride, size_t n_rows, size_t n, int1
                     store_as_int16(block[r] + i, top > 0 ? multiply(load(row + i), scale) : scale);
                 }
             }
-            for (size_t pair = 0; pair < pairs; pair += lanes) {
-                Ints columns[lanes];
-                for (size_t r = 0; r < lanes; ++r) {
-                    columns[r] = load_ints(block[r] + 2 * pair);
-                }
-                store_transposed(columns, values + 2 * (pair * tile_width + first), 2 * tile_width);
-            }
+            store_block(block[0], fine_block, values + 2 * first);
         }
         values += fine_block * tile_width;
         scales += tile_width;

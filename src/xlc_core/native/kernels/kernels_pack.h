@@ -1,144 +1,238 @@
-// Panels of weights out of the layouts of ggml's types (ggml-common.h), without a detour through float32.
-// Included by each version of the kernels, after kernels_generic.h.
+// Panels of weights out of the layouts of ggml's types: 16-bit integers with a scale for each fine block,
+// without a detour through float32.
+// Included by each version's file after kernels_generic.h, with AVX2 and F16C. The layouts are those of GGUF
+// files (ggml-common.h of llama.cpp).
+//
+// Where a weight is a scale times an integer, the integers are exact. Where it is scale · q + least, with few
+// different q, it is rounded to the 13 bits of a fine block, as if it came from float32.
 
-// Inputs whose weights are unpacked together; every block of a ggml type divides it.
-constexpr size_t packed_inputs = 256;
+constexpr size_t unpacked_slice = 256; // most numbers that are unpacked at once
 
-inline float half_at(const uint8_t* bytes) {
-    uint16_t half;
-    __builtin_memcpy(&half, bytes, sizeof(half));
-    return _cvtsh_ss(half);
+inline float half(const char* from) {
+    uint16_t bits;
+    __builtin_memcpy(&bits, from, sizeof(bits));
+    return _cvtsh_ss(bits);
 }
 
-// Vectors of the compiler, which shifts them number by number.
-using Bytes = uint8_t __attribute__((vector_size(16)));
-using Shorts = int16_t __attribute__((vector_size(32)));
-
-inline Bytes load_16(const uint8_t* from) {
-    Bytes bytes;
-    __builtin_memcpy(&bytes, from, sizeof(bytes));
-    return bytes;
+inline __m128i load16(const char* from) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+}
+inline __m256i load32(const char* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+}
+inline void store_widened(int16_t* to, __m128i x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_cvtepi8_epi16(x));
+}
+inline void store_widened(int16_t* to, __m256i x) {
+    store_widened(to, _mm256_castsi256_si128(x));
+    store_widened(to + 16, _mm256_extracti128_si256(x, 1));
 }
 
-inline void store_16(int16_t* to, Shorts numbers) {
-    __builtin_memcpy(to, &numbers, sizeof(numbers));
+// 16 bytes with two numbers of 4 bits each: the lower ones are the first 16, the upper ones the others.
+inline __m256i nibbles(const char* from) {
+    const __m128i pairs = load16(from);
+    const __m256i both = _mm256_set_m128i(_mm_srli_epi16(pairs, 4), pairs);
+    return _mm256_and_si256(both, _mm256_set1_epi8(15));
+}
+// 16 in each byte whose bit is set.
+inline __m256i fifth_bits(const char* from) {
+    int32_t bits;
+    __builtin_memcpy(&bits, from, sizeof(bits));
+    const __m256i spread = _mm256_shuffle_epi8(
+        _mm256_set1_epi32(bits),
+        _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0));
+    const __m256i one_each = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201ULL));
+    const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, one_each), one_each);
+    return _mm256_and_si256(set, _mm256_set1_epi8(16));
 }
 
-inline Shorts widen(Bytes bytes) {
-    return __builtin_convertvector(bytes, Shorts);
+// scale · q + least as integers, for q of `bits` bits: (q · factor) >> bits, plus offset.
+struct Line {
+    int16_t factor;
+    int16_t offset;
+};
+template<int bits> inline Line line(float scale, float least, float& scale_of_integers) {
+    constexpr auto most = static_cast<float>((1 << bits) - 1);
+    const float greatest = scale * most + least;
+    const float a = least < 0 ? -least : least;
+    const float b = greatest < 0 ? -greatest : greatest;
+    // A number that is not finite stays visible.
+    const float top = (a > b ? a : b) + 0.0F * (scale + least);
+    const float factor = top > 0 ? static_cast<float>(fine_max) / top : 0.0F;
+    scale_of_integers = top / static_cast<float>(fine_max);
+    return {
+        static_cast<int16_t>(_mm_cvtss_si32(_mm_set_ss(scale * factor * static_cast<float>(1 << bits)))),
+        static_cast<int16_t>(_mm_cvtss_si32(_mm_set_ss(least * factor)))};
+}
+template<int bits> inline void store_on_line(int16_t* to, __m256i q, const Line& line) {
+    const __m256i factor = _mm256_set1_epi16(line.factor);
+    const __m256i offset = _mm256_set1_epi16(line.offset);
+    const auto values = [&](__m128i part) {
+        const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepu8_epi16(part), 15 - bits);
+        return _mm256_add_epi16(_mm256_mulhrs_epi16(shifted, factor), offset);
+    };
+    auto* const out = reinterpret_cast<__m256i*>(to);
+    _mm256_storeu_si256(out, values(_mm256_castsi256_si128(q)));
+    _mm256_storeu_si256(out + 1, values(_mm256_extracti128_si256(q, 1)));
 }
 
-// Unpackers write a row's next numbers as integers, and a scale for each fine block.
+// Blocks of 32: n is a multiple.
 
-// A half as scale, then a byte for each of 32 numbers.
-inline void unpack_q8_0(const uint8_t* from, size_t n, int16_t* to, float* scales) {
-    for (size_t begin = 0; begin < n; begin += 32, from += 34, to += 32) {
-        *scales++ = half_at(from);
-        for (size_t i = 0; i < 32; ++i) {
-            to[i] = static_cast<int8_t>(from[2 + i]);
-        }
+void unpack_q8_0(const char* from, size_t n, int16_t* to, float* scales) {
+    for (size_t i = 0; i < n; i += 32, from += 34) {
+        *scales++ = half(from);
+        store_widened(to + i, load32(from + 2));
     }
 }
 
-// A half as scale, then 16 bytes; the lower halves of the bytes come first.
-inline void unpack_q4_0(const uint8_t* from, size_t n, int16_t* to, float* scales) {
-    for (size_t begin = 0; begin < n; begin += 32, from += 18, to += 32) {
-        *scales++ = half_at(from);
-        const Bytes bytes = load_16(from + 2);
-        store_16(to, widen(bytes & 15) - 8);
-        store_16(to + 16, widen(bytes >> 4) - 8);
+void unpack_q4_0(const char* from, size_t n, int16_t* to, float* scales) {
+    for (size_t i = 0; i < n; i += 32, from += 18) {
+        *scales++ = half(from);
+        store_widened(to + i, _mm256_sub_epi8(nibbles(from + 2), _mm256_set1_epi8(8)));
     }
 }
 
-// Lower four bits of 256 numbers, upper two bits, 16 scales, and a half as scale of these.
-inline void unpack_q6_k(const uint8_t* from, size_t n, int16_t* to, float* scales) {
-    for (size_t begin = 0; begin < n; begin += 256, from += 210) {
-        for (size_t block = 0; block < 8; ++block) {
-            *scales++ = half_at(from + 208);
-        }
-        for (size_t half = 0; half < 2; ++half, to += 128) {
-            const uint8_t* const low = from + 64 * half;
-            const uint8_t* const high = from + 128 + 32 * half;
-            for (size_t sixteen = 0; sixteen < 8; ++sixteen) { // numbers with the same scale
-                const size_t first = 16 * (sixteen % 4);       // of 64 bytes of `low`
-                const int low_shift = sixteen < 4 ? 0 : 4;
-                const int high_shift = static_cast<int>(sixteen / 2) * 2;
-                const auto scale = static_cast<int16_t>(static_cast<int8_t>(from[192 + 8 * half + sixteen]));
-                const Bytes fours = (load_16(low + first) >> low_shift) & 15;
-                const Bytes twos = (load_16(high + first % 32) >> high_shift) & 3;
-                store_16(to + 16 * sixteen, (widen(fours | (twos << 4)) - 32) * scale);
-            }
-        }
+void unpack_q5_0(const char* from, size_t n, int16_t* to, float* scales) {
+    for (size_t i = 0; i < n; i += 32, from += 22) {
+        *scales++ = half(from);
+        const __m256i q = _mm256_or_si256(nibbles(from + 6), fifth_bits(from + 2));
+        store_widened(to + i, _mm256_sub_epi8(q, _mm256_set1_epi8(16)));
     }
 }
 
-// The six bits of a scale and a minimum, of eight, which 12 bytes hold.
-inline void read_scale(const uint8_t* from, size_t block, int& scale, int& minimum) {
-    if (block < 4) {
-        scale = from[block] & 63;
-        minimum = from[block + 4] & 63;
-    } else {
-        scale = (from[block + 4] & 15) | ((from[block - 4] >> 6) << 4);
-        minimum = (from[block + 4] >> 4) | ((from[block] >> 6) << 4);
+void unpack_q4_1(const char* from, size_t n, int16_t* to, float* scales) {
+    for (size_t i = 0; i < n; i += 32, from += 20) {
+        const Line found = line<4>(half(from), half(from + 2), *scales++);
+        store_on_line<4>(to + i, nibbles(from + 4), found);
     }
 }
 
-// Round factor · numbers − minimum, which are 32, to integers. Return their scale.
-inline float round_block(const uint8_t* numbers, int largest, float factor, float minimum, int16_t* to) {
-    const float last = factor * static_cast<float>(largest) - minimum;
-    const float lowest = minimum < 0 ? -minimum : minimum;
-    const float highest = last < 0 ? -last : last;
-    const float top = lowest > highest ? lowest : highest;
-    const float inverse = top > 0 ? static_cast<float>(fine_max) / top : 0.0F;
-    const Floats slope = broadcast(factor * inverse);
-    const Floats offset = broadcast(-minimum * inverse);
-    for (size_t i = 0; i < fine_block; i += lanes) {
-        store_as_int16(to + i, multiply_add(load_bytes(numbers + i), slope, offset));
-    }
-    return top / static_cast<float>(fine_max);
-}
-
-// Two halves as scales of scales and minima, these, for Q5_K a fifth bit of 256 numbers, and the lower four
-// bits.
-template<bool has_fifth_bit>
-inline void unpack_q4_k(const uint8_t* from, size_t n, int16_t* to, float* scales) {
-    constexpr size_t size = has_fifth_bit ? 176 : 144;
-    constexpr int largest = has_fifth_bit ? 31 : 15;
-    for (size_t begin = 0; begin < n; begin += 256, from += size) {
-        const uint8_t* const high = from + 16;
-        for (size_t block = 0; block < 8; ++block, to += fine_block) {
-            int scale;
-            int minimum;
-            read_scale(from + 4, block, scale, minimum);
-            const uint8_t* const low = from + (has_fifth_bit ? 48 : 16) + 32 * (block / 2);
-            const int shift = block % 2 == 0 ? 0 : 4;
-            alignas(64) uint8_t numbers[fine_block];
-            for (size_t i = 0; i < fine_block; i += 16) {
-                Bytes bytes = (load_16(low + i) >> shift) & 15;
-                if (has_fifth_bit) {
-                    bytes |= ((load_16(high + i) >> static_cast<int>(block)) & 1) << 4;
-                }
-                __builtin_memcpy(numbers + i, &bytes, sizeof(bytes));
-            }
-            *scales++ = round_block(
-                numbers, largest, half_at(from) * static_cast<float>(scale),
-                half_at(from + 2) * static_cast<float>(minimum), to);
-        }
+void unpack_q5_1(const char* from, size_t n, int16_t* to, float* scales) {
+    for (size_t i = 0; i < n; i += 32, from += 24) {
+        const Line found = line<5>(half(from), half(from + 2), *scales++);
+        store_on_line<5>(to + i, _mm256_or_si256(nibbles(from + 8), fifth_bits(from + 4)), found);
     }
 }
 
-using Unpack = void (*)(const uint8_t* from, size_t n, int16_t* to, float* scales);
+// Blocks of 256, which are the slice.
 
-Unpack unpacker_of(ggml_type type) {
+// The lines of the 8 blocks of 32 in a block of Q4_K or Q5_K.
+struct EightLines {
+    alignas(16) int16_t factors[8];
+    alignas(16) int16_t offsets[8];
+
+    Line operator[](size_t i) const { return {factors[i], offsets[i]}; }
+};
+template<int bits> inline EightLines lines(const char* from, float* scales) {
+    // 8 factors and 8 offsets of 6 bits in 12 bytes. The first four of each lie in the lower bits of 4 bytes.
+    // Of the others 4 bits lie in the last bytes, and 2 above the first ones.
+    uint32_t packed[3];
+    __builtin_memcpy(packed, from + 4, sizeof(packed));
+    const __m128i bytes = _mm_set_epi32(
+        static_cast<int>(((packed[2] >> 4) & 0x0F0F0F0F) | ((packed[1] >> 2) & 0x30303030)),
+        static_cast<int>(packed[1] & 0x3F3F3F3F),
+        static_cast<int>((packed[2] & 0x0F0F0F0F) | ((packed[0] >> 2) & 0x30303030)),
+        static_cast<int>(packed[0] & 0x3F3F3F3F));
+    const auto floats = [](__m128i from) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(from)); };
+    const __m256 scale = _mm256_mul_ps(_mm256_set1_ps(half(from)), floats(bytes));
+    const __m256 least = _mm256_mul_ps(_mm256_set1_ps(-half(from + 2)), floats(_mm_srli_si128(bytes, 8)));
+    constexpr auto most = static_cast<float>((1 << bits) - 1);
+    const __m256 greatest = _mm256_fmadd_ps(scale, _mm256_set1_ps(most), least);
+    const __m256 sign = _mm256_set1_ps(-0.0F);
+    const __m256 zero = _mm256_setzero_ps();
+    __m256 top = _mm256_max_ps(_mm256_andnot_ps(sign, least), _mm256_andnot_ps(sign, greatest));
+    // A number that is not finite stays visible.
+    top = _mm256_add_ps(top, _mm256_mul_ps(zero, _mm256_add_ps(scale, least)));
+    const __m256 is_used = _mm256_cmp_ps(top, zero, _CMP_GT_OQ);
+    const __m256 factor =
+        _mm256_and_ps(is_used, _mm256_div_ps(_mm256_set1_ps(static_cast<float>(fine_max)), top));
+    _mm256_storeu_ps(scales, _mm256_mul_ps(top, _mm256_set1_ps(1.0F / static_cast<float>(fine_max))));
+    const __m256i factors = _mm256_cvtps_epi32(
+        _mm256_mul_ps(_mm256_mul_ps(scale, factor), _mm256_set1_ps(static_cast<float>(1 << bits))));
+    const __m256i offsets = _mm256_cvtps_epi32(_mm256_mul_ps(least, factor));
+    const __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi32(factors, offsets), 0xD8);
+    EightLines found;
+    _mm_store_si128(reinterpret_cast<__m128i*>(found.factors), _mm256_castsi256_si128(both));
+    _mm_store_si128(reinterpret_cast<__m128i*>(found.offsets), _mm256_extracti128_si256(both, 1));
+    return found;
+}
+
+void unpack_q4_k(const char* from, size_t, int16_t* to, float* scales) {
+    const EightLines found = lines<4>(from, scales);
+    const __m256i low = _mm256_set1_epi8(15);
+    for (size_t i = 0; i < 8; i += 2) {
+        const __m256i pairs = load32(from + 16 + 16 * i);
+        store_on_line<4>(to + 32 * i, _mm256_and_si256(pairs, low), found[i]);
+        const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(pairs, 4), low);
+        store_on_line<4>(to + 32 * (i + 1), upper, found[i + 1]);
+    }
+}
+
+void unpack_q5_k(const char* from, size_t, int16_t* to, float* scales) {
+    const EightLines found = lines<5>(from, scales);
+    const __m256i low = _mm256_set1_epi8(15);
+    const __m256i fifth = _mm256_set1_epi8(16);
+    __m256i bits = load32(from + 16); // bit i belongs to block i
+    const auto next_fifth = [&] {
+        const __m256i is_set = _mm256_and_si256(bits, _mm256_set1_epi8(1));
+        bits = _mm256_srli_epi16(bits, 1);
+        return _mm256_and_si256(_mm256_slli_epi16(is_set, 4), fifth);
+    };
+    for (size_t i = 0; i < 8; i += 2) {
+        const __m256i pairs = load32(from + 48 + 16 * i);
+        const __m256i lower = _mm256_and_si256(pairs, low);
+        const __m256i upper = _mm256_and_si256(_mm256_srli_epi16(pairs, 4), low);
+        store_on_line<5>(to + 32 * i, _mm256_or_si256(lower, next_fifth()), found[i]);
+        store_on_line<5>(to + 32 * (i + 1), _mm256_or_si256(upper, next_fifth()), found[i + 1]);
+    }
+}
+
+// 16 blocks of 16: the integers are those of the weights times those of their block.
+void unpack_q6_k(const char* from, size_t, int16_t* to, float* scales) {
+    const char* const upper_bits = from + 128;
+    const auto* const factors = reinterpret_cast<const int8_t*>(from + 192);
+    const float scale = half(from + 208);
+    const __m256i low = _mm256_set1_epi8(15);
+    const __m256i two = _mm256_set1_epi8(48);
+    for (size_t i = 0; i < 8; ++i) {
+        const size_t group = i / 4; // of 128 numbers
+        const size_t part = i % 4;
+        const __m256i four_bits = load32(from + 64 * group + 32 * (part % 2));
+        const __m256i nibble = _mm256_and_si256(part < 2 ? four_bits : _mm256_srli_epi16(four_bits, 4), low);
+        const __m128i by = _mm_cvtsi32_si128(static_cast<int>(2 * part));
+        const __m256i shifted = _mm256_srl_epi16(load32(upper_bits + 32 * group), by);
+        const __m256i upper = _mm256_and_si256(_mm256_slli_epi16(shifted, 4), two);
+        const __m256i q = _mm256_sub_epi8(_mm256_or_si256(nibble, upper), _mm256_set1_epi8(32));
+        auto* const out = reinterpret_cast<__m256i*>(to + 32 * i);
+        _mm256_storeu_si256(
+            out, _mm256_mullo_epi16(
+                     _mm256_cvtepi8_epi16(_mm256_castsi256_si128(q)), _mm256_set1_epi16(factors[2 * i])));
+        _mm256_storeu_si256(
+            out + 1,
+            _mm256_mullo_epi16(
+                _mm256_cvtepi8_epi16(_mm256_extracti128_si256(q, 1)), _mm256_set1_epi16(factors[2 * i + 1])));
+        scales[i] = scale;
+    }
+}
+
+using Unpack = void (*)(const char* from, size_t n, int16_t* to, float* scales);
+
+inline Unpack unpacker(ggml_type type) {
     switch (type) {
     case GGML_TYPE_Q8_0:
         return unpack_q8_0;
     case GGML_TYPE_Q4_0:
         return unpack_q4_0;
+    case GGML_TYPE_Q4_1:
+        return unpack_q4_1;
+    case GGML_TYPE_Q5_0:
+        return unpack_q5_0;
+    case GGML_TYPE_Q5_1:
+        return unpack_q5_1;
     case GGML_TYPE_Q4_K:
-        return unpack_q4_k<false>;
+        return unpack_q4_k;
     case GGML_TYPE_Q5_K:
-        return unpack_q4_k<true>;
+        return unpack_q5_k;
     case GGML_TYPE_Q6_K:
         return unpack_q6_k;
     default:
@@ -154,31 +248,27 @@ bool pack_weights(
     size_t n,
     int16_t* values,
     float* scales) {
-    const Unpack unpack = unpacker_of(type);
+    const Unpack unpack = unpacker(type);
     if (!unpack) {
         return false;
     }
-    const size_t n_blocks = n / fine_block;
+    alignas(64) int16_t unpacked[lanes][unpacked_slice];
+    float unpacked_scales[lanes][unpacked_slice / fine_block];
     for (size_t first = 0; first < tile_width; first += lanes) {
-        alignas(64) int16_t unpacked[lanes][packed_inputs];
         for (size_t r = 0; r < lanes; ++r) {
-            float row_scales[packed_inputs / fine_block] = {};
             if (first + r < n_rows) {
-                const char* const row = rows + (first + r) * stride;
-                unpack(reinterpret_cast<const uint8_t*>(row), n, unpacked[r], row_scales);
+                unpack(rows + (first + r) * stride, n, unpacked[r], unpacked_scales[r]);
             } else {
                 __builtin_memset(unpacked[r], 0, sizeof(unpacked[r]));
-            }
-            for (size_t block = 0; block < n_blocks; ++block) {
-                scales[block * tile_width + first + r] = row_scales[block];
+                __builtin_memset(unpacked_scales[r], 0, sizeof(unpacked_scales[r]));
             }
         }
-        for (size_t pair = 0; pair < n / 2; pair += lanes) {
-            Ints columns[lanes];
+        for (size_t block = 0; block < n / fine_block; ++block) {
             for (size_t r = 0; r < lanes; ++r) {
-                columns[r] = load_ints(unpacked[r] + 2 * pair);
+                scales[block * tile_width + first + r] = unpacked_scales[r][block];
             }
-            store_transposed(columns, values + 2 * (pair * tile_width + first), 2 * tile_width);
+            const size_t begin = block * fine_block;
+            store_block(unpacked[0] + begin, unpacked_slice, values + begin * tile_width + 2 * first);
         }
     }
     return true;

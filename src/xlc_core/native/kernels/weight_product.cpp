@@ -11,12 +11,23 @@ namespace xlc {
 
 namespace {
 
-// With fewer rows than this, ggml is faster, because each panel is converted for them. 0: always.
+// With fewer rows than this, ggml is faster, because each panel is converted for them. 0: always. Measured
+// with the shapes of Qwen3-0.6B on a Xeon with AVX-512 (docs/encoders.md).
 int64_t fewest_rows(ggml_type type) {
     switch (type) {
     case GGML_TYPE_Q8_0:
+    case GGML_TYPE_Q4_0:
+    case GGML_TYPE_Q5_0:
+        return 5; // below, the memory decides (overrides/ggml/few_rows.h)
+    case GGML_TYPE_Q4_1:
+    case GGML_TYPE_Q5_1:
+    case GGML_TYPE_Q6_K:
+        return 8;
     case GGML_TYPE_F16:
     case GGML_TYPE_BF16:
+        return 24;
+    case GGML_TYPE_Q4_K:
+    case GGML_TYPE_Q5_K:
         return 32;
     default:
         return ggml_is_quantized(type) ? 64 : 0;
@@ -29,7 +40,7 @@ constexpr size_t fewest_rows_of_part = 64;
 } // namespace
 
 const EncoderKernels* WeightProduct::kernels_for(const ggml_tensor* node) {
-    static const EncoderKernels* const best = best_encoder_kernels();
+    const EncoderKernels* const best = best_encoder_kernels();
     if (!best || node->op != GGML_OP_MUL_MAT) {
         return nullptr;
     }
