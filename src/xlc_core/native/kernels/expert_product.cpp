@@ -36,11 +36,12 @@ size_t length(const ggml_tensor* tensor, int dimension) {
     return static_cast<size_t>(tensor->ne[dimension]);
 }
 
-// Return an array of n values at the next aligned address, and move it behind them.
-template<typename Value> Value* take(uintptr_t& address, size_t n) {
-    address = (address + alignment - 1) / alignment * alignment;
-    auto* const taken = reinterpret_cast<Value*>(address);
-    address += n * sizeof(Value);
+// Return an array of n values behind the first `end` bytes of the memory, and move their end behind it.
+// Without memory, only count.
+template<typename Value> Value* take(char* memory, size_t& end, size_t n) {
+    end = aligned(end);
+    auto* const taken = memory ? reinterpret_cast<Value*>(memory + end) : nullptr;
+    end += n * sizeof(Value);
     return taken;
 }
 
@@ -74,21 +75,23 @@ ExpertProduct::ExpertProduct(
       n_slots_(length(product->src[2], 0)), n_sources_(length(product->src[1], 1)),
       n_tokens_(length(product->src[2], 1)), n_threads_(n_threads),
       n_panels_((length(product, 0) + kernels.panel_width - 1) / kernels.panel_width),
-      fewest_(fewest_rows(product->src[0]->type)), end_(reinterpret_cast<uintptr_t>(workspace)) {
+      fewest_(fewest_rows(product->src[0]->type)) {
+    char* const memory = workspace ? aligned(static_cast<char*>(workspace)) : nullptr;
     const ggml_type type = product->src[0]->type;
     const size_t n_rows = n_tokens_ * n_slots_;
-    n_called_ = take<int32_t>(end_, 1);
-    n_few_ = take<int32_t>(end_, 1);
-    called_ = take<int32_t>(end_, n_experts_);
-    ends_ = take<int32_t>(end_, n_experts_ + 1);
-    routed_ = take<Routed>(end_, n_rows);
-    places_ = take<int32_t>(end_, n_rows);
-    const void* const dots = take<char>(end_, dot_rows_size(type, n_tokens_ * n_sources_, n_in_));
+    n_called_ = take<int32_t>(memory, end_, 1);
+    n_few_ = take<int32_t>(memory, end_, 1);
+    called_ = take<int32_t>(memory, end_, n_experts_);
+    ends_ = take<int32_t>(memory, end_, n_experts_ + 1);
+    routed_ = take<Routed>(memory, end_, n_rows);
+    places_ = take<int32_t>(memory, end_, n_rows);
+    const void* const dots = take<char>(memory, end_, dot_rows_size(type, n_tokens_ * n_sources_, n_in_));
     dot_rows_ = dot_rows(type, activations_, n_in_, dots);
     const size_t n_quantized = n_tokens_ < fewest_ ? 0 : n_rows; // otherwise no expert has many rows
-    rows_.values = take<int16_t>(end_, n_quantized * n_in_);
-    rows_.scales = take<float>(end_, n_quantized * (n_in_ / fine_block));
-    panels_ = take<char>(end_, n_quantized > 0 ? n_threads * WeightPanel::memory_size(kernels, n_in_) : 0);
+    rows_.values = take<int16_t>(memory, end_, n_quantized * n_in_);
+    rows_.scales = take<float>(memory, end_, n_quantized * (n_in_ / fine_block));
+    panels_ =
+        take<char>(memory, end_, n_quantized > 0 ? n_threads * WeightPanel::memory_size(kernels, n_in_) : 0);
 }
 
 size_t ExpertProduct::expert_of(size_t token, size_t slot) const {

@@ -67,7 +67,7 @@ private:
     QuantizedRows rows_{}; // [n_tokens · n_slots], set where an expert has many rows
     DotRows dot_rows_{};   // [token][source], set if an expert has few rows
     char* panels_;         // memory of each thread's panel
-    uintptr_t end_;
+    size_t end_ = 0;       // of the workspace
 };
 
 } // namespace xlc
