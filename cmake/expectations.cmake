@@ -3,8 +3,7 @@
 
 # ggml: how threads wait and fail, the tiles' configuration, and products of weights -----------------------------------
 
-xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/compute_guard.cpp ggml/flash_attention.cpp
-  ggml/experts.cpp EXPECT
+xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/flash_attention.cpp ggml/experts.cpp EXPECT
   "int n_passed = " 1 # a barrier is recognised by its local of this name
   "ggml_thread_cpu_relax\\(\\)" 2 # the loop of a barrier, and the one that polls for work
   "static inline void ggml_thread_cpu_relax\\(void\\)" 4
@@ -20,7 +19,12 @@ xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.c ggml/ggml-cpu.c WITH ggml/com
   "size_t prefill  = sizeof\\(float\\)\\*\\(GGML_FA_TILE_Q\\*DK \\+ 2\\*GGML_FA_TILE_Q\\*GGML_FA_TILE_KV \\+" 1) # our workspace
 xlc_expect(ggml/src/ggml-cpu/common.h
   "#define GGML_FA_TILE_(Q|KV) +64\n" 2)
-xlc_override(ggml-base ggml/src/gguf.cpp ggml/gguf.cpp EXPECT
+xlc_override(ggml-cpu ggml/src/ggml-cpu/ggml-cpu.cpp ggml/ggml-cpu.cpp EXPECT
+  "\nstatic void \\* ggml_backend_cpu_get_proc_address\\(ggml_backend_reg_t reg, const char \\* name\\) {" 1
+  "ggml_backend_cpu_get_proc_address,\n" 1
+  "ggml_backend_cpu_get_proc_address" 2)
+# compute_guard.cpp is for ggml-cpu, but its state is the process's: a portable build has more than one ggml-cpu.
+xlc_override(ggml-base ggml/src/gguf.cpp ggml/gguf.cpp WITH ggml/compute_guard.cpp EXPECT
   "\nstruct gguf_context \\* gguf_init_from_file\\(const char \\* fname, struct gguf_init_params params\\)" 1
   "\nstruct gguf_context \\* gguf_init_from_file_ptr\\(FILE \\* file, struct gguf_init_params params\\)" 1)
 xlc_override(ggml-cpu ggml/src/ggml-cpu/amx/mmq.cpp ggml/amx-mmq.cpp EXPECT

@@ -8,6 +8,7 @@ set(fuzzed ${XLC_NATIVE_SOURCES})
 list(FILTER fuzzed EXCLUDE REGEX "/native/(bindings/|module)")
 add_library(xlc_fuzzed STATIC EXCLUDE_FROM_ALL ${fuzzed})
 target_include_directories(xlc_fuzzed PUBLIC src/xlc_core/native)
+target_sources(xlc_fuzzed PRIVATE $<TARGET_OBJECTS:xlc_shared>)
 target_link_libraries(xlc_fuzzed PUBLIC xlc_llama_cpp ${CMAKE_DL_LIBS})
 
 add_custom_target(fuzz_targets)

@@ -58,19 +58,23 @@ set(LLAMA_TOOLS_INSTALL OFF)
 # its threads sleep at every barrier. It halved the speed of generation here (docs/building.md).
 set(GGML_OPENMP OFF CACHE BOOL "compute with OpenMP")
 set(GGML_CCACHE OFF) # cmake/ccache.cmake has chosen the launcher
-option(GGML_NATIVE "optimise for this machine's processor; turn off for wheels that travel" ON)
+option(GGML_NATIVE "optimise for this machine's processor; XLC_PORTABLE is for wheels that travel" ON)
+if(XLC_PORTABLE)
+  xlc_add_portable_ggml()
+endif()
 add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
-
-# Assertions of its C code throw (native/support/abort_guard.h).
-foreach(target ggml-base ggml-cpu)
-  target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:C,GNU,Clang,AppleClang>:-fexceptions>)
-endforeach()
 
 # Some of its files are replaced by ours (native/overrides/README.md), and whatever ours rely on is checked.
 set(XLC_OVERRIDES_DIR "${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native/overrides")
 include("${CMAKE_CURRENT_LIST_DIR}/overrides.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/expectations.cmake")
 xlc_require_expectations()
+
+# Assertions of its C code throw (native/support/abort_guard.h).
+xlc_targets_of(ggml-cpu cpu_targets)
+foreach(target ggml-base ${cpu_targets})
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:C,GNU,Clang,AppleClang>:-fexceptions>)
+endforeach()
 target_compile_definitions(llama-common PRIVATE LLAMA_USE_LLGUIDANCE)
 
 # For the presets asan and tsan. Checks of each access to a member make files that are full of JSON compile for minutes;

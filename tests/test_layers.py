@@ -12,8 +12,8 @@ SRC = Path(__file__).parents[1] / "src"
 CORE = SRC / "xlc_core"
 
 LAYERS = (
-    {"_native", "errors", "hardware", "logger"},
-    {"nesting"},
+    {"_native", "errors", "logger"},
+    {"hardware", "nesting"},
     {"texts", "logging_bridge", "terminal", "waiting"},
     {"constraints", "options"},
     {"models", "messages"},

@@ -1176,6 +1176,16 @@ class Engine:
     @property
     def closed(self) -> bool: ...
 
+def cpu_libraries() -> tuple[str, dict[str, int]]:
+    """
+    Return the name of the CPU library that was loaded, and the scores of all for this processor. An empty name: it is linked.
+    """
+
+def cpu_features() -> list[str]:
+    """
+    Return the instruction sets that ggml's CPU backend was compiled for, and other features.
+    """
+
 def quantize(source: str, target: str, ftype: str, n_threads: int = 0, progress: Callable[..., object] | None = None) -> None:
     """
     Write a copy of the model with weights of another type, such as 'Q8_0'. 0 threads: all cores; progress: called with 0 … 1.

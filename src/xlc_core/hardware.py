@@ -1,12 +1,14 @@
-"""The cores and memory that this process may use, within the limits of containers and CPU affinity."""
+"""The cores and memory that this process may use, within the limits of containers and CPU affinity; what computes."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["available_cores", "available_memory"]
+__all__ = ["CpuBackend", "available_cores", "available_memory", "cpu_backend"]
 
 _SYSFS = Path("/sys")
 _PROC = Path("/proc")
@@ -85,3 +87,40 @@ def _free_memory(proc: Path) -> int | None:
     if sys.platform != "linux" and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return None
+
+
+@dataclass(frozen=True)
+class CpuBackend:
+    """The library and the kernels that compute on the CPU.
+
+    Attributes:
+        library: the library that was chosen for this processor, such as ``haswell``; None if there is only one, in the
+            module, as in a build from source.
+        scores: all libraries with their scores for this processor; the one with the highest score was chosen. 0: it
+            needs an instruction set that the processor does not have.
+        features: the instruction sets that the chosen one was compiled for, and other features that it names.
+        kernels: xllama's own kernels for this processor: ``avx512_vnni``, ``avx2``, or None.
+    """
+
+    library: str | None
+    scores: Mapping[str, int]
+    features: tuple[str, ...]
+    kernels: str | None
+
+    def __str__(self) -> str:
+        """Return a report in lines."""
+        lines = [f"CPU library: {self.library or 'in the module'} ({', '.join(self.features)})"]
+        lines.append(f"own kernels: {self.kernels or 'none for this processor'}")
+        for library, score in sorted(self.scores.items(), key=lambda item: -item[1]):
+            reason = f"score {score}" if score else "needs instructions that this processor does not have"
+            lines.append(f"  {library}: {'chosen, ' if library == self.library else ''}{reason}")
+        return "\n".join(lines)
+
+
+def cpu_backend() -> CpuBackend:
+    """Return which library of ggml computes on the CPU, and why. Loads llama.cpp."""
+    from xlc_core import _native
+
+    library, scores = _native.cpu_libraries()
+    features = tuple(_native.cpu_features())
+    return CpuBackend(library or None, scores, features, _native.best_kernels() or None)

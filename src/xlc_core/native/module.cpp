@@ -2,12 +2,14 @@
 #include "bindings/gil.h"
 
 #include "support/abort_guard.h"
+#include "support/backends.h"
 #include "support/logging.h"
 
 NB_MODULE(_native, m) {
     m.doc() = "llama.cpp in this process: requests in, events and float32 arrays out. Private; use xlc_core.";
     xlc::install_abort_handler();
     xlc::redirect_llama_logs();
+    xlc::load_backends();
     xlc::bind_gil(m);
     xlc::bind_errors(m);
     xlc::bind_logging(m);
@@ -20,6 +22,7 @@ NB_MODULE(_native, m) {
     xlc::bind_session(m);
     xlc::bind_memory(m);
     xlc::bind_engine(m);
+    xlc::bind_hardware(m);
     xlc::bind_quantize(m);
     xlc::bind_testing(m);
     m.def(

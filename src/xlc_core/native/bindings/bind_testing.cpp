@@ -5,14 +5,13 @@
 #include "bindings/text.h"
 #include "kernels/expert_product.h"
 #include "kernels/flash_attention.h"
-#include "kernels/to_floats.h"
 #include "kernels/weight_product.h"
 #include "overrides/access/steps.h"
 #include "retrieval/encoder.h"
 #include "support/abort_guard.h"
+#include "support/cpu_backend.h"
 #include "support/errors.h"
 
-#include <ggml-cpu.h>
 #include <ggml.h>
 
 #include <nanobind/ndarray.h>
@@ -29,8 +28,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-extern "C" void ggml_barrier(struct ggml_threadpool* threads); // ggml-cpu-impl.h, which is not for C++
 
 namespace xlc {
 
@@ -52,7 +49,7 @@ void add_one(ggml_tensor* out, const ggml_tensor* in, int thread, int n_threads,
         GGML_ABORT("thread %d fails", thread);
     }
     if (failing.threads != nullptr) {
-        ggml_barrier(failing.threads);
+        cpu_backend().barrier(failing.threads);
     }
     const auto* from = static_cast<const float*>(in->data);
     auto* to = static_cast<float*>(out->data);
@@ -69,10 +66,10 @@ ggml_status compute(int n_threads, Failing failing, float& sum) {
     ggml_tensor* twos = ggml_map_custom1(context.get(), ones, add_one, GGML_N_TASKS_MAX, &failing);
     ggml_cgraph* graph = ggml_new_graph(context.get());
     ggml_build_forward_expand(graph, twos);
-    ggml_cplan plan = ggml_graph_plan(graph, n_threads, failing.threads);
+    ggml_cplan plan = cpu_backend().graph_plan(graph, n_threads, failing.threads);
     std::vector<uint8_t> work(plan.work_size);
     plan.work_data = work.data();
-    const ggml_status status = ggml_graph_compute(graph, &plan);
+    const ggml_status status = cpu_backend().graph_compute(graph, &plan);
     sum = 0.0F;
     for (int64_t i = 0; i < n_numbers; i++) {
         sum += static_cast<const float*>(twos->data)[i];
@@ -82,8 +79,8 @@ ggml_status compute(int n_threads, Failing failing, float& sum) {
 
 std::pair<std::string, float> compute_after_failure(int n_threads, int failing_thread, bool keeps_threads) {
     ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
-    const std::unique_ptr<ggml_threadpool, decltype(&ggml_threadpool_free)> threads(
-        keeps_threads ? ggml_threadpool_new(&params) : nullptr, ggml_threadpool_free);
+    const std::unique_ptr<ggml_threadpool, decltype(CpuBackend::threadpool_free)> threads(
+        keeps_threads ? cpu_backend().threadpool_new(&params) : nullptr, cpu_backend().threadpool_free);
     const AssertionWatch watch;
     float sum = 0.0F;
     if (compute(n_threads, {failing_thread, threads.get()}, sum) != GGML_STATUS_FAILED) {
@@ -115,6 +112,16 @@ ggml_type type_named(const std::string& name) {
     throw Error(ErrorKind::invalid_request, "ggml has no type '" + name + "'");
 }
 
+std::vector<float> floats_of(const ggml_tensor* tensor) {
+    std::vector<float> floats(static_cast<size_t>(ggml_nelements(tensor)));
+    if (const auto to_float = ggml_get_type_traits(tensor->type)->to_float) {
+        to_float(tensor->data, floats.data(), ggml_nelements(tensor));
+    } else { // float32
+        std::copy_n(static_cast<const float*>(tensor->data), floats.size(), floats.data());
+    }
+    return floats;
+}
+
 void multiply_with(const EncoderKernels& kernels, const ggml_tensor* product, size_t n_threads) {
     std::vector<uint8_t> workspace(WeightProduct::workspace_size(kernels, product, n_threads));
     const WeightProduct multiplied(kernels, product, workspace.data(), n_threads);
@@ -142,11 +149,11 @@ void compute_as(
     }
     ggml_cgraph* const graph = ggml_new_graph(context);
     ggml_build_forward_expand(graph, node);
-    ggml_cplan plan = ggml_graph_plan(graph, n_threads, nullptr);
+    ggml_cplan plan = cpu_backend().graph_plan(graph, n_threads, nullptr);
     std::vector<uint8_t> work(plan.work_size);
     plan.work_data = work.data();
     plan.use_ref = how == "reference";
-    if (ggml_graph_compute(graph, &plan) != GGML_STATUS_SUCCESS) {
+    if (cpu_backend().graph_compute(graph, &plan) != GGML_STATUS_SUCCESS) {
         throw Error(ErrorKind::engine_failed, "the computation failed");
     }
 }
@@ -171,8 +178,7 @@ std::pair<OwnMatrix, OwnMatrix> multiply_weights(
     std::copy_n(activations.data(), n_in * n_rows, static_cast<float*>(right->data));
     ggml_tensor* const product = ggml_mul_mat(context.get(), left, right);
     compute_as(how, multiply_with, context.get(), product, n_threads);
-    std::vector<float> rounded(n_in * n_out);
-    to_floats(left->type, left->data, rounded.data(), n_in * n_out);
+    const std::vector<float> rounded = floats_of(left);
     return {
         new_array<OwnMatrix>(static_cast<const float*>(product->data), {n_rows, n_out}),
         new_array<OwnMatrix>(rounded.data(), {n_out, n_in})};
@@ -226,8 +232,7 @@ std::pair<OwnMatrices, OwnMatrices> multiply_experts(
     }
     ggml_tensor* const product = ggml_mul_mat_id(context.get(), experts, rows, chosen);
     compute_as(how, multiply_experts_with, context.get(), product, n_threads);
-    std::vector<float> rounded(weights.size());
-    to_floats(experts->type, experts->data, rounded.data(), rounded.size());
+    const std::vector<float> rounded = floats_of(experts);
     return {
         new_array<OwnMatrices>(static_cast<const float*>(product->data), {n_tokens, n_slots, n_out}),
         new_array<OwnMatrices>(rounded.data(), {weights.shape(0), n_out, weights.shape(2)})};

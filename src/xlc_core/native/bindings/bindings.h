@@ -16,6 +16,7 @@ void bind_constraints(nanobind::module_& m);
 void bind_session(nanobind::module_& m);
 void bind_memory(nanobind::module_& m);
 void bind_engine(nanobind::module_& m);
+void bind_hardware(nanobind::module_& m);
 void bind_quantize(nanobind::module_& m);
 void bind_testing(nanobind::module_& m);
 

@@ -1,6 +1,6 @@
 #include "kernels/dot_products.h"
 
-#include <ggml-cpu.h>
+#include "support/cpu_traits.h"
 
 #include <cstdint>
 
@@ -14,14 +14,13 @@ constexpr size_t prefetched_bytes = 8192;
 constexpr size_t cache_line = 64;
 
 ggml_type dot_type(ggml_type weight_type) {
-    return ggml_get_type_traits_cpu(weight_type)->vec_dot_type;
+    return cpu_traits(weight_type)->vec_dot_type;
 }
 
 } // namespace
 
 bool has_dot_product(ggml_type weight_type) {
-    return ggml_get_type_traits_cpu(weight_type)->vec_dot &&
-           ggml_get_type_traits_cpu(dot_type(weight_type))->from_float;
+    return cpu_traits(weight_type)->vec_dot && cpu_traits(dot_type(weight_type))->from_float;
 }
 
 size_t dot_rows_size(ggml_type weight_type, size_t n_rows, size_t n_in) {
@@ -45,7 +44,7 @@ void convert_to_dot_rows(
     if (rows.type == GGML_TYPE_F32) {
         return;
     }
-    const ggml_from_float_t from_float = ggml_get_type_traits_cpu(rows.type)->from_float;
+    const ggml_from_float_t from_float = cpu_traits(rows.type)->from_float;
     const auto block = static_cast<size_t>(ggml_blck_size(rows.type));
     const size_t begin = n_in / block * thread / n_threads * block;
     const size_t end = n_in / block * (thread + 1) / n_threads * block;
@@ -63,7 +62,7 @@ void multiply_dot_rows(
     const char* const* rows,
     float* const* outs,
     size_t n_rows) {
-    const ggml_vec_dot_t dot = ggml_get_type_traits_cpu(weights.type)->vec_dot;
+    const ggml_vec_dot_t dot = cpu_traits(weights.type)->vec_dot;
     const char* at = weights.data + begin * weights.stride;
     for (size_t i = begin; i < end; ++i, at += weights.stride) {
         for (size_t ahead = 0; ahead < weights.stride; ahead += cache_line) {

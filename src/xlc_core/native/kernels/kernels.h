@@ -148,6 +148,9 @@ struct EncoderKernels {
     void (*transpose_halves)(const uint16_t* const* rows, size_t n, float* to, size_t to_stride);
     void (*halves_to_floats)(
         const uint16_t* const* rows, size_t n_rows, size_t n, float* to, size_t to_stride);
+    // One row of any length, of float16 and of bfloat16.
+    void (*row_of_halves)(const uint16_t* row, size_t n, float* to);
+    void (*row_of_bfloats)(const uint16_t* row, size_t n, float* to);
     // Set a bit for each of n numbers, a multiple of 32, that is not minus infinity.
     void (*find_visible)(const uint16_t* mask, size_t n, uint32_t* bits);
     // Add the next key_block keys to the rows' attention. Keys are transposed: [n_dims][key_block].

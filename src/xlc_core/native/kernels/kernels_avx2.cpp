@@ -157,6 +157,8 @@ const EncoderKernels* avx2_encoder_kernels() {
         transpose,
         transpose_halves,
         halves_to_floats,
+        row_of_halves,
+        row_of_bfloats,
         find_visible,
         attend_to_block};
     return &kernels;

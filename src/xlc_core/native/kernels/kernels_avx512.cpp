@@ -159,6 +159,8 @@ const EncoderKernels* avx512_encoder_kernels() {
         transpose,
         transpose_halves,
         halves_to_floats,
+        row_of_halves,
+        row_of_bfloats,
         find_visible,
         attend_to_block};
     return &kernels;

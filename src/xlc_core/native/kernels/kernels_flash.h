@@ -40,6 +40,31 @@ void halves_to_floats(const uint16_t* const* rows, size_t n_rows, size_t n, floa
     }
 }
 
+void row_of_halves(const uint16_t* row, size_t n, float* to) {
+    const size_t n_whole = n / lanes * lanes;
+    halves_to_floats(&row, 1, n_whole, to, n_whole);
+    if (n_whole == n) {
+        return;
+    }
+    uint16_t rest[lanes] = {};
+    for (size_t i = n_whole; i < n; ++i) {
+        rest[i - n_whole] = row[i];
+    }
+    float floats[lanes];
+    store(floats, load_halves(rest));
+    for (size_t i = n_whole; i < n; ++i) {
+        to[i] = floats[i - n_whole];
+    }
+}
+
+// The upper half of a float32.
+void row_of_bfloats(const uint16_t* row, size_t n, float* to) {
+    for (size_t i = 0; i < n; ++i) {
+        const uint32_t bits = uint32_t{row[i]} << 16;
+        __builtin_memcpy(to + i, &bits, sizeof(bits));
+    }
+}
+
 // Set the bits of the keys whose mask is not minus infinity. n is a multiple of 32.
 void find_visible(const uint16_t* mask, size_t n, uint32_t* bits) {
     const Floats least = broadcast(-__builtin_inff());

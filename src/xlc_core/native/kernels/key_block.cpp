@@ -23,9 +23,9 @@ const uint16_t* halves_at(const HeadRows& rows, size_t place) {
     return reinterpret_cast<const uint16_t*>(row_at(rows.tensor, place, rows.head, rows.stream));
 }
 
-void read_row(const HeadRows& rows, size_t place, float* to) {
+void read_row(const EncoderKernels& kernels, const HeadRows& rows, size_t place, float* to) {
     to_floats(
-        rows.tensor->type, row_at(rows.tensor, place, rows.head, rows.stream), to,
+        kernels, rows.tensor->type, row_at(rows.tensor, place, rows.head, rows.stream), to,
         static_cast<size_t>(rows.tensor->ne[0]));
 }
 
@@ -64,7 +64,7 @@ void KeyBlock::read_transposed(
         for (size_t i = 0; i < n_lanes; ++i) {
             float* const row = rows + i * width;
             if (first + i < n_) {
-                read_row(keys, places_[first + i], row);
+                read_row(kernels, keys, places_[first + i], row);
             } else {
                 std::fill_n(row, n_dims, 0.0F);
             }
@@ -84,7 +84,7 @@ void KeyBlock::read(const EncoderKernels& kernels, const HeadRows& values, float
     } else {
         for (size_t i = 0; i < n_; ++i) {
             float* const row = to + i * width;
-            read_row(values, places_[i], row);
+            read_row(kernels, values, places_[i], row);
             std::fill(row + n_dims, row + width, 0.0F);
         }
     }

@@ -1,28 +1,30 @@
 // Numbers of ggml's types as float32.
 #pragma once
 
-#include <ggml-cpu.h>
+#include "kernels/kernels.h"
+
 #include <ggml.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace xlc {
 
-inline void to_floats(ggml_type type, const void* from, float* to, size_t n) {
-    const auto count = static_cast<int64_t>(n);
+// ggml's own functions for F16 and BF16 are either slow or in the library for one kind of processor.
+inline void to_floats(const EncoderKernels& kernels, ggml_type type, const void* from, float* to, size_t n) {
     switch (type) {
     case GGML_TYPE_F32:
-        ggml_cpu_fp32_to_fp32(static_cast<const float*>(from), to, count);
+        std::memcpy(to, from, n * sizeof(float));
         break;
     case GGML_TYPE_F16:
-        ggml_cpu_fp16_to_fp32(static_cast<const ggml_fp16_t*>(from), to, count);
+        kernels.row_of_halves(static_cast<const uint16_t*>(from), n, to);
         break;
     case GGML_TYPE_BF16:
-        ggml_cpu_bf16_to_fp32(static_cast<const ggml_bf16_t*>(from), to, count);
+        kernels.row_of_bfloats(static_cast<const uint16_t*>(from), n, to);
         break;
     default:
-        ggml_get_type_traits(type)->to_float(from, to, count);
+        ggml_get_type_traits(type)->to_float(from, to, static_cast<int64_t>(n));
     }
 }
 

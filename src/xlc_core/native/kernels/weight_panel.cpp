@@ -61,7 +61,7 @@ void WeightPanel::pack(size_t first) {
             continue;
         }
         for (size_t row = 0; row < n_columns_; ++row) {
-            to_floats(weights_.type, at + row * weights_.stride, slice_rows_ + row * slice, n);
+            to_floats(*kernels_, weights_.type, at + row * weights_.stride, slice_rows_ + row * slice, n);
         }
         kernels_->pack_finely(slice_rows_, slice, n_columns_, n, values, scales);
     }

@@ -1,18 +1,19 @@
 #include "support/compute_threads.h"
 
-#include <ggml-cpu.h>
+#include "support/cpu_backend.h"
+
 #include <llama.h>
 
 namespace xlc {
 
 void ComputeThreads::Free::operator()(ggml_threadpool* threads) const {
-    ggml_threadpool_free(threads);
+    cpu_backend().threadpool_free(threads);
 }
 
 ComputeThreads::Threads ComputeThreads::start(int32_t n_threads) {
     ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
     params.poll = poll_level;
-    return Threads(ggml_threadpool_new(&params));
+    return Threads(cpu_backend().threadpool_new(&params));
 }
 
 ComputeThreads::ComputeThreads(int32_t n_threads, int32_t n_threads_batch) : threads_(start(n_threads)) {

@@ -1,0 +1,44 @@
+# One build for every x86-64 processor (docs/building.md): ggml as shared libraries next to the module, with one CPU
+# library for each kind of processor. The module loads the best one when it is imported (native/support/backends.h).
+option(XLC_PORTABLE "compile the arithmetic for many processors and choose when the module is imported" OFF)
+
+# Adds ggml before llama.cpp does, which takes the targets that exist.
+macro(xlc_add_portable_ggml)
+  if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux" OR NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+    message(FATAL_ERROR "xllama: XLC_PORTABLE is for x86-64 Linux; this is ${CMAKE_SYSTEM_PROCESSOR} ${CMAKE_SYSTEM_NAME}")
+  endif()
+  set(BUILD_SHARED_LIBS ON)
+  set(GGML_BACKEND_DL ON)
+  set(GGML_CPU_ALL_VARIANTS ON)
+  set(GGML_NATIVE OFF)
+  set(GGML_LLAMAFILE ON) # as llama.cpp sets it for its own ggml
+  add_subdirectory("${XLC_LLAMA_CPP_DIR}/ggml" ggml EXCLUDE_FROM_ALL SYSTEM)
+  set(BUILD_SHARED_LIBS OFF)
+endmacro()
+
+# The libraries as files of a wheel: no symbolic links, as a wheel cannot hold them, and names of their own. Another
+# package's libggml-base.so that was loaded earlier would be taken for ours.
+function(xlc_install_portable_ggml folder)
+  set_target_properties(ggml PROPERTIES OUTPUT_NAME xllama-ggml)
+  set_target_properties(ggml-base PROPERTIES OUTPUT_NAME xllama-ggml-base)
+  xlc_targets_of(ggml-cpu cpu_targets)
+  foreach(library IN ITEMS ggml ggml-base ${cpu_targets})
+    foreach(property IN ITEMS VERSION SOVERSION PUBLIC_HEADER)
+      set_property(TARGET ${library} PROPERTY ${property})
+    endforeach()
+    set_target_properties(${library} PROPERTIES INSTALL_RPATH "$ORIGIN")
+    install(TARGETS ${library} LIBRARY DESTINATION ${folder})
+  endforeach()
+  set_target_properties(_native PROPERTIES INSTALL_RPATH "$ORIGIN")
+  xlc_export_only(ggml-base exports_ggml.map)
+  foreach(library IN LISTS cpu_targets)
+    xlc_export_only(${library} exports_cpu.map)
+  endforeach()
+endfunction()
+
+# Other libraries see the symbols of the map only, and calls inside a library stay inside.
+function(xlc_export_only library map)
+  set(path "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/${map}")
+  target_link_options(${library} PRIVATE "LINKER:--version-script=${path}" "LINKER:-Bsymbolic")
+  set_property(TARGET ${library} APPEND PROPERTY LINK_DEPENDS "${path}")
+endfunction()

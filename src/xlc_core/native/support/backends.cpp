@@ -1,0 +1,97 @@
+#include "support/backends.h"
+
+#include "support/cpu_backend.h"
+#include "support/cpu_traits.h"
+
+#include <ggml-backend.h>
+
+#if defined(XLC_PORTABLE)
+#include <dlfcn.h>
+
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+#endif
+
+namespace xlc {
+
+namespace {
+
+CpuLibraries libraries;
+
+#if defined(XLC_PORTABLE)
+
+namespace fs = std::filesystem;
+
+constexpr const char* prefix = "libggml-cpu-";
+constexpr const char* suffix = ".so";
+
+fs::path own_folder() {
+    Dl_info info{};
+    if (dladdr(reinterpret_cast<void*>(&load_backends), &info) == 0 || info.dli_fname == nullptr) {
+        throw std::runtime_error("the folder of this module is not known");
+    }
+    return fs::absolute(info.dli_fname).parent_path();
+}
+
+// The score of a library for this processor. The function that computes it is compiled for all processors.
+int score_of(const fs::path& path) {
+    const std::unique_ptr<void, int (*)(void*)> library(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL), dlclose);
+    if (!library) {
+        throw std::runtime_error(dlerror());
+    }
+    void* const score = dlsym(library.get(), "ggml_backend_score");
+    return score ? reinterpret_cast<int (*)()>(score)() : 0;
+}
+
+void load_cpu_library() {
+    const fs::path folder = own_folder();
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+        const std::string file = entry.path().filename().string();
+        if (file.rfind(prefix, 0) != 0 || entry.path().extension() != suffix) {
+            continue;
+        }
+        const std::string name = entry.path().stem().string().substr(std::string(prefix).size());
+        const int score = score_of(entry.path());
+        libraries.scores[name] = score;
+        const int best = libraries.chosen.empty() ? 0 : libraries.scores.at(libraries.chosen);
+        if (score > best) {
+            libraries.chosen = name;
+        }
+    }
+    const fs::path best = folder / (prefix + libraries.chosen + suffix);
+    if (libraries.chosen.empty() || !ggml_backend_load(best.c_str())) {
+        throw std::runtime_error(
+            "no library of ggml's CPU backend in " + folder.string() + " runs on this processor");
+    }
+}
+
+#endif
+
+} // namespace
+
+void load_backends() {
+#if defined(XLC_PORTABLE)
+    load_cpu_library();
+#endif
+    set_cpu_traits(cpu_backend().type_traits);
+}
+
+const CpuLibraries& cpu_libraries() {
+    return libraries;
+}
+
+std::vector<std::string> cpu_features() {
+    std::vector<std::string> names;
+    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    ggml_backend_reg_t backend = cpu ? ggml_backend_dev_backend_reg(cpu) : nullptr;
+    auto* const get_features = reinterpret_cast<ggml_backend_get_features_t>(
+        backend ? ggml_backend_reg_get_proc_address(backend, "ggml_backend_get_features") : nullptr);
+    for (const auto* feature = get_features ? get_features(backend) : nullptr; feature && feature->name;
+         ++feature) {
+        names.emplace_back(feature->name);
+    }
+    return names;
+}
+
+} // namespace xlc
