@@ -9,10 +9,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo test test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo wheel test test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
+
+# One wheel for all x86-64 Linux processors, in dist/ (docs/building.md).
+wheel:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet auditwheel wheel
+	$(BIN)/python cmake/make_wheel.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --durations=25 --durations-min=1

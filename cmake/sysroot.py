@@ -1,0 +1,143 @@
+"""Fill a folder with the C library, C++ library and headers of an older Linux, to link with (cmake/sysroot.cmake).
+
+A library that is linked on a new Linux does not load on an older one, because it asks for newer versions of functions.
+These packages of Debian 11, which are checked by their sha256, have glibc 2.31 and GCC 10's libstdc++. Their libraries
+are replaced by ones that have the functions of glibc 2.28 and GCC 8 only (cmake/older_library.py), as manylinux_2_28
+allows. GCC's own headers and libstdc++.a need a few more, which cmake/older_functions.c has.
+
+    python cmake/sysroot.py FOLDER
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from older_library import make_older
+
+# The second has releases that the first has no more.
+MIRRORS = ("http://deb.debian.org/debian", "http://archive.debian.org/debian")
+PACKAGES = {
+    "pool/main/g/gcc-10/libgcc-s1_10.2.1-6_amd64.deb": (
+        "e478f2709d8474165bb664de42e16950c391f30eaa55bc9b3573281d83a29daf"
+    ),
+    "pool/main/g/gcc-10/libstdc++6_10.2.1-6_amd64.deb": (
+        "5c155c58935870bf3b4bfe769116841c0d286a74f59eccfd5645693ac23f06b1"
+    ),
+    "pool/main/g/glibc/libc6_2.31-13+deb11u11_amd64.deb": (
+        "05f7264da867b37f4c5ce49266b558ea1e81e05a9464f623152fca70f3550282"
+    ),
+    "pool/main/g/glibc/libc6-dev_2.31-13+deb11u11_amd64.deb": (
+        "e7f7b45d9c5cfcf37609f0b6efd3c645272c812144703af89dfd32218fcb0fd3"
+    ),
+    "pool/main/l/linux/linux-libc-dev_5.10.223-1_amd64.deb": (
+        "e3be603bd12377bb90fcfb0f2048ca3a81c886e49d6f09945b82159d1c54f7b2"
+    ),
+}
+STAMP = ".xllama-sysroot"
+# The newest versions that manylinux_2_28 allows.
+LIMITS = {"GLIBC": "GLIBC_2.28", "GLIBCXX": "GLIBCXX_3.4.24", "CXXABI": "CXXABI_1.3.11"}
+LIBRARIES = ("libc.so.6", "libm.so.6", "libpthread.so.0", "libstdc++.so.6")
+FUNCTIONS = Path(__file__).with_name("older_functions.c")
+# The linker finds the files by their names: the second is beside GCC, the others are in the sysroot.
+LIBSTDCXX = "INPUT ( libstdc++.so.6 libstdc++.a libxllama_older.a )\n"
+
+
+def stamp() -> str:
+    """Return the mark of a folder that was filled by this program."""
+    sources = [Path(__file__), Path(__file__).with_name("older_library.py"), FUNCTIONS]
+    return "".join(hashlib.sha256(source.read_bytes()).hexdigest() + "\n" for source in sources)
+
+
+def download(name: str, sha256: str) -> bytes:
+    """Return a package of one of the mirrors."""
+    failures = []
+    for mirror in MIRRORS:
+        try:
+            with urllib.request.urlopen(f"{mirror}/{name}", timeout=60) as response:
+                content: bytes = response.read()
+        except (OSError, urllib.error.URLError) as error:
+            failures.append(f"{mirror}: {error}")
+            continue
+        found = hashlib.sha256(content).hexdigest()
+        if found == sha256:
+            return content
+        failures.append(f"{mirror}: the sha256 is {found}")
+    raise OSError(f"{name} could not be fetched: {'; '.join(failures)}")
+
+
+def data_of(package: bytes) -> tarfile.TarFile:
+    """Return the files of a Debian package, which is an archive of ar's kind with a tar in it."""
+    if not package.startswith(b"!<arch>\n"):
+        raise ValueError("not a Debian package")
+    at = 8
+    while at < len(package):
+        name = package[at : at + 16].rstrip(b" /").decode()
+        size = int(package[at + 48 : at + 58])
+        at += 60
+        if name.startswith("data.tar"):
+            return tarfile.open(fileobj=io.BytesIO(package[at : at + size]))
+        at += size + size % 2
+    raise ValueError("the Debian package has no data")
+
+
+def unpack(package: bytes, folder: Path) -> None:
+    """Unpack a Debian package. Links to an absolute path become links inside the folder."""
+    with data_of(package) as tar:
+        tar.extraction_filter = getattr(tarfile, "tar_filter", None)
+        for member in tar:
+            target = folder / member.name
+            if not Path(os.path.normpath(target)).is_relative_to(folder):
+                raise ValueError(f"the Debian package has a path outside its tree: {member.name}")
+            if member.issym() and member.linkname.startswith("/"):
+                member.linkname = os.path.relpath(folder / member.linkname[1:], target.parent)
+            tar.extract(member, folder)
+
+
+def make_libraries_older(folder: Path) -> None:
+    """Replace the libraries, and add the functions and the linker's script."""
+    for name in LIBRARIES:
+        (library,) = [path for path in folder.glob(f"**/{name}") if "lib64" not in path.parts]
+        older = library.with_name(f".{name}")
+        make_older(library, LIMITS, older)
+        library.unlink()
+        older.rename(library)
+    own = folder / "xllama"
+    own.mkdir()
+    (own / "libstdc++.so").write_text(LIBSTDCXX)
+    compiled = own / "older.o"
+    subprocess.run(["gcc", "-O2", "-fPIC", f"--sysroot={folder}", "-c", "-o", compiled, FUNCTIONS], check=True)
+    subprocess.run(["ar", "rcs", own / "libxllama_older.a", compiled], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Fill the folder, whole or not at all, if it does not have these packages."""
+    mark = folder / STAMP
+    if mark.exists() and mark.read_text() == stamp():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".sysroot-", dir=folder.parent))
+    try:
+        for name, sha256 in PACKAGES.items():
+            print(f"fetching {name}", flush=True)
+            unpack(download(name, sha256), staging)
+        make_libraries_older(staging)
+        (staging / STAMP).write_text(stamp())
+        shutil.rmtree(folder, ignore_errors=True)
+        staging.chmod(0o755)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    fill(Path(sys.argv[1]).resolve())
