@@ -273,3 +273,21 @@ def test_prompt_alone_is_read_in_full_batches(engine: xlc.Engine) -> None:
     with small_parts() as counter:
         answer = engine.complete("quite alone " + START * 4, cache_prompt=False, **GREEDY)
     assert counter.n_prompt_parts == -(-answer.usage.prompt_tokens // 512)
+
+
+def test_prompt_that_is_read_again_does_not_come_with_another(engine: xlc.Engine, model: Path) -> None:
+    """A slot holds all of the prompt, but it wants no cache, so it is not a short one."""
+    again = "again: " + START
+    (expected,) = texts_of_fresh_engine(model, [again])
+    engine.complete(again, **GREEDY)
+    first = engine.stream_complete("writes while the others arrive", **LONG)
+    next(iter(first))
+    with small_parts(), held_steps() as counter:
+        wait_held(counter)
+        short = engine.stream_complete("its turn is first", cache_prompt=False, **GREEDY)
+        long = engine.stream_complete(again, cache_prompt=False, **GREEDY)
+        first.close()
+        wait_held(counter, 2)
+        short.close()
+        assert wait_until(lambda: counter.n_given_up == 2), "the step reads the long prompt too"
+    assert long.result().text == expected

@@ -10,6 +10,7 @@
 #include "overrides/server/pool_cells.h"
 #include "overrides/server/pool_sharing.h"
 #include "overrides/server/task_running.h"
+#include "overrides/server/unread.h"
 
 #include <algorithm>
 #include <map>
@@ -127,17 +128,6 @@ private:
             }
         }
         return ids;
-    }
-
-    // Prompt tokens that a slot has yet to read.
-    static int32_t n_unread(const server_slot& slot) {
-        if (slot.state == SLOT_STATE_STARTED) {
-            const size_t n_kept =
-                slot.task->params.cache_prompt ? slot.prompt.tokens.get_common_prefix(slot.task->tokens) : 0;
-            return slot.task->n_tokens() - static_cast<int32_t>(n_kept);
-        }
-        return slot.state == SLOT_STATE_PROCESSING_PROMPT ? slot.task->n_tokens() - slot.prompt.n_tokens()
-                                                          : 0;
     }
 
     int32_t max_draft(const server_slot& slot) {

@@ -7,6 +7,7 @@
 // not come are in that state during a step.
 #pragma once
 
+#include "overrides/server/unread.h"
 #include "overrides/server/watched_step.h"
 
 namespace {
@@ -22,13 +23,6 @@ template<typename Slot> bool can_wait(const Slot& slot) {
 // llama.cpp reads these at once, or not at all.
 template<typename Slot> bool is_indivisible(const Slot& slot) {
     return reads_prompt(slot) && (!slot.can_split() || slot.task->type == SERVER_TASK_TYPE_DECISION);
-}
-
-template<typename Slot> int32_t n_unread(const Slot& slot) {
-    const size_t n_kept = slot.state == SLOT_STATE_STARTED
-                              ? slot.prompt.tokens.get_common_prefix(slot.task->tokens)
-                              : slot.prompt.tokens.size();
-    return slot.task->n_tokens() - static_cast<int32_t>(n_kept);
 }
 
 // While it lives, the prompts whose turn has not come wait.
@@ -80,7 +74,7 @@ private:
         bool is_first = true;
         for (const int task : turns.in_order(tasks)) {
             Slot& slot = *waiting[task];
-            const int32_t n = n_unread(slot);
+            const int32_t n = xlc::n_unread(slot);
             if (is_first || n <= n_left) {
                 n_left -= std::min(n, n_left);
                 turns.record(task);
