@@ -769,6 +769,9 @@ class EngineMemory:
     def prompt_cache(self) -> int: ...
 
     @property
+    def paused(self) -> int: ...
+
+    @property
     def asleep(self) -> bool: ...
 
 class MemoryEstimate:

@@ -76,6 +76,23 @@ def test_long_requests_and_many_short_ones_share_pool(cache_ram_mib: int) -> Non
     assert_same_as_alone([*long_ones, *short_ones], n_pauses=3, cache_ram_mib=cache_ram_mib)
 
 
+# Their layers with a state have it for each slot; the others share cells, if there are any.
+@pytest.mark.parametrize("name", ["recurrent", "hybrid", "multi-token-hybrid"])
+@pytest.mark.parametrize("cache_ram_mib", [1024, 0], ids=["saved", "computed-again"])
+def test_models_with_states_may_have_a_pool(name: str, cache_ram_mib: int) -> None:
+    long_ones = [completion(prompt, max_tokens=300) for prompt in prompts(4)]
+    short_ones = [completion(f"short {prompt}", **SHORT) for prompt in prompts(8)]
+    model = MODELS / f"{name}.gguf"
+    assert_same_as_alone([*long_ones, *short_ones], model, cache_ram_mib=cache_ram_mib, n_ctx=512, n_ctx_total=512)
+
+
+@pytest.mark.parametrize("name", ["recurrent", "hybrid"])
+def test_prefixes_of_models_with_states_are_not_mixed(name: str) -> None:
+    requests = [completion(f"{'word ' * 40}{tail}", max_tokens=30) for tail in "abcdef"]
+    model = MODELS / f"{name}.gguf"
+    assert_same_as_alone(requests, model, n_pauses=0, n_ctx=512, n_ctx_total=4096)
+
+
 def test_sampler_and_grammar_go_on_where_they_were() -> None:
     word = xlc.Regex("([a-z]{3,9} ){60}[a-z]+")
     assert_same_as_alone([
@@ -183,6 +200,17 @@ def open_paused(model: Path) -> tuple[xlc.Engine, list[xlc.EventStream]]:
     streams = [engine.stream_complete(prompt, **{**LONG, "max_tokens": 3000}) for prompt in prompts(3)]
     assert wait_until(lambda: engine.metrics().requests_paused > 0)
     return engine, streams
+
+
+def test_state_of_paused_request_is_counted(slow_model: Path) -> None:
+    engine, streams = open_paused(slow_model)
+    with engine:
+        # Two layers of 64 keys and values, four bytes each, for each token of the prompt at least.
+        assert engine.memory().paused >= len(prompts(3)[2]) * 2 * 64 * 2 * 4
+        for stream in streams:
+            stream.cancel()
+        assert wait_until(lambda: is_idle(engine))
+        assert engine.memory().paused == 0
 
 
 def test_paused_request_is_cancelled_and_its_slot_used_again(slow_model: Path) -> None:

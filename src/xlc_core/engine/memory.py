@@ -85,10 +85,13 @@ class EngineMemory(_Memory):
         devices: one entry for each device that is used; none while it sleeps.
         prompt_cache: bytes of the host's for prompts that have lost their slot, at most ``cache_ram_mib``; not in
             ``devices``.
+        paused: bytes of the host's for the states of paused requests (docs/engine.md), which take the place of prompts
+            in ``cache_ram_mib``; not in ``devices``.
         asleep: whether it sleeps, and has freed everything.
     """
 
     prompt_cache: int = 0
+    paused: int = 0
     asleep: bool = False
 
 
@@ -162,7 +165,7 @@ class MemoryMethods(EngineBase):
             EngineClosedError: the engine is closed.
         """
         found = self._native.memory()
-        return EngineMemory(_read(found.devices), found.prompt_cache, found.asleep)
+        return EngineMemory(_read(found.devices), found.prompt_cache, found.paused, found.asleep)
 
     async def amemory(self) -> EngineMemory:
         """Return the memory in use on each device; see memory. Waits on a helper thread."""

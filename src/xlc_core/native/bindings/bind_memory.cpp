@@ -22,6 +22,7 @@ void bind_memory(nb::module_& m) {
     nb::class_<EngineMemory>(m, "EngineMemory", "Memory that an engine uses now on each device.")
         .def_ro("devices", &EngineMemory::devices)
         .def_ro("prompt_cache", &EngineMemory::prompt_cache)
+        .def_ro("paused", &EngineMemory::paused)
         .def_ro("asleep", &EngineMemory::asleep);
     nb::class_<MemoryEstimate>(m, "MemoryEstimate", "Memory that an engine would use once it is open.")
         .def_ro("devices", &MemoryEstimate::devices)

@@ -43,6 +43,7 @@ struct LoadedModelInfo {
 struct EngineMemory {
     std::vector<DeviceMemory> devices;
     size_t prompt_cache = 0; // host memory for prompts that have lost their slot
+    size_t paused = 0;       // host memory for the states of paused requests
     bool asleep = false;
 };
 

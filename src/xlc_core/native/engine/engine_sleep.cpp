@@ -132,6 +132,7 @@ EngineMemory Engine::memory(const Poll& poll) {
         report = found->report;
         report.add_projector(params_);
         memory.prompt_cache = found->prompt_cache;
+        memory.paused = generator->paused_bytes();
     } else if (generator) {
         report.add(generator->model()); // its contexts are of no use any more
     }

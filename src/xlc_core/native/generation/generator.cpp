@@ -292,6 +292,10 @@ std::vector<int32_t> Generator::prompt_tokens(const GenerationRequest& request, 
     return out;
 }
 
+size_t Generator::paused_bytes() const {
+    return impl_->jobs->pool().n_paused_bytes;
+}
+
 GeneratorMetrics Generator::metrics() const {
     server_response_reader reader = impl_->context.get_response_reader();
     server_task task(SERVER_TASK_TYPE_METRICS);

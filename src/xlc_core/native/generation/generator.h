@@ -43,6 +43,9 @@ public:
 
     GeneratorMetrics metrics() const;
 
+    // Bytes of the states of requests that are paused now.
+    size_t paused_bytes() const;
+
     // Whether all requests are over.
     bool idle() const;
     // Whether its loop has ended because llama.cpp failed. Its requests are over then, and it takes no

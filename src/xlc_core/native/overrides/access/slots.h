@@ -23,8 +23,9 @@ struct Steps;
 
 // Requests whose cells of the KV cache were given to older ones (overrides/server/pool.h).
 struct PoolCounters {
-    std::atomic<int32_t> n_paused = 0; // now
-    std::atomic<int64_t> n_pauses = 0; // since the engine was opened
+    std::atomic<int32_t> n_paused = 0;      // now
+    std::atomic<size_t> n_paused_bytes = 0; // their states
+    std::atomic<int64_t> n_pauses = 0;      // since the engine was opened
 };
 
 // Runs work on the loop's thread between steps, in turn with llama.cpp's own tasks. Ends the loop with

@@ -58,7 +58,7 @@ public:
             slot.prompt_clear();
             entry = paused_.erase(entry);
         }
-        counters_->n_paused = static_cast<int32_t>(paused_.size());
+        count_paused();
     }
 
     // Before a step: see that it fits, and start what may start.
@@ -232,15 +232,24 @@ private:
         if (!youngest || n_running < 2) {
             return false;
         }
+        const int id = youngest->task->id;
+        paused_.emplace(id, pause_slot(server_, *youngest, n_paused_bytes()));
+        counters_->n_pauses++;
+        count_paused();
+        return true;
+    }
+
+    size_t n_paused_bytes() const {
         size_t n_bytes = 0;
         for (const auto& [id, paused] : paused_) {
             n_bytes += paused.size();
         }
-        const int id = youngest->task->id;
-        paused_.emplace(id, pause_slot(server_, *youngest, n_bytes));
-        counters_->n_pauses++;
+        return n_bytes;
+    }
+
+    void count_paused() {
         counters_->n_paused = static_cast<int32_t>(paused_.size());
-        return true;
+        counters_->n_paused_bytes = n_paused_bytes();
     }
 
     PausedSlot* being_computed() {
@@ -293,7 +302,7 @@ private:
         }
         go_on(paused);
         paused_.erase(entry);
-        counters_->n_paused = static_cast<int32_t>(paused_.size());
+        count_paused();
         return true;
     }
 
