@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xlc_core._native import Explanation
-    from xlc_core.constraints.constraint import Choice, Constraint, Gbnf, JsonObject, JsonSchema, Lark, Regex
+    from xlc_core.constraints.constraint import Constraint
+    from xlc_core.constraints.json_constraints import JsonObject, JsonSchema
+    from xlc_core.constraints.text_constraints import Choice, Gbnf, Lark, Regex
     from xlc_core.constraints.tool_types import ToolSource
     from xlc_core.engine.engine import Engine
     from xlc_core.engine.infill import InfillFiles
@@ -220,7 +222,9 @@ __all__ = [
 # Each name is imported when it is first used, so that ``import xlc_core`` and ``xllama --help`` do not load llama.cpp.
 _NAMES_BY_MODULE = {
     "_native": "Explanation",
-    "constraints.constraint": "Choice Constraint Gbnf JsonObject JsonSchema Lark Regex",
+    "constraints.constraint": "Constraint",
+    "constraints.json_constraints": "JsonObject JsonSchema",
+    "constraints.text_constraints": "Choice Gbnf Lark Regex",
     "constraints.tool_types": "ToolSource",
     "engine.engine": "Engine",
     "engine.infill": "InfillFiles",

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from typing_extensions import Unpack
 
 from xlc_core._native import Explanation
-from xlc_core.constraints.constraint import to_constraint
+from xlc_core.constraints.conversion import to_constraint
 from xlc_core.engine.base import EngineFace
 from xlc_core.engine.lora_scales import LoraScales
 from xlc_core.errors import EngineClosedError

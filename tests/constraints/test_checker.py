@@ -13,16 +13,10 @@ import pytest
 
 from xlc_core import _native
 from xlc_core.constraints.checking import llguidance_library, native_module
-from xlc_core.constraints.constraint import (
-    Choice,
-    Constraint,
-    Gbnf,
-    JsonObject,
-    JsonSchema,
-    Lark,
-    Regex,
-    with_thinking,
-)
+from xlc_core.constraints.constraint import Constraint
+from xlc_core.constraints.json_constraints import JsonObject, JsonSchema
+from xlc_core.constraints.lark_text import with_thinking
+from xlc_core.constraints.text_constraints import Choice, Gbnf, Lark, Regex
 from xlc_core.errors import ConstraintError, ModelLoadError, UnsupportedFeatureError
 
 ROOT = Path(__file__).parents[2]

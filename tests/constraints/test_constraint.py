@@ -10,17 +10,11 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from xlc_core.constraints.constraint import (
-    Choice,
-    Constraint,
-    Gbnf,
-    JsonObject,
-    JsonSchema,
-    Lark,
-    Regex,
-    to_constraint,
-    with_thinking,
-)
+from xlc_core.constraints.constraint import Constraint
+from xlc_core.constraints.conversion import to_constraint
+from xlc_core.constraints.json_constraints import JsonObject, JsonSchema
+from xlc_core.constraints.lark_text import with_thinking
+from xlc_core.constraints.text_constraints import Choice, Gbnf, Lark, Regex
 from xlc_core.errors import ConstraintError
 
 

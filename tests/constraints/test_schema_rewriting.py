@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from xlc_core.constraints.constraint import JsonObject, JsonSchema
+from xlc_core.constraints.json_constraints import JsonObject, JsonSchema
 from xlc_core.constraints.schema_rewriting import rewritten
 from xlc_core.errors import ConstraintError
 

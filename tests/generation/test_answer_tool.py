@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 import xlc_core as xlc
-from xlc_core.constraints.constraint import to_constraint
+from xlc_core.constraints.conversion import to_constraint
 from xlc_core.generation.answer_tool import AnswerTool
 from xlc_core.generation.conversion import to_tools
 from xlc_core.generation.tool_choice import to_tool_use

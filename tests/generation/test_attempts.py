@@ -8,7 +8,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, Field
 
 import xlc_core as xlc
-from xlc_core.constraints.constraint import JsonSchema
+from xlc_core.constraints.json_constraints import JsonSchema
 from xlc_core.generation.attempts import Attempts
 from xlc_core.options.sampling import ChatOptions
 

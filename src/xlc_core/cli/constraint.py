@@ -23,7 +23,7 @@ def check_constraint(
     texts: Annotated[list[Path] | None, typer.Argument(help="Files with answers.", exists=True, dir_okay=False)] = None,
 ) -> None:
     """Compile a JSON schema, and report for each file whether it is accepted, and if not, where it is refused."""
-    from xlc_core.constraints.constraint import JsonSchema
+    from xlc_core.constraints.json_constraints import JsonSchema
 
     constraint = JsonSchema(schema.read_text("utf-8"))
     constraint.check()

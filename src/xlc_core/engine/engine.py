@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from xlc_core import _native, logging_bridge
 from xlc_core._native import Explanation
-from xlc_core.constraints.constraint import to_constraint
+from xlc_core.constraints.conversion import to_constraint
 from xlc_core.engine import opening
 from xlc_core.engine.deciding import DecisionMethods
 from xlc_core.engine.infill import InfillMethods

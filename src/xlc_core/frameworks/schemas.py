@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from xlc_core.constraints.constraint import Constraint, JsonObject, JsonSchema, to_constraint
+from xlc_core.constraints.constraint import Constraint
+from xlc_core.constraints.conversion import to_constraint
+from xlc_core.constraints.json_constraints import JsonObject, JsonSchema
 from xlc_core.constraints.reading import close_schema
 from xlc_core.errors import InvalidRequestError
 

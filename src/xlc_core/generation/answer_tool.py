@@ -10,7 +10,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from xlc_core.constraints.constraint import Constraint, JsonObject, JsonSchema
+from xlc_core.constraints.constraint import Constraint
+from xlc_core.constraints.json_constraints import JsonObject, JsonSchema
 from xlc_core.errors import UnsupportedFeatureError
 from xlc_core.events import Event, Finished, TextDelta, ToolCallDelta
 from xlc_core.generation.tool_choice import ToolUse

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from xlc_core.constraints.constraint import JsonSchema
+from xlc_core.constraints.json_constraints import JsonSchema
 from xlc_core.generation.conversion import to_tools
 from xlc_core.generation.message_reading import MessageLike, to_messages
 from xlc_core.messages import Message, Tool

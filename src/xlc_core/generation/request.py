@@ -15,7 +15,9 @@ from typing import Any
 
 from xlc_core import _native
 from xlc_core.constraints import lark_text
-from xlc_core.constraints.constraint import Constraint, constraint_key, to_constraint, with_thinking
+from xlc_core.constraints.constraint import Constraint
+from xlc_core.constraints.conversion import constraint_key, to_constraint
+from xlc_core.constraints.lark_text import with_thinking
 from xlc_core.constraints.tool_arguments import ToolArguments, tool_arguments
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 from xlc_core.generation import media
