@@ -1221,6 +1221,9 @@ def n_encoded_tokens() -> int:
     Return how many tokens llama.cpp has computed for embedding and ranking in this process.
     """
 
+def n_searched_endings() -> int:
+    """Return how often an ending of an answer was searched in this process."""
+
 def step_counts() -> StepCounts:
     """Return the counters of this process."""
 

@@ -107,6 +107,57 @@ def test_closed_answer_has_finish_reason_length(engine: xlc.Engine) -> None:
     assert cut.text.startswith(closed.text[:-1])  # up to its end it is what the model would have said
 
 
+LONG_WAY = "yes" + ", and then the next one" * 40
+LONG_CALL = {
+    "type": "object",
+    "properties": {"kind": {"const": "long"}} | {f"property_{i}": {"type": "integer"} for i in range(60)},
+    "required": ["kind", *(f"property_{i}" for i in range(60))],
+    "additionalProperties": False,
+}
+SHORT_CALL = {
+    "type": "object", "properties": {"kind": {"const": "short"}}, "required": ["kind"], "additionalProperties": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(("max_tokens", "expected"), [(100, "no"), (400, LONG_WAY)])
+def test_alternative_that_cannot_be_finished_is_not_begun(
+    engine: xlc.Engine, max_tokens: int, expected: str, temperature: float
+) -> None:
+    answer = engine.chat(
+        "Which way?", constraint=xlc.Choice("no", LONG_WAY), logit_bias={"yes": 60.0, "y": 60.0, "ye": 60.0},
+        max_tokens=max_tokens, temperature=temperature,
+    )  # fmt: skip
+    assert answer.text == expected
+
+
+@pytest.mark.parametrize("max_tokens", [60, 200])
+def test_object_that_cannot_be_finished_is_not_begun(engine: xlc.Engine, max_tokens: int) -> None:
+    constraint = xlc.JsonSchema({"anyOf": [SHORT_CALL, LONG_CALL]})
+    answer = engine.chat("Long?", constraint=constraint, logit_bias={"long": 60.0}, max_tokens=max_tokens)
+    assert json.loads(answer.text) == {"kind": "short"}
+
+
+def n_searched(engine: xlc.Engine, schema: dict[str, Any]) -> tuple[int, int]:
+    """Return the searches of endings, and the tokens of an answer."""
+    before = _native.n_searched_endings()
+    answer = engine.chat(
+        "Write long texts.", constraint=xlc.JsonSchema(schema), max_tokens=400, temperature=1.0, seed=3,
+        logit_bias={'"': -3.0},
+    )  # fmt: skip
+    return _native.n_searched_endings() - before, answer.usage.completion_tokens
+
+
+def test_few_endings_are_searched(engine: xlc.Engine) -> None:
+    n_in_text, n_tokens = n_searched(engine, {"type": "string", "minLength": 600})
+    assert n_tokens > 100
+    assert n_in_text <= n_tokens / 8 + 20  # the looks now and then
+    fields = [f"field_{i}" for i in range(8)]
+    n_between, n_tokens = n_searched(engine, {"type": "object", "properties": {}, "required": fields})
+    assert n_tokens > 100
+    assert n_between <= n_tokens / 2 + 20
+
+
 def test_full_context_closes_answer() -> None:
     with xlc.Engine("smollm2-135m-instruct", n_ctx=256, n_parallel=1) as engine:
         answer = engine.chat(

@@ -98,7 +98,7 @@ def test_required_calls_fit_their_schemas(engine: xlc.Engine) -> None:
         assert [call.name for call in answer.tool_calls] == [choice]
         assert_fit(answer)
     # Tokens run out in some of these templates' calls. They are closed then.
-    several = {**OPTIONS, "max_tokens": 500, "seed": 2, "parallel_tool_calls": True}
+    several = {**OPTIONS, "max_tokens": 400, "seed": 2, "parallel_tool_calls": True}
     answer = engine.chat("Book.", tools=TOOLS, tool_choice="required", **several)
     assert answer.tool_calls
     assert_fit(answer)

@@ -3,6 +3,7 @@
 #include "bindings/gil.h"
 
 #include "bindings/text.h"
+#include "constraints/ending.h"
 #include "kernels/expert_product.h"
 #include "kernels/flash_attention.h"
 #include "kernels/weight_product.h"
@@ -312,6 +313,9 @@ void bind_testing(nb::module_& m) {
     m.def(
         "n_encoded_tokens", &Encoder::n_tokens_of_process,
         "Return how many tokens llama.cpp has computed for embedding and ranking in this process.");
+    m.def(
+        "n_searched_endings", &n_searched_endings,
+        "Return how often an ending of an answer was searched in this process.");
     m.def("step_counts", &step_counts, "Return the counters of this process.");
     m.def(
         "hold_steps", &hold_steps, nb::arg("hold"),

@@ -21,13 +21,20 @@ using Ending = std::vector<llama_token>;
 constexpr int32_t horizon = 1024;
 
 // One token may open an object with many required properties. So every token is checked while only
-// spare_tokens more than needed are left. Before that, a search now and then finds out how many are needed.
+// spare_tokens more than needed are left. Before that, a search now and then finds out how many are needed,
+// and tokens outside of texts are checked, which may begin something much longer: one of several calls.
 constexpr int32_t spare_tokens = 32;
 constexpr int32_t tokens_between_looks = 8;
 constexpr int32_t tokens_between_far_looks = 64; // while several times as many as needed are left
 
 // This many of the likeliest tokens that the grammar allows are tried.
 constexpr size_t n_tried = 4;
+
+// The same before that, where a token is refused only if all that may follow it is too long.
+constexpr size_t n_tried_far = 16;
+
+// An ending that is longer than what is left is searched up to this length, to know that it is too long.
+constexpr int32_t longest_ending = 2 * horizon;
 
 class ClosingSampler {
 public:
@@ -39,7 +46,8 @@ public:
         : grammar_(llama_sampler_clone(other.grammar_)), vocab_(other.vocab_), finder_(other.finder_),
           closing_(other.closing_), n_left_(other.n_left_), phase_(other.phase_), gave_up_(other.gave_up_),
           tail_(other.tail_), ending_(other.ending_), tried_(other.tried_), length_(other.length_),
-          longest_(other.longest_), n_left_at_next_look_(other.n_left_at_next_look_) {}
+          longest_(other.longest_), n_left_at_next_look_(other.n_left_at_next_look_), hint_(other.hint_),
+          n_left_at_next_check_(other.n_left_at_next_check_) {}
 
     ClosingSampler& operator=(const ClosingSampler&) = delete;
 
@@ -51,13 +59,12 @@ public:
         watch_thinking(token);
         llama_sampler_accept(grammar_, token);
         --n_left_;
-        const auto found = std::find_if(
-            tried_.begin(), tried_.end(), [&](const Tried& tried) { return tried.token == token; });
-        if (found != tried_.end()) {
-            ending_ = found->ending;
+        if (const Tried* const tried = find_tried(token)) {
+            ending_ = tried->ending;
         } else if (ending_ && !ending_->empty() && ending_->front() == token) {
             ending_->erase(ending_->begin());
         } else {
+            hint_ = ending_ ? std::move(*ending_) : std::move(hint_);
             ending_.reset();
         }
         tried_.clear();
@@ -65,11 +72,13 @@ public:
 
     void apply(llama_token_data_array& candidates) {
         llama_sampler_apply(grammar_, &candidates);
-        if (!must_look()) {
+        if (gave_up_ || n_left_ > horizon || grammar_begun(grammar_) == nullptr) {
             return;
         }
         try {
-            if (candidates.size == 1) {
+            if (!must_look()) {
+                refuse_dead_ends(candidates);
+            } else if (candidates.size == 1) {
                 check(candidates.data[0]);
             } else {
                 keep_tokens_with_ending(candidates);
@@ -83,7 +92,9 @@ public:
         llama_sampler_reset(grammar_);
         n_left_ = closing_->params.n_tokens;
         phase_ = first_phase();
+        n_left_at_next_check_ = horizon;
         ending_.reset();
+        hint_.clear();
         tried_.clear();
         tail_.clear();
     }
@@ -103,20 +114,26 @@ private:
         return closing_->params.thinking_start.empty() ? Phase::thinking : Phase::before_thinking;
     }
 
+    const EndingFinder& finder() {
+        if (!finder_) {
+            finder_ = std::make_shared<EndingFinder>(
+                vocab_, closing_->params.thinking_ends, closing_->params.text_ends);
+        }
+        return *finder_;
+    }
+
+    // Search for an ending from here, if none is known. Return whether there is one.
+    bool find_ending() {
+        if (!ending_) {
+            ending_ = finder().find(grammar_, phase_ == Phase::thinking, n_left_);
+        }
+        return ending_.has_value();
+    }
+
     // Search for an ending if it is time to. Return whether tokens must be checked.
     bool must_look() {
-        if (gave_up_ || n_left_ > horizon || grammar_begun(grammar_) == nullptr) {
-            return false;
-        }
         if (n_left_ <= n_left_at_next_look_ || (is_near() && length_ > 0)) {
-            if (!ending_) {
-                if (!finder_) {
-                    finder_ = std::make_shared<EndingFinder>(
-                        vocab_, closing_->params.thinking_ends, closing_->params.text_ends);
-                }
-                ending_ = finder_->find(grammar_, phase_ == Phase::thinking, n_left_);
-            }
-            length_ = ending_ ? static_cast<int32_t>(ending_->size()) : 0;
+            length_ = find_ending() ? static_cast<int32_t>(ending_->size()) : 0;
             longest_ = std::max(longest_, length_);
             const bool far = length_ > 0 && n_left_ > 4 * longest_;
             n_left_at_next_look_ = n_left_ - (far ? tokens_between_far_looks : tokens_between_looks);
@@ -128,30 +145,92 @@ private:
     // before.
     bool is_near() const { return n_left_ <= longest_ + longest_ / 2 + spare_tokens; }
 
-    bool can_be_ended_after(llama_token token) {
-        if (finder_->ends_answer(token)) {
-            return true;
-        }
+    const Tried* find_tried(llama_token token) const {
         const auto found = std::find_if(
             tried_.begin(), tried_.end(), [&](const Tried& tried) { return tried.token == token; });
-        if (found != tried_.end()) {
-            return found->ending.has_value();
+        return found == tried_.end() ? nullptr : &*found;
+    }
+
+    // Return an ending of at most n_max tokens after a token.
+    std::optional<Ending> ending_after(llama_token token, int32_t n_max) {
+        const Ending& known = ending_ ? *ending_ : hint_; // most often it still fits inside a text
+        const bool continues = !known.empty() && known.front() == token;
+        const Ending rest(known.begin() + (continues ? 1 : 0), known.end());
+        if (continues && ending_) {
+            return rest;
         }
-        Tried tried = {token, std::nullopt};
-        if (ending_ && ending_->front() == token) {
-            tried.ending.emplace(ending_->begin() + 1, ending_->end());
-        } else {
-            ClosingSampler after(*this);
-            after.watch_thinking(token);
-            llama_sampler_accept(after.grammar_, token);
-            const bool still_fits = ending_ && static_cast<int32_t>(ending_->size()) < n_left_ &&
-                                    EndingFinder::is_ending(after.grammar_, *ending_);
-            tried.ending = still_fits
-                               ? ending_ // most often inside a text
-                               : finder_->find(after.grammar_, after.phase_ == Phase::thinking, n_left_ - 1);
+        ClosingSampler after(*this);
+        after.watch_thinking(token);
+        llama_sampler_accept(after.grammar_, token);
+        if (!rest.empty() && static_cast<int32_t>(rest.size()) < n_left_ &&
+            EndingFinder::is_ending(after.grammar_, rest)) {
+            return rest;
         }
-        tried_.push_back(tried);
-        return tried.ending.has_value();
+        return finder().find(after.grammar_, after.phase_ == Phase::thinking, n_max);
+    }
+
+    bool can_be_ended_after(llama_token token) {
+        if (finder().ends_answer(token)) {
+            return true;
+        }
+        if (const Tried* const tried = find_tried(token)) {
+            return tried->ending.has_value();
+        }
+        tried_.push_back({token, ending_after(token, n_left_ - 1)});
+        return tried_.back().ending.has_value();
+    }
+
+    // Whether the shortest ending after a token is known to be too long, while there is another ending.
+    bool is_dead_end(llama_token token) {
+        if (finder().ends_answer(token) || finder().is_inside_text(grammar_, token)) {
+            return false;
+        }
+        if (const Tried* const tried = find_tried(token)) {
+            return !tried->ending;
+        }
+        std::optional<Ending> ending = ending_after(token, longest_ending);
+        if (!ending) {
+            n_left_at_next_check_ =
+                n_left_ - tokens_between_far_looks; // the search is long and finds nothing
+            return false;
+        }
+        if (static_cast<int32_t>(ending->size()) < n_left_) {
+            tried_.push_back({token, std::move(ending)});
+            return false;
+        }
+        if (!find_ending()) {
+            return false;
+        }
+        tried_.push_back({token, std::nullopt});
+        return true;
+    }
+
+    // Far from the limit: refuse the likeliest tokens that begin what cannot be finished any more.
+    void refuse_dead_ends(llama_token_data_array& candidates) {
+        if (phase_ == Phase::thinking || n_left_ > n_left_at_next_check_) {
+            return;
+        }
+        std::vector<llama_token_data*> allowed;
+        for (size_t i = 0; i < candidates.size; ++i) {
+            if (!std::isinf(candidates.data[i].logit)) {
+                allowed.push_back(&candidates.data[i]);
+            }
+        }
+        if (allowed.size() == 1 && candidates.size > 1) {
+            return; // there is no choice
+        }
+        const size_t n = std::min(n_tried_far, allowed.size());
+        const auto likelier = [](const llama_token_data* a, const llama_token_data* b) {
+            return a->logit > b->logit;
+        };
+        std::partial_sort(
+            allowed.begin(), allowed.begin() + static_cast<std::ptrdiff_t>(n), allowed.end(), likelier);
+        for (size_t i = 0; i < n; ++i) {
+            if (is_dead_end(allowed[i]->id)) {
+                allowed[i]->logit = -INFINITY;
+                closing_->forced = true;
+            }
+        }
     }
 
     void check(llama_token_data& candidate) {
@@ -216,6 +295,8 @@ private:
     int32_t length_ = 0;           // length of the last ending that was found, or 0
     int32_t longest_ = 0;          // the greatest length so far
     int32_t n_left_at_next_look_ = horizon;
+    Ending hint_;                            // the last ending that was known; it may still be one
+    int32_t n_left_at_next_check_ = horizon; // for dead ends
 };
 
 ClosingSampler& state_of(llama_sampler* sampler) {

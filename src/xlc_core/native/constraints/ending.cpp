@@ -8,6 +8,7 @@
 #include "sampling.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <cmath>
 #include <numeric>
@@ -42,7 +43,17 @@ constexpr int places_per_use = 6;
 // Digits, small letters and capital letters: where one is allowed, the others often are, and each would have
 // its turn before what ends a run of them.
 constexpr int n_classes = 4; // with 0 for all other fillers
+constexpr size_t class_of_digits = 1;
 constexpr int places_per_class_use = 40;
+
+// If no ending is found, other fillers are tried at the first choices, such as the name of another tool.
+constexpr int n_choices_varied = 2;
+constexpr int n_others_tried = 3;
+
+// A token with one of these may end a text, or what the text is in.
+constexpr const char* may_end_text = "\"'`\\<>{}[]()|\n";
+
+std::atomic<int64_t> n_searches = 0;
 
 constexpr int max_in_a_row = 64; // repeats of one end or link, for strings that do not look like strings
 
@@ -163,6 +174,9 @@ struct EndingFinder::Draft {
     llama_sampler_ptr grammar;
     std::vector<llama_token> tokens;
     std::vector<int> uses; // of each filler
+    Detour detour;
+    int n_choices = 0;         // fillers outside of texts, without digits
+    bool lacks_detour = false; // there is no other filler at the choice
 
     bool fits(llama_token token) const {
         return token != LLAMA_TOKEN_NULL && xlc::fits(grammar.get(), token);
@@ -242,17 +256,30 @@ bool EndingFinder::take_filler(Draft& draft, bool in_text) const {
         return static_cast<int>(i) + places_per_use * draft.uses[i] + of_class;
     };
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return place(a) < place(b); });
+    int n_passed = 0;
+    bool is_varied = false;
     for (const size_t i : order) {
-        if (draft.take_text(fillers_[i])) {
-            ++draft.uses[i];
-            return true;
+        if (!draft.fits(fillers_[i].front())) {
+            continue;
         }
+        if (n_passed == 0 && !in_text && classes_[i] != class_of_digits) {
+            is_varied = ++draft.n_choices == draft.detour.choice;
+        }
+        if (is_varied && n_passed < draft.detour.n_passed) {
+            ++n_passed;
+            continue;
+        }
+        draft.take_text(fillers_[i]);
+        ++draft.uses[i];
+        return true;
     }
+    draft.lacks_detour = n_passed > 0;
     return false;
 }
 
 std::optional<std::vector<llama_token>>
 EndingFinder::find(const llama_sampler* grammar, bool thinking, int32_t n_max) const {
+    ++n_searches;
     if (can_force_tokens(grammar)) {
         return write(grammar, thinking, n_max);
     }
@@ -276,7 +303,19 @@ EndingFinder::find(const llama_sampler* grammar, bool thinking, int32_t n_max) c
 
 std::optional<std::vector<llama_token>>
 EndingFinder::write(const llama_sampler* grammar, bool thinking, int32_t n_max) const {
-    Draft draft = {llama_sampler_ptr(llama_sampler_clone(grammar)), {}, std::vector<int>(fillers_.size(), 0)};
+    auto ending = write_along({}, grammar, thinking, n_max);
+    for (int choice = 1; choice <= n_choices_varied && !ending; ++choice) {
+        for (int n_passed = 1; n_passed <= n_others_tried && !ending; ++n_passed) {
+            ending = write_along({choice, n_passed}, grammar, thinking, n_max);
+        }
+    }
+    return ending;
+}
+
+std::optional<std::vector<llama_token>>
+EndingFinder::write_along(Detour detour, const llama_sampler* grammar, bool thinking, int32_t n_max) const {
+    Draft draft = {
+        llama_sampler_ptr(llama_sampler_clone(grammar)), {}, std::vector<int>(fillers_.size(), 0), detour};
     if (thinking && !thinking_ends_.empty()) {
         draft.take_text(thinking_ends_.front()); // adds nothing where the answer may begin without the tag
     }
@@ -305,6 +344,9 @@ EndingFinder::write(const llama_sampler* grammar, bool thinking, int32_t n_max) 
         if ((!in_text && take_structure(draft)) || take_filler(draft, in_text)) {
             continue;
         }
+        if (draft.lacks_detour) {
+            return std::nullopt;
+        }
         const llama_token token = any_that_fits(draft.grammar.get(), vocab_);
         if (token == LLAMA_TOKEN_NULL) {
             return std::nullopt;
@@ -312,6 +354,16 @@ EndingFinder::write(const llama_sampler* grammar, bool thinking, int32_t n_max) 
         draft.take(token);
     }
     return std::nullopt;
+}
+
+bool EndingFinder::is_inside_text(llama_sampler* grammar, llama_token token) const {
+    const std::string text = common_token_to_piece(vocab_, token, false);
+    return !text.empty() && text.find_first_of(may_end_text) == std::string::npos &&
+           tilde_ != LLAMA_TOKEN_NULL && fits(grammar, tilde_);
+}
+
+int64_t n_searched_endings() {
+    return n_searches;
 }
 
 bool EndingFinder::is_ending(const llama_sampler* grammar, const std::vector<llama_token>& tokens) {

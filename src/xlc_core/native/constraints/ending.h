@@ -10,9 +10,9 @@
 namespace xlc {
 
 // Finds endings by trying: first the tokens that the grammar forces, then closing quotes and brackets and the
-// template's tokens, then digits, letters and words in turn. For JSON the result is close to the shortest
-// ending. For a grammar or a pattern whose end is hard to guess, it may find none. Holds the vocabulary's
-// tokens for the texts to try.
+// template's tokens, then digits, letters and words in turn. If that takes too many tokens, others are tried
+// at the first choices. For JSON the result is close to the shortest ending. For a grammar or a pattern whose
+// end is hard to guess, it may find none. Holds the vocabulary's tokens for the texts to try.
 class EndingFinder {
 public:
     // `text_ends`: texts that end a plain text in the grammar.
@@ -29,12 +29,22 @@ public:
     // Whether these tokens are an ending from here. Faster than find().
     static bool is_ending(const llama_sampler* grammar, const std::vector<llama_token>& tokens);
 
+    // Whether this token, which fits, is only a part of a text, so that what must follow stays the same.
+    bool is_inside_text(llama_sampler* grammar, llama_token token) const;
+
     bool ends_answer(llama_token token) const { return llama_vocab_is_eog(vocab_, token); }
 
 private:
     struct Draft;
+    // Another way than the first: at a choice, counted from 1, so many fillers that fit are passed over.
+    struct Detour {
+        int choice = 0;
+        int n_passed = 0;
+    };
     std::optional<std::vector<llama_token>>
     write(const llama_sampler* grammar, bool thinking, int32_t n_max) const;
+    std::optional<std::vector<llama_token>>
+    write_along(Detour detour, const llama_sampler* grammar, bool thinking, int32_t n_max) const;
     bool take_structure(Draft& draft) const;
     bool take_control(Draft& draft) const;
     bool take_end_of_text(Draft& draft) const;
@@ -52,6 +62,9 @@ private:
     std::vector<std::vector<llama_token>> thinking_ends_;
     std::vector<std::vector<llama_token>> text_ends_;
 };
+
+// How often find() has searched in this process, for tests.
+int64_t n_searched_endings();
 
 // Return the text that ends an answer which begins with `text`, to try a constraint without running a model.
 // nullopt when no ending of at most n_max tokens is found. For the kinds see checker.h. Throws the errors of
