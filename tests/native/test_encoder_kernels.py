@@ -89,11 +89,10 @@ def test_poolings(pooling: str) -> None:
 
 
 TINY_MODELS = Path(__file__).parents[1] / "model_files"
+KINDS = ("bert", "xlm-roberta", "modern-bert", "jina-bert-v2")
 
 
-@pytest.mark.parametrize(
-    "name", ["bert-embedder", "xlm-roberta-embedder", "nomic-bert-embedder", "modern-bert-embedder"]
-)
+@pytest.mark.parametrize("name", [f"{kind}-embedder" for kind in (*KINDS, "nomic-bert")])
 def test_embedders_of_other_architectures(name: str) -> None:
     texts = texts_of(0, 3, 40, 11)  # longer than the window in which some layers of ModernBERT look
     with both(str(TINY_MODELS / f"{name}.gguf")) as pair:
@@ -101,7 +100,7 @@ def test_embedders_of_other_architectures(name: str) -> None:
     assert np.einsum("ij,ij->i", got, expected).min() > 0.9999  # random weights make more of a difference
 
 
-@pytest.mark.parametrize("name", ["bert-reranker", "xlm-roberta-reranker", "modern-bert-reranker"])
+@pytest.mark.parametrize("name", [f"{kind}-reranker" for kind in KINDS])
 def test_rerankers_of_other_architectures(name: str) -> None:
     documents = texts_of(0, 3, 40, 11)
     with both(str(TINY_MODELS / f"{name}.gguf")) as pair:

@@ -28,8 +28,7 @@ bool is_for_retrieval(const ModelFile& file, const EngineParams& params) {
 }
 
 bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {
-    return params.encoder == "auto" && (file.architecture == "bert" || file.architecture == "nomic-bert") &&
-           best_encoder_kernels();
+    return params.encoder == "auto" && BertWeights::knows(file.architecture);
 }
 
 // Our kernels multiply the weights of the file faster than llama.cpp multiplies those of its own layouts.

@@ -86,8 +86,9 @@ struct EncoderKernels {
         size_t stride);
 
     // Attention of one head in one text of n tokens: from the queries [first, end) to keys at most `window`
-    // tokens away. qkv points to the head's first query; keys and values follow at n_embd and 2 n_embd. out
-    // points to the head's part of the text's first row. scratch holds attention_scratch() floats.
+    // tokens away, whose scores lose `slope` for each token of the distance (ALiBi). qkv points to the head's
+    // first query; keys and values follow at n_embd and 2 n_embd. out points to the head's part of the text's
+    // first row. scratch holds attention_scratch() floats.
     void (*attend)(
         const float* qkv,
         size_t stride,
@@ -96,6 +97,7 @@ struct EncoderKernels {
         size_t first,
         size_t end,
         size_t window,
+        float slope,
         size_t head_dim,
         float* out,
         size_t out_stride,

@@ -39,6 +39,14 @@ void score_keys(
     }
 }
 
+// Attention with linear biases (Press et al., 2022, arXiv 2108.12409), to both sides.
+void lower_by_distance(float* scores, size_t begin, size_t end, size_t query, float slope) {
+    for (size_t key = begin; key < end; ++key) {
+        const size_t distance = key > query ? key - query : query - key;
+        scores[key] -= slope * static_cast<float>(static_cast<int>(distance));
+    }
+}
+
 // Softmax of n scores. Scores before `begin` and from `end` on do not count and become 0.
 void softmax(float* scores, size_t begin, size_t end, size_t n) {
     for (size_t key = 0; key < begin; ++key) {
@@ -107,6 +115,7 @@ void attend(
     size_t first_query,
     size_t end_query,
     size_t window,
+    float slope,
     size_t head_dim,
     float* out,
     size_t out_stride,
@@ -154,6 +163,9 @@ void attend(
             const size_t query = first + (row < n_rows ? row : n_rows - 1);
             const size_t row_begin = query > window ? query - window : 0;
             const size_t row_end = n_tokens - query > window ? query + window + 1 : n_tokens;
+            if (slope != 0) {
+                lower_by_distance(scores + row * n_keys, begin_vector, end_vector, query, slope);
+            }
             softmax(
                 scores + row * n_keys + begin_vector, row_begin - begin_vector, row_end - begin_vector,
                 end_vector - begin_vector);

@@ -223,7 +223,8 @@ void BertEncoder::run_attention(const BertLayer& layer, size_t thread) {
         const size_t first_token = first_tokens_[part.text];
         weights_->kernels->attend(
             qkv_.data() + first_token * stride + part.head * head_dim, stride, n_embd,
-            first_tokens_[part.text + 1] - first_token, part.first, part.end, layer.window, head_dim,
+            first_tokens_[part.text + 1] - first_token, part.first, part.end, layer.window,
+            weights_->slopes.empty() ? 0.0F : weights_->slopes[part.head], head_dim,
             mixed_.data() + first_token * n_embd + part.head * head_dim, n_embd, scratch_[thread].data());
     });
     quantize(mixed_.data(), n_embd, n_tokens, n_embd, rows);

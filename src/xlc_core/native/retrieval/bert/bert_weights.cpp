@@ -38,9 +38,17 @@ struct Shape {
     std::string architecture;
     bool is_nomic = architecture == "nomic-bert";
     bool is_modern = architecture == "modern-bert";
+    bool is_jina = architecture == "jina-bert-v2";
     int64_t n_embd = llama_model_n_embd(model);
     int64_t n_ff = feed_forward_size(model);
+    // A gate is a matrix of its own, or the first half of the other one.
+    bool has_gate = find_tensor(model, "blk.0.ffn_gate.weight") != nullptr;
+    bool has_gate_inside = !has_gate && n_ff > 0 && rows_of("blk.0.ffn_up.weight") == 2 * n_ff;
 
+    int64_t rows_of(const char* name) const {
+        const ggml_tensor* tensor = find_tensor(model, name);
+        return tensor ? tensor->ne[1] : 0;
+    }
     std::string value(const char* key) const { return metadata(model, architecture + "." + key); }
     float number(const char* key, float otherwise) const {
         const std::string text = value(key);
@@ -69,7 +77,8 @@ LayerTensors find_layer(TensorFinder& tensors, int index, const Shape& shape) {
         return tensors.optional(prefix + name, sizes);
     };
     const int64_t n = shape.n_embd;
-    const int64_t n_up = shape.is_modern ? 2 * shape.n_ff : shape.n_ff;
+    const bool gate_inside = shape.is_modern || (shape.is_jina && shape.has_gate_inside);
+    const int64_t n_up = gate_inside ? 2 * shape.n_ff : shape.n_ff;
     const Sizes row{n};
     const Sizes square{n, n};
     LayerTensors layer{};
@@ -85,7 +94,7 @@ LayerTensors find_layer(TensorFinder& tensors, int index, const Shape& shape) {
     }
     layer.out = required("attn_output.weight", square);
     layer.out_bias = optional("attn_output.bias", row);
-    if (shape.is_nomic) {
+    if (shape.is_nomic || (shape.is_jina && shape.has_gate)) {
         layer.up = {required("ffn_gate.weight", {n, n_up})};
         layer.up_bias = {nullptr};
     }
@@ -136,6 +145,24 @@ std::vector<float> rotations_of(float base, size_t head_dim) {
     return rotations;
 }
 
+// ALiBi (Press et al., 2022, arXiv 2108.12409): a geometric sequence that ends at 2⁻⁸ for a power of two of
+// heads; heads beyond it take every second number of the sequence for twice as many.
+std::vector<float> slopes_of(size_t n_heads) {
+    constexpr float largest_bias = 8.0F;
+    size_t power = 1;
+    while (2 * power <= n_heads) {
+        power *= 2;
+    }
+    std::vector<float> slopes(n_heads);
+    for (size_t head = 0; head < n_heads; ++head) {
+        const bool is_beyond = head >= power;
+        const auto number = static_cast<float>(is_beyond ? 2 * (head - power) + 1 : head + 1);
+        const float base = largest_bias / static_cast<float>(is_beyond ? 2 * power : power);
+        slopes[head] = std::exp2(-base * number);
+    }
+    return slopes;
+}
+
 // Reads each tensor once. Returns nullptr when the tensors are not those of a supported model.
 class Reader {
 public:
@@ -144,6 +171,10 @@ public:
     std::unique_ptr<const BertWeights> read(int n_threads) {
         auto weights = std::make_unique<BertWeights>();
         weights->kernels = best_encoder_kernels();
+        // llama.cpp's converter gives the ranking head of a Jina reranker the name of the pooler.
+        if (shape_.is_jina && shape_.rows_of("cls.weight") == 1) {
+            return nullptr;
+        }
         find();
         if (!fits() || !read_shape(*weights)) {
             return nullptr;
@@ -166,7 +197,8 @@ private:
         } else {
             norm_bias_ = tensors_.required("token_embd_norm.bias", {n});
             types_ = tensors_.optional("token_types.weight", {n, any});
-            positions_ = shape_.is_nomic ? nullptr : tensors_.required("position_embd.weight", {n, any});
+            const bool has_positions = !shape_.is_nomic && !shape_.is_jina;
+            positions_ = has_positions ? tensors_.required("position_embd.weight", {n, any}) : nullptr;
         }
         pooler_ = tensors_.optional("cls.weight", {n, n});
         pooler_bias_ = tensors_.optional("cls.bias", {n});
@@ -211,9 +243,14 @@ private:
         weights.n_ff = static_cast<size_t>(shape_.n_ff);
         weights.norm_epsilon = std::max(least_epsilon, shape_.number("attention.layer_norm_epsilon", 0.0F));
         weights.normalizes_first = shape_.is_modern;
-        weights.gated = shape_.is_nomic || shape_.is_modern;
+        weights.gated = shape_.is_nomic || shape_.is_modern ||
+                        (shape_.is_jina && (shape_.has_gate || shape_.has_gate_inside));
         const std::string activation = shape_.value("hidden_activation");
         weights.activation = shape_.is_nomic || activation == "silu" ? Activation::silu : Activation::gelu;
+        if (shape_.is_jina) {
+            weights.slopes = slopes_of(weights.n_heads);
+            return !weights.gated || weights.n_ff % row_padding == 0;
+        }
         if (!weights.gated) {
             return true;
         }
@@ -281,8 +318,8 @@ private:
 } // namespace
 
 bool BertWeights::knows(const std::string& architecture) {
-    return best_encoder_kernels() &&
-           (architecture == "bert" || architecture == "nomic-bert" || architecture == "modern-bert");
+    return best_encoder_kernels() && (architecture == "bert" || architecture == "nomic-bert" ||
+                                      architecture == "modern-bert" || architecture == "jina-bert-v2");
 }
 
 std::unique_ptr<const BertWeights> BertWeights::of(const llama_model* model, int n_threads) {

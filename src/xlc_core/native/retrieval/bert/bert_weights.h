@@ -32,6 +32,7 @@ struct BertLayer {
 // Supports these architectures of llama.cpp:
 //   bert         BERT, RoBERTa and XLM-RoBERTa, such as MiniLM, BGE, E5, GTE and Arctic
 //   nomic-bert   has rotary positions and a gate in its feed-forward layers
+//   jina-bert-v2 has biases by distance and a gate; those that normalise queries and keys are not supported
 //   modern-bert  normalises before each block; some layers attend to neighbouring tokens only
 struct BertWeights {
     // Whether models of this architecture can be supported on this processor.
@@ -52,8 +53,9 @@ struct BertWeights {
 
     // Belongs to the loaded model, which must live longer.
     const ggml_tensor* token_embeddings = nullptr;
-    std::vector<float> position_embeddings;    // [position][n_embd]; empty with rotary positions
+    std::vector<float> position_embeddings;    // [position][n_embd]; empty with other positions
     std::vector<std::vector<float>> rotations; // radians per position, [head_dim / 2]; empty if not rotary
+    std::vector<float> slopes;                 // [head] of the biases by distance; empty without
     std::vector<float> type_embeddings;        // [type][n_embd]; empty if the model has no types
     LayerNorm embedding_norm;
     std::vector<BertLayer> layers;
