@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo wheel test test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo wheel wheel-test test test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
@@ -19,6 +19,10 @@ wheel:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet auditwheel wheel
 	$(BIN)/python cmake/make_wheel.py
+
+# Installs and uses it on other systems and processors; as root, with debootstrap and qemu-user-static.
+wheel-test:
+	$(BIN)/python cmake/test_wheel.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --durations=25 --durations-min=1

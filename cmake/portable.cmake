@@ -5,7 +5,8 @@ option(XLC_PORTABLE "compile the arithmetic for many processors and choose when 
 # Adds ggml before llama.cpp does, which takes the targets that exist.
 macro(xlc_add_portable_ggml)
   if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux" OR NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
-    message(FATAL_ERROR "xllama: XLC_PORTABLE is for x86-64 Linux; this is ${CMAKE_SYSTEM_PROCESSOR} ${CMAKE_SYSTEM_NAME}")
+    message(FATAL_ERROR
+            "xllama: XLC_PORTABLE is for x86-64 Linux; this is ${CMAKE_SYSTEM_PROCESSOR} ${CMAKE_SYSTEM_NAME}")
   endif()
   set(BUILD_SHARED_LIBS ON)
   set(GGML_BACKEND_DL ON)

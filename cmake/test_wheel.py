@@ -1,0 +1,175 @@
+"""Install the wheel on other Linux systems without a network, and use it there on several processors.
+
+    python cmake/test_wheel.py [--cache FOLDER] [--systems bookworm,trixie] [--processors Nehalem,Haswell] [WHEEL]
+
+Needs root rights, debootstrap and qemu-user-static. The systems are made once, in the cache folder. Each has Python and
+pip and nothing else: no compiler, no library of this machine. Everything is installed from a folder. The host's
+processor runs all checks of cmake/wheel_smoke.py and the demos; emulated processors run the short ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MIRROR = "http://deb.debian.org/debian"
+PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
+# The library that each processor has to get. QEMU's emulation has AVX2 but not AVX-512.
+PROCESSORS = {"Nehalem": "sse42", "SandyBridge": "sandybridge", "Haswell": "haswell", "Skylake-Server": "haswell"}
+MOST_SECONDS = 30.0
+# Flags of /proc/cpuinfo that the libraries need; the best library comes last.
+NEEDS = {
+    "x64": "",
+    "sse42": "sse4_2",
+    "haswell": "avx2 fma f16c bmi2",
+    "alderlake": "avx2 fma f16c bmi2 avx_vnni",
+    "skylakex": "avx512f avx512cd avx512vl avx512dq avx512bw",
+    "cascadelake": "avx512f avx512cd avx512vl avx512dq avx512bw avx512_vnni",
+    "icelake": "avx512f avx512vl avx512bw avx512_vnni avx512vbmi",
+    "zen4": "avx512f avx512vl avx512bw avx512_vnni avx512vbmi avx512_bf16",
+    "sapphirerapids": "avx512f avx512vl avx512bw avx512_vnni avx512vbmi avx512_bf16 amx_tile amx_int8",
+}
+MODEL = "smollm2-135m-instruct"
+# xllamacpp, another llama.cpp that ours is tried beside, needs this library of the system. Ours does not.
+OPENMP = Path("/usr/lib/x86_64-linux-gnu/libgomp.so.1")
+# Runs in namespaces of its own: without a network, and with mounts that vanish with it.
+ENTER = """set -eu
+mount -t proc proc "$1/proc"; mount -t tmpfs tmpfs "$1/mnt"; mkdir "$1/mnt/house" "$1/mnt/xllama" "$1/mnt/models"
+mount --bind "$2" "$1/mnt/house"; mount --bind "$3" "$1/mnt/xllama"; mount --bind "$4" "$1/mnt/models"
+mount --bind /dev "$1/dev"; cp "$5" "$1/mnt/qemu"; mkdir "$1/mnt/lib"; cp "$6" "$1/mnt/lib/"
+shift 6; exec "$@"
+"""
+
+
+# Runs a program, which may take so many seconds of a processor: other programs do not count.
+TIMED = """import resource, subprocess, sys, time
+start = time.monotonic()
+subprocess.run(sys.argv[2:], check=True)
+used = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+print(f"installed in {time.monotonic() - start:.0f} s, {used:.0f} s of a processor", flush=True)
+sys.exit(used > float(sys.argv[1]))
+"""
+
+
+def run(*command: str | Path, **options: object) -> None:
+    """Run a program; stop if it fails."""
+    print("+", *command, flush=True)
+    subprocess.run([str(word) for word in command], check=True, **options)  # type: ignore[call-overload]
+
+
+def make_system(name: str, cache: Path) -> Path:
+    """Return the root folder of a system, made if it is not there."""
+    system = cache / name
+    if not system.exists():
+        staging = cache / f".{name}"
+        shutil.rmtree(staging, ignore_errors=True)
+        packages = "python3,python3-pip,python3-venv"
+        run("debootstrap", "--variant=minbase", f"--include={packages}", name, staging, MIRROR)
+        staging.rename(system)
+    return system
+
+
+def fill_house(wheel: Path, python: str, cache: Path) -> Path:
+    """Return a folder with the wheel and all that it and the demos require, for one version of Python."""
+    house = cache / f"house-{python}"
+    house.mkdir(parents=True, exist_ok=True)
+    filled = house / wheel.name
+    if filled.exists() and filled.read_bytes() == wheel.read_bytes():
+        return house
+    for old in house.glob("xllama*.whl"):
+        old.unlink()
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", house, ROOT / "models")
+    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in range(35, 4, -1)]
+    platforms += [f"--platform=manylinux{year}_x86_64" for year in (2014, 2010, 1)]
+    fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--dest", house]
+    fetch += [f"--python-version={python}", *platforms, "--find-links", house]
+    run(*fetch, f"xllama[demo] @ {wheel.as_uri()}", "xllamacpp")
+    return house
+
+
+def fetch_model(wheel: Path, cache: Path) -> Path:
+    """Return a folder with the model. The wheel, installed on this machine too, fetches it if it is not there."""
+    venv, models = cache / "venv", cache / "models"
+    if (models / f"{MODEL}.gguf").exists():
+        return models
+    run(sys.executable, "-m", "venv", "--clear", venv)
+    run(venv / "bin" / "pip", "install", "--quiet", wheel)
+    run(venv / "bin" / "xllama", "models", "pull", MODEL, env={**os.environ, "XLLAMA_CACHE": str(models)})
+    return models
+
+
+def host_library() -> str:
+    """Return the library that this machine's processor has to get."""
+    flags = set(Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].split())
+    return [name for name, needed in NEEDS.items() if flags.issuperset(needed.split())][-1]
+
+
+class System:
+    """A system that can be entered."""
+
+    def __init__(self, root: Path, house: Path, models: Path) -> None:
+        """Remember the folders, which are mounted for each command."""
+        self.root, self.house, self.models = root, house, models
+
+    def enter(self, script: str) -> None:
+        """Run a script of the shell in the system."""
+        paths = [self.root, self.house, ROOT, self.models, shutil.which("qemu-x86_64-static") or "", OPENMP]
+        command = ["unshare", "--mount", "--net", "sh", "-c", ENTER, "sh", *paths]
+        environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "XLLAMA_CACHE": "/mnt/models",
+            "HOME": "/mnt",
+            "LANG": "C.UTF-8",
+        }
+        run(*command, "chroot", self.root, "sh", "-euc", script, env=environment)
+
+
+def check_on(system: System, processors: list[str]) -> None:
+    """Install the wheel in a system and use it on all processors."""
+    pip = "/mnt/venv/bin/pip install --quiet --no-index --find-links /mnt/house"
+    smoke = "/mnt/venv/bin/python /mnt/xllama/cmake/wheel_smoke.py"
+    model = f"/mnt/models/{MODEL}.gguf"
+    lines = [
+        "python3 -m venv /mnt/venv",
+        f"python3 -c '{TIMED}' {MOST_SECONDS} {pip} 'xllama[langchain]'",
+        f"{pip} 'xllama[demo]' xllamacpp",
+        f"{smoke} {host_library()} {model} --all",
+        f"LD_LIBRARY_PATH=/mnt/lib {smoke} {host_library()} {model} --beside",
+        *(f"/mnt/venv/bin/python /mnt/xllama/examples/rag_{name}.py" for name in ("langchain", "llamaindex")),
+        *(f"/mnt/qemu -cpu {processor} {smoke} {PROCESSORS[processor]} {model}" for processor in processors),
+    ]
+    system.enter("\n".join(lines))
+
+
+def main() -> None:
+    """Check one system after the other; the first failure ends it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("wheel", nargs="?", type=Path, help="by default the newest of dist/")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "xllama-wheel-test")
+    parser.add_argument("--systems", default=",".join(PYTHONS))
+    parser.add_argument("--processors", default=",".join(PROCESSORS))
+    arguments = parser.parse_args()
+    for tool in ("debootstrap", "qemu-x86_64-static"):
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is missing: apt-get install debootstrap qemu-user-static")
+    wheels = sorted((ROOT / "dist").glob("xllama-*-manylinux*.whl"), key=lambda path: path.stat().st_mtime)
+    wheel = arguments.wheel or (wheels[-1] if wheels else sys.exit("there is no wheel; run `make wheel`"))
+    processors = [name for name in arguments.processors.split(",") if name]
+    start = time.monotonic()
+    models = fetch_model(wheel.resolve(), arguments.cache)
+    for name in arguments.systems.split(","):
+        system = System(
+            make_system(name, arguments.cache), fill_house(wheel.resolve(), PYTHONS[name], arguments.cache), models
+        )
+        check_on(system, processors)
+        print(f"{name}: all is well, {time.monotonic() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
