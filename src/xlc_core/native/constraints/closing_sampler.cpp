@@ -155,7 +155,7 @@ private:
     std::optional<Ending> ending_after(llama_token token, int32_t n_max) {
         const Ending& known = ending_ ? *ending_ : hint_; // most often it still fits inside a text
         const bool continues = !known.empty() && known.front() == token;
-        const Ending rest(known.begin() + (continues ? 1 : 0), known.end());
+        Ending rest(known.begin() + (continues ? 1 : 0), known.end());
         if (continues && ending_) {
             return rest;
         }
