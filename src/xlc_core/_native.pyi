@@ -595,11 +595,6 @@ class RetrievalJob:
         from embed_tokens, (n_documents,) from rerank. Raises the error of a failed request.
         """
 
-def encoder_kernels() -> str | None:
-    """
-    Return the name of the kernels that run BERT-like encoders on this processor; None when llama.cpp's graph does.
-    """
-
 class Retriever:
     """
     Embeds and reranks on its own thread. Any number of threads may call it.

@@ -32,7 +32,7 @@ WAIT_SECONDS = 120
 
 # The error of Q8_0 weights compared with float32. llama.cpp's graph is up to 0.2 off with them, because it also rounds
 # activations to eight bits.
-Q8_SCORE_TOLERANCE = 0.1 if _native.encoder_kernels() else 0.25
+Q8_SCORE_TOLERANCE = 0.1 if _native.best_kernels() else 0.25
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 // Retriever and RetrievalJob: texts in, float32 arrays out, without a copy.
 #include "bindings/gil_free_wait.h"
 #include "bindings/text.h"
-#include "kernels/kernels.h"
 #include "loading/loading_errors.h"
 #include "retrieval/retriever.h"
 #include "support/errors.h"
@@ -244,15 +243,6 @@ void bind_job(nb::module_& module) {
 
 void bind_retrieval(nb::module_& module) {
     bind_job(module);
-
-    module.def(
-        "encoder_kernels",
-        []() -> std::optional<std::string> {
-            const EncoderKernels* kernels = best_encoder_kernels();
-            return kernels ? std::optional<std::string>(kernels->name) : std::nullopt;
-        },
-        "Return the name of the kernels that run BERT-like encoders on this processor; None when llama.cpp's "
-        "graph does.");
 
     nb::class_<Retriever>(
         module, "Retriever", "Embeds and reranks on its own thread. Any number of threads may call it.")

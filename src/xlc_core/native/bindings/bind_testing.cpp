@@ -123,7 +123,7 @@ std::vector<float> floats_of(const ggml_tensor* tensor) {
     return floats;
 }
 
-void multiply_with(const EncoderKernels& kernels, const ggml_tensor* product, size_t n_threads) {
+void multiply_with(const Kernels& kernels, const ggml_tensor* product, size_t n_threads) {
     std::vector<uint8_t> workspace(WeightProduct::workspace_size(kernels, product, n_threads));
     const WeightProduct multiplied(kernels, product, workspace.data(), n_threads);
     for (size_t thread = 0; thread < n_threads; ++thread) {
@@ -134,14 +134,13 @@ void multiply_with(const EncoderKernels& kernels, const ggml_tensor* product, si
     }
 }
 
-using Compute = void (*)(const EncoderKernels& kernels, const ggml_tensor* node, size_t n_threads);
+using Compute = void (*)(const Kernels& kernels, const ggml_tensor* node, size_t n_threads);
 
 // Compute a node of a graph. `how`: see bind_testing().
 void compute_as(
     const std::string& how, Compute with_kernels, ggml_context* context, ggml_tensor* node, int n_threads) {
     if (how == "avx2" || how == "avx512_vnni") {
-        const EncoderKernels* const kernels =
-            how == "avx2" ? avx2_encoder_kernels() : avx512_encoder_kernels();
+        const Kernels* const kernels = how == "avx2" ? avx2_kernels() : avx512_kernels();
         if (!kernels) {
             throw Error(ErrorKind::unsupported_feature, "these kernels were not compiled");
         }
@@ -189,7 +188,7 @@ using Matrices = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device:
 using Choices = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using OwnMatrices = nb::ndarray<nb::numpy, float, nb::ndim<3>>;
 
-void multiply_experts_with(const EncoderKernels& kernels, const ggml_tensor* product, size_t n_threads) {
+void multiply_experts_with(const Kernels& kernels, const ggml_tensor* product, size_t n_threads) {
     std::vector<uint8_t> workspace(ExpertProduct::workspace_size(kernels, product, n_threads));
     const ExpertProduct multiplied(kernels, product, workspace.data(), n_threads);
     multiplied.sort();
@@ -244,7 +243,7 @@ using Masks = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cp
 using Sinks = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using OwnHeads = nb::ndarray<nb::numpy, float, nb::ndim<4>>;
 
-void attend_with(const EncoderKernels& kernels, const ggml_tensor* node, size_t n_threads) {
+void attend_with(const Kernels& kernels, const ggml_tensor* node, size_t n_threads) {
     std::vector<uint8_t> workspace(FlashAttention::workspace_size(node, n_threads) + (size_t{1} << 22));
     const FlashAttention attention(kernels, node, workspace.data(), workspace.size(), n_threads);
     for (size_t chunk = 0; chunk < attention.n_chunks(); ++chunk) {
@@ -353,7 +352,7 @@ void bind_testing(nb::module_& m) {
         "as "
         "above.");
     m.def(
-        "best_kernels", [] { return best_encoder_kernels() ? best_encoder_kernels()->name : ""; },
+        "best_kernels", [] { return best_kernels() ? best_kernels()->name : ""; },
         "Return the name of the fastest kernels of our own for this processor, or an empty text.");
     m.def(
         "fail_assertion", [] { GGML_ABORT("on the caller's thread"); }, nb::call_guard<GilRelease>(),

@@ -33,7 +33,7 @@ bool runs_own_encoder(const ModelFile& file, const EngineParams& params) {
 
 // Our kernels multiply the weights of the file faster than llama.cpp multiplies those of its own layouts.
 EngineParams with_layout(EngineParams params) {
-    params.keeps_file_layout = best_encoder_kernels() != nullptr;
+    params.keeps_file_layout = best_kernels() != nullptr;
     return params;
 }
 

@@ -47,8 +47,8 @@ template<typename Value> Value* take(char* memory, size_t& end, size_t n) {
 
 } // namespace
 
-const EncoderKernels* ExpertProduct::kernels_for(const ggml_tensor* node) {
-    const EncoderKernels* const best = best_encoder_kernels();
+const Kernels* ExpertProduct::kernels_for(const ggml_tensor* node) {
+    const Kernels* const best = best_kernels();
     if (!best || node->op != GGML_OP_MUL_MAT_ID) {
         return nullptr;
     }
@@ -63,13 +63,12 @@ const EncoderKernels* ExpertProduct::kernels_for(const ggml_tensor* node) {
     return can ? best : nullptr;
 }
 
-size_t
-ExpertProduct::workspace_size(const EncoderKernels& kernels, const ggml_tensor* product, size_t n_threads) {
+size_t ExpertProduct::workspace_size(const Kernels& kernels, const ggml_tensor* product, size_t n_threads) {
     return alignment + ExpertProduct(kernels, product, nullptr, n_threads).end_;
 }
 
 ExpertProduct::ExpertProduct(
-    const EncoderKernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads)
+    const Kernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads)
     : kernels_(&kernels), product_(product), activations_(static_cast<const float*>(product->src[1]->data)),
       n_in_(length(product->src[0], 0)), n_experts_(length(product->src[0], 2)),
       n_slots_(length(product->src[2], 0)), n_sources_(length(product->src[1], 1)),

@@ -16,13 +16,12 @@ namespace xlc {
 class ExpertProduct {
 public:
     // Return this processor's kernels if they compute this node of a graph, else nullptr.
-    static const EncoderKernels* kernels_for(const ggml_tensor* node);
+    static const Kernels* kernels_for(const ggml_tensor* node);
 
     // Bytes that `workspace` must have.
-    static size_t workspace_size(const EncoderKernels& kernels, const ggml_tensor* product, size_t n_threads);
+    static size_t workspace_size(const Kernels& kernels, const ggml_tensor* product, size_t n_threads);
 
-    ExpertProduct(
-        const EncoderKernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads);
+    ExpertProduct(const Kernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads);
 
     // First one thread sorts the rows by their experts. Then each thread converts its part of the
     // activations. When all have, n_chunks() parts of the result can be computed in any order, by any thread.
@@ -45,7 +44,7 @@ private:
     void quantize_token(size_t token) const;
     void multiply_few(const WeightMatrix& weights, size_t expert, size_t panel) const;
 
-    const EncoderKernels* kernels_;
+    const Kernels* kernels_;
     const ggml_tensor* product_;
     const float* activations_;
     size_t n_in_;

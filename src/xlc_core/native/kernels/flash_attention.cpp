@@ -56,8 +56,8 @@ struct FlashAttention::Scratch {
     }
 };
 
-const EncoderKernels* FlashAttention::kernels_for(const ggml_tensor* node) {
-    const EncoderKernels* const best = best_encoder_kernels();
+const Kernels* FlashAttention::kernels_for(const ggml_tensor* node) {
+    const Kernels* const best = best_kernels();
     if (!best || node->op != GGML_OP_FLASH_ATTN_EXT) {
         return nullptr;
     }
@@ -80,11 +80,7 @@ size_t FlashAttention::workspace_size(const ggml_tensor* node, size_t n_threads)
 }
 
 FlashAttention::FlashAttention(
-    const EncoderKernels& kernels,
-    const ggml_tensor* node,
-    void* workspace,
-    size_t workspace_size,
-    size_t n_threads)
+    const Kernels& kernels, const ggml_tensor* node, void* workspace, size_t workspace_size, size_t n_threads)
     : kernels_(&kernels), node_(node), queries_(node->src[0]), keys_(node->src[1]), values_(node->src[2]),
       mask_(node->src[3]), sinks_(node->src[4]), scale_(parameter(node, 0)), max_bias_(parameter(node, 1)),
       softcap_(parameter(node, 2)), key_width_(padded_to_vectors(keys_->ne[0])),

@@ -16,14 +16,14 @@ class KeyBlock;
 class FlashAttention {
 public:
     // Return this processor's kernels if they can compute this node of a graph, else nullptr.
-    static const EncoderKernels* kernels_for(const ggml_tensor* node);
+    static const Kernels* kernels_for(const ggml_tensor* node);
 
     // Bytes that `workspace` must have. With more, few rows are computed by more threads. What ggml plans for
     // its own flash attention is enough for all but the smallest heads.
     static size_t workspace_size(const ggml_tensor* node, size_t n_threads);
 
     FlashAttention(
-        const EncoderKernels& kernels,
+        const Kernels& kernels,
         const ggml_tensor* node,
         void* workspace,
         size_t workspace_size,
@@ -60,7 +60,7 @@ private:
     attend_to_block(const Tile& rows, size_t offset, const KeyBlock& block, const Scratch& scratch) const;
     void write(const Tile& tile, size_t part, const Scratch& scratch) const;
 
-    const EncoderKernels* kernels_;
+    const Kernels* kernels_;
     const ggml_tensor* node_;
     const ggml_tensor* queries_;
     const ggml_tensor* keys_;

@@ -12,16 +12,16 @@ namespace xlc {
 namespace {
 
 // Those that this processor can run, the fastest first.
-std::vector<const EncoderKernels*> find_kernels() {
-    std::vector<const EncoderKernels*> found;
+std::vector<const Kernels*> find_kernels() {
+    std::vector<const Kernels*> found;
 #if defined(__x86_64__) && defined(__GNUC__)
     __builtin_cpu_init();
-    const EncoderKernels* const avx512 = avx512_encoder_kernels();
+    const Kernels* const avx512 = avx512_kernels();
     if (avx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vnni")) {
         found.push_back(avx512);
     }
-    const EncoderKernels* const avx2 = avx2_encoder_kernels();
+    const Kernels* const avx2 = avx2_kernels();
     if (avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
         __builtin_cpu_supports("f16c")) {
         found.push_back(avx2);
@@ -30,8 +30,8 @@ std::vector<const EncoderKernels*> find_kernels() {
     return found;
 }
 
-const EncoderKernels* choose_kernels() {
-    const std::vector<const EncoderKernels*> found = find_kernels();
+const Kernels* choose_kernels() {
+    const std::vector<const Kernels*> found = find_kernels();
     const char* const wanted = std::getenv("XLLAMA_KERNELS");
     if (!wanted || !*wanted) {
         return found.empty() ? nullptr : found.front();
@@ -40,7 +40,7 @@ const EncoderKernels* choose_kernels() {
         return nullptr;
     }
     std::string names;
-    for (const EncoderKernels* kernels : found) {
+    for (const Kernels* kernels : found) {
         if (std::strcmp(wanted, kernels->name) == 0) {
             return kernels;
         }
@@ -53,8 +53,8 @@ const EncoderKernels* choose_kernels() {
 
 } // namespace
 
-const EncoderKernels* best_encoder_kernels() {
-    static const EncoderKernels* const chosen = choose_kernels();
+const Kernels* best_kernels() {
+    static const Kernels* const chosen = choose_kernels();
     return chosen;
 }
 

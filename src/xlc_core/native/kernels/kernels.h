@@ -1,4 +1,4 @@
-// The arithmetic of an encoder's layers, in one version for each kind of processor.
+// The arithmetic of models, in one version for each kind of processor.
 #pragma once
 
 #include <ggml.h>
@@ -61,7 +61,7 @@ struct QueryRows {
     float* mixed;                 // [row][value_width] the sum of weighted values so far
 };
 
-struct EncoderKernels {
+struct Kernels {
     const char* name;
     size_t panel_width; // output columns that are computed together
 
@@ -161,10 +161,10 @@ struct EncoderKernels {
 
 // Return the fastest version that this processor can run, or the one that the environment variable
 // XLLAMA_KERNELS names, or nullptr. Throws invalid_request if this processor cannot run that one.
-const EncoderKernels* best_encoder_kernels();
+const Kernels* best_kernels();
 
 // Return a version, or nullptr when it was not compiled. This does not check the processor.
-const EncoderKernels* avx2_encoder_kernels();
-const EncoderKernels* avx512_encoder_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
 
 } // namespace xlc

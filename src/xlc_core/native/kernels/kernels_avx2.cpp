@@ -139,8 +139,8 @@ inline void keep_in_registers(Ints& a, Ints& b) {
 
 } // namespace
 
-const EncoderKernels* avx2_encoder_kernels() {
-    static const EncoderKernels kernels{
+const Kernels* avx2_kernels() {
+    static const Kernels kernels{
         "avx2",
         tile_width,
         quantize<scale_block, activation_max>,
@@ -168,7 +168,7 @@ const EncoderKernels* avx2_encoder_kernels() {
 
 #else
 
-const xlc::EncoderKernels* xlc::avx2_encoder_kernels() {
+const xlc::Kernels* xlc::avx2_kernels() {
     return nullptr;
 }
 

@@ -141,8 +141,8 @@ inline void keep_in_registers(Ints& a, Ints& b) {
 
 } // namespace
 
-const EncoderKernels* avx512_encoder_kernels() {
-    static const EncoderKernels kernels{
+const Kernels* avx512_kernels() {
+    static const Kernels kernels{
         "avx512_vnni",
         tile_width,
         quantize<scale_block, activation_max>,
@@ -170,7 +170,7 @@ const EncoderKernels* avx512_encoder_kernels() {
 
 #else
 
-const xlc::EncoderKernels* xlc::avx512_encoder_kernels() {
+const xlc::Kernels* xlc::avx512_kernels() {
     return nullptr;
 }
 

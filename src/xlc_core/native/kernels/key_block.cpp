@@ -23,7 +23,7 @@ const uint16_t* halves_at(const HeadRows& rows, size_t place) {
     return reinterpret_cast<const uint16_t*>(row_at(rows.tensor, place, rows.head, rows.stream));
 }
 
-void read_row(const EncoderKernels& kernels, const HeadRows& rows, size_t place, float* to) {
+void read_row(const Kernels& kernels, const HeadRows& rows, size_t place, float* to) {
     to_floats(
         kernels, rows.tensor->type, row_at(rows.tensor, place, rows.head, rows.stream), to,
         static_cast<size_t>(rows.tensor->ne[0]));
@@ -48,7 +48,7 @@ const uint16_t* KeyBlock::gather(const uint16_t* mask, uint16_t* to) const {
 }
 
 void KeyBlock::read_transposed(
-    const EncoderKernels& kernels, const HeadRows& keys, float* rows, size_t width, float* to) const {
+    const Kernels& kernels, const HeadRows& keys, float* rows, size_t width, float* to) const {
     const size_t n_lanes = kernels.vector_width;
     const auto n_dims = static_cast<size_t>(keys.tensor->ne[0]);
     const bool halves = are_whole_halves(keys.tensor);
@@ -73,7 +73,7 @@ void KeyBlock::read_transposed(
     }
 }
 
-void KeyBlock::read(const EncoderKernels& kernels, const HeadRows& values, float* to, size_t width) const {
+void KeyBlock::read(const Kernels& kernels, const HeadRows& values, float* to, size_t width) const {
     const auto n_dims = static_cast<size_t>(values.tensor->ne[0]);
     if (are_whole_halves(values.tensor)) {
         std::array<const uint16_t*, key_block> from{};
@@ -91,7 +91,7 @@ void KeyBlock::read(const EncoderKernels& kernels, const HeadRows& values, float
     std::fill(to + n_ * width, to + key_block * width, 0.0F);
 }
 
-void SeenKeys::find(const EncoderKernels& kernels, const uint16_t* mask, size_t n_keys) {
+void SeenKeys::find(const Kernels& kernels, const uint16_t* mask, size_t n_keys) {
     const size_t n_whole = mask ? n_keys / word_bits * word_bits : 0;
     if (mask) {
         kernels.find_visible(mask, n_whole, words_.data());

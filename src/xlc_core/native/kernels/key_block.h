@@ -35,11 +35,11 @@ public:
     const uint16_t* gather(const uint16_t* mask, uint16_t* to) const;
 
     // to[i][key] = the key's number i. `rows` has room for most_lanes rows of `width` numbers.
-    void read_transposed(
-        const EncoderKernels& kernels, const HeadRows& keys, float* rows, size_t width, float* to) const;
+    void
+    read_transposed(const Kernels& kernels, const HeadRows& keys, float* rows, size_t width, float* to) const;
 
     // to[key][i], with rows of `width` numbers. What is left is filled with zeros.
-    void read(const EncoderKernels& kernels, const HeadRows& values, float* to, size_t width) const;
+    void read(const Kernels& kernels, const HeadRows& values, float* to, size_t width) const;
 
 private:
     bool is_whole_run() const { return n_ == key_block && places_[n_ - 1] - places_[0] == n_ - 1; }
@@ -55,7 +55,7 @@ constexpr size_t key_span = 2048;
 class SeenKeys {
 public:
     // `mask`: of the span's n_keys keys; nullptr: all are seen.
-    void find(const EncoderKernels& kernels, const uint16_t* mask, size_t n_keys);
+    void find(const Kernels& kernels, const uint16_t* mask, size_t n_keys);
     void add(const SeenKeys& others);
     size_t n() const;
 

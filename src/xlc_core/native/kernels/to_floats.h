@@ -12,7 +12,7 @@
 namespace xlc {
 
 // ggml's own functions for F16 and BF16 are either slow or in the library for one kind of processor.
-inline void to_floats(const EncoderKernels& kernels, ggml_type type, const void* from, float* to, size_t n) {
+inline void to_floats(const Kernels& kernels, ggml_type type, const void* from, float* to, size_t n) {
     switch (type) {
     case GGML_TYPE_F32:
         std::memcpy(to, from, n * sizeof(float));

@@ -26,14 +26,13 @@ size_t quantized_scales_size(size_t n_rows, size_t n_in) {
     return aligned(n_rows * (n_in / fine_block) * sizeof(float));
 }
 
-size_t WeightPanel::memory_size(const EncoderKernels& kernels, size_t n_in) {
+size_t WeightPanel::memory_size(const Kernels& kernels, size_t n_in) {
     const size_t width = kernels.panel_width;
     return quantized_values_size(width, n_in) + quantized_scales_size(width, n_in) +
            aligned((slice + 1 + n_apart) * width * sizeof(float));
 }
 
-WeightPanel::WeightPanel(
-    const EncoderKernels& kernels, const WeightMatrix& weights, size_t panel, char* memory)
+WeightPanel::WeightPanel(const Kernels& kernels, const WeightMatrix& weights, size_t panel, char* memory)
     : kernels_(&kernels), weights_(weights) {
     const size_t width = kernels.panel_width;
     const size_t first = panel * width;

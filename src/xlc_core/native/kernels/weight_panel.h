@@ -37,9 +37,9 @@ inline QuantizedRows rows_from(const QuantizedRows& rows, size_t row, size_t n_i
 class WeightPanel {
 public:
     // Bytes that `memory` must have, which is aligned.
-    static size_t memory_size(const EncoderKernels& kernels, size_t n_in);
+    static size_t memory_size(const Kernels& kernels, size_t n_in);
 
-    WeightPanel(const EncoderKernels& kernels, const WeightMatrix& weights, size_t panel, char* memory);
+    WeightPanel(const Kernels& kernels, const WeightMatrix& weights, size_t panel, char* memory);
 
     // Whether the panel has as many columns as the kernels compute together.
     bool is_full() const { return n_columns_ == kernels_->panel_width; }
@@ -68,7 +68,7 @@ private:
     void multiply_to_apart(QuantizedRows rows, size_t n_rows) const;
     PackedView view() const;
 
-    const EncoderKernels* kernels_;
+    const Kernels* kernels_;
     WeightMatrix weights_;
     size_t n_columns_;
     int16_t* values_;

@@ -39,8 +39,8 @@ constexpr size_t fewest_rows_of_part = 64;
 
 } // namespace
 
-const EncoderKernels* WeightProduct::kernels_for(const ggml_tensor* node) {
-    const EncoderKernels* const best = best_encoder_kernels();
+const Kernels* WeightProduct::kernels_for(const ggml_tensor* node) {
+    const Kernels* const best = best_kernels();
     if (!best || node->op != GGML_OP_MUL_MAT) {
         return nullptr;
     }
@@ -58,8 +58,7 @@ const EncoderKernels* WeightProduct::kernels_for(const ggml_tensor* node) {
     return is_faster ? best : nullptr;
 }
 
-size_t
-WeightProduct::workspace_size(const EncoderKernels& kernels, const ggml_tensor* product, size_t n_threads) {
+size_t WeightProduct::workspace_size(const Kernels& kernels, const ggml_tensor* product, size_t n_threads) {
     const auto n_in = static_cast<size_t>(product->src[0]->ne[0]);
     const auto n_rows = static_cast<size_t>(ggml_nrows(product->src[1]));
     return alignment + quantized_values_size(n_rows, n_in) + quantized_scales_size(n_rows, n_in) +
@@ -67,7 +66,7 @@ WeightProduct::workspace_size(const EncoderKernels& kernels, const ggml_tensor* 
 }
 
 WeightProduct::WeightProduct(
-    const EncoderKernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads)
+    const Kernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads)
     : kernels_(&kernels), weights_(weight_matrix(product->src[0], 0)),
       activations_(static_cast<const float*>(product->src[1]->data)),
       out_(static_cast<float*>(product->data)), n_rows_(static_cast<size_t>(ggml_nrows(product->src[1]))),

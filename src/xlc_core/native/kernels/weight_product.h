@@ -16,13 +16,12 @@ class WeightProduct {
 public:
     // Return this processor's kernels if they compute this node of a graph faster than ggml does, else
     // nullptr.
-    static const EncoderKernels* kernels_for(const ggml_tensor* node);
+    static const Kernels* kernels_for(const ggml_tensor* node);
 
     // Bytes that `workspace` must have.
-    static size_t workspace_size(const EncoderKernels& kernels, const ggml_tensor* product, size_t n_threads);
+    static size_t workspace_size(const Kernels& kernels, const ggml_tensor* product, size_t n_threads);
 
-    WeightProduct(
-        const EncoderKernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads);
+    WeightProduct(const Kernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads);
 
     // First each thread converts its part of the activations. When all have, n_chunks() parts of the result
     // can be computed in any order, by any thread.
@@ -31,7 +30,7 @@ public:
     void multiply(size_t chunk, size_t thread) const;
 
 private:
-    const EncoderKernels* kernels_;
+    const Kernels* kernels_;
     WeightMatrix weights_;
     const float* activations_;
     float* out_;

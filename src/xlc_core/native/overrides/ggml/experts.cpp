@@ -4,8 +4,7 @@
 #include "overrides/ggml/chunks.h"
 
 extern "C" bool xlc_multiply_experts(const ggml_compute_params* params, ggml_tensor* node) {
-    const xlc::EncoderKernels* const kernels =
-        params->use_ref ? nullptr : xlc::ExpertProduct::kernels_for(node);
+    const xlc::Kernels* const kernels = params->use_ref ? nullptr : xlc::ExpertProduct::kernels_for(node);
     if (!kernels) {
         return false;
     }

@@ -7,8 +7,7 @@
 #include "ops.h"
 
 extern "C" void xlc_compute_flash_attention(const ggml_compute_params* params, ggml_tensor* node) {
-    const xlc::EncoderKernels* const kernels =
-        params->use_ref ? nullptr : xlc::FlashAttention::kernels_for(node);
+    const xlc::Kernels* const kernels = params->use_ref ? nullptr : xlc::FlashAttention::kernels_for(node);
     const auto n_threads = static_cast<size_t>(params->nth);
     if (!kernels || xlc::FlashAttention::workspace_size(node, n_threads) > params->wsize) {
         ggml_compute_forward_flash_attn_ext(params, node);

@@ -16,10 +16,10 @@
 extern "C" size_t ggml_tiled_wdata_size(int n_tasks, ggml_tensor* dst) {
     const auto n_threads = static_cast<size_t>(n_tasks);
     size_t size = ggml_own_wdata_size(n_tasks, dst);
-    if (const xlc::EncoderKernels* const kernels = xlc::WeightProduct::kernels_for(dst)) {
+    if (const xlc::Kernels* const kernels = xlc::WeightProduct::kernels_for(dst)) {
         size = std::max(size, xlc::WeightProduct::workspace_size(*kernels, dst, n_threads));
     }
-    if (const xlc::EncoderKernels* const kernels = xlc::ExpertProduct::kernels_for(dst)) {
+    if (const xlc::Kernels* const kernels = xlc::ExpertProduct::kernels_for(dst)) {
         size = std::max(size, xlc::ExpertProduct::workspace_size(*kernels, dst, n_threads));
     }
     return size;
@@ -29,8 +29,7 @@ extern "C" bool ggml_compute_forward_mul_mat_tiled(const ggml_compute_params* pa
     if (xlc::multiply_few_rows(params, dst)) {
         return true;
     }
-    const xlc::EncoderKernels* const kernels =
-        params->use_ref ? nullptr : xlc::WeightProduct::kernels_for(dst);
+    const xlc::Kernels* const kernels = params->use_ref ? nullptr : xlc::WeightProduct::kernels_for(dst);
     if (!kernels) {
         return ggml_compute_forward_mul_mat_own(params, dst);
     }

@@ -170,7 +170,7 @@ public:
 
     std::unique_ptr<const BertWeights> read(int n_threads) {
         auto weights = std::make_unique<BertWeights>();
-        weights->kernels = best_encoder_kernels();
+        weights->kernels = best_kernels();
         // llama.cpp's converter gives the ranking head of a Jina reranker the name of the pooler.
         if (shape_.is_jina && shape_.rows_of("cls.weight") == 1) {
             return nullptr;
@@ -318,8 +318,8 @@ private:
 } // namespace
 
 bool BertWeights::knows(const std::string& architecture) {
-    return best_encoder_kernels() && (architecture == "bert" || architecture == "nomic-bert" ||
-                                      architecture == "modern-bert" || architecture == "jina-bert-v2");
+    return best_kernels() && (architecture == "bert" || architecture == "nomic-bert" ||
+                              architecture == "modern-bert" || architecture == "jina-bert-v2");
 }
 
 std::unique_ptr<const BertWeights> BertWeights::of(const llama_model* model, int n_threads) {

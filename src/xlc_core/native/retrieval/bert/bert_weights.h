@@ -42,7 +42,7 @@ struct BertWeights {
     // processor without kernels. Packs the weights on n_threads.
     static std::unique_ptr<const BertWeights> of(const llama_model* model, int n_threads);
 
-    const EncoderKernels* kernels = nullptr;
+    const Kernels* kernels = nullptr;
     size_t n_embd = 0;
     size_t n_heads = 0;
     size_t n_ff = 0;
