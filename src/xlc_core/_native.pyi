@@ -1174,9 +1174,35 @@ class Engine:
     @property
     def closed(self) -> bool: ...
 
+class Device:
+    """A device that computes, as ggml's backends report it."""
+
+    @property
+    def name(self) -> str:
+        """Its name, such as CUDA0."""
+
+    @property
+    def description(self) -> str:
+        """The name of the processor or card."""
+
+    @property
+    def backend(self) -> str:
+        """The backend that computes on it, such as CUDA."""
+
+    @property
+    def free_bytes(self) -> int:
+        """Its free memory."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Its memory."""
+
+def devices() -> list[Device]:
+    """Return all devices, the CPU too."""
+
 def cpu_libraries() -> tuple[str, dict[str, int]]:
     """
-    Return the name of the CPU library that was loaded, and the scores of all for this processor. An empty name: it is linked.
+    Return the name of the CPU library that was loaded, and the scores of all for this processor. With an empty name it is linked.
     """
 
 def cpu_features() -> list[str]:

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from xlc_core.cli.bench import bench_app
 from xlc_core.cli.constraint import constraint_app
+from xlc_core.cli.doctor import doctor
 from xlc_core.cli.models import models_app
 from xlc_core.cli.output import allow_any_output
 from xlc_core.errors import XllamaError
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 app.add_typer(constraint_app, name="constraint")
+app.command("doctor")(doctor)
 
 
 def _print_version(wanted: bool) -> None:

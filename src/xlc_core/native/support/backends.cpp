@@ -81,6 +81,20 @@ const CpuLibraries& cpu_libraries() {
     return libraries;
 }
 
+std::vector<Device> find_devices() {
+    std::vector<Device> found;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        size_t n_free = 0;
+        size_t n_total = 0;
+        ggml_backend_dev_memory(device, &n_free, &n_total);
+        found.push_back(
+            {ggml_backend_dev_name(device), ggml_backend_dev_description(device),
+             ggml_backend_reg_name(ggml_backend_dev_backend_reg(device)), n_free, n_total});
+    }
+    return found;
+}
+
 std::vector<std::string> cpu_features() {
     std::vector<std::string> names;
     ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);

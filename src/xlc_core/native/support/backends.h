@@ -23,4 +23,16 @@ const CpuLibraries& cpu_libraries();
 // Return the instruction sets that the loaded backend was compiled for, and other features that it names.
 std::vector<std::string> cpu_features();
 
+// A device that computes, as ggml's backends report it.
+struct Device {
+    std::string name;        // such as CUDA0
+    std::string description; // such as the name of the processor
+    std::string backend;
+    size_t n_free_bytes;
+    size_t n_bytes;
+};
+
+// Return all devices, the CPU too.
+std::vector<Device> find_devices();
+
 } // namespace xlc

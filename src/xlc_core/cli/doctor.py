@@ -1,0 +1,70 @@
+"""``xllama doctor``: what this installation is and what it runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import typer
+
+from xlc_core.errors import XllamaError
+
+__all__ = ["doctor", "report"]
+
+_PACKAGES = (
+    *("xllama", "xllama-models", "nanobind-backend", "llguidance", "numpy", "pydantic", "huggingface-hub"),
+    *("langchain-core", "langchain", "langgraph", "llama-index-core"),
+)
+_VARIABLES = (
+    *("XLLAMA_MODEL", "XLLAMA_CATALOG", "XLLAMA_CACHE", "XLLAMA_KERNELS"),
+    *("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE"),
+)
+"""Variables that choose what runs."""
+
+_CREDENTIALS = re.compile(r"//[^/@]*@")  # in a URL
+
+
+def doctor() -> None:
+    """Print versions, processor, devices and settings, to paste into a bug report. Passwords are left out."""
+    for line in report():
+        typer.echo(line)
+
+
+def report() -> list[str]:
+    """Return the lines of the report. Loads llama.cpp, but no model."""
+    from xlc_core import _native
+    from xlc_core.cli.output import readable_size
+    from xlc_core.hardware import available_cores, available_memory, cpu_backend
+    from xlc_core.models import catalog
+
+    memory = available_memory()
+    lines = [
+        f"xllama {_version('xllama')}, llama.cpp {_native.llama_cpp_version()}",
+        f"Python {platform.python_version()} ({sys.executable}), {platform.platform()}",
+        f"{available_cores()} cores, {'unknown' if memory is None else readable_size(memory)} of memory free",
+        *str(cpu_backend()).splitlines(),
+        "devices:",
+    ]
+    for device in _native.devices():
+        sizes = f"{readable_size(device.free_bytes)} of {readable_size(device.total_bytes)} free"
+        lines.append(f"  {device.name}: {device.description} ({device.backend}), {sizes}")
+    lines.append("packages:")
+    lines.extend(f"  {name} {found}" for name in _PACKAGES if (found := _version(name)))
+    lines.append("models of the catalog on this disk:")
+    try:
+        lines.extend(f"  {name}" for name in catalog.entries() if catalog.is_cached(name))
+    except XllamaError as error:
+        lines.append(f"  {error}")
+    lines.append("environment:")
+    lines.extend(f"  {name}={_CREDENTIALS.sub('//…@', os.environ[name])}" for name in _VARIABLES if name in os.environ)
+    return lines
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
