@@ -1265,7 +1265,7 @@ def compute_after_failure(n_threads: int, failing_thread: int, keeps_threads: bo
 
 def multiply_weights(weights: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], activations: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], type: str, how: str, n_threads: int = 1) -> tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None))], Annotated[NDArray[numpy.float32], dict(shape=(None, None))]]:
     """
-    For tests: return activations · weightsᵀ for weights of a ggml type, and the weights as that type holds them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, or 'reference'.
+    For tests: return activations · weightsᵀ for weights of a ggml type, and the weights as that type holds them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, 'reading', which chooses as threads that only read texts, or 'reference'.
     """
 
 def multiply_experts(weights: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], activations: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], choices: Annotated[NDArray[numpy.int32], dict(shape=(None, None), order='C', device='cpu', writable=False)], type: str, how: str, n_threads: int = 1) -> tuple[Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))], Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]]:

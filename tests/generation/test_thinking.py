@@ -105,6 +105,7 @@ def test_engines_budget_holds_unless_a_request_has_its_own() -> None:
 
 
 def test_model_that_does_not_think_is_not_limited(engine: xlc.Engine) -> None:
+    engine.chat(TALE, **GREEDY)  # a prompt out of the cache is rounded in another way
     plain = engine.chat(TALE, **GREEDY)
     assert engine.chat(TALE, thinking_budget=0, thinking_budget_message="x", **GREEDY).text == plain.text
     stream = engine.stream_chat(TALE, **GREEDY)

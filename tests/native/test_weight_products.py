@@ -67,10 +67,10 @@ def test_graph_is_as_precise_as_llama_cpp(weight_type: str, n_rows: int) -> None
     activations[:, 7] *= 1000  # an outlier, as the activations of decoders have them
     errors = {
         how: error(activations, *_native.multiply_weights(weights, activations, weight_type, how, 2))
-        for how in ("graph", "reference")
+        for how in ("reading", "reference")
     }
     # An outlier costs its block precision, and float16 none. All other types round activations more than we do.
-    assert errors["graph"] < errors["reference"] * (2 if weight_type == "f16" else 0.5)
+    assert errors["reading"] < errors["reference"] * (2 if weight_type == "f16" else 0.5)
 
 
 @pytest.mark.parametrize(("weight_type", "fewest"), [*TYPES.items(), *LONG_TYPES.items()])
@@ -78,10 +78,12 @@ def test_graph_takes_our_kernels_for_many_rows_only(weight_type: str, fewest: in
     kernels()  # or this is skipped
     best = _native.best_kernels()
     weights = numbers(64, 256, 1)
-    for n_rows, is_ours in ((fewest - 1, False), (fewest, True)):
-        activations = numbers(n_rows, 256, 2)
-        ours, graph = (_native.multiply_weights(weights, activations, weight_type, how)[0] for how in (best, "graph"))
-        assert np.array_equal(ours, graph) == is_ours
+    # What generates rounds a few tokens as one: requests and drafts that share a step are as alone.
+    for how, first in (("reading", fewest), ("graph", max(fewest, 32))):
+        for n_rows, is_ours in ((first - 1, False), (first, True)):
+            activations = numbers(n_rows, 256, 2)
+            ours, graph = (_native.multiply_weights(weights, activations, weight_type, each)[0] for each in (best, how))
+            assert np.array_equal(ours, graph) == is_ours
 
 
 def run_with(kernels: str, code: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from llama_index.core import PromptTemplate
 from llama_index.core.tools import FunctionTool
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 import xlc_core as xlc
 from helpers.tiny_models import write_byte_llama
@@ -73,7 +73,7 @@ def test_refused_answer_is_generated_again(engine: xlc.Engine) -> None:
         return value
 
     class Odd(BaseModel):
-        number: Annotated[int, AfterValidator(refuse_first)]
+        number: Annotated[int, Field(ge=0, le=99), AfterValidator(refuse_first)]
 
     llm = XLlama(engine=engine, temperature=0, max_tokens=40)
     assert isinstance(llm.structured_predict(Odd, PROMPT), Odd)

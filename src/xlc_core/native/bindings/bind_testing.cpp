@@ -10,6 +10,7 @@
 #include "overrides/access/steps.h"
 #include "retrieval/encoder.h"
 #include "support/abort_guard.h"
+#include "support/compute_threads.h"
 #include "support/cpu_backend.h"
 #include "support/errors.h"
 
@@ -153,6 +154,11 @@ void compute_as(
     std::vector<uint8_t> work(plan.work_size);
     plan.work_data = work.data();
     plan.use_ref = how == "reference";
+    std::optional<ComputeThreads> threads;
+    if (how == "reading") {
+        threads.emplace(ComputeThreads::for_reading(n_threads));
+        plan.threadpool = threads->get();
+    }
     if (cpu_backend().graph_compute(graph, &plan) != GGML_STATUS_SUCCESS) {
         throw Error(ErrorKind::engine_failed, "the computation failed");
     }
@@ -332,9 +338,8 @@ void bind_testing(nb::module_& m) {
         "multiply_weights", &multiply_weights, nb::arg("weights"), nb::arg("activations"), nb::arg("type"),
         nb::arg("how"), nb::arg("n_threads") = 1,
         "For tests: return activations · weightsᵀ for weights of a ggml type, and the weights as that type "
-        "holds "
-        "them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, or "
-        "'reference'.");
+        "holds them. `how`: 'avx2' or 'avx512_vnni', which the processor must have, 'graph', which chooses, "
+        "'reading', which chooses as threads that only read texts, or 'reference'.");
     m.def(
         "multiply_experts", &multiply_experts, nb::arg("weights"), nb::arg("activations"), nb::arg("choices"),
         nb::arg("type"), nb::arg("how"), nb::arg("n_threads") = 1,

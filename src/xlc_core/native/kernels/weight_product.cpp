@@ -1,6 +1,7 @@
 #include "kernels/weight_product.h"
 
 #include "kernels/aligned.h"
+#include "kernels/batch_rounding.h"
 
 #include <ggml.h>
 
@@ -34,6 +35,10 @@ int64_t fewest_rows(ggml_type type) {
     }
 }
 
+// With fewer rows than this, products are rounded as those of one row, unless batch_rounding.h allows
+// otherwise. More requests seldom generate together, and drafts are shorter.
+constexpr int64_t most_rows_of_step = 32;
+
 // Parts of the activations are no smaller than this.
 constexpr size_t fewest_rows_of_part = 64;
 
@@ -56,6 +61,13 @@ const Kernels* WeightProduct::kernels_for(const ggml_tensor* node) {
                            activations->type == GGML_TYPE_F32 && ggml_is_contiguous(activations) &&
                            ggml_is_contiguous(node);
     return is_faster ? best : nullptr;
+}
+
+const Kernels* WeightProduct::kernels_for(const ggml_tensor* node, const void* threads) {
+    const Kernels* const found = kernels_for(node);
+    const bool is_allowed =
+        found && (ggml_nrows(node->src[1]) >= most_rows_of_step || allows_batch_rounding(threads));
+    return is_allowed ? found : nullptr;
 }
 
 size_t WeightProduct::workspace_size(const Kernels& kernels, const ggml_tensor* product, size_t n_threads) {

@@ -273,7 +273,7 @@ void Encoder::ensure_context(size_t n_tokens) {
                 ": " + log.summary() + "; set a smaller n_ctx");
     }
     if (!threads_) {
-        threads_.emplace(options_.n_threads, options_.n_threads);
+        threads_.emplace(ComputeThreads::for_reading(options_.n_threads));
     }
     threads_->attach(context_.get());
     capacity_ = capacity;

@@ -1,5 +1,6 @@
 #include "support/compute_threads.h"
 
+#include "kernels/batch_rounding.h"
 #include "support/cpu_backend.h"
 
 #include <llama.h>
@@ -7,6 +8,7 @@
 namespace xlc {
 
 void ComputeThreads::Free::operator()(ggml_threadpool* threads) const {
+    forget_batch_rounding(threads);
     cpu_backend().threadpool_free(threads);
 }
 
@@ -20,6 +22,12 @@ ComputeThreads::ComputeThreads(int32_t n_threads, int32_t n_threads_batch) : thr
     if (n_threads_batch != n_threads) {
         threads_batch_ = start(n_threads_batch);
     }
+}
+
+ComputeThreads ComputeThreads::for_reading(int32_t n_threads) {
+    ComputeThreads started(n_threads, n_threads);
+    allow_batch_rounding(started.threads_.get());
+    return started;
 }
 
 void ComputeThreads::attach(llama_context* context) const {

@@ -21,6 +21,12 @@ public:
     // same threads serve both.
     ComputeThreads(int32_t n_threads, int32_t n_threads_batch);
 
+    // Threads that read texts only, and may round by the number of tokens (kernels/batch_rounding.h).
+    static ComputeThreads for_reading(int32_t n_threads);
+
+    // The threads for steps with one token per sequence.
+    ggml_threadpool* get() const { return threads_.get(); }
+
     // Make the context compute on these threads. They must live longer than the context.
     void attach(llama_context* context) const;
 

@@ -29,7 +29,8 @@ extern "C" bool ggml_compute_forward_mul_mat_tiled(const ggml_compute_params* pa
     if (xlc::multiply_few_rows(params, dst)) {
         return true;
     }
-    const xlc::Kernels* const kernels = params->use_ref ? nullptr : xlc::WeightProduct::kernels_for(dst);
+    const xlc::Kernels* const kernels =
+        params->use_ref ? nullptr : xlc::WeightProduct::kernels_for(dst, params->threadpool);
     if (!kernels) {
         return ggml_compute_forward_mul_mat_own(params, dst);
     }
