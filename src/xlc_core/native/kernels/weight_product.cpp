@@ -1,7 +1,7 @@
 #include "kernels/weight_product.h"
 
 #include "kernels/aligned.h"
-#include "kernels/batch_rounding.h"
+#include "support/batch_rounding.h"
 
 #include <ggml.h>
 
@@ -35,7 +35,7 @@ int64_t fewest_rows(ggml_type type) {
     }
 }
 
-// With fewer rows than this, products are rounded as those of one row, unless batch_rounding.h allows
+// With fewer rows than this, products are rounded as those of one row, unless support/batch_rounding.h allows
 // otherwise. More requests seldom generate together, and drafts are shorter.
 constexpr int64_t most_rows_of_step = 32;
 

@@ -17,7 +17,7 @@ public:
     // Return this processor's kernels if they compute this node of a graph faster than ggml does, else
     // nullptr.
     static const Kernels* kernels_for(const ggml_tensor* node);
-    // The same, if these threads may take them (batch_rounding.h).
+    // The same, if these threads may take them (support/batch_rounding.h).
     static const Kernels* kernels_for(const ggml_tensor* node, const void* threads);
 
     // Bytes that `workspace` must have.

@@ -1,6 +1,6 @@
 #include "support/compute_threads.h"
 
-#include "kernels/batch_rounding.h"
+#include "support/batch_rounding.h"
 #include "support/cpu_backend.h"
 
 #include <llama.h>

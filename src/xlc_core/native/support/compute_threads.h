@@ -21,7 +21,7 @@ public:
     // same threads serve both.
     ComputeThreads(int32_t n_threads, int32_t n_threads_batch);
 
-    // Threads that read texts only, and may round by the number of tokens (kernels/batch_rounding.h).
+    // Threads that read texts only, and may round by the number of tokens (support/batch_rounding.h).
     static ComputeThreads for_reading(int32_t n_threads);
 
     // The threads for steps with one token per sequence.

@@ -1,4 +1,4 @@
-#include "kernels/batch_rounding.h"
+#include "support/batch_rounding.h"
 
 #include <algorithm>
 #include <mutex>
