@@ -78,7 +78,7 @@ def test_graph_takes_our_kernels_for_many_rows_only(weight_type: str, fewest: in
     kernels()  # or this is skipped
     best = _native.best_kernels()
     weights = numbers(64, 256, 1)
-    # What generates rounds a few tokens as one: requests and drafts that share a step are as alone.
+    # Generation rounds a few tokens as one: requests and drafts that share a step are as alone.
     for how, first in (("reading", fewest), ("graph", max(fewest, 32))):
         for n_rows, is_ours in ((first - 1, False), (first, True)):
             activations = numbers(n_rows, 256, 2)
