@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from peers import CACHE, HERE
+from settings import written_command
 from tables import cells, write_section
 
 from xlc_core import _native
@@ -73,7 +74,7 @@ def main() -> None:
 SmolLM2-135M, 16 pieces of 500 words of the examples' corpus: by llama.cpp's own products and attention
 (`XLLAMA_KERNELS=none`), and by our kernels. In brackets: the distance to the perplexity of the same weights as float32.
 
-    python benchmarks/perplexity.py
+    {written_command(sys.argv[1:], "perplexity.py")}
 
 {cells(rows)}
 """
