@@ -217,7 +217,7 @@ private:
             }
         }
         if (allowed.size() == 1 && candidates.size > 1) {
-            return; // there is no choice
+            return; // only one token is allowed
         }
         const size_t n = std::min(n_tried_far, allowed.size());
         const auto likelier = [](const llama_token_data* a, const llama_token_data* b) {

@@ -176,7 +176,7 @@ struct EndingFinder::Draft {
     std::vector<int> uses; // of each filler
     Detour detour;
     int n_choices = 0;         // fillers outside of texts, without digits
-    bool lacks_detour = false; // there is no other filler at the choice
+    bool lacks_detour = false; // no other filler fits at the choice
 
     bool fits(llama_token token) const {
         return token != LLAMA_TOKEN_NULL && xlc::fits(grammar.get(), token);

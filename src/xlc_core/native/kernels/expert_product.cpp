@@ -53,13 +53,9 @@ const Kernels* ExpertProduct::kernels_for(const ggml_tensor* node) {
         return nullptr;
     }
     const ggml_tensor* const weights = node->src[0];
-    const ggml_tensor* const activations = node->src[1];
-    // Weights in a layout of ggml's own have an extra.
-    const bool can = fewest_rows(weights->type) > 0 && weights->op == GGML_OP_NONE && !weights->extra &&
-                     weights->ne[3] == 1 && ggml_is_contiguous(weights) &&
-                     weights->ne[0] % static_cast<int64_t>(fine_block) == 0 &&
-                     has_dot_product(weights->type) && activations->type == GGML_TYPE_F32 &&
-                     activations->ne[3] == 1 && ggml_is_contiguous(activations) && ggml_is_contiguous(node);
+    const bool can = fewest_rows(weights->type) > 0 && multiplies_file_weights(node) && weights->ne[3] == 1 &&
+                     node->src[1]->ne[3] == 1 && weights->ne[0] % static_cast<int64_t>(fine_block) == 0 &&
+                     has_dot_product(weights->type);
     return can ? best : nullptr;
 }
 

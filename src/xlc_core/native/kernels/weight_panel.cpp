@@ -12,6 +12,14 @@ constexpr size_t slice = 256;
 
 } // namespace
 
+bool multiplies_file_weights(const ggml_tensor* product) {
+    const ggml_tensor* const weights = product->src[0];
+    const ggml_tensor* const activations = product->src[1];
+    return weights->op == GGML_OP_NONE && !weights->extra && ggml_is_contiguous(weights) &&
+           activations->type == GGML_TYPE_F32 && ggml_is_contiguous(activations) &&
+           ggml_is_contiguous(product);
+}
+
 WeightMatrix weight_matrix(const ggml_tensor* tensor, size_t matrix) {
     return {
         tensor->type, static_cast<const char*>(tensor->data) + matrix * tensor->nb[2], tensor->nb[1],

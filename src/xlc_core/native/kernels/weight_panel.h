@@ -22,6 +22,11 @@ struct WeightMatrix {
     size_t n_out;
 };
 
+// Return whether a product's weights are those of the file, and all its operands lie in memory without gaps.
+// Keys and values have an operation, because the graph computes them. Weights in a layout of ggml's own have
+// an extra.
+bool multiplies_file_weights(const ggml_tensor* product);
+
 // Return a matrix of a tensor [matrix][n_out][n_in].
 WeightMatrix weight_matrix(const ggml_tensor* tensor, size_t matrix);
 

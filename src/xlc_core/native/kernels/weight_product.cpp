@@ -50,16 +50,11 @@ const Kernels* WeightProduct::kernels_for(const ggml_tensor* node) {
         return nullptr;
     }
     const ggml_tensor* const weights = node->src[0];
-    const ggml_tensor* const activations = node->src[1];
     const int64_t fewest = fewest_rows(weights->type);
-    // Keys and values have an operation, because the graph computes them. Weights in a layout of ggml's own
-    // have an extra.
-    const bool is_faster = fewest > 0 && ggml_nrows(activations) >= fewest && weights->op == GGML_OP_NONE &&
-                           !weights->extra && ggml_is_matrix(weights) && ggml_is_contiguous(weights) &&
+    const bool is_faster = fewest > 0 && ggml_nrows(node->src[1]) >= fewest &&
+                           multiplies_file_weights(node) && ggml_is_matrix(weights) &&
                            weights->ne[0] % static_cast<int64_t>(fine_block) == 0 &&
-                           weights->ne[1] >= static_cast<int64_t>(best->panel_width) &&
-                           activations->type == GGML_TYPE_F32 && ggml_is_contiguous(activations) &&
-                           ggml_is_contiguous(node);
+                           weights->ne[1] >= static_cast<int64_t>(best->panel_width);
     return is_faster ? best : nullptr;
 }
 

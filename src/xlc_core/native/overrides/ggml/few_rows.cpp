@@ -21,11 +21,8 @@ constexpr size_t chunk_bytes = 65536;
 
 bool has_few_rows(const ggml_tensor* product) {
     const ggml_tensor* const weights = product->src[0];
-    const ggml_tensor* const activations = product->src[1];
-    return ggml_nrows(activations) <= static_cast<int64_t>(most_rows) && weights->op == GGML_OP_NONE &&
-           !weights->extra && ggml_is_matrix(weights) && ggml_is_contiguous(weights) &&
-           has_dot_product(weights->type) && activations->type == GGML_TYPE_F32 &&
-           ggml_is_contiguous(activations) && ggml_is_contiguous(product);
+    return ggml_nrows(product->src[1]) <= static_cast<int64_t>(most_rows) &&
+           multiplies_file_weights(product) && ggml_is_matrix(weights) && has_dot_product(weights->type);
 }
 
 } // namespace

@@ -42,8 +42,9 @@ struct Shape {
     int64_t n_embd = llama_model_n_embd(model);
     int64_t n_ff = feed_forward_size(model);
     // A gate is a matrix of its own, or the first half of the other one.
-    bool has_gate = find_tensor(model, "blk.0.ffn_gate.weight") != nullptr;
-    bool has_gate_inside = !has_gate && n_ff > 0 && rows_of("blk.0.ffn_up.weight") == 2 * n_ff;
+    bool has_gate_matrix = is_nomic || (is_jina && find_tensor(model, "blk.0.ffn_gate.weight"));
+    bool has_gate_inside =
+        is_modern || (is_jina && !has_gate_matrix && n_ff > 0 && rows_of("blk.0.ffn_up.weight") == 2 * n_ff);
 
     int64_t rows_of(const char* name) const {
         const ggml_tensor* tensor = find_tensor(model, name);
@@ -77,8 +78,7 @@ LayerTensors find_layer(TensorFinder& tensors, int index, const Shape& shape) {
         return tensors.optional(prefix + name, sizes);
     };
     const int64_t n = shape.n_embd;
-    const bool gate_inside = shape.is_modern || (shape.is_jina && shape.has_gate_inside);
-    const int64_t n_up = gate_inside ? 2 * shape.n_ff : shape.n_ff;
+    const int64_t n_up = shape.has_gate_inside ? 2 * shape.n_ff : shape.n_ff;
     const Sizes row{n};
     const Sizes square{n, n};
     LayerTensors layer{};
@@ -94,7 +94,7 @@ LayerTensors find_layer(TensorFinder& tensors, int index, const Shape& shape) {
     }
     layer.out = required("attn_output.weight", square);
     layer.out_bias = optional("attn_output.bias", row);
-    if (shape.is_nomic || (shape.is_jina && shape.has_gate)) {
+    if (shape.has_gate_matrix) {
         layer.up = {required("ffn_gate.weight", {n, n_up})};
         layer.up_bias = {nullptr};
     }
@@ -243,8 +243,7 @@ private:
         weights.n_ff = static_cast<size_t>(shape_.n_ff);
         weights.norm_epsilon = std::max(least_epsilon, shape_.number("attention.layer_norm_epsilon", 0.0F));
         weights.normalizes_first = shape_.is_modern;
-        weights.gated = shape_.is_nomic || shape_.is_modern ||
-                        (shape_.is_jina && (shape_.has_gate || shape_.has_gate_inside));
+        weights.gated = shape_.has_gate_matrix || shape_.has_gate_inside;
         const std::string activation = shape_.value("hidden_activation");
         weights.activation = shape_.is_nomic || activation == "silu" ? Activation::silu : Activation::gelu;
         if (shape_.is_jina) {
