@@ -215,6 +215,7 @@ xlc_expect(common/arg.cpp
   "opt.handler_int\\(params, std::stoi\\(val\\)\\)" 1
   "opt.handler_string\\(params, val\\)" 1
   "opt.handler_str_str\\(params, val, val2\\)" 1
+  "params.mmproj_device = params.devices.front\\(\\);" 1 # engine_params.cpp does the same
   # Handlers that end the process: ours refuses their flags. Look at a new one.
   "[ (]exit\\([01]\\)" 6
   "params.kv_overrides.emplace_back\\(\\)" 1 # the ends of lists, after the loop
@@ -291,3 +292,7 @@ xlc_expect(conversion/bert.py
   "\nclass JinaBertV2Model\\(BertModel\\):" 1
   "self.cls_out_labels = cls_out_labels" 1
   "\"pooler.dense.weight\", \"pooler.dense.bias\"\\)" 1)
+
+# Backends in wheels of their own: cmake/contract.cmake reads the first, xlc_core/backends.py the second.
+xlc_expect(ggml/src/ggml-backend-impl.h "#define GGML_BACKEND_API_VERSION [0-9]+\n" 1)
+xlc_expect(ggml/src/ggml-backend-reg.cpp "ggml_backend_init returned NULL" 1)

@@ -13,7 +13,7 @@ CORE = SRC / "xlc_core"
 
 LAYERS = (
     {"_native", "errors", "logger"},
-    {"hardware", "nesting"},
+    {"hardware", "nesting", "backends", "gpu_drivers"},
     {"texts", "logging_bridge", "terminal", "waiting"},
     {"constraints", "options"},
     {"models", "messages"},

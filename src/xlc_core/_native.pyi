@@ -856,6 +856,12 @@ class EngineParams:
     def n_threads_batch(self, arg: int, /) -> None: ...
 
     @property
+    def device(self) -> str: ...
+
+    @device.setter
+    def device(self, arg: str, /) -> None: ...
+
+    @property
     def n_gpu_layers(self) -> int: ...
 
     @n_gpu_layers.setter
@@ -1182,12 +1188,20 @@ class Device:
         """Its name, such as CUDA0."""
 
     @property
+    def option(self) -> str:
+        """The value of the option `device` that chooses it, such as cuda:0."""
+
+    @property
     def description(self) -> str:
         """The name of the processor or card."""
 
     @property
     def backend(self) -> str:
         """The backend that computes on it, such as CUDA."""
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether models can be put on it; else it is the CPU or helps it."""
 
     @property
     def free_bytes(self) -> int:
@@ -1199,6 +1213,21 @@ class Device:
 
 def devices() -> list[Device]:
     """Return all devices, the CPU too."""
+
+def choose_devices(device: str) -> list[str]:
+    """
+    Return the names of the GPUs that a value of the option `device` means; none: the CPU computes.
+    """
+
+def ggml_contract() -> str:
+    """
+    Return what the library of another backend must have in common with this build.
+    """
+
+def load_backend(path: str) -> str:
+    """
+    Load the library of another backend, before any model. Return why that failed; empty if it did not.
+    """
 
 def cpu_libraries() -> tuple[str, dict[str, int]]:
     """

@@ -15,11 +15,22 @@ from xlc_core.errors import XllamaError
 __all__ = ["doctor", "report"]
 
 _PACKAGES = (
-    *("xllama", "xllama-models", "nanobind-backend", "llguidance", "numpy", "pydantic", "huggingface-hub"),
+    *(
+        "xllama",
+        "xllama-vulkan",
+        "xllama-cuda13",
+        "xllama-models",
+        "nanobind-backend",
+        "llguidance",
+        "numpy",
+        "pydantic",
+        "huggingface-hub",
+    ),
     *("langchain-core", "langchain", "langgraph", "llama-index-core"),
 )
 _VARIABLES = (
-    *("XLLAMA_MODEL", "XLLAMA_CATALOG", "XLLAMA_CACHE", "XLLAMA_KERNELS"),
+    *("XLLAMA_MODEL", "XLLAMA_CATALOG", "XLLAMA_CACHE", "XLLAMA_KERNELS", "XLLAMA_BACKENDS"),
+    *("CUDA_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES", "VK_DRIVER_FILES", "VK_ICD_FILENAMES"),
     *("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE"),
 )
 """Variables that choose what runs."""
@@ -36,6 +47,7 @@ def doctor() -> None:
 def report() -> list[str]:
     """Return the lines of the report. Loads llama.cpp, but no model."""
     from xlc_core import _native
+    from xlc_core.cli.gpu_report import gpu_report
     from xlc_core.cli.output import readable_size
     from xlc_core.hardware import available_cores, available_memory, cpu_backend
     from xlc_core.models import catalog
@@ -46,11 +58,8 @@ def report() -> list[str]:
         f"Python {platform.python_version()} ({sys.executable}), {platform.platform()}",
         f"{available_cores()} cores, {'unknown' if memory is None else readable_size(memory)} of memory free",
         *str(cpu_backend()).splitlines(),
-        "devices:",
+        *gpu_report(),
     ]
-    for device in _native.devices():
-        sizes = f"{readable_size(device.free_bytes)} of {readable_size(device.total_bytes)} free"
-        lines.append(f"  {device.name}: {device.description} ({device.backend}), {sizes}")
     lines.append("packages:")
     lines.extend(f"  {name} {found}" for name in _PACKAGES if (found := _version(name)))
     lines.append("models of the catalog on this disk:")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xlc_core import _native, hardware
+from xlc_core.backends import load_backends
 from xlc_core.engine.chat_templates import read_chat_template
 from xlc_core.engine.context_size import context_size, exceeds_training
 from xlc_core.errors import ModelNotFoundError
@@ -26,7 +27,7 @@ _GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
 
 # Fields of EngineOptions that have the same name in the native parameters.
 _COPIED_FIELDS = (
-    *("n_batch", "n_ubatch", "main_gpu", "split_mode", "tensor_split", "flash_attn", "encoder"),
+    *("n_batch", "n_ubatch", "device", "main_gpu", "split_mode", "tensor_split", "flash_attn", "encoder"),
     *("cache_type_k", "cache_type_v", "use_mmap", "use_mlock", "cache_ram_mib", "warmup"),
     *("thinking_budget_message", "reasoning_format"),
 )
@@ -83,6 +84,7 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
         name: the model's name, for messages.
         file: metadata of the model file.
     """
+    load_backends()
     native = _native.EngineParams()
     for field in _COPIED_FIELDS:
         value = getattr(options, field)

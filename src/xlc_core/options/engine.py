@@ -48,6 +48,8 @@ class EngineOptions(NativeOptions):
             first texts.
         n_threads: threads that generate; None: the physical cores that this process may use.
         n_threads_batch: threads that read prompts; None: the value of ``n_threads``.
+        device: what computes (docs/gpus.md): ``"cpu"``, ``"cuda"``, ``"vulkan"`` or another backend with all its GPUs,
+            or one of them, such as ``"vulkan:0"``; ``"auto"``: CUDA, else Vulkan, else the CPU.
         n_gpu_layers: layers on the GPU, ``"auto"`` for as many as fit, ``"all"``, or a number.
         main_gpu: the GPU for tensors that cannot be split.
         split_mode: how a model is distributed over several GPUs.
@@ -111,6 +113,7 @@ class EngineOptions(NativeOptions):
     n_batch_retrieval: int | None = Field(None, ge=1)
     n_threads: int | None = Field(None, ge=1, le=512)
     n_threads_batch: int | None = Field(None, ge=1, le=512)
+    device: str = "auto"
     n_gpu_layers: GpuLayers = "auto"
     main_gpu: int = Field(0, ge=0)
     split_mode: Literal["none", "layer", "row"] = "layer"

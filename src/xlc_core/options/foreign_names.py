@@ -248,8 +248,8 @@ ENGINE_NAMES: Mapping[str, ForeignName] = {
         ("num_gpu", "gpu_layers", "ngl", "num_gpu_layers", "n_gpu", "gpu_offload"), ForeignName("n_gpu_layers", _layers)
     ),
     **dict.fromkeys(
-        ("device", "device_map", "use_gpu", "gpu", "enforce_eager"),
-        ForeignName("n_gpu_layers", note="'all', 'auto', or 0 for the processor alone"),
+        ("device_map", "use_gpu", "gpu", "enforce_eager"),
+        ForeignName("device", note="'auto', 'cpu', 'cuda' or 'vulkan'; n_gpu_layers says how many layers go there"),
     ),
     **dict.fromkeys(("cpu_offload_gb", "swap_space"), ForeignName("n_gpu_layers", note="the other layers stay in RAM")),
     "gpu_memory_utilization": ForeignName("n_gpu_layers", note="'auto' loads as many layers as fit"),

@@ -111,6 +111,7 @@ class EngineKwargs(TypedDict, total=False):
     n_batch_retrieval: int | None
     n_threads: int | None
     n_threads_batch: int | None
+    device: str | None
     n_gpu_layers: GpuLayers | None
     main_gpu: int | None
     split_mode: Literal["none", "layer", "row"] | None

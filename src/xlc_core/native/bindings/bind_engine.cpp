@@ -160,6 +160,7 @@ void bind_params(nb::module_& m) {
         .def_rw("n_ubatch", &EngineParams::n_ubatch)
         .def_rw("n_threads", &EngineParams::n_threads)
         .def_rw("n_threads_batch", &EngineParams::n_threads_batch)
+        .def_rw("device", &EngineParams::device)
         .def_rw("n_gpu_layers", &EngineParams::n_gpu_layers)
         .def_rw("main_gpu", &EngineParams::main_gpu)
         .def_rw("split_mode", &EngineParams::split_mode)

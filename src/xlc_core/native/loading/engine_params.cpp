@@ -1,6 +1,7 @@
 #include "loading/engine_params.h"
 
 #include "support/compute_threads.h"
+#include "support/devices.h"
 #include "support/errors.h"
 
 #include "arg.h"
@@ -147,6 +148,25 @@ void apply_llama_args(common_params& params, const std::vector<std::string>& arg
     }
 }
 
+// llama.cpp's list of devices ends with a null. An empty list is its own choice: all GPUs, and servers of
+// RPC.
+std::vector<ggml_backend_dev_t> device_list(const std::string& wanted) {
+    std::vector<ggml_backend_dev_t> devices = choose_devices(wanted);
+    if (wanted == "auto" && !has_several_gpu_backends()) {
+        return {};
+    }
+    devices.push_back(nullptr);
+    return devices;
+}
+
+// The projector goes where the model goes.
+void place_projector(common_params& params) {
+    if (params.mmproj_use_gpu && params.mmproj_device == nullptr && !params.devices.empty()) {
+        params.mmproj_device = params.devices.front();
+        params.mmproj_use_gpu = params.mmproj_device != nullptr;
+    }
+}
+
 // llama_args may have changed the total or the number of slots.
 void check_n_ctx(const common_params& params, int32_t n_ctx) {
     const int32_t per_slot = params.kv_unified ? params.n_ctx : params.n_ctx / params.n_parallel;
@@ -189,6 +209,7 @@ common_params to_common_params(const EngineParams& params) {
     out.cpuparams_batch.n_threads = params.n_threads_batch;
     out.cpuparams.poll = poll_level;
     out.cpuparams_batch.poll = poll_level;
+    out.devices = device_list(params.device);
     out.n_gpu_layers = params.n_gpu_layers;
     out.main_gpu = params.main_gpu;
     out.split_mode = split_mode(params.split_mode);
@@ -245,6 +266,7 @@ common_params to_common_params(const EngineParams& params) {
     if (!out.speculative.draft.tensor_buft_overrides.empty()) {
         out.speculative.draft.tensor_buft_overrides.push_back({nullptr, nullptr});
     }
+    place_projector(out);
     if (!out.media_path.empty() && out.media_path.back() != '/') {
         out.media_path += '/';
     }

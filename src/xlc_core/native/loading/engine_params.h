@@ -27,7 +27,8 @@ struct EngineParams {
     int32_t n_ubatch = 512;
     int32_t n_threads = 1;
     int32_t n_threads_batch = 1;
-    int32_t n_gpu_layers = -1; // -1: as many as fit; -2: all
+    std::string device = "auto"; // see choose_devices
+    int32_t n_gpu_layers = -1;   // -1: as many as fit; -2: all
     int32_t main_gpu = 0;
     std::string split_mode = "layer";
     std::vector<float> tensor_split;

@@ -6,6 +6,8 @@
 #include <ggml-backend.h>
 
 #if defined(XLC_PORTABLE)
+#include "support/logging.h"
+
 #include <dlfcn.h>
 
 #include <filesystem>
@@ -81,18 +83,21 @@ const CpuLibraries& cpu_libraries() {
     return libraries;
 }
 
-std::vector<Device> find_devices() {
-    std::vector<Device> found;
-    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        size_t n_free = 0;
-        size_t n_total = 0;
-        ggml_backend_dev_memory(device, &n_free, &n_total);
-        found.push_back(
-            {ggml_backend_dev_name(device), ggml_backend_dev_description(device),
-             ggml_backend_reg_name(ggml_backend_dev_backend_reg(device)), n_free, n_total});
+std::string ggml_contract() {
+    return XLC_GGML_CONTRACT;
+}
+
+std::string load_backend(const std::string& path) {
+#if defined(XLC_PORTABLE)
+    const LogCapture capture(/* swallow */ true);
+    if (ggml_backend_load(path.c_str())) {
+        return "";
     }
-    return found;
+    const std::string reason = capture.summary();
+    return reason.empty() ? "ggml could not load it" : reason;
+#else
+    return path + " needs the libraries of xllama's wheel, but this is a build from source";
+#endif
 }
 
 std::vector<std::string> cpu_features() {

@@ -1,5 +1,6 @@
-// The libraries of ggml's CPU backend. A portable build (XLC_PORTABLE) has one for each kind of processor,
-// next to the module, and loads the best one. In other builds the backend is linked.
+// The libraries of ggml's backends. A portable build (XLC_PORTABLE) has one CPU library for each kind of
+// processor, next to the module, and loads the best one; it can load those of other backends. In other builds
+// the backends are linked.
 #pragma once
 
 #include <map>
@@ -23,16 +24,12 @@ const CpuLibraries& cpu_libraries();
 // Return the instruction sets that the loaded backend was compiled for, and other features that it names.
 std::vector<std::string> cpu_features();
 
-// A device that computes, as ggml's backends report it.
-struct Device {
-    std::string name;        // such as CUDA0
-    std::string description; // such as the name of the processor
-    std::string backend;
-    size_t n_free_bytes;
-    size_t n_bytes;
-};
+// Return what a library of another backend must have in common with this build: the version of ggml's
+// interface and a digest of its headers (cmake/contract.cmake).
+std::string ggml_contract();
 
-// Return all devices, the CPU too.
-std::vector<Device> find_devices();
+// Load the library of another backend, such as Vulkan, and register its devices. Return why that failed;
+// empty if it did not. Call before a model is loaded: llama.cpp does not expect devices to come later.
+std::string load_backend(const std::string& path);
 
 } // namespace xlc

@@ -1,0 +1,16 @@
+# The properties that a backend in a wheel of its own and the module must share, as one word: the version of ggml's
+# interface for backends, and a digest of ggml's headers, whose structures both sides use (docs/gpus.md).
+function(xlc_ggml_contract ggml result)
+  file(GLOB headers "${ggml}/include/*.h" "${ggml}/src/ggml-backend-impl.h" "${ggml}/src/ggml-impl.h")
+  list(SORT headers)
+  set(digests "")
+  foreach(header IN LISTS headers)
+    file(SHA256 "${header}" digest)
+    string(APPEND digests "${digest}")
+  endforeach()
+  string(SHA256 digest "${digests}")
+  string(SUBSTRING "${digest}" 0 16 digest)
+  file(STRINGS "${ggml}/src/ggml-backend-impl.h" line REGEX "#define GGML_BACKEND_API_VERSION")
+  string(REGEX MATCH "[0-9]+$" version "${line}")
+  set(${result} "${version}-${digest}" PARENT_SCOPE)
+endfunction()
