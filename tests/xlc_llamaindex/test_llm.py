@@ -13,7 +13,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.llms.loading import load_llm
 from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.tools import FunctionTool
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 import xlc_core as xlc
 from helpers.llamaindex_watching import watched_events
@@ -243,8 +243,10 @@ class Person(BaseModel):
     age: int
 
 
-class Adult(Person):
-    """Somebody who is of age."""
+class Adult(BaseModel):
+    """Somebody who is of age; whatever a model writes, it is short."""
+
+    age: int = Field(ge=0, le=99)
 
     @field_validator("age")
     @classmethod
