@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -29,7 +30,10 @@ Measurement = dict[str, Any]
 class Worker:
     """A running script of workers/: a peer that has loaded its models and measures on command."""
 
-    def __init__(self, python: Path, script: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, python: Path, script: str, settings: dict[str, Any], environment: dict[str, str] | None = None
+    ) -> None:
+        """Start it. ``environment`` is added to this process's."""
         logs = CACHE / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._name = script
@@ -41,6 +45,7 @@ class Worker:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
+                    env={**os.environ, **(environment or {})},
                     text=True,
                     encoding="utf-8",
                 )

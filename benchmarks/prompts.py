@@ -13,26 +13,34 @@ from typing import Any
 from measure import Contender, Peer, run_rounds, unavailable
 from peers import UnavailableError, llama_cpp_programs
 from random_models import SHAPES, random_model
-from settings import Settings, add_common_options, settings_of
-from tables import cells, disturbance, ratios, spread, write_section
+from settings import Settings, add_common_options, compiled_for, settings_of
+from tables import cells, disturbance, ratios, rounds_note, spread, write_section
 
 from generation import LlamaBench
 from xlc_core.models import catalog
 
-SMOLLM2 = "smollm2-135m-instruct"
+SMOLLM2 = "smollm2-135m:Q8_0"
 N_PROMPT = 512
 N_CONTEXT = 1500
-TYPES = ("Q8_0", "Q4_K_M", "Q6_K", "Q4_0", "F16")
+MODELS = (
+    SMOLLM2,
+    *(f"qwen3-0.6b:{type_}" for type_ in ("Q8_0", "F16", "BF16", "Q4_K_M", "Q5_K_M", "Q6_K", "Q4_0")),
+    *(f"llama-3.2-1b:{type_}" for type_ in ("Q8_0", "BF16", "Q4_K_M")),
+    *(f"granite-3.1-1b-a400m:{type_}" for type_ in ("Q8_0", "Q4_K_M")),
+)
 # Expected ratios to llama-bench for prompts, by type of weights; 1.3 for the others.
-EXPECTED = {"Q8_0": 2.0, "F16": 1.8}
+EXPECTED = {"Q8_0": 2.0, "F16": 1.8, "BF16": 1.8}
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_options(parser, 5)
     parser.add_argument("--llama-bench", type=Path, metavar="PATH", help="an existing build of llama-bench")
-    parser.add_argument("--shapes", nargs="*", choices=sorted(SHAPES), default=sorted(SHAPES), help="default: all")
-    parser.add_argument("--types", nargs="*", default=TYPES, help="types of weights (default: %(default)s)")
+    parser.add_argument(
+        "--models", nargs="*", default=MODELS, metavar="SHAPE:TYPE",
+        help=f"{SMOLLM2}, or shapes ({', '.join(SHAPES)}) and types of weights (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--section", default="prompts", help="its name in the document (default: %(default)s)")
     options = parser.parse_args(arguments)
     changes = {"n_tokens": 16 if options.quick else 48, "llama_bench": options.llama_bench}
     return options, settings_of(options, arguments, "prompts.py", **changes)
@@ -72,8 +80,15 @@ def measure(model: Path, settings: Settings, programs: Path | None, no_bench: st
 
 def models(options: argparse.Namespace) -> list[tuple[str, str, Path]]:
     """Return name, type and file of each model."""
-    found = [("SmolLM2-135M", "Q8_0", catalog.resolve(SMOLLM2).path)]
-    found.extend((name, type_, random_model(name, type_)) for name in options.shapes for type_ in options.types)
+    found = []
+    for pair in options.models:
+        name, _, type_ = pair.partition(":")
+        if pair == SMOLLM2:
+            found.append((name, type_, catalog.resolve("smollm2-135m-instruct").path))
+        elif name in SHAPES and type_:
+            found.append((name, type_, random_model(name, type_)))
+        else:
+            raise SystemExit(f"--models: {SMOLLM2}, or SHAPE:TYPE with a shape of {', '.join(SHAPES)}, got {pair!r}")
     return found
 
 
@@ -96,7 +111,7 @@ def run(options: argparse.Namespace, settings: Settings) -> str:
         raw_prompt, prompt, raw_generation, generation = contenders
         rows.append([name, type_, *_figures(raw_prompt, prompt), f"≥ {EXPECTED.get(type_, 1.3)}"])
         rows[-1] += _figures(raw_generation, generation)
-    return f"""## Prompts, and generation after them
+    return f"""## Prompts, and generation after them: {compiled_for()}
 
 Tokens per second, {settings.n_threads} threads: prompts of {N_PROMPT} tokens that are not cached, and
 {settings.n_tokens} tokens generated after a prompt of {N_CONTEXT}. All models except SmolLM2 have random weights.
@@ -104,8 +119,7 @@ Tokens per second, {settings.n_threads} threads: prompts of {N_PROMPT} tokens th
 
     {settings.command}
 
-Figures are medians over {settings.n_rounds} rounds (least–greatest); ratios are taken round by round. llama-bench does
-not sample.
+{rounds_note(settings.n_rounds)} llama-bench does not sample.
 
 {cells(rows)}
 
@@ -123,7 +137,7 @@ def main() -> None:
     section = run(options, settings)
     print(section, flush=True)
     if options.write is not None:
-        write_section(options.write, "prompts", section)
+        write_section(options.write, options.section, section)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from corpora import Corpus, lexical_neighbours, mixed_texts, read_corpus
 from measure import Contender, Peer, run_rounds, unavailable
 from peers import CACHE, UnavailableError, checkpoints, interpreter, is_installed
 from settings import Settings, add_common_options, settings_of
-from tables import Column, comparison, disturbance, ratio_table, write_section
+from tables import Column, comparison, disturbance, ratio_table, rounds_note, write_section
 
 import xlc_core as xlc
 from xlc_core.models import catalog
@@ -243,7 +243,7 @@ all-MiniLM-L6-v2, {settings.n_threads} threads; {len(texts)} texts of {N_WORDS[0
 
     {settings.command}
 
-{_rounds(settings.n_rounds)} Cosines compare with the
+{rounds_note(settings.n_rounds)} Cosines compare with the
 vectors of {references[0].name}. Memory is the most that the process used for the texts, with its libraries; in
 brackets its share of the first row's.
 
@@ -253,7 +253,7 @@ brackets its share of the first row's.
 
 {disturbance(throughput)}
 
-{_rounds(n_latency_rounds)}
+{rounds_note(n_latency_rounds)}
 
 {comparison(latency, "one short query, ms", 2, target=True, less_is_better=True)}
 
@@ -301,7 +301,7 @@ from {corpus.name}, each with the {options.passages} passages that share the rar
 
     {settings.command}
 
-{_rounds(settings.n_rounds)} The model exists as Q8_0
+{rounds_note(settings.n_rounds)} The model exists as Q8_0
 only. PyTorch and onnxruntime use its dequantised weights, so differences from the first row's scores come only from
 computing in other types. Kendall's τ is the mean over the queries: 1 if all passages are in the same order.
 
@@ -311,12 +311,6 @@ computing in other types. Kendall's τ is the mean over the queries: 1 if all pa
 
 {disturbance(contenders)}
 {picture}"""
-
-
-def _rounds(n_rounds: int) -> str:
-    if n_rounds == 1:
-        return "The figures come from one round."
-    return f"Figures are medians over {n_rounds} rounds (least–greatest); ratios are taken round by round."
 
 
 def _plot(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shlex
 import sys
@@ -13,12 +14,15 @@ from typing import Any
 from peers import REQUIREMENTS
 
 import xlc_core as xlc
-from xlc_core.hardware import available_cores
+from xlc_core.hardware import available_cores, cpu_backend
 
 # Options with a value that do not change the measurement.
 LOCAL_OPTIONS = frozenset(
     {"--before", "--llama-bench", "--llama-server", "--others-limit", "--peer-python", "--plot", "--retries", "--write"}
 )
+
+
+_INSTRUCTIONS = ("AVX2", "AVX512_VNNI", "AVX512_BF16", "AMX_INT8", "NEON")
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,14 @@ class Settings:
         """One sentence about the machine."""
         return (
             f"{_processor()}, {available_cores()} cores, {platform.system()}, Python {platform.python_version()}, "
-            f"xllama {xlc.__version__}."
+            f"xllama {xlc.__version__} compiled for {compiled_for()}."
         )
+
+
+def compiled_for() -> str:
+    """Return those of the instruction sets of llama.cpp's CPU library that make a difference for its products."""
+    features = cpu_backend().features
+    return " and ".join(name for name in _INSTRUCTIONS if name in features) or "any processor"
 
 
 def add_common_options(parser: argparse.ArgumentParser, n_rounds: int, *, peers: bool = False) -> None:
@@ -122,7 +132,8 @@ def written_command(arguments: list[str], script: str) -> str:
             skip_value = "=" not in argument
         else:
             kept.append(Path(argument).name if Path(argument).is_file() else argument)
-    return shlex.join(["python", f"benchmarks/{script}", *kept])
+    kernels = os.environ.get("XLLAMA_KERNELS")
+    return (f"XLLAMA_KERNELS={kernels} " if kernels else "") + shlex.join(["python", f"benchmarks/{script}", *kept])
 
 
 def _processor() -> str:

@@ -28,6 +28,13 @@ def spread(values: Sequence[float], digits: int) -> str:
     return f"{middle} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
+def rounds_note(n_rounds: int) -> str:
+    """Return the sentence that says where the figures come from."""
+    if n_rounds == 1:
+        return "The figures come from one round."
+    return f"Figures are medians over {n_rounds} rounds (least–greatest); ratios are taken round by round."
+
+
 def ratios(contender: Contender, baseline: Contender) -> list[float]:
     """Return the contender's figure as a share of the baseline's, for each round."""
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 from protocol import Task, serve
@@ -30,6 +31,12 @@ class Prompts:
         timings = self._complete(self.settings["n_context"], self.settings["n_tokens"]).timings
         return {"wall": timings.generation_tokens_per_second, "first": timings.prompt_seconds}
 
+    def first_token(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Read a long prompt. Return the milliseconds of the call, which writes one token."""
+        start = time.perf_counter()
+        self._complete(self.settings["n_context"], 1)
+        return {"wall": (time.perf_counter() - start) * 1000}
+
     def _complete(self, n_prompt: int, n_tokens: int) -> xlc.Completion:
         prompt = " ".join(self.draw.choice(WORDS) for _ in range(n_prompt))
         return self.engine.complete(prompt, max_tokens=n_tokens, temperature=0.0, ignore_eos=True, cache_prompt=False)
@@ -40,7 +47,7 @@ def open_peer(settings: dict[str, Any]) -> dict[str, Task]:
         settings["model"], n_ctx=2048, n_parallel=1, n_threads=settings["n_threads"], cache_ram_mib=0, progress=False
     )
     prompts = Prompts(engine, settings)
-    return {"read": prompts.read, "generate": prompts.generate}
+    return {"read": prompts.read, "generate": prompts.generate, "first-token": prompts.first_token}
 
 
 serve(open_peer)

@@ -18,7 +18,7 @@ def open_peer(settings: dict[str, Any]) -> dict[str, Task]:
         return retrieval_tasks(settings, embed=lambda texts: engine.embed(texts, truncate="end"))
 
     def rerank(query: str, passages: list[str]) -> list[float]:
-        scores = engine.rerank(query, passages, truncate="end")
+        scores = xlc.rerank_documents(engine, query, passages, truncate="end")
         return [score.score for score in sorted(scores, key=lambda score: score.index)]
 
     return retrieval_tasks(settings, rerank=rerank)
