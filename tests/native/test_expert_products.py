@@ -97,6 +97,18 @@ def test_each_expert_is_computed_by_what_suits_its_rows() -> None:
     assert np.array_equal(same, (choices == 1).all(axis=1))
 
 
+@pytest.mark.parametrize("n_tokens", [2, 24, 31])
+@pytest.mark.parametrize("weight_type", SHORT_TYPES)
+def test_tokens_of_a_step_are_rounded_as_alone(weight_type: str, n_tokens: int) -> None:
+    weights, activations = numbers(3, 64, 256), numbers(n_tokens, 1, 256)
+    choices = np.ones((n_tokens, 1), dtype=np.int32)
+    together, _ = _native.multiply_experts(weights, activations, choices, weight_type, "graph", 2)
+    for token in range(n_tokens):
+        one = slice(token, token + 1)
+        alone, _ = _native.multiply_experts(weights, activations[one], choices[one], weight_type, "graph", 2)
+        assert np.array_equal(together[one], alone)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_stays_visible(bad: float) -> None:
     choices = routed({0: MANY, 1: MANY}, 1)

@@ -196,7 +196,7 @@ using OwnMatrices = nb::ndarray<nb::numpy, float, nb::ndim<3>>;
 
 void multiply_experts_with(const Kernels& kernels, const ggml_tensor* product, size_t n_threads) {
     std::vector<uint8_t> workspace(ExpertProduct::workspace_size(kernels, product, n_threads));
-    const ExpertProduct multiplied(kernels, product, workspace.data(), n_threads);
+    const ExpertProduct multiplied(kernels, product, workspace.data(), n_threads, true);
     multiplied.sort();
     for (size_t thread = 0; thread < n_threads; ++thread) {
         multiplied.convert(thread);

@@ -1,6 +1,7 @@
 #include "kernels/expert_product.h"
 
 #include "kernels/aligned.h"
+#include "support/batch_rounding.h"
 
 #include <ggml.h>
 
@@ -15,6 +16,7 @@ namespace {
 // An expert with fewer rows than this is multiplied row by row, because each panel is converted for the rows
 // of one expert. Measured with experts of 1,024 rows of 2,048 weights on a Xeon with AVX-512. 0: always ggml.
 constexpr size_t most_fewest = 24;
+static_assert(most_fewest <= most_rows_of_step);
 size_t fewest_rows(ggml_type type) {
     switch (type) {
     case GGML_TYPE_Q8_0:
@@ -60,17 +62,22 @@ const Kernels* ExpertProduct::kernels_for(const ggml_tensor* node) {
 }
 
 size_t ExpertProduct::workspace_size(const Kernels& kernels, const ggml_tensor* product, size_t n_threads) {
-    return alignment + ExpertProduct(kernels, product, nullptr, n_threads).end_;
+    return alignment + ExpertProduct(kernels, product, nullptr, n_threads, true).end_;
 }
 
 ExpertProduct::ExpertProduct(
-    const Kernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads)
+    const Kernels& kernels,
+    const ggml_tensor* product,
+    void* workspace,
+    size_t n_threads,
+    bool rounds_by_batch)
     : kernels_(&kernels), product_(product), activations_(static_cast<const float*>(product->src[1]->data)),
       n_in_(length(product->src[0], 0)), n_experts_(length(product->src[0], 2)),
       n_slots_(length(product->src[2], 0)), n_sources_(length(product->src[1], 1)),
       n_tokens_(length(product->src[2], 1)), n_threads_(n_threads),
       n_panels_((length(product, 0) + kernels.panel_width - 1) / kernels.panel_width),
-      fewest_(fewest_rows(product->src[0]->type)) {
+      fewest_(rounds_by_batch ? fewest_rows(product->src[0]->type) : most_rows_of_step) {
+    GGML_ASSERT(rounds_by_batch || n_tokens_ < fewest_);
     char* const memory = workspace ? aligned(static_cast<char*>(workspace)) : nullptr;
     const ggml_type type = product->src[0]->type;
     const size_t n_rows = n_tokens_ * n_slots_;
@@ -188,8 +195,8 @@ void ExpertProduct::multiply(size_t chunk, size_t thread) const {
 }
 
 void ExpertProduct::multiply_few(const WeightMatrix& weights, size_t expert, size_t panel) const {
-    std::array<const char*, most_fewest> rows{};
-    std::array<float*, most_fewest> outs{};
+    std::array<const char*, most_rows_of_step> rows{};
+    std::array<float*, most_rows_of_step> outs{};
     const auto begin = static_cast<size_t>(ends_[expert]);
     const size_t n = n_rows_of(expert);
     for (size_t i = 0; i < n; ++i) {

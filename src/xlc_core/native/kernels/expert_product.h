@@ -21,7 +21,14 @@ public:
     // Bytes that `workspace` must have.
     static size_t workspace_size(const Kernels& kernels, const ggml_tensor* product, size_t n_threads);
 
-    ExpertProduct(const Kernels& kernels, const ggml_tensor* product, void* workspace, size_t n_threads);
+    // Without `rounds_by_batch`, which products of most_rows_of_step tokens need, each row is rounded as if
+    // it were the only one (support/batch_rounding.h).
+    ExpertProduct(
+        const Kernels& kernels,
+        const ggml_tensor* product,
+        void* workspace,
+        size_t n_threads,
+        bool rounds_by_batch);
 
     // First one thread sorts the rows by their experts. Then each thread converts its part of the
     // activations. When all have, n_chunks() parts of the result can be computed in any order, by any thread.

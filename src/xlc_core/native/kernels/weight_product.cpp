@@ -35,10 +35,6 @@ int64_t fewest_rows(ggml_type type) {
     }
 }
 
-// With fewer rows than this, products are rounded as those of one row, unless support/batch_rounding.h allows
-// otherwise. More requests seldom generate together, and drafts are shorter.
-constexpr int64_t most_rows_of_step = 32;
-
 // Parts of the activations are no smaller than this.
 constexpr size_t fewest_rows_of_part = 64;
 
@@ -60,9 +56,7 @@ const Kernels* WeightProduct::kernels_for(const ggml_tensor* node) {
 
 const Kernels* WeightProduct::kernels_for(const ggml_tensor* node, const void* threads) {
     const Kernels* const found = kernels_for(node);
-    const bool is_allowed =
-        found && (ggml_nrows(node->src[1]) >= most_rows_of_step || allows_batch_rounding(threads));
-    return is_allowed ? found : nullptr;
+    return found && allows_batch_rounding(ggml_nrows(node->src[1]), threads) ? found : nullptr;
 }
 
 size_t WeightProduct::workspace_size(const Kernels& kernels, const ggml_tensor* product, size_t n_threads) {

@@ -23,7 +23,10 @@ void forget_batch_rounding(const void* threads) {
     allowed.erase(std::remove(allowed.begin(), allowed.end(), threads), allowed.end());
 }
 
-bool allows_batch_rounding(const void* threads) {
+bool allows_batch_rounding(int64_t n_rows, const void* threads) {
+    if (n_rows >= most_rows_of_step) {
+        return true;
+    }
     const std::lock_guard<std::mutex> lock(mutex);
     return std::find(allowed.begin(), allowed.end(), threads) != allowed.end();
 }

@@ -2,6 +2,7 @@
 
 #include "kernels/expert_product.h"
 #include "overrides/ggml/chunks.h"
+#include "support/batch_rounding.h"
 
 extern "C" bool xlc_multiply_experts(const ggml_compute_params* params, ggml_tensor* node) {
     const xlc::Kernels* const kernels = params->use_ref ? nullptr : xlc::ExpertProduct::kernels_for(node);
@@ -9,7 +10,9 @@ extern "C" bool xlc_multiply_experts(const ggml_compute_params* params, ggml_ten
         return false;
     }
     const auto thread = static_cast<size_t>(params->ith);
-    const xlc::ExpertProduct product(*kernels, node, params->wdata, static_cast<size_t>(params->nth));
+    const bool rounds_by_batch = xlc::allows_batch_rounding(node->src[2]->ne[1], params->threadpool);
+    const xlc::ExpertProduct product(
+        *kernels, node, params->wdata, static_cast<size_t>(params->nth), rounds_by_batch);
     if (thread == 0) {
         product.sort();
     }
