@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo wheel wheel-test test test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo wheel wheel-vulkan wheel-test test test-vulkan test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
@@ -20,12 +20,27 @@ wheel:
 	$(BIN)/python -m pip install --quiet auditwheel wheel
 	$(BIN)/python cmake/make_wheel.py
 
+# The Vulkan backend as a wheel of its own, beside that one (docs/gpus.md).
+wheel-vulkan:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet cmake ninja wheel
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python cmake/make_backend_wheel.py vulkan
+
 # Installs and uses it on other systems and processors; as root, with debootstrap and qemu-user-static.
 wheel-test:
 	$(BIN)/python cmake/test_wheel.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --durations=25 --durations-min=1
+
+# Both wheels of dist/ on a Vulkan driver: the first card, or Mesa's software driver (Debian: mesa-vulkan-drivers).
+VULKAN_VENV := build/wheel/test-vulkan
+test-vulkan:
+	test -x $(VULKAN_VENV)/bin/python || $(PYTHON) -m venv $(VULKAN_VENV)
+	$(VULKAN_VENV)/bin/python -m pip install --quiet --force-reinstall --no-deps --no-index --find-links dist xllama xllama-vulkan
+	$(VULKAN_VENV)/bin/python -m pip install --quiet --find-links dist xllama xllama-vulkan ./models \
+		gguf pytest pytest-asyncio pytest-timeout
+	GGML_VK_VISIBLE_DEVICES=$${GGML_VK_VISIBLE_DEVICES-0} $(VULKAN_VENV)/bin/python -m pytest tests/vulkan
 
 # The tests that need torch.
 test-convert: $(STAMP)

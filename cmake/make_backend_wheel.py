@@ -1,0 +1,197 @@
+"""Build the wheel of a GPU backend, which xllama's own wheel loads (docs/building.md).
+
+    python cmake/make_backend_wheel.py vulkan [FOLDER]
+
+FOLDER is where the wheel goes, by default dist/. The wheel has nothing but the backend's library and the few lines by
+which xllama finds it. It is for the xllama of the same version.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import sysroot
+from vulkan_tools import VulkanTools
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "wheel"
+SYSROOT = BUILD / "sysroot"
+TAG = "py3-none-manylinux_2_28_x86_64"
+# Libraries of the system and of other wheels that it may need; xllama's wheel has loaded the first one.
+EVERYWHERE = {"libxllama-ggml-base.so", "libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6", "libdl.so.2"}
+EVERYWHERE |= {"libpthread.so.0", "librt.so.1", "ld-linux-x86-64.so.2"}
+MODULE = '''"""ggml's {title} backend for xllama {version}: a library, which xllama finds by its entry point."""
+
+from pathlib import Path
+
+__all__ = ["CONTRACT", "LIBRARY"]
+
+LIBRARY = Path(__file__).with_name("libggml-{name}.so")
+"""The library."""
+
+CONTRACT = LIBRARY.with_name("contract.txt").read_text("ascii").strip()
+"""What it must have in common with xllama's own libraries; xllama compares."""
+'''
+METADATA = """Metadata-Version: 2.4
+Name: {package}
+Version: {version}
+Summary: {title} for xllama: models compute on {cards}
+License-Expression: MIT
+Requires-Python: >=3.10
+Requires-Dist: xllama=={version}
+License-File: LICENSE
+License-File: LICENSE.llama.cpp
+
+ggml's {title} backend for xllama's wheel of the same version. `xllama doctor` says what it found.
+"""
+
+
+WHEEL = """Wheel-Version: 1.0
+Generator: xllama
+Root-Is-Purelib: false
+Tag: {tag}
+"""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend that has a wheel."""
+
+    name: str
+    title: str
+    package: str
+    cards: str
+    libraries: frozenset[str] = frozenset()
+
+
+BACKENDS = {
+    "vulkan": Backend(
+        name="vulkan",
+        title="Vulkan",
+        package="xllama-vulkan",
+        cards="the graphics cards of AMD, Intel and NVIDIA",
+        libraries=frozenset({"libvulkan.so.1"}),
+    ),
+}
+
+
+def run(*command: str | Path) -> str:
+    """Run a program; return what it printed."""
+    print("+", *command, flush=True)
+    return subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def version_of_project() -> str:
+    """Return xllama's version."""
+    found = re.search(r'(?m)^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"))
+    if not found:
+        sys.exit("pyproject.toml does not say which version this is")
+    return found[1]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the wheel is built."""
+
+    backend: Backend
+    llama_cpp: Path
+    parallel: int
+    local: bool
+
+    @property
+    def tag(self) -> str:
+        """The wheel's tag: a local one is for this system only."""
+        return "py3-none-linux_x86_64" if self.local else TAG
+
+
+def configuration(settings: Settings) -> list[str]:
+    """Return the arguments of CMake."""
+    backend = settings.backend
+    options = [f"-DXLC_BACKEND={backend.name}", f"-DXLC_LLAMA_CPP_DIR={settings.llama_cpp}"]
+    options += ["-G", "Ninja"] if shutil.which("ninja") else []
+    if settings.local:  # the library finds what it was linked with
+        return [*options, "-DCMAKE_INSTALL_RPATH_USE_LINK_PATH=ON"]
+    options += [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'sysroot.cmake'}", f"-DXLC_SYSROOT={SYSROOT}"]
+    vulkan = VulkanTools(BUILD / "vulkan-tools")
+    options += [f"-DVulkan_INCLUDE_DIR={vulkan.headers}", f"-DVulkan_LIBRARY={vulkan.library}"]
+    return [*options, f"-DVulkan_GLSLC_EXECUTABLE={vulkan.glslc}", f"-DSPIRV-Headers_DIR={vulkan.spirv}"]
+
+
+def build(settings: Settings) -> Path:
+    """Compile and install the library; return the folder with it and its contract."""
+    name = f"{settings.backend.name}{'-local' if settings.local else ''}"
+    folder, installed = BUILD / name, BUILD / f"{name}-installed"
+    if not settings.local:
+        sysroot.fill(SYSROOT)
+    run("cmake", "-S", ROOT / "cmake" / "backends", "-B", folder, *configuration(settings))
+    subprocess.run(["cmake", "--build", str(folder), "--parallel", str(settings.parallel)], check=True)
+    shutil.rmtree(installed, ignore_errors=True)
+    run("cmake", "--install", folder, "--prefix", installed, "--strip")
+    return installed
+
+
+def pack(settings: Settings, installed: Path, folder: Path) -> Path:
+    """Write the wheel's own files beside the library, and pack all."""
+    backend, version = settings.backend, version_of_project()
+    name = backend.package.replace("-", "_")
+    words = {"version": version, "title": backend.title, "name": backend.name, "package": backend.package}
+    with tempfile.TemporaryDirectory() as unpacked:
+        package, info = Path(unpacked) / name, Path(unpacked) / f"{name}-{version}.dist-info"
+        shutil.copytree(installed, package)
+        (package / "__init__.py").write_text(MODULE.format_map(words), "utf-8")
+        metadata = METADATA.format(cards=backend.cards, **words)
+        (info / "licenses").mkdir(parents=True)
+        (info / "METADATA").write_text(metadata, "utf-8")
+        (info / "WHEEL").write_text(WHEEL.format(tag=settings.tag))
+        (info / "entry_points.txt").write_text(f"[xllama.backends]\n{backend.name} = {name}\n")
+        shutil.copy(ROOT / "LICENSE", info / "licenses" / "LICENSE")
+        shutil.copy(settings.llama_cpp / "LICENSE", info / "licenses" / "LICENSE.llama.cpp")
+        folder.mkdir(parents=True, exist_ok=True)
+        run(sys.executable, "-m", "wheel", "pack", "--dest-dir", folder, unpacked)
+    return folder / f"{name}-{version}-{settings.tag}.whl"
+
+
+def check(backend: Backend, installed: Path) -> None:
+    """Stop if the library needs another library or a newer system than the wheel's name says."""
+    library = installed / f"libggml-{backend.name}.so"
+    needed = set(re.findall(r"\(NEEDED\).*\[(.+)\]", run("readelf", "--dynamic", "--wide", library)))
+    if unknown := needed - EVERYWHERE - backend.libraries:
+        sys.exit(f"{library.name} needs {', '.join(sorted(unknown))}")
+    asked = re.findall(r"Name: (GLIBC|GLIBCXX|CXXABI)_([\d.]+)", run("readelf", "--version-info", "--wide", library))
+    for kind, number in sorted(set(asked)):
+        limit = sysroot.LIMITS[kind].partition("_")[2]
+        if tuple(map(int, number.split("."))) > tuple(map(int, limit.split("."))):
+            sys.exit(f"{library.name} needs {kind}_{number}, but the wheel's name allows {limit}")
+
+
+def main() -> None:
+    """Build, check and pack."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("backend", choices=sorted(BACKENDS))
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist", help="where the wheel goes")
+    parser.add_argument("--llama-cpp", type=Path, default=ROOT / "vendor" / "llama.cpp", help="llama.cpp's source")
+    parser.add_argument("--local", action="store_true", help="with this system's tools and libraries, for this system")
+    parser.add_argument("--parallel", type=int, default=2, help="programs that compile at once")
+    arguments = parser.parse_args()
+    settings = Settings(
+        backend=BACKENDS[arguments.backend],
+        llama_cpp=arguments.llama_cpp.resolve(),
+        parallel=arguments.parallel,
+        local=arguments.local,
+    )
+    installed = build(settings)
+    if not settings.local:
+        check(settings.backend, installed)
+    wheel = pack(settings, installed, arguments.folder.resolve())
+    print(f"{wheel.name}: {wheel.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()
