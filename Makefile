@@ -9,16 +9,20 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo wheel wheel-vulkan wheel-test test test-vulkan test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo wheel wheel-again wheel-vulkan wheel-test test test-vulkan test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
-demo: $(STAMP)
+# A wheel in dist/ that was made from these sources is installed in seconds. Without one, the project is built.
+demo:
+	@$(PYTHON) cmake/install_wheel.py $(VENV) || $(MAKE) --no-print-directory $(STAMP)
 	$(BIN)/python examples/rag_$(FRAMEWORK).py
 
-# One wheel for all x86-64 Linux processors, in dist/ (docs/building.md).
+# One wheel for all x86-64 Linux processors, in dist/ (docs/building.md). The tools for it are in build/wheel/tools.
 wheel:
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet auditwheel wheel
-	$(BIN)/python cmake/make_wheel.py
+	$(PYTHON) cmake/make_wheel.py
+
+# Builds it again in another folder, without ccache, and compares the bytes.
+wheel-again:
+	$(PYTHON) cmake/check_reproducible.py
 
 # The Vulkan backend as a wheel of its own, beside that one (docs/gpus.md).
 wheel-vulkan:
@@ -28,7 +32,7 @@ wheel-vulkan:
 
 # Installs and uses it on other systems and processors; as root, with debootstrap and qemu-user-static.
 wheel-test:
-	$(BIN)/python cmake/test_wheel.py
+	build/wheel/tools/bin/python cmake/test_wheel.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --durations=25 --durations-min=1
@@ -106,6 +110,7 @@ pin:
 $(STAMP): $(NATIVE_SOURCES) models/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	rm -f $(VENV)/.wheel
 	$(BIN)/python -m pip install --editable '.[test,check]' ./models
 	touch $@
 

@@ -41,6 +41,14 @@ if(NOT stamp STREQUAL pin)
                   "only; sessions saved by this build are for this build.")
 endif()
 
+# llama.cpp and ggml would ask Git for their commit, and get xllama's: the same sources would not make the same module.
+set(LLAMA_BUILD_NUMBER 0)
+set(LLAMA_BUILD_COMMIT "another-source")
+if(XLC_LLAMA_CPP_IS_PINNED)
+  set(LLAMA_BUILD_COMMIT "${pin_package}-${pin_version}")
+endif()
+set(GGML_BUILD_COMMIT "${LLAMA_BUILD_COMMIT}")
+set(GIT_EXE FALSE) # ggml's program, which find_program leaves as it is
 # Only the libraries are wanted; everything that a program of llama.cpp's would pull in is off.
 set(BUILD_SHARED_LIBS OFF)
 set(LLAMA_BUILD_COMMON ON)

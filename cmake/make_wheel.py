@@ -4,24 +4,34 @@
 
 FOLDER is where the wheel goes, by default dist/. The machine's GCC compiles, against the libraries of an older Linux
 (cmake/sysroot.py). auditwheel checks that the result runs on the systems that its name claims.
+
+The same sources and compiler give the same bytes, in any folder and at any time: the tools have fixed versions
+(cmake/wheel_requirements.txt), and the files have the time of the commit.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
+import venv
 import zipfile
 from pathlib import Path
+from typing import Any
 
+import source_digest
 import sysroot
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "wheel" / "portable"  # deeper than cmake/tidy.py looks
 SYSROOT = ROOT / "build" / "wheel" / "sysroot"
+# Inside the checkout, so that nothing names a folder of the machine.
+TOOLS = ROOT / "build" / "wheel" / "tools"
+TOOL_VERSIONS = Path(__file__).with_name("wheel_requirements.txt")
 OLDEST = "manylinux_2_28_x86_64"  # as cmake/sysroot.py allows
 PYTHON = "cp310"
 MOST_BYTES = 20 * 2**20
@@ -36,6 +46,32 @@ def run(*command: str | Path, **options: object) -> str:
     return str(done.stdout)
 
 
+def tool(*command: str | Path, **options: object) -> str:
+    """Run a module of the tools' environment; return what it printed."""
+    return run(TOOLS / "bin" / "python", "-m", *command, **options)
+
+
+def fill_tools() -> None:
+    """Install the tools, if these versions are not there."""
+    wanted = TOOL_VERSIONS.read_bytes()
+    mark = TOOLS / ".xllama-tools"
+    if mark.exists() and mark.read_bytes() == wanted:
+        return
+    venv.create(TOOLS, clear=True, with_pip=True)
+    tool("pip", "install", "--quiet", "--requirement", TOOL_VERSIONS)
+    mark.write_bytes(wanted)
+
+
+def time_of_sources() -> str:
+    """Return the time that all files get, in seconds since 1970: the commit's, or the earliest that a zip can hold."""
+    if given := os.environ.get("SOURCE_DATE_EPOCH"):
+        return given
+    shown = subprocess.run(
+        ["git", "-C", ROOT, "log", "-1", "--format=%ct"], capture_output=True, text=True, check=False
+    )
+    return shown.stdout.strip() or "315532800"
+
+
 def build(folder: Path) -> Path:
     """Let pip build the wheel, with the tag of this machine."""
     settings = {
@@ -46,33 +82,60 @@ def build(folder: Path) -> Path:
         "cmake.define.CMAKE_TOOLCHAIN_FILE": ROOT / "cmake" / "sysroot.cmake",
     }
     options = [f"--config-settings={name}={value}" for name, value in settings.items()]
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, *options, ROOT)
+    environment = {**os.environ, "PATH": f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    tool("pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, *options, ROOT, env=environment)
     (wheel,) = folder.glob("xllama-*.whl")
     return wheel
 
 
 def policy_of(wheel: Path) -> str:
     """Return the oldest manylinux policy that the wheel keeps."""
-    shown = run(sys.executable, "-m", "auditwheel", "show", "--json", wheel)
+    shown = tool("auditwheel", "show", "--json", wheel)
     return str(json.loads(shown)["overall_tag"])
 
 
 def finish(wheel: Path, folder: Path) -> Path:
     """Name the wheel after the systems that it runs on, and add what it requires; return the finished one."""
     with tempfile.TemporaryDirectory() as unpacked:
-        run(sys.executable, "-m", "wheel", "unpack", "--dest", unpacked, wheel)
+        tool("wheel", "unpack", "--dest", unpacked, wheel)
         (tree,) = Path(unpacked).iterdir()
         (info,) = tree.glob("*.dist-info")
-        metadata = info / "METADATA"
-        head, separator, rest = metadata.read_text("utf-8").partition("\nRequires-Dist: ")
-        if not separator:
-            sys.exit("the wheel requires nothing; where would its own requirement go?")
-        metadata.write_text(f"{head}\nRequires-Dist: {REQUIREMENT}{separator}{rest}", "utf-8")
+        complete_metadata(info)
         tags = info / "WHEEL"
         tags.write_text(re.sub(r"(?m)^(Tag: .*-)linux_x86_64$", rf"\1{OLDEST}", tags.read_text("utf-8")), "utf-8")
+        (info / source_digest.NAME).write_text(source_digest.of_checkout() + "\n", "utf-8")
         folder.mkdir(parents=True, exist_ok=True)
-        packed = run(sys.executable, "-m", "wheel", "pack", "--dest-dir", folder, tree)
+        same_modes(tree)
+        packed = tool("wheel", "pack", "--dest-dir", folder, tree)
     return folder / packed.split("Repacking wheel as ")[1].split("...")[0].strip().split("/")[-1]
+
+
+def complete_metadata(info: Path) -> None:
+    """Add the wheel's own requirement, and the licences of what is compiled in (cmake/sbom.py)."""
+    metadata = info / "METADATA"
+    text = metadata.read_text("utf-8")
+    if "\nRequires-Dist: " not in text:
+        sys.exit("the wheel requires nothing; where would its own requirement go?")
+    text = text.replace("\nRequires-Dist: ", f"\nRequires-Dist: {REQUIREMENT}\nRequires-Dist: ", 1)
+    folder = info / "licenses"
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    text = re.sub(r"(?m)(^License-File: .*\n)+", "".join(f"License-File: {name}\n" for name in files), text, count=1)
+    sbom = json.loads((info / "sboms" / "xllama.cdx.json").read_text("utf-8"))
+    text = re.sub(r"(?m)^License-Expression: .*$", f"License-Expression: {expression_of(sbom)}", text, count=1)
+    metadata.write_text(text, "utf-8")
+
+
+def expression_of(sbom: dict[str, Any]) -> str:
+    """Return the licence of the whole. The compiler's own parts are exempt by their licences."""
+    parts = [sbom["metadata"]["component"], *(part for part in sbom["components"] if "purl" in part)]
+    expressions = {part["licenses"][0]["expression"] for part in parts}
+    return " AND ".join(sorted(f"({text})" if " OR " in text else text for text in expressions))
+
+
+def same_modes(tree: Path) -> None:
+    """Set the modes that files have for most users; a checkout's depend on its owner's settings."""
+    for path in tree.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def check(wheel: Path) -> None:
@@ -80,6 +143,7 @@ def check(wheel: Path) -> None:
     size = wheel.stat().st_size
     policy = policy_of(wheel)
     print(f"{wheel.name}: {size / 2**20:.1f} MiB; auditwheel: {policy}")
+    run(TOOLS / "bin" / "python", Path(__file__).with_name("check_sbom.py"), wheel)
     if missing := missing_files(wheel):
         sys.exit(f"the wheel does not have {', '.join(missing)}")
     if size > MOST_BYTES:
@@ -105,7 +169,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist", help="where the wheel goes")
     folder = parser.parse_args().folder.resolve()
+    fill_tools()
     sysroot.fill(SYSROOT)
+    os.environ["SOURCE_DATE_EPOCH"] = time_of_sources()  # for all tools
     with tempfile.TemporaryDirectory() as built:
         wheel = finish(build(Path(built)), folder)
     check(wheel)

@@ -8,6 +8,10 @@ macro(xlc_add_portable_ggml)
     message(FATAL_ERROR
             "xllama: XLC_PORTABLE is for x86-64 Linux; this is ${CMAKE_SYSTEM_PROCESSOR} ${CMAKE_SYSTEM_NAME}")
   endif()
+  # As cmake/ccache.cmake, for the relative paths that ccache makes of names in these folders: compiled with it or
+  # without, a file has the same name.
+  file(RELATIVE_PATH from_build "${CMAKE_BINARY_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}")
+  add_compile_options("-fmacro-prefix-map=${from_build}=" "-fmacro-prefix-map=${CMAKE_BINARY_DIR}/=")
   set(BUILD_SHARED_LIBS ON)
   set(GGML_BACKEND_DL ON)
   set(GGML_CPU_ALL_VARIANTS ON)
@@ -18,7 +22,8 @@ macro(xlc_add_portable_ggml)
 endmacro()
 
 # The libraries as files of a wheel: no symbolic links, as a wheel cannot hold them, and names of their own. Another
-# package's libggml-base.so that was loaded earlier would be taken for ours.
+# package's libggml-base.so that was loaded earlier would be taken for ours. They are linked with the run path that they
+# keep: CMake would first write the build folder's there, and its length would stay visible.
 function(xlc_install_portable_ggml folder)
   set_target_properties(ggml PROPERTIES OUTPUT_NAME xllama-ggml)
   set_target_properties(ggml-base PROPERTIES OUTPUT_NAME xllama-ggml-base)
@@ -27,10 +32,10 @@ function(xlc_install_portable_ggml folder)
     foreach(property IN ITEMS VERSION SOVERSION PUBLIC_HEADER)
       set_property(TARGET ${library} PROPERTY ${property})
     endforeach()
-    set_target_properties(${library} PROPERTIES INSTALL_RPATH "$ORIGIN")
+    set_target_properties(${library} PROPERTIES INSTALL_RPATH "$ORIGIN" BUILD_WITH_INSTALL_RPATH ON)
     install(TARGETS ${library} LIBRARY DESTINATION ${folder})
   endforeach()
-  set_target_properties(_native PROPERTIES INSTALL_RPATH "$ORIGIN")
+  set_target_properties(_native PROPERTIES INSTALL_RPATH "$ORIGIN" BUILD_WITH_INSTALL_RPATH ON)
   xlc_export_only(ggml-base exports_ggml.map)
   foreach(library IN LISTS cpu_targets)
     xlc_export_only(${library} exports_cpu.map)
