@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo wheel wheel-again wheel-vulkan wheel-test test test-vulkan test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo wheel wheel-again sdist wheel-vulkan wheel-test test test-vulkan test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 # A wheel in dist/ that was made from these sources is installed in seconds. Without one, the project is built.
 demo:
@@ -29,6 +29,10 @@ wheel-vulkan:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet cmake ninja wheel
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python cmake/make_backend_wheel.py vulkan
+
+# The source distribution, in dist/. `cmake/make_sdist.py --with-llama-cpp` makes one that builds without a network.
+sdist:
+	$(PYTHON) cmake/make_sdist.py
 
 # Installs and uses it on other systems and processors; as root, with debootstrap and qemu-user-static.
 wheel-test:

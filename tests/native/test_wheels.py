@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
+from importlib.metadata import distribution
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import xlc_core
 from helpers.module_files import load_file
 
 ROOT = Path(__file__).parents[2]
@@ -122,3 +125,58 @@ def test_differences_of_wheels_are_named(check_reproducible: ModuleType, tmp_pat
     ]
     later = write_wheel(tmp_path / "later.whl", {"a.py": "1", "b.py": "2"}, year=2021)
     assert check_reproducible.differences(one, later) == ["a.py: its time or mode", "b.py: its time or mode"]
+
+
+@pytest.mark.parametrize("with_llama_cpp", [False, True])
+def test_source_distribution_has_what_a_build_reads(tmp_path: Path, with_llama_cpp: bool) -> None:
+    """With llama.cpp inside, CMake configures it without fetching anything."""
+    pytest.importorskip("scikit_build_core")
+    make_sdist = load_file(CMAKE / "make_sdist.py")
+    if with_llama_cpp and not (ROOT / "vendor" / "llama.cpp" / make_sdist.STAMP).exists():
+        pytest.skip("vendor/llama.cpp is not the pinned one")
+    archive = make_sdist.build(tmp_path, Path(sys.executable), with_llama_cpp)
+    assert make_sdist.faults(archive, with_llama_cpp) == []
+    assert make_sdist.faults(archive, not with_llama_cpp) != []
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path, filter="data")
+    (tree,) = [path for path in tmp_path.iterdir() if path.is_dir()]
+    digest = load_file(CMAKE / "source_digest.py").of_checkout
+    assert digest(tree) == digest()
+    if with_llama_cpp:
+        check = ["cmake", "-P", str(tree / "cmake" / "check_overrides.cmake")]
+        subprocess.run(check, check=True, timeout=120)
+
+
+def test_versions_agree() -> None:
+    """The version is written in two places, and compiled into the metadata."""
+    tree = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f'\nversion = "{xlc_core.__version__}"\n' in tree
+    assert distribution("xllama").version == xlc_core.__version__
+
+
+def test_release_is_checked(source_digest: ModuleType, checkout: Path) -> None:
+    check = load_file(CMAKE / "check_release.py")
+    init = checkout / "src" / "xlc_core" / "__init__.py"
+    init.parent.mkdir()
+    init.write_text('x = 1\n__version__ = "1.2.3"\n')
+    (checkout / "CHANGELOG.md").write_text("# Changelog\n\n## [1.2.3] - 2026-11-27\n")
+    dist = checkout / "dist"
+    dist.mkdir()
+    assert check.file_faults(checkout, "1.2.3") == [
+        "dist/: there is no wheel of 1.2.3",
+        "dist/: there is no source distribution of 1.2.3",
+    ]
+    digest = source_digest.of_checkout(checkout)
+    write_wheel(dist / "xllama-1.2.3-cp310.whl", {f"xllama-1.2.3.dist-info/{source_digest.NAME}": digest})
+    (dist / "xllama-1.2.3.tar.gz").touch()
+    assert check.version_faults(checkout, "1.2.3") == check.file_faults(checkout, "1.2.3") == []
+    (dist / "xllama-1.2.2.tar.gz").touch()
+    (checkout / "cmake" / "b.cmake").write_text("changed")
+    assert check.file_faults(checkout, "1.2.3") == [
+        "xllama-1.2.3-cp310.whl: made from other sources",
+        "dist/xllama-1.2.2.tar.gz: does not belong to 1.2.3",
+    ]
+    assert check.version_faults(checkout, "1.2.4") == [
+        "src/xlc_core/__init__.py: __version__ is not 1.2.4",
+        "CHANGELOG.md: there is no section [1.2.4] with a date",
+    ]
