@@ -48,7 +48,7 @@ test-vulkan:
 	$(VULKAN_VENV)/bin/python -m pip install --quiet --force-reinstall --no-deps --no-index --find-links dist xllama xllama-vulkan
 	$(VULKAN_VENV)/bin/python -m pip install --quiet --find-links dist xllama xllama-vulkan ./models \
 		gguf pytest pytest-asyncio pytest-timeout
-	GGML_VK_VISIBLE_DEVICES=$${GGML_VK_VISIBLE_DEVICES-0} $(VULKAN_VENV)/bin/python -m pytest tests/vulkan
+	GGML_VK_VISIBLE_DEVICES=$${GGML_VK_VISIBLE_DEVICES-0} $(VULKAN_VENV)/bin/python -m pytest --timeout 1800 tests/vulkan
 
 # The tests that need torch.
 test-convert: $(STAMP)
