@@ -24,18 +24,19 @@ NATIVE = ROOT / "src" / "xlc_core" / "native"
 GCC_ONLY = ("-mtls-dialect=", "-fno-fat-lto-objects", "-flto")
 
 
-def newest_commands() -> list[dict[str, str]]:
-    """Return the entries of the build folder that was configured last, for our files."""
+def all_commands() -> list[dict[str, str]]:
+    """Return the entries of the build folder that was configured last, for our files and overrides."""
     found = sorted((ROOT / "build").glob("*/compile_commands.json"), key=lambda path: path.stat().st_mtime)
     if not found:
         sys.exit("there is no build/*/compile_commands.json; build first: pip install -e .")
     entries = json.loads(found[-1].read_text("utf-8"))
-    return [entry for entry in entries if is_ours(Path(entry["file"]))]
+    ours = {entry["file"]: entry for entry in entries if Path(entry["file"]).is_relative_to(NATIVE)}
+    return [entry for file, entry in ours.items() if Path(file).exists()]
 
 
-def is_ours(path: Path) -> bool:
-    """Return whether a file is one of our sources, not an override, and still there."""
-    return path.is_relative_to(NATIVE) and not path.is_relative_to(NATIVE / "overrides") and path.exists()
+def newest_commands() -> list[dict[str, str]]:
+    """Return those of our files that are not overrides."""
+    return [entry for entry in all_commands() if not Path(entry["file"]).is_relative_to(NATIVE / "overrides")]
 
 
 def for_clang(entry: dict[str, str]) -> dict[str, object]:

@@ -1,9 +1,11 @@
 """Use an installed xllama, as `make wheel-test` does on each system and processor (cmake/test_wheel.py).
 
     python wheel_smoke.py LIBRARY MODEL [--all | --beside]
+    python wheel_smoke.py --without-model
 
 LIBRARY is the CPU library that has to be chosen here, MODEL a chat model. Without --all, only what takes a few seconds
-of computing, for emulated processors.
+of computing, for emulated processors. A wheel of one processor's arithmetic does not choose, and --without-model needs
+only the embedder and the reranker of xllama-models.
 """
 
 from __future__ import annotations
@@ -91,11 +93,15 @@ def check_beside_xllamacpp(model: str) -> None:
 def main() -> None:
     """Check one part after the other; the first failure ends it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library")
-    parser.add_argument("model")
+    parser.add_argument("library", nargs="?")
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--without-model", action="store_true", help="embed and rerank, and nothing else")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--beside", action="store_true", help="beside xllamacpp, and nothing else")
     arguments = parser.parse_args()
+    if arguments.without_model:
+        check_retrieval()
+        return
     if arguments.beside:
         check_beside_xllamacpp(arguments.model)
         return
