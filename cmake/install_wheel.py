@@ -48,7 +48,7 @@ def install(wheel: Path, environment: Path) -> str:
         return ""
     mark.unlink(missing_ok=True)
     if not (environment / "bin" / "python").exists():
-        venv.create(environment, with_pip=True)
+        venv.create(environment, with_pip=True, upgrade_deps=True)
     if pip(environment, "install", "--quiet", "--no-deps", "--force-reinstall", str(wheel)):
         return "it is not for this system"
     if pip(environment, "install", "--quiet", f"xllama[demo] @ {wheel.as_uri()}", str(ROOT / "models")):
