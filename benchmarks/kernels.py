@@ -32,7 +32,7 @@ N_DOCUMENTS = 50
 
 @dataclass(frozen=True)
 class Task:
-    """What is measured: a worker's script, settings and task, and whether less is better."""
+    """A measurement: a worker's script, settings and task, and whether less is better."""
 
     title: str
     unit: str

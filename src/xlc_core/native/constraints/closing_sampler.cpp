@@ -159,13 +159,16 @@ private:
         if (continues && ending_) {
             return rest;
         }
+        if (!rest.empty() && static_cast<int32_t>(rest.size()) < n_left_) {
+            Ending whole{token};
+            whole.insert(whole.end(), rest.begin(), rest.end());
+            if (EndingFinder::is_ending(grammar_, whole)) {
+                return rest;
+            }
+        }
         ClosingSampler after(*this);
         after.watch_thinking(token);
         llama_sampler_accept(after.grammar_, token);
-        if (!rest.empty() && static_cast<int32_t>(rest.size()) < n_left_ &&
-            EndingFinder::is_ending(after.grammar_, rest)) {
-            return rest;
-        }
         return finder().find(after.grammar_, after.phase_ == Phase::thinking, n_max);
     }
 

@@ -234,8 +234,9 @@ bool EndingFinder::take_end_of_text(Draft& draft) const {
         return true;
     }
     for (const std::vector<llama_token>& end : text_ends_) {
-        const llama_sampler_ptr after(llama_sampler_clone(draft.grammar.get()));
-        if (accept_all(after.get(), end) && !xlc::fits(after.get(), tilde_)) {
+        std::vector<llama_token> end_and_text = end;
+        end_and_text.push_back(tilde_);
+        if (count_fitting(draft.grammar.get(), end_and_text) == end.size()) {
             draft.take_text(end);
             return true;
         }
@@ -367,16 +368,7 @@ int64_t n_searched_endings() {
 }
 
 bool EndingFinder::is_ending(const llama_sampler* grammar, const std::vector<llama_token>& tokens) {
-    const llama_sampler_ptr state(llama_sampler_clone(grammar));
-    for (size_t i = 0; i < tokens.size(); ++i) {
-        if (!fits(state.get(), tokens[i])) {
-            return false;
-        }
-        if (i + 1 < tokens.size()) {
-            llama_sampler_accept(state.get(), tokens[i]);
-        }
-    }
-    return true;
+    return count_fitting(grammar, tokens) == tokens.size();
 }
 
 std::optional<std::string> ending_of(

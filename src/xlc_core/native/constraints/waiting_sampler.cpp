@@ -115,8 +115,7 @@ private:
         if (!begin) {
             return;
         }
-        const llama_sampler_ptr after(llama_sampler_clone(grammar_.get()));
-        if (!accept_all(after.get(), *begin)) {
+        if (count_fitting(grammar_.get(), *begin) < begin->size()) {
             candidate.logit = -INFINITY;
         }
     }

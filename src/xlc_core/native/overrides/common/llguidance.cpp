@@ -5,8 +5,10 @@
 #include "constraints/closing.h"
 #include "constraints/closing_sampler.h"
 #include "constraints/forced_tokens.h"
+#include "constraints/grammar_steps.h"
 #include "constraints/llg_tokenizer.h"
 #include "constraints/waiting_sampler.h"
+#include "llama-cpp.h"
 #include "sampling.h"
 
 #include <algorithm>
@@ -144,6 +146,28 @@ llama_sampler_init_llg(const llama_vocab* vocab, const char* grammar_kind, const
         throw std::runtime_error("llguidance's masks are shorter than the vocabulary");
     }
     return llama_sampler_init(&sampler_interface, state.release());
+}
+
+size_t xlc::count_fitting(const llama_sampler* grammar, const std::vector<llama_token>& tokens) {
+    const llama_sampler* const begun = grammar_begun(grammar_inside(grammar));
+    if (begun != nullptr && begun->iface == &sampler_interface) {
+        const auto& state = *static_cast<const LlgSampler*>(begun->ctx);
+        const std::vector<uint32_t> ids(tokens.begin(), tokens.end());
+        const int32_t n_valid =
+            xlc::llg::api().matcher_validate_tokens(state.matcher.get(), ids.data(), ids.size());
+        if (n_valid < 0) {
+            fail(state, "cannot check tokens");
+        }
+        return static_cast<size_t>(n_valid);
+    }
+    const llama_sampler_ptr state(llama_sampler_clone(grammar));
+    size_t n = 0;
+    for (; n < tokens.size() && fits(state.get(), tokens[n]); ++n) {
+        if (n + 1 < tokens.size()) {
+            llama_sampler_accept(state.get(), tokens[n]);
+        }
+    }
+    return n;
 }
 
 bool xlc::can_force_tokens(const llama_sampler* grammar) {
