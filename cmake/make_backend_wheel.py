@@ -1,6 +1,7 @@
 """Build the wheel of a GPU backend, which xllama's own wheel loads (docs/building.md).
 
     python cmake/make_backend_wheel.py vulkan [FOLDER]
+    python cmake/make_backend_wheel.py cuda [FOLDER] --architectures 90
 
 FOLDER is where the wheel goes, by default dist/. The wheel has nothing but the backend's library and the few lines by
 which xllama finds it. It is for the xllama of the same version.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sysroot
+from cuda_tools import CudaTools
 from vulkan_tools import VulkanTools
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,7 +48,7 @@ Summary: {title} for xllama: models compute on {cards}
 License-Expression: MIT
 Requires-Python: >=3.10
 Requires-Dist: xllama=={version}
-License-File: LICENSE
+{requirements}License-File: LICENSE
 License-File: LICENSE.llama.cpp
 
 ggml's {title} backend for xllama's wheel of the same version. `xllama doctor` says what it found.
@@ -69,6 +71,8 @@ class Backend:
     package: str
     cards: str
     libraries: frozenset[str] = frozenset()
+    requirements: tuple[str, ...] = ()
+    rpath: str = ""
 
 
 BACKENDS = {
@@ -78,6 +82,15 @@ BACKENDS = {
         package="xllama-vulkan",
         cards="the graphics cards of AMD, Intel and NVIDIA",
         libraries=frozenset({"libvulkan.so.1"}),
+    ),
+    "cuda": Backend(
+        name="cuda",
+        title="CUDA",
+        package="xllama-cuda13",
+        cards="NVIDIA's graphics cards",
+        libraries=frozenset({"libcuda.so.1", "libcudart.so.13", "libcublas.so.13"}),
+        requirements=("nvidia-cuda-runtime>=13,<14", "nvidia-cublas>=13,<14"),
+        rpath="$ORIGIN/../nvidia/cu13/lib",
     ),
 }
 
@@ -102,6 +115,7 @@ class Settings:
 
     backend: Backend
     llama_cpp: Path
+    architectures: str
     parallel: int
     local: bool
 
@@ -110,15 +124,26 @@ class Settings:
         """The wheel's tag: a local one is for this system only."""
         return "py3-none-linux_x86_64" if self.local else TAG
 
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """Requirements beside xllama."""
+        return () if self.local else self.backend.requirements
+
 
 def configuration(settings: Settings) -> list[str]:
     """Return the arguments of CMake."""
     backend = settings.backend
     options = [f"-DXLC_BACKEND={backend.name}", f"-DXLC_LLAMA_CPP_DIR={settings.llama_cpp}"]
     options += ["-G", "Ninja"] if shutil.which("ninja") else []
+    if backend.name == "cuda":
+        options.append(f"-DCMAKE_CUDA_ARCHITECTURES={settings.architectures}")
     if settings.local:  # the library finds what it was linked with
         return [*options, "-DCMAKE_INSTALL_RPATH_USE_LINK_PATH=ON"]
     options += [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'sysroot.cmake'}", f"-DXLC_SYSROOT={SYSROOT}"]
+    options.append(f"-DXLC_BACKEND_RPATH={backend.rpath}")
+    if backend.name == "cuda":
+        cuda = CudaTools(BUILD / "cuda-tools")
+        return [*options, f"-DCMAKE_CUDA_COMPILER={cuda.nvcc}", f"-DCUDAToolkit_ROOT={cuda.root}"]
     vulkan = VulkanTools(BUILD / "vulkan-tools")
     options += [f"-DVulkan_INCLUDE_DIR={vulkan.headers}", f"-DVulkan_LIBRARY={vulkan.library}"]
     return [*options, f"-DVulkan_GLSLC_EXECUTABLE={vulkan.glslc}", f"-DSPIRV-Headers_DIR={vulkan.spirv}"]
@@ -146,7 +171,8 @@ def pack(settings: Settings, installed: Path, folder: Path) -> Path:
         package, info = Path(unpacked) / name, Path(unpacked) / f"{name}-{version}.dist-info"
         shutil.copytree(installed, package)
         (package / "__init__.py").write_text(MODULE.format_map(words), "utf-8")
-        metadata = METADATA.format(cards=backend.cards, **words)
+        requirements = "".join(f"Requires-Dist: {requirement}\n" for requirement in settings.requirements)
+        metadata = METADATA.format(cards=backend.cards, requirements=requirements, **words)
         (info / "licenses").mkdir(parents=True)
         (info / "METADATA").write_text(metadata, "utf-8")
         (info / "WHEEL").write_text(WHEEL.format(tag=settings.tag))
@@ -178,11 +204,13 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist", help="where the wheel goes")
     parser.add_argument("--llama-cpp", type=Path, default=ROOT / "vendor" / "llama.cpp", help="llama.cpp's source")
     parser.add_argument("--local", action="store_true", help="with this system's tools and libraries, for this system")
+    parser.add_argument("--architectures", default="90", help="CUDA's numbers of the cards, as CMake takes them")
     parser.add_argument("--parallel", type=int, default=2, help="programs that compile at once")
     arguments = parser.parse_args()
     settings = Settings(
         backend=BACKENDS[arguments.backend],
         llama_cpp=arguments.llama_cpp.resolve(),
+        architectures=arguments.architectures,
         parallel=arguments.parallel,
         local=arguments.local,
     )

@@ -36,6 +36,7 @@ def make_wheel(maker: ModuleType, tmp_path: Path, backend: str, *, local: bool) 
     settings = maker.Settings(
         maker.BACKENDS[backend],
         llama_cpp=tmp_path,
+        architectures="90",
         parallel=1,
         local=local,
     )
@@ -46,7 +47,8 @@ def make_wheel(maker: ModuleType, tmp_path: Path, backend: str, *, local: bool) 
     ("backend", "package", "local", "tag", "others"),
     [
         ("vulkan", "xllama_vulkan", False, "manylinux_2_28_x86_64", []),
-        ("vulkan", "xllama_vulkan", True, "linux_x86_64", []),
+        ("cuda", "xllama_cuda13", False, "manylinux_2_28_x86_64", ["nvidia-cuda-runtime", "nvidia-cublas"]),
+        ("cuda", "xllama_cuda13", True, "linux_x86_64", []),
     ],
 )
 def test_wheel_is_for_one_version(

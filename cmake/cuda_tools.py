@@ -1,0 +1,65 @@
+"""Fill a folder with CUDA's compiler, headers and libraries from NVIDIA's wheels, as CMake expects a toolkit.
+
+The wheels have libraries such as libcudart.so.13 only; the linker also wants names without numbers, and a libcuda.so,
+which comes with the driver of a machine that has a card.
+
+    python cmake/cuda_tools.py FOLDER
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PACKAGES = (
+    *("nvidia-cuda-nvcc==13.5.37", "nvidia-nvvm==13.5.37", "nvidia-cuda-crt==13.5.37", "nvidia-cuda-runtime==13.5.37"),
+    *("nvidia-cuda-cccl==13.3.5.0.6", "nvidia-cublas==13.10.0.20"),
+)
+LIBRARIES = ("libcudart.so.13", "libcublas.so.13", "libcublasLt.so.13")
+# The driver's functions that ggml calls.
+DRIVER = (
+    *("cuDeviceGet", "cuDeviceGetAttribute", "cuGetErrorString", "cuMemAddressFree", "cuMemAddressReserve"),
+    *("cuMemCreate", "cuMemGetAllocationGranularity", "cuMemMap", "cuMemRelease", "cuMemSetAccess", "cuMemUnmap"),
+)
+
+
+class CudaTools:
+    """The folder's parts, as CMake wants them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Fill the folder, whole or not at all, if it does not have these packages."""
+        self.root = folder / "nvidia" / "cu13"
+        self.nvcc = self.root / "bin" / "nvcc"
+        mark = folder / ".xllama-cuda-tools"
+        wanted = "\n".join((*PACKAGES, *LIBRARIES, *DRIVER))
+        if mark.exists() and mark.read_text() == wanted:
+            return
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".cuda-tools-", dir=folder.parent))
+        try:
+            self._fill(staging)
+            (staging / mark.name).write_text(wanted)
+            shutil.rmtree(folder, ignore_errors=True)
+            staging.chmod(0o755)
+            staging.rename(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    @staticmethod
+    def _fill(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+        subprocess.run([*pip, "--target", str(folder), *PACKAGES], check=True)
+        libraries = folder / "nvidia" / "cu13" / "lib"
+        for name in LIBRARIES:
+            (libraries / name.removesuffix(".13")).symlink_to(name)
+        (libraries / "stubs").mkdir(exist_ok=True)
+        source = "".join(f"void {function}(void) {{}}\n" for function in DRIVER)
+        stub = [*("gcc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-x", "c", "-"), "-o"]
+        subprocess.run([*stub, str(libraries / "stubs" / "libcuda.so")], input=source, text=True, check=True)
+
+
+if __name__ == "__main__":
+    CudaTools(Path(sys.argv[1]).resolve())
