@@ -1,7 +1,7 @@
 """Compares our kernels with llama.cpp's own products and attention, in one build, in turns: what a user waits for.
 
-The first token of an answer after a long prompt, embedding with a decoder and with an encoder, and reranking with a
-decoder, with an encoder and by a chat model that judges.
+The first token of an answer after a long prompt, embedding with an encoder and with decoders, and reranking with an
+encoder and by a chat model that judges.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from corpora import Corpus, lexical_neighbours, mixed_texts, read_corpus
-from measure import Contender, Worker, run_rounds
+from measure import Contender, Task
 from random_models import random_model
 from settings import Settings, add_common_options, compiled_for, settings_of
-from tables import cells, disturbance, ratios, spread, write_section
+from tables import cells, disturbance, ratios, rounds_note, spread, write_section
 
 from retrieval import EMBEDDER, N_CTX, N_WORDS, QUERY, RERANKER
 from xlc_core import _native
@@ -28,34 +26,6 @@ KERNELS = ("none", "avx2", "avx512_vnni")
 CHAT_MODEL = "smollm2-135m-instruct"
 N_CONTEXT = 1500  # tokens of the prompt of the RAG demos, about
 N_DOCUMENTS = 50
-
-
-@dataclass(frozen=True)
-class Task:
-    """A measurement: a worker's script, settings and task, and whether less is better."""
-
-    title: str
-    unit: str
-    script: str
-    work: dict[str, Any]
-    name: str
-    warm_up: str
-    less_is_better: bool = False
-
-    def measure(self, kernels: tuple[str, ...], settings: Settings) -> list[Contender]:
-        """Measure each kind of kernels in turns, in a process of its own."""
-        print(self.title, file=sys.stderr)
-        workers = [Worker(Path(sys.executable), self.script, self.work, {"XLLAMA_KERNELS": name}) for name in kernels]
-        rows = [
-            Contender(name, lambda worker=worker: worker(self.name), warm_up=lambda worker=worker: worker(self.warm_up))  # type: ignore[misc]
-            for name, worker in zip(kernels, workers, strict=True)
-        ]
-        try:
-            run_rounds(rows, settings.n_rounds, settings.others_limit, settings.retries)
-        finally:
-            for worker in workers:
-                worker.close()
-        return rows
 
 
 def tasks(corpus: Corpus, settings: Settings, n_texts: int) -> list[Task]:
@@ -71,12 +41,10 @@ def tasks(corpus: Corpus, settings: Settings, n_texts: int) -> list[Task]:
     chats = str(catalog.resolve(CHAT_MODEL).path)
     judge = {**common, **pairs, "model": chats, "engine_options": {"n_ctx": 4096}}
     first, read = "first token after 1,500", ("xllama_prompts", "first-token", "first-token")
-    found = [
-        Task(f"{first}, SmolLM2-135M Q8_0", "ms", read[0], {**demo, "model": chats}, *read[1:], less_is_better=True)
-    ]
+    found = [Task(f"{first}, SmolLM2-135M Q8_0", "ms", read[0], {**demo, "model": chats}, *read[1:])]
     for name, type_ in (("qwen3-0.6b", "Q8_0"), ("qwen3-0.6b", "Q4_K_M")):
         work = {**demo, "model": str(random_model(name, type_))}
-        found.append(Task(f"{first}, {name} {type_}", "ms", read[0], work, *read[1:], less_is_better=True))
+        found.append(Task(f"{first}, {name} {type_}", "ms", read[0], work, *read[1:]))
     embedders = {EMBEDDER: EMBEDDER}
     for name in ("embeddinggemma-300m", "qwen3-embedding-0.6b"):
         embedders[f"{name} Q8_0"] = str(random_model(name, "Q8_0"))
@@ -106,8 +74,9 @@ def run(options: argparse.Namespace, settings: Settings) -> str:
     kernels = kernels_here()
     rows = [["", "", "llama.cpp's own", *(part for name in kernels[1:] for part in (name, "ratio"))]]
     everything: list[Contender] = []
+    variants = {name: (Path(sys.executable), {"XLLAMA_KERNELS": name}) for name in kernels}
     for task in tasks(read_corpus(settings.data), settings, options.texts):
-        measured = task.measure(kernels, settings)
+        measured = task.measure(variants, settings)
         everything += measured
         digits = 0 if task.unit == "ms" else 1
         rows.append([task.title, task.unit, *_figures(measured, digits)])
@@ -120,7 +89,7 @@ query. All models except SmolLM2, all-MiniLM-L6-v2 and xllama-rerank-mini have r
 
     {settings.command}
 
-Figures are medians over {settings.n_rounds} rounds (least–greatest); ratios are taken round by round.
+{rounds_note(settings.n_rounds)}
 
 {cells(rows)}
 

@@ -194,6 +194,50 @@ def run_rounds(contenders: list[Contender], n_rounds: int, others_limit: float, 
             _report(contender.name, number, measurement)
 
 
+@dataclass(frozen=True)
+class Task:
+    """A measurement of several builds, or of one build with several environments.
+
+    Attributes:
+        title: its heading.
+        unit: of the figures.
+        script: a script of workers/.
+        work: the worker's settings.
+        name: the worker's task.
+        warm_up: its task before the first round.
+    """
+
+    title: str
+    unit: str
+    script: str
+    work: dict[str, Any]
+    name: str
+    warm_up: str
+
+    def measure(self, variants: dict[str, tuple[Path, dict[str, str]]], settings: Settings) -> list[Contender]:
+        """Measure in turns, each variant in a process of its own. Only they are open meanwhile.
+
+        Args:
+            variants: interpreter, and what is added to the environment, by the name of the row.
+            settings: how to measure.
+        """
+        print(self.title, file=sys.stderr)
+        workers = {
+            name: Worker(python, self.script, self.work, environment)
+            for name, (python, environment) in variants.items()
+        }
+        rows = [
+            Contender(name, lambda worker=worker: worker(self.name), warm_up=lambda worker=worker: worker(self.warm_up))  # type: ignore[misc]
+            for name, worker in workers.items()
+        ]
+        try:
+            run_rounds(rows, settings.n_rounds, settings.others_limit, settings.retries)
+        finally:
+            for worker in workers.values():
+                worker.close()
+        return rows
+
+
 def _report(name: str, number: int, measurement: Measurement) -> None:
     others = measurement["others"]
     figure = measurement["wall"]

@@ -11,52 +11,16 @@ import argparse
 import os
 import sys
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from corpora import lexical_neighbours, mixed_texts, read_corpus
-from measure import Contender, Worker, run_rounds
+from measure import Contender, Task
 from settings import Settings, add_common_options, settings_of
 from tables import comparison, disturbance, write_section
 
 import generation
 from retrieval import EMBEDDER, N_CTX, N_WORDS, QUERY, RERANKER
 from xlc_core.models import catalog
-
-
-@dataclass(frozen=True)
-class Task:
-    """A measurement of all versions.
-
-    Attributes:
-        title: its heading.
-        unit: of the figures.
-        script: a script of workers/.
-        work: the worker's settings.
-        name: the worker's task.
-        warm_up: its task before the first round.
-    """
-
-    title: str
-    unit: str
-    script: str
-    work: dict[str, Any]
-    name: str
-    warm_up: str
-
-    def measure(self, versions: dict[str, Path], settings: Settings) -> list[Contender]:
-        """Measure the versions in turns. Only they are open meanwhile."""
-        workers = {name: Worker(python, self.script, self.work) for name, python in versions.items()}
-        rows = [
-            Contender(name, lambda worker=worker: worker(self.name), warm_up=lambda worker=worker: worker(self.warm_up))  # type: ignore[misc]
-            for name, worker in workers.items()
-        ]
-        print(self.title, file=sys.stderr)
-        run_rounds(rows, settings.n_rounds, settings.others_limit, settings.retries)
-        for worker in workers.values():
-            worker.close()
-        return rows
 
 
 def tasks(settings: Settings, n_texts: int, n_queries: int) -> list[Task]:
@@ -105,7 +69,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="FILE", help="as retrieval.py has it")
     options = parser.parse_args()
     settings = settings_of(options, sys.argv[1:], "versions.py", n_tokens=32 if options.quick else 128)
-    versions = {"before": options.before, "now": Path(sys.executable)}
+    versions: dict[str, tuple[Path, dict[str, str]]] = {
+        "before": (options.before, {}),
+        "now": (Path(sys.executable), {}),
+    }
     chosen = tasks(settings, 64 if options.quick else 400, 2 if options.quick else 10)
     text = section([(task, task.measure(versions, settings)) for task in chosen], settings)
     print(text, flush=True)

@@ -8,11 +8,11 @@ which comes with the driver of a machine that has a card.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+from sysroot import fill_whole
 
 PACKAGES = (
     *("nvidia-cuda-nvcc==13.5.37", "nvidia-nvvm==13.5.37", "nvidia-cuda-crt==13.5.37", "nvidia-cuda-runtime==13.5.37"),
@@ -33,20 +33,7 @@ class CudaTools:
         """Fill the folder, whole or not at all, if it does not have these packages."""
         self.root = folder / "nvidia" / "cu13"
         self.nvcc = self.root / "bin" / "nvcc"
-        mark = folder / ".xllama-cuda-tools"
-        wanted = "\n".join((*PACKAGES, *LIBRARIES, *DRIVER))
-        if mark.exists() and mark.read_text() == wanted:
-            return
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".cuda-tools-", dir=folder.parent))
-        try:
-            self._fill(staging)
-            (staging / mark.name).write_text(wanted)
-            shutil.rmtree(folder, ignore_errors=True)
-            staging.chmod(0o755)
-            staging.rename(folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        fill_whole(folder, ".xllama-cuda-tools", "\n".join((*PACKAGES, *LIBRARIES, *DRIVER)), self._fill)
 
     @staticmethod
     def _fill(folder: Path) -> None:

@@ -20,6 +20,7 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from older_library import make_older
@@ -119,24 +120,33 @@ def make_libraries_older(folder: Path) -> None:
     subprocess.run(["ar", "rcs", own / "libxllama_older.a", compiled], check=True)
 
 
-def fill(folder: Path) -> None:
-    """Fill the folder, whole or not at all, if it does not have these packages."""
-    mark = folder / STAMP
-    if mark.exists() and mark.read_text() == stamp():
+def fill_whole(folder: Path, mark: str, wanted: str, fill_it: Callable[[Path], None]) -> None:
+    """Fill a folder, whole or not at all, if its file ``mark`` does not say that it has what is wanted."""
+    if (folder / mark).exists() and (folder / mark).read_text() == wanted:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".sysroot-", dir=folder.parent))
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for name, sha256 in PACKAGES.items():
-            print(f"fetching {name}", flush=True)
-            unpack(download(name, sha256), staging)
-        make_libraries_older(staging)
-        (staging / STAMP).write_text(stamp())
+        fill_it(staging)
+        (staging / mark).write_text(wanted)
         shutil.rmtree(folder, ignore_errors=True)
         staging.chmod(0o755)
         staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def fetch_and_make_older(folder: Path) -> None:
+    """Unpack the packages, and make their libraries older."""
+    for name, sha256 in PACKAGES.items():
+        print(f"fetching {name}", flush=True)
+        unpack(download(name, sha256), folder)
+    make_libraries_older(folder)
+
+
+def fill(folder: Path) -> None:
+    """Fill the folder, whole or not at all, if it does not have these packages."""
+    fill_whole(folder, STAMP, stamp(), fetch_and_make_older)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,10 @@ C library comes with it.
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from sysroot import download, unpack
+from sysroot import download, fill_whole, unpack
 
 PACKAGES = {
     "pool/main/s/shaderc/glslc_2025.2-1_amd64.deb": "e05374965709159303041b104d4a26022d6ac5eb8296450364d66ae864a20367",
@@ -58,20 +56,8 @@ class VulkanTools:
         self.headers = folder / "include"
         self.library = folder / "tree" / LIBRARIES / "libvulkan.so"
         self.spirv = folder / "tree" / "usr" / "share" / "cmake" / "SPIRV-Headers"
-        mark = folder / ".xllama-vulkan-tools"
         wanted = "".join(f"{name} {sha256}\n" for name, sha256 in PACKAGES.items()) + GLSLC
-        if mark.exists() and mark.read_text() == wanted:
-            return
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".vulkan-tools-", dir=folder.parent))
-        try:
-            self._fill(staging)
-            (staging / mark.name).write_text(wanted)
-            shutil.rmtree(folder, ignore_errors=True)
-            staging.chmod(0o755)
-            staging.rename(folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        fill_whole(folder, ".xllama-vulkan-tools", wanted, self._fill)
 
     @staticmethod
     def _fill(folder: Path) -> None:
