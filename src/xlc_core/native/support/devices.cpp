@@ -12,7 +12,7 @@ namespace xlc {
 namespace {
 
 // The backends that are preferred to others, the best one first.
-constexpr std::array<const char*, 4> preferred = {"cuda", "rocm", "metal", "sycl"};
+constexpr std::array<const char*, 5> preferred = {"cuda", "rocm", "metal", "sycl", "vulkan"};
 
 bool is_gpu(ggml_backend_dev_t device) {
     const enum ggml_backend_dev_type type = ggml_backend_dev_type(device);
@@ -95,7 +95,7 @@ std::vector<ggml_backend_dev_t> best_gpus() {
             return without_integrated(find_gpus(backend));
         }
     }
-    return without_integrated(find_gpus(backends.count("vulkan") ? "vulkan" : *backends.begin()));
+    return without_integrated(find_gpus(*backends.begin()));
 }
 
 } // namespace

@@ -24,8 +24,8 @@ struct Device {
 std::vector<Device> find_devices();
 
 // Return the GPUs that a value of the option `device` means: none for "cpu"; all of the best backend for
-// "auto", CUDA before Vulkan; all of a backend for "vulkan"; one for "vulkan:0". Integrated GPUs are used if
-// there are no others. Throws Error(invalid_request), which lists what exists.
+// "auto", CUDA before Vulkan; all of a backend for "vulkan"; one for "vulkan:0". Of several, integrated GPUs
+// are used only if all are. Throws Error(invalid_request), which lists what exists.
 std::vector<ggml_backend_dev_t> choose_devices(const std::string& wanted);
 
 // Return whether the GPUs belong to more than one backend, which may have the same card twice.
