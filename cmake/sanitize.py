@@ -26,10 +26,12 @@ SUPPRESSIONS = ROOT / "tests" / "sanitizers"
 # Tests of code that runs in several threads, reads foreign bytes, or frees memory that others use.
 THREADS = (
     *("tests/native/test_abort_guard.py", "tests/native/test_encoder_kernels.py", "tests/native/test_long_text.py"),
+    *("tests/native/test_expert_products.py", "tests/native/test_flash_attention.py"),
     *("tests/native/test_retrieval_native.py", "tests/native/test_weight_products.py"),
     *("tests/engine/test_async.py", "tests/engine/test_closed_loops.py", "tests/engine/test_exit.py"),
     *("tests/engine/test_lifecycle.py", "tests/engine/test_sessions.py", "tests/engine/test_shared.py"),
-    *("tests/engine/test_sleep.py", "tests/generation/test_streams.py"),
+    *("tests/engine/test_sleep.py", "tests/generation/test_pool.py", "tests/generation/test_steps.py"),
+    "tests/generation/test_streams.py",
     *("tests/reliability/test_exhaustion.py", "tests/reliability/test_mixed_load.py"),
     *("tests/retrieval/test_embed_stream.py", "tests/retrieval/test_retrieval_engine.py"),
     *("tests/retrieval/test_retrieval_fairness.py", "tests/retrieval/test_retrieval_hard_inputs.py"),
