@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from xlc_core.engine.infill import InfillFiles
     from xlc_core.engine.memory import DeviceMemory, EngineMemory, MemoryEstimate
     from xlc_core.engine.opening import LoadProgress
+    from xlc_core.engine.pool import EnginePool, PoolLease
+    from xlc_core.engine.pool_models import OtherModels, PoolNames
     from xlc_core.engine.sessions import SessionInfo
     from xlc_core.engine.shared import EngineLease, acquire_engine
     from xlc_core.errors import (
@@ -141,6 +143,7 @@ __all__ = [
     "EngineMemory",
     "EngineMetrics",
     "EngineOptions",
+    "EnginePool",
     "Event",
     "EventStream",
     "Explanation",
@@ -167,7 +170,10 @@ __all__ = [
     "ModelNotFoundError",
     "Mtp",
     "Ngram",
+    "OtherModels",
     "Part",
+    "PoolLease",
+    "PoolNames",
     "Pooling",
     "Progress",
     "PromptProgress",
@@ -230,6 +236,8 @@ _NAMES_BY_MODULE = {
     "engine.infill": "InfillFiles",
     "engine.memory": "DeviceMemory EngineMemory MemoryEstimate",
     "engine.opening": "LoadProgress",
+    "engine.pool": "EnginePool PoolLease",
+    "engine.pool_models": "OtherModels PoolNames",
     "engine.sessions": "SessionInfo",
     "engine.shared": "EngineLease acquire_engine",
     "errors": (
