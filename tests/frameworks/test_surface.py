@@ -17,7 +17,8 @@ SURFACES = {"xlc_core": xlc_core.__all__, "xlc_core.frameworks": frameworks.__al
 
 
 def adapter_files() -> list[Path]:
-    return sorted(path for package in ("xlc_langchain", "xlc_llamaindex") for path in (SRC / package).rglob("*.py"))
+    packages = ("xlc_langchain", "xlc_llamaindex", "xlc_server")
+    return sorted(path for package in packages for path in (SRC / package).rglob("*.py"))
 
 
 def names_from_core(source: str) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from xlc_core.cli.constraint import constraint_app
 from xlc_core.cli.doctor import doctor
 from xlc_core.cli.models import models_app
 from xlc_core.cli.output import allow_any_output
+from xlc_core.cli.serve import serve
 from xlc_core.errors import XllamaError
 
 __all__ = ["app"]
@@ -48,6 +49,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 app.add_typer(constraint_app, name="constraint")
 app.command("doctor")(doctor)
+app.command("serve")(serve)
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["OtherModels", "PoolModels", "PoolNames"]
+__all__ = ["OtherModels", "PoolModels", "PoolNames", "read_names"]
 
 PoolNames = str | Path | Mapping[str, str | Path | EngineOptions | Mapping[str, Any]] | Iterable[str]
 """Names of a pool's models: a TOML file, a mapping of names to models or options, or a list of models."""
@@ -37,7 +37,7 @@ class PoolModels:
         EngineOptions.checked(**defaults)  # a wrong option is known before the first request
         self._defaults = dict(defaults)
         self._others = others
-        self._named = {name: self._read(name, value) for name, value in _tables(names).items()}
+        self._named = {name: self._read(name, value) for name, value in read_names(names).items()}
         self._found: dict[str, EngineOptions] = {}
         self._lock = threading.Lock()
 
@@ -94,7 +94,8 @@ class PoolModels:
 _MOST_REMEMBERED = 256
 
 
-def _tables(names: PoolNames) -> dict[str, Any]:
+def read_names(names: PoolNames) -> dict[str, Any]:
+    """Return names and what they open, from any form in which they are given."""
     if isinstance(names, Mapping):
         return dict(names)
     if isinstance(names, Path) or (isinstance(names, str) and names.endswith(".toml")):

@@ -1,0 +1,137 @@
+"""The ASGI application: its routes, and what stands before them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from xlc_core import EnginePool, InvalidRequestError, PoolNames
+from xlc_server.chat import ChatBody, answer_chat, stream_chat
+from xlc_server.completions import CompletionBody, answer_completion, stream_completion
+from xlc_server.embeddings import EmbeddingBody, answer_embedding
+from xlc_server.errors import ApiError, error_body, to_api_error
+from xlc_server.guard import Guard
+from xlc_server.options import ServerOptions
+from xlc_server.rerank import RerankBody, answer_rerank
+from xlc_server.sending import to_bytes
+from xlc_server.service import Endpoint, Service, now
+from xlc_server.tokens import (
+    DetokenizeBody,
+    TokenizeBody,
+    answer_detokenize,
+    answer_template,
+    answer_tokenize,
+)
+
+__all__ = ["create_app"]
+
+
+def create_app(models: EnginePool | PoolNames = (), **options: Any) -> Starlette:
+    """Return an ASGI application that answers as OpenAI's API does: for an ASGI server, or to mount into another.
+
+    Args:
+        models: a pool of engines, which stays open; or the names of models for a pool of the application's own, which
+            opens only those, or without names those of the catalog that are on this disk. Its own pool is closed
+            when the server ends.
+        **options: fields of ServerOptions.
+
+    Raises:
+        InvalidRequestError: an option is wrong.
+    """
+    try:
+        checked = ServerOptions(**options)
+    except ValidationError as error:
+        raise InvalidRequestError(to_api_error(error).message) from None
+    is_own = not isinstance(models, EnginePool)
+    pool = models if isinstance(models, EnginePool) else EnginePool(models, others="local" if models == () else "none")
+    service = Service(pool, checked)
+
+    @contextlib.asynccontextmanager
+    async def live(_: Starlette) -> AsyncIterator[None]:
+        yield
+        if is_own:
+            await asyncio.to_thread(pool.close)
+
+    middleware = [Middleware(Guard, options=checked)]
+    if checked.cors_origins:
+        origins, methods = checked.cors_origins, ("GET", "POST")
+        cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=("*",))
+        middleware.insert(0, cors)
+    app = Starlette(
+        routes=_routes(service),
+        middleware=middleware,
+        exception_handlers={HTTPException: _refuse},
+        lifespan=live,
+    )
+    app.state.pool = pool
+    return app
+
+
+def _routes(service: Service) -> list[Route]:
+    chat = Endpoint(service, ChatBody, answer_chat, stream_chat)
+    rank = Endpoint(service, RerankBody, answer_rerank)
+    posted: dict[str, Endpoint[Any]] = {
+        "/v1/chat/completions": chat,
+        "/v1/completions": Endpoint(service, CompletionBody, answer_completion, stream_completion),
+        "/v1/embeddings": Endpoint(service, EmbeddingBody, answer_embedding),
+        "/v1/rerank": rank,
+        "/v2/rerank": rank,
+        "/rerank": rank,
+        "/tokenize": Endpoint(service, TokenizeBody, answer_tokenize),
+        "/detokenize": Endpoint(service, DetokenizeBody, answer_detokenize),
+        "/apply-template": Endpoint(service, ChatBody, answer_template),
+    }
+
+    async def health(_: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def models(_: Request) -> Response:
+        names = await asyncio.to_thread(service.pool.names)
+        return _json({"object": "list", "data": [_model(name, started) for name in names]})
+
+    async def model(request: Request) -> Response:
+        name = request.path_params["name"]
+        try:
+            await asyncio.to_thread(service.pool.options, name)
+        except Exception as error:
+            return _error(to_api_error(error))
+        return _json(_model(name, started))
+
+    started = now()
+    return [
+        Route("/health", health),
+        Route("/v1/models", models),
+        Route("/v1/models/{name:path}", model),
+        *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posted.items()),
+    ]
+
+
+def _model(name: str, created: int) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": created, "owned_by": "xllama"}
+
+
+def _json(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(to_bytes(data), status, headers, media_type="application/json")
+
+
+def _error(error: ApiError) -> Response:
+    return _json(error_body(error), error.status, error.headers)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer a request for which there is no route."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    path = f"{request.method} {request.url.path}"
+    message = f"{path} is not served here" if status == 404 else f"{path}: {error}"
+    return _error(ApiError(status, message[:500], code="not_found" if status == 404 else None))

@@ -1,0 +1,149 @@
+"""``/v1/completions``: texts that go on from a prompt, whole or as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from xlc_core import Completion, CompletionKwargs, Engine, Finished, TextDelta, Usage
+from xlc_core.frameworks import read_response_format
+from xlc_server.chat import finish_reason
+from xlc_server.sampling import GenerationBody
+from xlc_server.sending import Chunks
+from xlc_server.service import Service, new_id, now
+from xlc_server.usage import completion_logprobs, to_usage
+
+__all__ = ["CompletionBody", "answer_completion", "stream_completion"]
+
+_MOST_PROMPTS = 128
+
+
+class CompletionBody(GenerationBody):
+    """A request to continue one or several texts; a text may be given as tokens of the model."""
+
+    prompt: str | list[str] | list[int] | list[list[int]]
+    max_tokens: int | None = Field(16, ge=0)  # OpenAI's default, here only
+    logprobs: int | None = Field(None, ge=0, le=20)
+    echo: bool = False
+    best_of: int | None = None
+    suffix: str | None = None
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.suffix:
+            raise ValueError("suffix is not supported")
+        if self.best_of not in (None, 1, self.n):
+            raise ValueError("best_of is not supported; n gives several answers")
+        if self.echo and self.logprobs is not None:
+            raise ValueError("echo cannot be combined with logprobs: a prompt's tokens have no probabilities here")
+        if len(self.prompt) > _MOST_PROMPTS and not isinstance(self.prompt, str) and not _is_tokens(self.prompt):
+            raise ValueError(f"prompt: at most {_MOST_PROMPTS} prompts in one request")
+        return self
+
+    def completion_options(self, timeout: float | None) -> CompletionKwargs:
+        """Return the options of the engine."""
+        options = self.options(timeout)
+        if self.logprobs is not None:
+            options["logprobs"] = max(1, self.logprobs)  # 0 would be none at all
+        if self.response_format is not None:
+            options["constraint"] = read_response_format(self.response_format)
+        return cast("CompletionKwargs", options)
+
+
+def _is_tokens(prompt: Any) -> bool:
+    return isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], int)
+
+
+def _prompts(engine: Engine, prompt: str | list[str] | list[int] | list[list[int]]) -> list[str]:
+    """Return the texts to continue."""
+    if isinstance(prompt, str) or _is_tokens(prompt):
+        return [_text(engine, prompt)]
+    return [_text(engine, item) for item in prompt]
+
+
+def _text(engine: Engine, prompt: Any) -> str:
+    return prompt if isinstance(prompt, str) else engine.detokenize(prompt, special=True)
+
+
+async def answer_completion(service: Service, body: CompletionBody) -> Mapping[str, Any]:
+    """Return the continuations."""
+    options = body.completion_options(service.options.timeout)
+    with await service.engine(body) as lease:
+        prompts = _prompts(lease.engine, body.prompt)
+        completions = await _all(lease.engine, prompts, options)
+    choices: list[dict[str, Any]] = []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        for choice in completion.choices:
+            text = prompt + choice.text if body.echo else choice.text
+            logprobs = completion_logprobs(choice.logprobs, body.logprobs or 0)
+            choices.append(_choice(len(choices), text, logprobs, finish_reason(choice)))
+    usages = [completion.usage for completion in completions]
+    return {**_head(service, body), "choices": choices, "usage": to_usage(_sum(usages))}
+
+
+async def _all(engine: Engine, prompts: list[str], options: CompletionKwargs) -> list[Completion]:
+    """Continue all prompts at once. If one fails, the others end too."""
+    tasks = [asyncio.ensure_future(engine.acomplete(prompt, **options)) for prompt in prompts]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _sum(usages: list[Usage]) -> Usage:
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+    )
+
+
+def _head(service: Service, body: CompletionBody) -> dict[str, Any]:
+    return {
+        "id": new_id("cmpl"),
+        "object": "text_completion",
+        "created": now(),
+        "model": service.model_name(body),
+    }
+
+
+def _choice(index: int, text: str, logprobs: Any = None, finish_reason: str | None = None) -> dict[str, Any]:
+    return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
+
+
+def stream_completion(service: Service, body: CompletionBody) -> Chunks | None:
+    """Return the chunks of a continuation, if the request asks for a stream."""
+    return _chunks(service, body) if body.stream else None
+
+
+async def _chunks(service: Service, body: CompletionBody) -> Chunks:
+    head = {**_head(service, body), **({"usage": None} if body.has_usage else {})}
+    options = body.completion_options(service.options.timeout)
+    with await service.engine(body) as lease:
+        usages = []
+        for number, prompt in enumerate(_prompts(lease.engine, body.prompt)):  # one after another
+            first, lengths = number * body.n, [0] * body.n
+            async with lease.engine.astream_complete(prompt, **options) as stream:
+                is_first = True
+                async for event in stream:
+                    if is_first and body.echo:
+                        for index in range(body.n):
+                            yield {**head, "choices": [_choice(first + index, prompt)]}
+                    is_first = False
+                    if isinstance(event, TextDelta):
+                        logprobs = completion_logprobs(event.logprobs, body.logprobs or 0, lengths[event.index])
+                        lengths[event.index] += len(event.text)
+                        yield {**head, "choices": [_choice(first + event.index, event.text, logprobs)]}
+                    elif isinstance(event, Finished):
+                        usages.append(event.completion.usage)
+                        for index, choice in enumerate(event.completion.choices):
+                            yield {**head, "choices": [_choice(first + index, "", None, finish_reason(choice))]}
+        if body.has_usage:
+            yield {**head, "choices": [], "usage": to_usage(_sum(usages))}

@@ -1,0 +1,42 @@
+"""Options of the application: who may call it, and its limits."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+__all__ = ["ServerOptions"]
+
+
+class ServerOptions(BaseModel):
+    """Who may call the application, and its limits.
+
+    Attributes:
+        api_keys: keys, one of which every request but ``/health`` must carry as ``Authorization: Bearer …``. Without
+            any, only programs on this machine are answered, and only if they name it by a local name.
+        allowed_hosts: names in the ``Host`` header that are accepted, such as ``"example.org"``, without a port.
+            Empty: with a key any, else ``localhost`` and addresses of this machine's own interface.
+        cors_origins: origins of web pages that may call it, such as ``"https://example.org"``; ``"*"`` for any.
+        protect: False leaves all this to the application in which this one is mounted.
+        max_body_bytes: bytes of a request's body, images and sound included.
+        max_requests: requests that are answered or wait at the same time; a further one gets status 429.
+        max_inputs: texts to embed or documents to rank in one request.
+        timeout: seconds that a request may take; None: without limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    api_keys: tuple[str, ...] = Field((), repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    protect: bool = True
+    max_body_bytes: int = Field(64 << 20, ge=1)
+    max_requests: int = Field(128, ge=1)
+    max_inputs: int = Field(2048, ge=1)
+    timeout: float | None = Field(None, gt=0)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _refuse_empty_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not key.strip() for key in value):
+            raise ValueError("a key must not be empty")
+        return value

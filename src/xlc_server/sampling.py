@@ -1,0 +1,103 @@
+"""The fields that requests for text share, and the options of the engine that they become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+from xlc_core import CompletionOptions
+from xlc_server.errors import unknown_field
+from xlc_server.service import Body
+
+__all__ = ["GenerationBody", "StreamOptions"]
+
+_NOT_FROM_OUTSIDE = {"constraint", "timeout", "thinking_switch", "prompt_progress", "n", "logprobs", "stop", "seed"}
+"""Options that have a field of OpenAI's, are the server's, or are objects of Python."""
+
+_LARGEST_SEED = 0xFFFF_FFFE
+
+
+class StreamOptions(Body):
+    """Further fields of a stream."""
+
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class GenerationBody(Body):
+    """The fields that chats and completions share.
+
+    Fields of OpenAI's that do not change the answer here are accepted and have no effect. Further options of the
+    engine, such as ``top_k``, may be given by their names. All else is refused.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=0)
+    n: int = 1
+    temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    logit_bias: dict[str, float] | None = None
+    response_format: dict[str, Any] | None = None
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+
+    @model_validator(mode="after")
+    def _check_further_fields(self) -> Self:
+        for name in self.model_extra or {}:
+            if name not in _option_names(self._options_class()):
+                raise unknown_field(name)
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options is only for requests with stream=true")
+        return self
+
+    @classmethod
+    def _options_class(cls) -> type[CompletionOptions]:
+        return CompletionOptions
+
+    def options(self, timeout: float | None) -> dict[str, Any]:
+        """Return the options of the engine.
+
+        Args:
+            timeout: the server's limit.
+        """
+        given: dict[str, Any] = {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "frequency_penalty": self.frequency_penalty,
+            "presence_penalty": self.presence_penalty,
+            "stop": self.stop,
+            "seed": None if self.seed is None else self.seed % (_LARGEST_SEED + 1),
+            "logit_bias": self.logit_bias and {_as_token(token): bias for token, bias in self.logit_bias.items()},
+            "timeout": timeout,
+        }
+        options = {name: value for name, value in given.items() if value is not None}
+        return {**(self.model_extra or {}), **options, "n": self.n}
+
+    @property
+    def has_usage(self) -> bool:
+        """Whether a stream ends with the number of its tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+def _option_names(options: type[CompletionOptions]) -> frozenset[str]:
+    return frozenset(options.model_fields) - _NOT_FROM_OUTSIDE
+
+
+def _as_token(token: str) -> int | str:
+    """Return a token's number. OpenAI's keys are numbers as texts; ours may also be the tokens' own texts."""
+    return int(token) if token.isascii() and token.isdigit() else token

@@ -1,0 +1,135 @@
+"""Reading the body of a request, and sending its answer: JSON, or server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from typing import Any, TypeVar
+
+import orjson
+
+from xlc_server.errors import ApiError, error_body, server_ends, to_api_error
+
+__all__ = [
+    "Chunks",
+    "Receive",
+    "Scope",
+    "Send",
+    "read_body",
+    "send_error",
+    "send_events",
+    "send_json",
+    "to_bytes",
+    "until_gone",
+]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+Chunks = AsyncGenerator[Mapping[str, Any], None]
+"""The events of a stream, before they are written as JSON."""
+
+_Result = TypeVar("_Result")
+
+SECONDS_TO_END = 1.0
+"""Time to tell a client that the server ends. It may not read."""
+
+_JSON = (b"content-type", b"application/json")
+_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+_NOT_BUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_DONE = b"data: [DONE]\n\n"
+
+
+def to_bytes(data: Any) -> bytes:
+    """Return JSON. Numbers that are not finite become null."""
+    return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        ApiError: it is too large.
+        ConnectionResetError: the client has gone.
+    """
+    too_large = ApiError(413, f"the body has more than {limit} bytes, the limit of this server", code="body_too_large")
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    if length.isdigit() and int(length) > limit:
+        raise too_large
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError("the client has gone")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise too_large
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+async def until_gone(receive: Receive, work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Do work for a client, and cancel it when the client has gone.
+
+    Raises:
+        ConnectionResetError: the client has gone.
+        The errors of the work.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ConnectionResetError("the client has gone")
+    finally:
+        leaving.cancel()
+        working.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def send_json(send: Send, data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+    """Send an answer as JSON."""
+    body = to_bytes(data)
+    further = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *further]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: ApiError) -> None:
+    """Send an error as JSON."""
+    await send_json(send, error_body(error), error.status, error.headers)
+
+
+async def send_events(send: Send, chunks: Chunks) -> None:
+    """Send a stream. An error before its first chunk is the caller's; a later one is an event, and ends the stream."""
+    async with contextlib.aclosing(chunks):
+        first = await anext(chunks)
+        await send({"type": "http.response.start", "status": 200, "headers": [_EVENTS, *_NOT_BUFFERED]})
+        try:
+            await _send_event(send, first)
+            async for chunk in chunks:
+                await _send_event(send, chunk)
+        except asyncio.CancelledError:
+            # The server ends, unless the client has gone, who does not read it.
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(_send_event(send, error_body(server_ends())), SECONDS_TO_END)
+                await asyncio.wait_for(send({"type": "http.response.body", "body": b""}), SECONDS_TO_END)
+            raise
+        except Exception as error:
+            await _send_event(send, error_body(to_api_error(error)))
+        await send({"type": "http.response.body", "body": _DONE})
+
+
+async def _send_event(send: Send, chunk: Mapping[str, Any]) -> None:
+    await send({"type": "http.response.body", "body": b"data: " + to_bytes(chunk) + b"\n\n", "more_body": True})

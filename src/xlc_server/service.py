@@ -1,0 +1,162 @@
+"""The state that all endpoints of one application share, and an endpoint as an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from typing import Any, Generic, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from xlc_core import EnginePool, PoolLease
+from xlc_server.errors import ApiError, server_ends, to_api_error
+from xlc_server.options import ServerOptions
+from xlc_server.sending import (
+    SECONDS_TO_END,
+    Chunks,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_error,
+    send_events,
+    send_json,
+    until_gone,
+)
+
+__all__ = ["Body", "Endpoint", "Service", "new_id", "now"]
+
+
+class Body(BaseModel):
+    """Base of the bodies of requests. A field that is not known is refused, as OpenAI does."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: str = ""
+
+
+_BodyT = TypeVar("_BodyT", bound=Body)
+
+Answer = Callable[["Service", _BodyT], Awaitable[Mapping[str, Any]]]
+Streaming = Callable[["Service", _BodyT], Chunks | None]
+
+
+class Service:
+    """The engines and limits of one application."""
+
+    def __init__(self, pool: EnginePool, options: ServerOptions) -> None:
+        self.pool = pool
+        self.options = options
+        self._n_requests = 0
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Count a request while it is answered.
+
+        Raises:
+            ApiError: there are too many.
+        """
+        with self._lock:
+            if self._n_requests >= self.options.max_requests:
+                raise ApiError(
+                    429,
+                    f"{self._n_requests} requests are answered or wait, the limit of this server; try again later",
+                    kind="rate_limit_error",
+                    code="too_many_requests",
+                )
+            self._n_requests += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_requests -= 1
+
+    def model_name(self, body: Body) -> str:
+        """Return the name of the model that a request asks for; the first one if it does not name any."""
+        if body.model:
+            return body.model
+        if self.pool.default is None:
+            raise ApiError(400, "model: name a model; /v1/models lists them", param="model")
+        return self.pool.default
+
+    async def engine(self, body: Body) -> PoolLease:
+        """Return a lease on the engine that a request asks for."""
+        return await self.pool.aacquire(self.model_name(body))
+
+
+class Endpoint(Generic[_BodyT]):
+    """Reads a request, answers it as long as its client is there, and turns errors into answers.
+
+    Args:
+        service: the application's state.
+        body_type: the body of its requests.
+        answer: returns the answer.
+        stream: returns the events of a request that asks for a stream; None for others.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        body_type: type[_BodyT],
+        answer: Answer[_BodyT],
+        stream: Streaming[_BodyT] | None = None,
+    ) -> None:
+        self._service = service
+        self._body_type = body_type
+        self._answer = answer
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        has_begun = False
+
+        async def begin(message: MutableMapping[str, Any]) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            with self._service.place():
+                body = self._read(scope, await read_body(scope, receive, self._service.options.max_body_bytes))
+                await until_gone(receive, self._respond(body, begin))
+        except ConnectionResetError:
+            return
+        except asyncio.CancelledError:
+            if not has_begun:
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(send_error(send, server_ends()), SECONDS_TO_END)
+            raise
+        except Exception as error:
+            await send_error(send, to_api_error(error))
+
+    def _read(self, scope: Scope, body: bytes) -> _BodyT:
+        try:
+            fields = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from None
+        if not isinstance(fields, dict):
+            raise ApiError(400, "the body must be a JSON object", code="invalid_json")
+        return self._body_type(**{name: value for name, value in fields.items() if value is not None})
+
+    async def _respond(self, body: _BodyT, send: Send) -> None:
+        chunks = None if self._stream is None else self._stream(self._service, body)
+        if chunks is None:
+            await send_json(send, await self._answer(self._service, body))
+        else:
+            await send_events(send, chunks)
+
+
+def new_id(kind: str) -> str:
+    """Return an id such as ``chatcmpl-5f…``."""
+    return f"{kind}-{uuid.uuid4().hex}"
+
+
+def now() -> int:
+    """Return the time as OpenAI writes it."""
+    return int(time.time())

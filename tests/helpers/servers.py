@@ -1,0 +1,38 @@
+"""A server of ours on a free port of this machine, on a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+import xlc_core as xlc
+from helpers.waiting import wait_until
+from xlc_server.serving import make_server
+
+__all__ = ["running_server", "server_on_thread"]
+
+
+@contextlib.contextmanager
+def running_server(pool: xlc.EnginePool, **options: Any) -> Iterator[str]:
+    """Serve a pool, and yield the server's address."""
+    with server_on_thread(pool, **options) as (_, address):
+        yield address
+
+
+@contextlib.contextmanager
+def server_on_thread(pool: xlc.EnginePool, **options: Any) -> Iterator[tuple[uvicorn.Server, str]]:
+    """Serve a pool, and yield the server and its address."""
+    server = make_server(pool, port=0, **options)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        assert wait_until(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield server, f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
