@@ -18,9 +18,11 @@ from typer.core import TyperGroup
 from xlc_core.cli.bench import bench_app
 from xlc_core.cli.constraint import constraint_app
 from xlc_core.cli.doctor import doctor
+from xlc_core.cli.generate import chat, complete
 from xlc_core.cli.models import models_app
 from xlc_core.cli.output import allow_any_output
 from xlc_core.cli.serve import serve
+from xlc_core.cli.vectors import embed, rerank
 from xlc_core.errors import XllamaError
 
 __all__ = ["app"]
@@ -45,6 +47,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("chat")(chat)
+app.command("complete")(complete)
+app.command("embed")(embed)
+app.command("rerank")(rerank)
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
 app.add_typer(constraint_app, name="constraint")

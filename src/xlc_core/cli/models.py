@@ -1,7 +1,8 @@
-"""``xllama models``: list, fetch, find, quantise and convert models."""
+"""``xllama models``: list, fetch, describe, remove, quantise and convert models."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +12,25 @@ from xlc_core.cli.output import new_table, progress_bar, readable_size, result_c
 
 __all__ = ["models_app"]
 
-models_app = typer.Typer(help="List, fetch and find models.", no_args_is_help=True)
+models_app = typer.Typer(help="List, fetch, describe and remove models.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="A name of the catalog, hf:owner/repo[:quant-or-file], or a path.")]
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
 @models_app.command("list")
-def list_models() -> None:
+def list_models(as_json: AsJson = False) -> None:
     """Show the catalog: each model's kind, size and licence, and whether it is on this disk."""
     from xlc_core.models import catalog
 
+    if as_json:
+        fields = {"name", "kind", "description", "license", "source", "size_bytes"}
+        found = catalog.entries().values()
+        shown = [{**entry.model_dump(include=fields), "cached": catalog.is_cached(entry.name)} for entry in found]
+        typer.echo(json.dumps(shown, indent=2))
+        return
     table = new_table()
     table.add_column("name", no_wrap=True)
     table.add_column("kind", no_wrap=True)
@@ -50,6 +60,33 @@ def path(name: Name) -> None:
     from xlc_core.models import catalog
 
     print(catalog.resolve(name).path)  # not typer.echo, which replaces the bytes of names that are not ASCII
+
+
+@models_app.command()
+def info(name: Name, as_json: AsJson = False) -> None:
+    """Describe a model: its licence and source, and, if it is on this disk, its size, context and memory."""
+    from xlc_core.engine.model_report import describe_model  # loads llama.cpp
+
+    found = describe_model(name)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    width = max(map(len, found))
+    for key, value in found.items():
+        shown = readable_size(value) if isinstance(value, int) and key in _SIZES else value
+        typer.echo(f"{key.replace('_', ' '):{width}}  {'–' if value is None else shown}")
+
+
+_SIZES = ("size", "memory_needed", "memory_free")
+
+
+@models_app.command("rm")
+def remove(name: Name) -> None:
+    """Remove a fetched model from this disk. Files that xllama did not fetch are refused."""
+    from xlc_core.models.removal import remove_model
+
+    n_bytes = remove_model(name)
+    typer.echo(f"{name} was removed: {readable_size(n_bytes)} are free again")
 
 
 @models_app.command()

@@ -1,4 +1,4 @@
-"""Tables, sizes and progress bars of the command."""
+"""Answers, tables, sizes and progress bars of the command."""
 
 from __future__ import annotations
 
@@ -15,9 +15,82 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["allow_any_output", "new_table", "progress_bar", "readable_size", "result_console"]
+    from xlc_core.generation.streams import EventStream
+    from xlc_core.results import Completion
+
+__all__ = [
+    "AnswerWriter",
+    "allow_any_output",
+    "new_table",
+    "note",
+    "progress_bar",
+    "readable_size",
+    "result_console",
+]
 
 _WIDTH_IN_PIPES = 160  # wide enough that no table is cut without a terminal
+# A terminal obeys these, and the text is a model's: they could move the cursor, or set the title.
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+class AnswerWriter:
+    """Writes an answer to stdout while it is generated, and thinking to stderr if that is a terminal.
+
+    Attributes:
+        text: what the answer has so far.
+    """
+
+    def __init__(self, *, silent: bool = False) -> None:
+        """Begin.
+
+        Args:
+            silent: only collect the text.
+        """
+        self.text = ""
+        self._silent = silent
+        self._escapes = is_terminal(sys.stdout)
+
+    def write(self, stream: EventStream) -> Completion | None:
+        """Write all texts of a stream, and a line's end. Returns None if Ctrl+C stopped it."""
+        from xlc_core.events import Finished, ReasoningDelta, TextDelta
+
+        thinks = False
+        completion = None
+        try:
+            for event in stream:
+                if isinstance(event, ReasoningDelta) and is_terminal(sys.stderr) and not self._silent:
+                    thinks = True
+                    _dim(event.text, end="")
+                elif isinstance(event, TextDelta):
+                    if thinks:
+                        thinks = False
+                        _dim("")
+                    self._add(event.text)
+                elif isinstance(event, Finished):
+                    completion = event.completion
+        except KeyboardInterrupt:
+            stream.close()
+        if not self._silent:
+            print(flush=True)
+        return completion
+
+    def _add(self, text: str) -> None:
+        self.text += text
+        if not self._silent:
+            print(text.translate(_CONTROLS) if self._escapes else text, end="", flush=True)
+
+
+def note(text: str) -> None:
+    """Write a line about the work to stderr, dimmed on a terminal."""
+    _dim(text)
+
+
+def _dim(text: str, end: str = "\n") -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    shown = text.translate(_CONTROLS) if is_terminal(sys.stderr) else text
+    Console(stderr=True, highlight=False).print(Text(shown, "dim"), end=end, soft_wrap=True)
 
 
 def allow_any_output() -> None:

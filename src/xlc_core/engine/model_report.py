@@ -1,0 +1,59 @@
+"""A description of a model for people: the catalog's facts, and those of its file if it is on this disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xlc_core import _native
+from xlc_core.engine.engine import Engine
+from xlc_core.models import catalog, hub
+from xlc_core.texts import native_path, python_path
+
+__all__ = ["describe_model"]
+
+
+def describe_model(name: str) -> dict[str, Any]:
+    """Return facts about a model, by their names. Never uses the network.
+
+    Sizes are in bytes. ``memory_needed`` and ``fits`` are for an engine with default options now. Facts of the file are
+    None if it is not on this disk.
+
+    Raises:
+        ModelNotFoundError: the name is neither in the catalog nor a file.
+        ModelLoadError: the file is not a GGUF file.
+    """
+    entry = catalog.entries().get(name)
+    path = catalog.find_local(name)
+    if entry is None and path is None and not name.startswith("hf:"):
+        catalog.is_cached(name)  # raises with the names that are near
+    found: dict[str, Any] = {
+        "name": name,
+        "kind": entry.kind if entry else None,
+        "description": entry.description if entry else None,
+        "license": entry.license if entry else None,
+        "source": entry.source if entry else None,
+        "path": None,
+        "size": entry.size_bytes if entry else None,
+        **dict.fromkeys(("architecture", "context", "memory_needed", "memory_free", "fits")),
+    }
+    if path is not None:
+        file = _native.read_model_file(native_path(path, "the model"))
+        estimate = Engine.estimate(path)
+        free = [device.free for device in estimate.devices]
+        found |= {
+            "kind": found["kind"] or _kind(file),
+            "path": python_path(file.path),
+            "size": sum(part.stat().st_size for part in hub.model_parts(path)),
+            "architecture": file.architecture,
+            "context": file.n_ctx_train,
+            "memory_needed": estimate.total,
+            "memory_free": None if None in free else sum(n for n in free if n is not None),
+            "fits": estimate.fits,
+        }
+    return found
+
+
+def _kind(file: _native.ModelFile) -> str:
+    if file.has_rank_head:
+        return "reranker"
+    return "chat" if file.causal else "embedding"
