@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo wheel wheel-again sdist wheel-vulkan wheel-test test test-vulkan test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 # A wheel in dist/ that was made from these sources is installed in seconds. Without one, the project is built.
 demo:
@@ -19,6 +19,10 @@ demo:
 # One wheel for all x86-64 Linux processors, in dist/ (docs/building.md). The tools for it are in build/wheel/tools.
 wheel:
 	$(PYTHON) cmake/make_wheel.py
+
+# The same for aarch64 Linux, compiled on this machine; needs Debian's g++-aarch64-linux-gnu.
+wheel-aarch64:
+	$(PYTHON) cmake/make_wheel.py --target aarch64
 
 # Builds it again in another folder, without ccache, and compares the bytes.
 wheel-again:
@@ -37,6 +41,10 @@ sdist:
 # Installs and uses it on other systems and processors; as root, with debootstrap and qemu-user-static.
 wheel-test:
 	build/wheel/tools/bin/python cmake/test_wheel.py
+
+# The same for aarch64, under QEMU as a whole. MODEL is a chat model's file.
+wheel-test-aarch64:
+	build/wheel/tools/bin/python cmake/test_wheel.py --target aarch64 $(if $(MODEL),--model $(MODEL))
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --durations=25 --durations-min=1

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import install_wheel
 import make_wheel
+from wheel_targets import target_of
 
 ROOT = Path(__file__).resolve().parents[1]
 LLAMA_CPP = Path("vendor/llama.cpp")
@@ -39,10 +40,11 @@ def copy_checkout(folder: Path) -> None:
         shutil.copytree(ROOT / LLAMA_CPP, folder / LLAMA_CPP)
 
 
-def build_again(folder: Path) -> Path:
-    """Return the wheel that is built in the folder."""
+def build_again(folder: Path, target: str) -> Path:
+    """Return the wheel that is built in the folder for a kind of machine."""
     environment = {**os.environ, "SOURCE_DATE_EPOCH": make_wheel.time_of_sources(), "CCACHE_DISABLE": "1"}
-    subprocess.run([sys.executable, folder / "cmake" / "make_wheel.py"], check=True, env=environment)
+    command: list[str | Path] = [sys.executable, folder / "cmake" / "make_wheel.py", "--target", target]
+    subprocess.run(command, check=True, env=environment)
     (wheel,) = (folder / "dist").glob("xllama-*.whl")
     return wheel
 
@@ -71,7 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="xllama-again-") as name:
         folder = Path(name) / "in-another-folder"
         copy_checkout(folder)
-        found = differences(wheels[0], build_again(folder))
+        found = differences(wheels[0], build_again(folder, target_of(wheels[0].name)))
     if found:
         sys.exit("\n".join(["the second wheel is not the same:", *found]))
     print(f"{wheels[0].name}: the same bytes twice")

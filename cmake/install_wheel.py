@@ -8,20 +8,23 @@ Exits with 1, and says why, if the project has to be built.
 from __future__ import annotations
 
 import hashlib
+import platform
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 import source_digest
+from wheel_targets import target_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 
 
 def newest_wheels(folder: Path) -> list[Path]:
-    """Return the wheels of a folder, newest first."""
-    return sorted(folder.glob("xllama-*.whl"), key=lambda path: path.stat().st_mtime, reverse=True)
+    """Return the wheels of a folder that are for this kind of machine, newest first."""
+    wheels = [path for path in folder.glob("xllama-*.whl") if target_of(path.name) == platform.machine()]
+    return sorted(wheels, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def find(folder: Path, wanted: str) -> tuple[Path | None, str]:

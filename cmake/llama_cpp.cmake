@@ -75,6 +75,9 @@ add_subdirectory("${XLC_LLAMA_CPP_DIR}" llama.cpp EXCLUDE_FROM_ALL SYSTEM)
 # Some of its files are replaced by ours (native/overrides/README.md), and whatever ours rely on is checked.
 set(XLC_OVERRIDES_DIR "${CMAKE_CURRENT_SOURCE_DIR}/src/xlc_core/native/overrides")
 include("${CMAKE_CURRENT_LIST_DIR}/overrides.cmake")
+if(XLC_PORTABLE)
+  xlc_leave_out_newer_variants()
+endif()
 include("${CMAKE_CURRENT_LIST_DIR}/expectations.cmake")
 xlc_require_expectations()
 

@@ -21,11 +21,13 @@ from pathlib import Path
 import sysroot
 from cuda_tools import CudaTools
 from vulkan_tools import VulkanTools
+from wheel_targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "wheel"
-SYSROOT = BUILD / "sysroot"
-TAG = "py3-none-manylinux_2_28_x86_64"
+TARGET = TARGETS["x86_64"]
+SYSROOT = BUILD / f"sysroot-{TARGET.name}"
+TAG = f"py3-none-{TARGET.policy}"
 # Libraries of the system and of other wheels that it may need; xllama's wheel has loaded the first one.
 EVERYWHERE = {"libxllama-ggml-base.so", "libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6", "libdl.so.2"}
 EVERYWHERE |= {"libpthread.so.0", "librt.so.1", "ld-linux-x86-64.so.2"}
@@ -140,6 +142,7 @@ def configuration(settings: Settings) -> list[str]:
     if settings.local:  # the library finds what it was linked with
         return [*options, "-DCMAKE_INSTALL_RPATH_USE_LINK_PATH=ON"]
     options += [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'sysroot.cmake'}", f"-DXLC_SYSROOT={SYSROOT}"]
+    options.append(f"-DXLC_TRIPLE={TARGET.triple}")
     options.append(f"-DXLC_BACKEND_RPATH={backend.rpath}")
     if backend.name == "cuda":
         cuda = CudaTools(BUILD / "cuda-tools")
@@ -154,7 +157,7 @@ def build(settings: Settings) -> Path:
     name = f"{settings.backend.name}{'-local' if settings.local else ''}"
     folder, installed = BUILD / name, BUILD / f"{name}-installed"
     if not settings.local:
-        sysroot.fill(SYSROOT)
+        sysroot.fill(SYSROOT, TARGET)
     run("cmake", "-S", ROOT / "cmake" / "backends", "-B", folder, *configuration(settings))
     subprocess.run(["cmake", "--build", str(folder), "--parallel", str(settings.parallel)], check=True)
     shutil.rmtree(installed, ignore_errors=True)

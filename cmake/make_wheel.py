@@ -1,9 +1,10 @@
-"""Build one wheel for every x86-64 Linux processor and every Python since 3.10 (docs/building.md).
+"""Build one wheel for every x86-64 or aarch64 Linux processor and every Python since 3.10 (docs/building.md).
 
-    python cmake/make_wheel.py [FOLDER]
+    python cmake/make_wheel.py [--target aarch64] [FOLDER]
 
-FOLDER is where the wheel goes, by default dist/. The machine's GCC compiles, against the libraries of an older Linux
-(cmake/sysroot.py). auditwheel checks that the result runs on the systems that its name claims.
+FOLDER is where the wheel goes, by default dist/. The machine's GCC compiles, or its GCC for another kind of machine
+(cmake/wheel_targets.py), against the libraries of an older Linux (cmake/sysroot.py). auditwheel checks that the result
+runs on the systems that its name claims.
 
 The same sources and compiler give the same bytes, in any folder and at any time: the tools have fixed versions
 (cmake/wheel_requirements.txt), and the files have the time of the commit.
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,16 +27,14 @@ from typing import Any
 
 import source_digest
 import sysroot
+from wheel_targets import TARGETS, Target
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "wheel" / "portable"  # deeper than cmake/tidy.py looks
-SYSROOT = ROOT / "build" / "wheel" / "sysroot"
+BUILD = ROOT / "build" / "wheel"  # deeper than cmake/tidy.py looks
 # Inside the checkout, so that nothing names a folder of the machine.
-TOOLS = ROOT / "build" / "wheel" / "tools"
+TOOLS = BUILD / "tools"
 TOOL_VERSIONS = Path(__file__).with_name("wheel_requirements.txt")
-OLDEST = "manylinux_2_28_x86_64"  # as cmake/sysroot.py allows
 PYTHON = "cp310"
-MOST_BYTES = 20 * 2**20
 # The module takes nanobind from this package (CMakeLists.txt). Builds that are not portable have it inside.
 REQUIREMENT = "nanobind-backend>=1.0,<2"
 
@@ -72,17 +72,23 @@ def time_of_sources() -> str:
     return shown.stdout.strip() or "315532800"
 
 
-def build(folder: Path) -> Path:
-    """Let pip build the wheel, with the tag of this machine."""
+def build(folder: Path, target: Target) -> Path:
+    """Let pip build the wheel, with a tag of the target's own."""
+    older = BUILD / f"sysroot-{target.name}"
+    sysroot.fill(older, target)
     settings = {
-        "build-dir": BUILD,
+        "build-dir": BUILD / f"portable-{target.name}",
         "wheel.py-api": PYTHON,
         "cmake.define.XLC_PORTABLE": "ON",
-        "cmake.define.XLC_SYSROOT": SYSROOT,
+        "cmake.define.XLC_SYSROOT": older,
+        "cmake.define.XLC_TRIPLE": target.triple,
         "cmake.define.CMAKE_TOOLCHAIN_FILE": ROOT / "cmake" / "sysroot.cmake",
     }
+    if target.python:
+        settings["cmake.define.Python_INCLUDE_DIR"] = older / target.python
     options = [f"--config-settings={name}={value}" for name, value in settings.items()]
     environment = {**os.environ, "PATH": f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    environment["_PYTHON_HOST_PLATFORM"] = f"linux-{target.name}"  # Python's own variable for compiling across
     tool("pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, *options, ROOT, env=environment)
     (wheel,) = folder.glob("xllama-*.whl")
     return wheel
@@ -94,7 +100,7 @@ def policy_of(wheel: Path) -> str:
     return str(json.loads(shown)["overall_tag"])
 
 
-def finish(wheel: Path, folder: Path) -> Path:
+def finish(wheel: Path, folder: Path, target: Target) -> Path:
     """Name the wheel after the systems that it runs on, and add what it requires; return the finished one."""
     with tempfile.TemporaryDirectory() as unpacked:
         tool("wheel", "unpack", "--dest", unpacked, wheel)
@@ -102,7 +108,8 @@ def finish(wheel: Path, folder: Path) -> Path:
         (info,) = tree.glob("*.dist-info")
         complete_metadata(info)
         tags = info / "WHEEL"
-        tags.write_text(re.sub(r"(?m)^(Tag: .*-)linux_x86_64$", rf"\1{OLDEST}", tags.read_text("utf-8")), "utf-8")
+        tag = re.compile(rf"(?m)^(Tag: .*-)linux_{target.name}$")
+        tags.write_text(tag.sub(rf"\g<1>{target.policy}", tags.read_text("utf-8")), "utf-8")
         (info / source_digest.NAME).write_text(source_digest.of_checkout() + "\n", "utf-8")
         folder.mkdir(parents=True, exist_ok=True)
         same_modes(tree)
@@ -138,7 +145,7 @@ def same_modes(tree: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def check(wheel: Path) -> None:
+def check(wheel: Path, target: Target) -> None:
     """Stop if the wheel is too large, or needs a newer system than its name says."""
     size = wheel.stat().st_size
     policy = policy_of(wheel)
@@ -146,10 +153,10 @@ def check(wheel: Path) -> None:
     run(TOOLS / "bin" / "python", Path(__file__).with_name("check_sbom.py"), wheel)
     if missing := missing_files(wheel):
         sys.exit(f"the wheel does not have {', '.join(missing)}")
-    if size > MOST_BYTES:
-        sys.exit(f"the wheel is larger than {MOST_BYTES // 2**20} MiB")
-    if policy != OLDEST and glibc_of(policy) > glibc_of(OLDEST):
-        sys.exit(f"the wheel needs {policy}, which is newer than {OLDEST}")
+    if size > target.most_bytes:
+        sys.exit(f"the wheel is larger than {target.most_bytes // 2**20} MiB")
+    if glibc_of(policy, target) > glibc_of(target.policy, target):
+        sys.exit(f"the wheel needs {policy}, which is newer than {target.policy}")
 
 
 def missing_files(wheel: Path) -> list[str]:
@@ -158,9 +165,9 @@ def missing_files(wheel: Path) -> list[str]:
     return sorted(wanted - set(zipfile.ZipFile(wheel).namelist()))
 
 
-def glibc_of(policy: str) -> tuple[int, ...]:
-    """Return the version in a policy's name; a policy of another kind is newer than all."""
-    found = re.fullmatch(r"manylinux_(\d+)_(\d+)_x86_64", policy)
+def glibc_of(policy: str, target: Target) -> tuple[int, ...]:
+    """Return the version in the name of a target's policy; a policy of another kind is newer than all."""
+    found = re.fullmatch(rf"manylinux_(\d+)_(\d+)_{target.name}", policy)
     return tuple(map(int, found.groups())) if found else (sys.maxsize,)
 
 
@@ -168,13 +175,16 @@ def main() -> None:
     """Build, finish and check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist", help="where the wheel goes")
-    folder = parser.parse_args().folder.resolve()
+    parser.add_argument("--target", choices=TARGETS, default="x86_64", help="the kind of machine that it is for")
+    given = parser.parse_args()
+    target = TARGETS[given.target]
+    if not shutil.which(target.program("g++")):
+        sys.exit(f"{target.program('g++')} is missing (Debian: g++-{target.triple.replace('_', '-')})")
     fill_tools()
-    sysroot.fill(SYSROOT)
     os.environ["SOURCE_DATE_EPOCH"] = time_of_sources()  # for all tools
     with tempfile.TemporaryDirectory() as built:
-        wheel = finish(build(Path(built)), folder)
-    check(wheel)
+        wheel = finish(build(Path(built), target), given.folder.resolve(), target)
+    check(wheel, target)
 
 
 if __name__ == "__main__":

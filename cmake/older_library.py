@@ -64,13 +64,14 @@ def source_of(symbols: list[Symbol]) -> str:
     return "\n".join([*lines, '.section .note.GNU-stack,"",@progbits', ""])
 
 
-def make_older(library: Path, limits: dict[str, str], target: Path) -> None:
+def make_older(library: Path, limits: dict[str, str], target: Path, compiler: str = "gcc") -> None:
     """Write the library to `target`, with the name by which programs ask for it.
 
     Args:
         library: the newer one.
         limits: the newest version of each kind, such as ``{"GLIBC": "GLIBC_2.28"}``.
         target: the file.
+        compiler: a GCC for the library's processor.
     """
     symbols = symbols_of(library, limits)
     versions = sorted({symbol.version for symbol in symbols})
@@ -79,4 +80,4 @@ def make_older(library: Path, limits: dict[str, str], target: Path) -> None:
         script.write_text("".join(f"{version} {{ }};\n" for version in versions))
         assembly.write_text(source_of(symbols))
         options = ["-shared", "-nostdlib", f"-Wl,-soname,{library.name}", f"-Wl,--version-script={script}"]
-        subprocess.run(["gcc", *options, "-o", str(target), str(assembly)], check=True)
+        subprocess.run([compiler, *options, "-o", str(target), str(assembly)], check=True)

@@ -37,6 +37,8 @@ function(xlc_targets_of library result)
     get_property(targets DIRECTORY "${XLC_LLAMA_CPP_DIR}/ggml/src" PROPERTY BUILDSYSTEM_TARGETS)
     list(FILTER targets INCLUDE REGEX "^ggml-cpu-")
     list(FILTER targets EXCLUDE REGEX "-feats$")
+    get_property(left_out GLOBAL PROPERTY XLC_LEFT_OUT_VARIANTS) # cmake/portable.cmake
+    list(REMOVE_ITEM targets ${left_out})
   endif()
   set(${result} ${targets} PARENT_SCOPE)
 endfunction()

@@ -1,12 +1,12 @@
-# One build for every x86-64 processor (docs/building.md): ggml as shared libraries next to the module, with one CPU
+# One build for every x86-64 or aarch64 processor (docs/building.md): ggml as shared libraries next to the module, with one CPU
 # library for each kind of processor. The module loads the best one when it is imported (native/support/backends.h).
 option(XLC_PORTABLE "compile the arithmetic for many processors and choose when the module is imported" OFF)
 
 # Adds ggml before llama.cpp does, which takes the targets that exist.
 macro(xlc_add_portable_ggml)
-  if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux" OR NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
-    message(FATAL_ERROR
-            "xllama: XLC_PORTABLE is for x86-64 Linux; this is ${CMAKE_SYSTEM_PROCESSOR} ${CMAKE_SYSTEM_NAME}")
+  if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux" OR NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|aarch64)$")
+    message(FATAL_ERROR "xllama: XLC_PORTABLE is for x86-64 and aarch64 Linux; "
+                        "this is ${CMAKE_SYSTEM_PROCESSOR} ${CMAKE_SYSTEM_NAME}")
   endif()
   # As cmake/ccache.cmake, for the relative paths that ccache makes of names in these folders: compiled with it or
   # without, a file has the same name.
@@ -20,6 +20,31 @@ macro(xlc_add_portable_ggml)
   add_subdirectory("${XLC_LLAMA_CPP_DIR}/ggml" ggml EXCLUDE_FROM_ALL SYSTEM)
   set(BUILD_SHARED_LIBS OFF)
 endmacro()
+
+# ggml has CPU libraries for processors that an older compiler does not know, and depends on all of them. Such a library
+# becomes empty here, and is not among the targets of xlc_targets_of(ggml-cpu), which are installed.
+function(xlc_leave_out_newer_variants)
+  include(CheckCXXCompilerFlag)
+  xlc_targets_of(ggml-cpu cpu_targets)
+  set(left_out "")
+  foreach(target IN LISTS cpu_targets)
+    get_target_property(options ${target} COMPILE_OPTIONS)
+    if(NOT options MATCHES "-march=[^;]+")
+      continue()
+    endif()
+    set(flag "${CMAKE_MATCH_0}")
+    string(MAKE_C_IDENTIFIER "XLC_COMPILER_KNOWS_${flag}" known)
+    check_cxx_compiler_flag("${flag}" ${known})
+    if(NOT ${known})
+      message(STATUS "xllama: ${target} is left out: this compiler does not know ${flag}")
+      file(WRITE "${CMAKE_BINARY_DIR}/left_out.c" "typedef int left_out;\n")
+      set_target_properties(${target} PROPERTIES
+        SOURCES "${CMAKE_BINARY_DIR}/left_out.c" COMPILE_OPTIONS "" LINK_LIBRARIES "")
+      list(APPEND left_out ${target})
+    endif()
+  endforeach()
+  set_property(GLOBAL PROPERTY XLC_LEFT_OUT_VARIANTS "${left_out}")
+endfunction()
 
 # The libraries as files of a wheel: no symbolic links, as a wheel cannot hold them, and names of their own. Another
 # package's libggml-base.so that was loaded earlier would be taken for ours. They are linked with the run path that they

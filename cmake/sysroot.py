@@ -1,15 +1,17 @@
 """Fill a folder with the C library, C++ library and headers of an older Linux, to link with (cmake/sysroot.cmake).
 
 A library that is linked on a new Linux does not load on an older one, because it asks for newer versions of functions.
-These packages of Debian 11, which are checked by their sha256, have glibc 2.31 and GCC 10's libstdc++. Their libraries
-are replaced by ones that have the functions of glibc 2.28 and GCC 8 only (cmake/older_library.py), as manylinux_2_28
-allows. GCC's own headers and libstdc++.a need a few more, which cmake/older_functions.c has.
+Packages of Debian 11, which are checked by their sha256 (cmake/wheel_targets.py), have glibc 2.31 and GCC 10's
+libstdc++. Their libraries are replaced by ones that have the functions of glibc 2.28 and GCC 8 only
+(cmake/older_library.py), as manylinux_2_28 allows. GCC's own headers and libstdc++.a need a few more, which
+cmake/older_functions.c has.
 
-    python cmake/sysroot.py FOLDER
+    python cmake/sysroot.py FOLDER [TARGET]
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -24,26 +26,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from older_library import make_older
+from wheel_targets import TARGETS, Target
 
 # The second has releases that the first has no more.
 MIRRORS = ("http://deb.debian.org/debian", "http://archive.debian.org/debian")
-PACKAGES = {
-    "pool/main/g/gcc-10/libgcc-s1_10.2.1-6_amd64.deb": (
-        "e478f2709d8474165bb664de42e16950c391f30eaa55bc9b3573281d83a29daf"
-    ),
-    "pool/main/g/gcc-10/libstdc++6_10.2.1-6_amd64.deb": (
-        "5c155c58935870bf3b4bfe769116841c0d286a74f59eccfd5645693ac23f06b1"
-    ),
-    "pool/main/g/glibc/libc6_2.31-13+deb11u11_amd64.deb": (
-        "05f7264da867b37f4c5ce49266b558ea1e81e05a9464f623152fca70f3550282"
-    ),
-    "pool/main/g/glibc/libc6-dev_2.31-13+deb11u11_amd64.deb": (
-        "e7f7b45d9c5cfcf37609f0b6efd3c645272c812144703af89dfd32218fcb0fd3"
-    ),
-    "pool/main/l/linux/linux-libc-dev_5.10.223-1_amd64.deb": (
-        "e3be603bd12377bb90fcfb0f2048ca3a81c886e49d6f09945b82159d1c54f7b2"
-    ),
-}
 STAMP = ".xllama-sysroot"
 # The newest versions that manylinux_2_28 allows.
 LIMITS = {"GLIBC": "GLIBC_2.28", "GLIBCXX": "GLIBCXX_3.4.24", "CXXABI": "CXXABI_1.3.11"}
@@ -53,10 +39,11 @@ FUNCTIONS = Path(__file__).with_name("older_functions.c")
 LIBSTDCXX = "INPUT ( libstdc++.so.6 libstdc++.a libxllama_older.a )\n"
 
 
-def stamp() -> str:
-    """Return the mark of a folder that was filled by this program."""
+def stamp(target: Target) -> str:
+    """Return the mark of a folder that was filled by this program for a target."""
     sources = [Path(__file__), Path(__file__).with_name("older_library.py"), FUNCTIONS]
-    return "".join(hashlib.sha256(source.read_bytes()).hexdigest() + "\n" for source in sources)
+    sums = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
+    return "".join(f"{line}\n" for line in [*sums, target.triple, *target.packages.values()])
 
 
 def download(name: str, sha256: str) -> bytes:
@@ -104,20 +91,30 @@ def unpack(package: bytes, folder: Path) -> None:
             tar.extract(member, folder)
 
 
-def make_libraries_older(folder: Path) -> None:
+def make_libraries_older(folder: Path, target: Target) -> None:
     """Replace the libraries, and add the functions and the linker's script."""
     for name in LIBRARIES:
         (library,) = [path for path in folder.glob(f"**/{name}") if "lib64" not in path.parts]
         older = library.with_name(f".{name}")
-        make_older(library, LIMITS, older)
+        make_older(library, LIMITS, older, target.program("gcc"))
         library.unlink()
         older.rename(library)
     own = folder / "xllama"
     own.mkdir()
     (own / "libstdc++.so").write_text(LIBSTDCXX)
     compiled = own / "older.o"
-    subprocess.run(["gcc", "-O2", "-fPIC", f"--sysroot={folder}", "-c", "-o", compiled, FUNCTIONS], check=True)
-    subprocess.run(["ar", "rcs", own / "libxllama_older.a", compiled], check=True)
+    command: list[str | Path] = [
+        target.program("gcc"),
+        "-O2",
+        "-fPIC",
+        f"--sysroot={folder}",
+        "-c",
+        "-o",
+        compiled,
+        FUNCTIONS,
+    ]
+    subprocess.run(command, check=True)
+    subprocess.run([target.program("ar"), "rcs", own / "libxllama_older.a", compiled], check=True)
 
 
 def fill_whole(folder: Path, mark: str, wanted: str, fill_it: Callable[[Path], None]) -> None:
@@ -136,18 +133,18 @@ def fill_whole(folder: Path, mark: str, wanted: str, fill_it: Callable[[Path], N
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def fetch_and_make_older(folder: Path) -> None:
-    """Unpack the packages, and make their libraries older."""
-    for name, sha256 in PACKAGES.items():
+def fetch_and_make_older(target: Target, folder: Path) -> None:
+    """Unpack the target's packages, and make their libraries older."""
+    for name, sha256 in target.packages.items():
         print(f"fetching {name}", flush=True)
         unpack(download(name, sha256), folder)
-    make_libraries_older(folder)
+    make_libraries_older(folder, target)
 
 
-def fill(folder: Path) -> None:
-    """Fill the folder, whole or not at all, if it does not have these packages."""
-    fill_whole(folder, STAMP, stamp(), fetch_and_make_older)
+def fill(folder: Path, target: Target) -> None:
+    """Fill the folder, whole or not at all, if it does not have the target's packages."""
+    fill_whole(folder, STAMP, stamp(target), functools.partial(fetch_and_make_older, target))
 
 
 if __name__ == "__main__":
-    fill(Path(sys.argv[1]).resolve())
+    fill(Path(sys.argv[1]).resolve(), TARGETS[(sys.argv[2:] or ["x86_64"])[0]])

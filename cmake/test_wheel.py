@@ -1,10 +1,14 @@
 """Install the wheel on other Linux systems without a network, and use it there on several processors.
 
-    python cmake/test_wheel.py [--cache FOLDER] [--systems bookworm,trixie] [--processors Nehalem,Haswell] [WHEEL]
+    python cmake/test_wheel.py [--target aarch64] [--cache FOLDER] [--systems bookworm,trixie] [--model FILE]
+                               [--processors Nehalem,Haswell] [WHEEL]
 
 Needs root rights, debootstrap and qemu-user-static. The systems are made once, in the cache folder. Each has Python and
 pip and nothing else: no compiler, no library of this machine. Everything is installed from a folder. The host's
 processor runs all checks of cmake/wheel_smoke.py and the demos; emulated processors run the short ones.
+
+A system for another kind of machine runs under QEMU as a whole, the installation too. Linux 6.7 or newer starts its
+programs with QEMU in the test's own namespace only; nothing is registered on this machine.
 """
 
 from __future__ import annotations
@@ -17,11 +21,11 @@ import sys
 import time
 from pathlib import Path
 
+from wheel_targets import TARGETS, Target
+
 ROOT = Path(__file__).resolve().parents[1]
 MIRROR = "http://deb.debian.org/debian"
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
-# The library that each processor has to get. QEMU's emulation has AVX2 but not AVX-512.
-PROCESSORS = {"Nehalem": "sse42", "SandyBridge": "sandybridge", "Haswell": "haswell", "Skylake-Server": "haswell"}
 MOST_SECONDS = 30.0
 # Flags of /proc/cpuinfo that the libraries need; the best library comes last.
 NEEDS = {
@@ -42,8 +46,15 @@ OPENMP = Path("/usr/lib/x86_64-linux-gnu/libgomp.so.1")
 ENTER = """set -eu
 mount -t proc proc "$1/proc"; mount -t tmpfs tmpfs "$1/mnt"; mkdir "$1/mnt/house" "$1/mnt/xllama" "$1/mnt/models"
 mount --bind "$2" "$1/mnt/house"; mount --bind "$3" "$1/mnt/xllama"; mount --bind "$4" "$1/mnt/models"
-mount --bind /dev "$1/dev"; cp "$5" "$1/mnt/qemu"; mkdir "$1/mnt/lib"; cp "$6" "$1/mnt/lib/"
-shift 6; exec "$@"
+mount --rbind /dev "$1/dev"
+"""
+# For this machine's own processor: QEMU for others of its kind, and a library for xllamacpp.
+ENTER_NATIVE = """cp "$5" "$1/mnt/qemu"; mkdir "$1/mnt/lib"; cp "$6" "$1/mnt/lib/"; shift 6; exec "$@"
+"""
+# For another kind of machine: the kernel starts its programs with QEMU, in this namespace (Debian's qemu-user-static
+# says how to recognise them).
+ENTER_FOREIGN = """mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+cat "$5" > /proc/sys/fs/binfmt_misc/register; shift 5; exec "$@"
 """
 
 
@@ -63,21 +74,34 @@ def run(*command: str | Path, **options: object) -> None:
     subprocess.run([str(word) for word in command], check=True, **options)  # type: ignore[call-overload]
 
 
-def make_system(name: str, cache: Path) -> Path:
+def make_system(name: str, cache: Path, target: Target) -> Path:
     """Return the root folder of a system, made if it is not there."""
-    system = cache / name
+    system = cache / (name if target.is_native else f"{name}-{target.debian}")
     if not system.exists():
-        staging = cache / f".{name}"
+        staging = cache / f".{system.name}"
         shutil.rmtree(staging, ignore_errors=True)
-        packages = "python3,python3-pip,python3-venv"
-        run("debootstrap", "--variant=minbase", f"--include={packages}", name, staging, MIRROR)
+        options = ["--variant=minbase", "--include=python3,python3-pip,python3-venv"]
+        options += [] if target.is_native else ["--foreign", f"--arch={target.debian}"]
+        run("debootstrap", *options, name, staging, MIRROR)
+        if not target.is_native:
+            unpack_packages(staging)
         staging.rename(system)
     return system
 
 
-def fill_house(wheel: Path, python: str, cache: Path) -> Path:
+def unpack_packages(system: Path) -> None:
+    """Unpack what debootstrap has fetched. The packages' own scripts, which would run in the system, do not run."""
+    for package in sorted((system / "var/cache/apt/archives").glob("*.deb")):
+        subprocess.run(["dpkg-deb", "--extract", package, system], check=True)
+    if (system / "proc").is_symlink():  # debootstrap's, to the machine's own
+        (system / "proc").unlink()
+    for folder in ("mnt", "proc"):
+        (system / folder).mkdir(exist_ok=True)
+
+
+def fill_house(wheel: Path, python: str, cache: Path, target: Target) -> Path:
     """Return a folder with the wheel and all that it and the demos require, for one version of Python."""
-    house = cache / f"house-{python}"
+    house = cache / f"house-{target.name}-{python}"
     house.mkdir(parents=True, exist_ok=True)
     filled = house / wheel.name
     if filled.exists() and filled.read_bytes() == wheel.read_bytes():
@@ -85,19 +109,34 @@ def fill_house(wheel: Path, python: str, cache: Path) -> Path:
     for old in house.glob("xllama*.whl"):
         old.unlink()
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", house, ROOT / "models")
-    platforms = [f"--platform=manylinux_2_{minor}_x86_64" for minor in range(35, 4, -1)]
-    platforms += [f"--platform=manylinux{year}_x86_64" for year in (2014, 2010, 1)]
-    fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--dest", house]
+    platforms = [f"--platform=manylinux_2_{minor}_{target.name}" for minor in range(35, 4, -1)]
+    platforms += [f"--platform=manylinux{year}_{target.name}" for year in (2014, 2010, 1)]
+    fetch: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--only-binary=:all:",
+        "--dest",
+        house,
+    ]
     fetch += [f"--python-version={python}", *platforms, "--find-links", house]
-    run(*fetch, f"xllama[demo] @ {wheel.as_uri()}", "xllamacpp")
+    extra, others = ("demo", ["xllamacpp"]) if target.is_native else ("langchain,llamaindex", ["xllama-models"])
+    run(*fetch, f"xllama[{extra}] @ {wheel.as_uri()}", *others)
     return house
 
 
-def fetch_model(wheel: Path, cache: Path) -> Path:
+def fetch_model(wheel: Path, cache: Path, target: Target, given: Path | None) -> Path:
     """Return a folder with the model. The wheel, installed on this machine too, fetches it if it is not there."""
     venv, models = cache / "venv", cache / "models"
+    if given:
+        models.mkdir(parents=True, exist_ok=True)
+        shutil.copy(given, models / f"{MODEL}.gguf")
     if (models / f"{MODEL}.gguf").exists():
         return models
+    if not target.is_native:
+        sys.exit(f"--model is missing: `xllama models pull {MODEL}` fetches it and says where it is")
     run(sys.executable, "-m", "venv", "--clear", venv)
     run(venv / "bin" / "pip", "install", "--quiet", wheel)
     run(venv / "bin" / "xllama", "models", "pull", MODEL, env={**os.environ, "XLLAMA_CACHE": str(models)})
@@ -113,14 +152,20 @@ def host_library() -> str:
 class System:
     """A system that can be entered."""
 
-    def __init__(self, root: Path, house: Path, models: Path) -> None:
+    def __init__(self, root: Path, house: Path, models: Path, target: Target) -> None:
         """Remember the folders, which are mounted for each command."""
-        self.root, self.house, self.models = root, house, models
+        self.root, self.house, self.models, self.target = root, house, models, target
 
     def enter(self, script: str) -> None:
         """Run a script of the shell in the system."""
-        paths = [self.root, self.house, ROOT, self.models, shutil.which("qemu-x86_64-static") or "", OPENMP]
-        command = ["unshare", "--mount", "--net", "sh", "-c", ENTER, "sh", *paths]
+        paths = [self.root, self.house, ROOT, self.models]
+        if self.target.is_native:
+            spaces, prepare = ["--mount", "--net"], ENTER_NATIVE
+            paths += [Path(shutil.which(qemu_of(self.target)) or ""), OPENMP]
+        else:
+            spaces, prepare = ["--user", "--map-root-user", "--mount", "--net", "--pid", "--fork"], ENTER_FOREIGN
+            paths += [Path(f"/usr/lib/binfmt.d/qemu-{self.target.name}.conf")]
+        command: list[str | Path] = ["unshare", *spaces, "sh", "-c", ENTER + prepare, "sh", *paths]
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "XLLAMA_CACHE": "/mnt/models",
@@ -130,20 +175,33 @@ class System:
         run(*command, "chroot", self.root, "sh", "-euc", script, env=environment)
 
 
+def qemu_of(target: Target) -> str:
+    """Return QEMU's program for a target."""
+    return f"qemu-{target.name}-static"
+
+
 def check_on(system: System, processors: list[str]) -> None:
     """Install the wheel in a system and use it on all processors."""
+    target = system.target
     pip = "/mnt/venv/bin/pip install --quiet --no-index --find-links /mnt/house"
     smoke = "/mnt/venv/bin/python /mnt/xllama/cmake/wheel_smoke.py"
     model = f"/mnt/models/{MODEL}.gguf"
-    lines = [
-        "python3 -m venv /mnt/venv",
-        f"python3 -c '{TIMED}' {MOST_SECONDS} {pip} 'xllama[langchain]'",
-        f"{pip} 'xllama[demo]' xllamacpp",
-        f"{smoke} {host_library()} {model} --all",
-        f"LD_LIBRARY_PATH=/mnt/lib {smoke} {host_library()} {model} --beside",
-        *(f"/mnt/venv/bin/python /mnt/xllama/examples/rag_{name}.py" for name in ("langchain", "llamaindex")),
-        *(f"/mnt/qemu -cpu {processor} {smoke} {PROCESSORS[processor]} {model}" for processor in processors),
-    ]
+    lines = ["python3 -m venv /mnt/venv"]
+    if target.is_native:
+        lines += [
+            f"python3 -c '{TIMED}' {MOST_SECONDS} {pip} 'xllama[langchain]'",
+            f"{pip} 'xllama[demo]' xllamacpp",
+            f"{smoke} {host_library()} {model} --all",
+            f"LD_LIBRARY_PATH=/mnt/lib {smoke} {host_library()} {model} --beside",
+            *(f"/mnt/venv/bin/python /mnt/xllama/examples/rag_{name}.py" for name in ("langchain", "llamaindex")),
+        ]
+    else:
+        lines += [
+            f"{pip} --no-compile 'xllama[langchain,llamaindex]' xllama-models",
+            "/mnt/venv/bin/python -c 'from xlc_langchain import ChatXLlama; from xlc_llamaindex import XLlama'",
+        ]
+    qemu = "/mnt/qemu " if target.is_native else ""
+    lines += [f"QEMU_CPU={processor} {qemu}{smoke} {target.processors[processor]} {model}" for processor in processors]
     system.enter("\n".join(lines))
 
 
@@ -152,20 +210,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", nargs="?", type=Path, help="by default the newest of dist/")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "xllama-wheel-test")
+    parser.add_argument("--target", choices=TARGETS, default="x86_64", help="the kind of machine that the wheel is for")
     parser.add_argument("--systems", default=",".join(PYTHONS))
-    parser.add_argument("--processors", default=",".join(PROCESSORS))
+    parser.add_argument("--processors", help="by default all that cmake/wheel_targets.py has")
+    parser.add_argument("--model", type=Path, help="the chat model's file, if it is not to be fetched")
     arguments = parser.parse_args()
-    for tool in ("debootstrap", "qemu-x86_64-static"):
+    target = TARGETS[arguments.target]
+    for tool in ("debootstrap", qemu_of(target)):
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: apt-get install debootstrap qemu-user-static")
-    wheels = sorted((ROOT / "dist").glob("xllama-*-manylinux*.whl"), key=lambda path: path.stat().st_mtime)
+    wheels = sorted((ROOT / "dist").glob(f"xllama-*-{target.policy}.whl"), key=lambda path: path.stat().st_mtime)
     wheel = arguments.wheel or (wheels[-1] if wheels else sys.exit("there is no wheel; run `make wheel`"))
-    processors = [name for name in arguments.processors.split(",") if name]
+    named = target.processors if arguments.processors is None else arguments.processors.split(",")
+    processors = [name for name in named if name]
     start = time.monotonic()
-    models = fetch_model(wheel.resolve(), arguments.cache)
+    models = fetch_model(wheel.resolve(), arguments.cache, target, arguments.model)
     for name in arguments.systems.split(","):
         system = System(
-            make_system(name, arguments.cache), fill_house(wheel.resolve(), PYTHONS[name], arguments.cache), models
+            make_system(name, arguments.cache, target),
+            fill_house(wheel.resolve(), PYTHONS[name], arguments.cache, target),
+            models,
+            target,
         )
         check_on(system, processors)
         print(f"{name}: all is well, {time.monotonic() - start:.0f} s", flush=True)

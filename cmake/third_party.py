@@ -126,7 +126,7 @@ PROJECTS = (
     ),
     Project(
         "CPython",
-        r"\S+/include/python3",
+        r"\S+/include/([^/]+-linux-gnu/)?python3",
         "Python-2.0.1",
         ("python/LICENSE.txt|/usr/share/doc/python3.*/copyright",),
         toolchain=True,
