@@ -1,4 +1,4 @@
-"""``xllama bench``: measures how much a setting gains on this machine."""
+"""``xllama bench``: measures a model on this machine, and how much a setting gains."""
 
 from __future__ import annotations
 
@@ -7,19 +7,60 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xlc_core.cli.output import new_table, result_console
+from xlc_core.cli.output import new_table, readable_size, result_console
 
 if TYPE_CHECKING:
     from xlc_core.benchmarking.speculation_report import SpeculationReport
 
 __all__ = ["bench_app"]
 
-bench_app = typer.Typer(help="Measure how much a setting gains on this machine.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure a model on this machine, and how much a setting gains.", no_args_is_help=True)
 
 
-@bench_app.callback()
-def _bench() -> None:
-    """Measure how much a setting gains on this machine."""
+@bench_app.command()
+def speed(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A name of the catalog, hf:owner/repo[:quant-or-file], or a path; default: XLLAMA_MODEL."),
+    ] = None,
+    n_prompt: Annotated[int, typer.Option(min=1, help="Tokens of the prompt.")] = 512,
+    n_predict: Annotated[int, typer.Option(min=1, help="Tokens of each answer.")] = 64,
+    n_requests: Annotated[int, typer.Option(min=1, help="Requests that are generated together.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of repetitions.")] = 3,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all cores.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, vulkan, vulkan:1 …")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Measure how fast a model reads prompts, generates alone and several requests together, embeds, or ranks.
+
+    Try:
+
+        xllama bench speed smollm2-135m-instruct
+
+        xllama bench speed all-minilm-l6-v2 --json
+    """
+    from rich.console import Console
+
+    from xlc_core.benchmarking.speed import measure_speed  # loads llama.cpp
+
+    with Console(stderr=True).status("opening the model") as status:
+        report = measure_speed(
+            model, n_prompt=n_prompt, n_predict=n_predict, n_requests=n_requests, rounds=rounds, n_threads=threads,
+            device=device, progress=status.update,
+        )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), indent=2))
+        return
+    console = result_console()
+    size = readable_size(report.memory_bytes)
+    console.print(f"{report.model} ({report.description}): open after {report.load_seconds:.1f} s, {size} of memory")
+    table = new_table()
+    for name in ("", "median", "least", "greatest", ""):
+        table.add_column(name, no_wrap=True, justify="right" if name else "left")
+    for one in report.figures:
+        shown = (f"{value:.1f}" for value in (one.median, min(one.values), max(one.values)))
+        table.add_row(one.name, *shown, one.unit)
+    console.print(table)
 
 
 @bench_app.command()
