@@ -1,4 +1,4 @@
-"""``xllama doctor``: what this installation is and what it runs on."""
+"""``xllama doctor``: what this installation is, what it runs on, and how fast that is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
 
 import typer
 
@@ -38,10 +39,22 @@ _VARIABLES = (
 _CREDENTIALS = re.compile(r"//[^/@]*@")  # in a URL
 
 
-def doctor() -> None:
-    """Print versions, processor, devices and settings, to paste into a bug report. Passwords are left out."""
+def doctor(
+    speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure the machine for some seconds.")] = True,
+) -> None:
+    """Print versions, processor, devices, settings and speed, to paste into a bug report. Passwords are left out."""
     for line in report():
         typer.echo(line)
+    from xlc_core.cli.speed_report import advice, speed_report
+
+    for line in speed_report() if speed else ():
+        typer.echo(line)
+    try:
+        found = advice()
+    except XllamaError:  # the catalog cannot be read, as the report says
+        found = []
+    for line in found:
+        typer.echo(f"advice: {line}")
 
 
 def report() -> list[str]:
