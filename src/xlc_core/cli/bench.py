@@ -82,7 +82,12 @@ def speculation(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Measure acceptance, draft cost and verify cost, and recommend a speculation for this model, if one gains."""
+    """Measure acceptance, draft cost and verify cost, and recommend a speculation for this model, if one gains.
+
+    Try:
+
+        xllama bench speculation --model qwen3-4b --draft qwen3-0.6b
+    """
     from rich.console import Console
 
     from xlc_core.benchmarking.speculation import measure_speculation  # loads llama.cpp

@@ -22,7 +22,12 @@ def check_constraint(
     schema: Annotated[Path, typer.Argument(help="A file with a JSON schema.", exists=True, dir_okay=False)],
     texts: Annotated[list[Path] | None, typer.Argument(help="Files with answers.", exists=True, dir_okay=False)] = None,
 ) -> None:
-    """Compile a JSON schema, and report for each file whether it is accepted, and if not, where it is refused."""
+    """Compile a JSON schema, and report for each file whether it is accepted, and if not, where it is refused.
+
+    Try:
+
+        xllama constraint check schema.json answer.json
+    """
     from xlc_core.constraints.json_constraints import JsonSchema
 
     constraint = JsonSchema(schema.read_text("utf-8"))

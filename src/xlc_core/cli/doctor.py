@@ -42,7 +42,12 @@ _CREDENTIALS = re.compile(r"//[^/@]*@")  # in a URL
 def doctor(
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Measure the machine for some seconds.")] = True,
 ) -> None:
-    """Print versions, processor, devices, settings and speed, to paste into a bug report. Passwords are left out."""
+    """Print versions, processor, devices, settings and speed, to paste into a bug report. Passwords are left out.
+
+    Try:
+
+        xllama doctor --no-speed
+    """
     for line in report():
         typer.echo(line)
     from xlc_core.cli.speed_report import advice, speed_report

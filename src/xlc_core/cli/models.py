@@ -22,7 +22,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @models_app.command("list")
 def list_models(as_json: AsJson = False) -> None:
-    """Show the catalog: each model's kind, size and licence, and whether it is on this disk."""
+    """Show the catalog: each model's kind, size and licence, and whether it is on this disk.
+
+    Try:
+
+        xllama models list
+    """
     from xlc_core.models import catalog
 
     if as_json:
@@ -46,7 +51,14 @@ def list_models(as_json: AsJson = False) -> None:
 
 @models_app.command()
 def pull(name: Name) -> None:
-    """Fetch a model and check its sha256, so that it can be used offline."""
+    """Fetch a model and check its sha256, so that it can be used offline.
+
+    Try:
+
+        xllama models pull qwen3-4b
+
+        xllama models pull hf:Qwen/Qwen3-8B-GGUF:Q4_K_M
+    """
     from xlc_core.models import catalog
 
     resolved = catalog.pull(name)
@@ -56,7 +68,12 @@ def pull(name: Name) -> None:
 
 @models_app.command()
 def path(name: Name) -> None:
-    """Print only the path of a model's file; fetch the file first if it is missing."""
+    """Print only the path of a model's file; fetch the file first if it is missing.
+
+    Try:
+
+        xllama models path qwen3-4b
+    """
     from xlc_core.models import catalog
 
     print(catalog.resolve(name).path)  # not typer.echo, which replaces the bytes of names that are not ASCII
@@ -64,7 +81,12 @@ def path(name: Name) -> None:
 
 @models_app.command()
 def info(name: Name, as_json: AsJson = False) -> None:
-    """Describe a model: its licence and source, and, if it is on this disk, its size, context and memory."""
+    """Describe a model: its licence and source, and, if it is on this disk, its size, context and memory.
+
+    Try:
+
+        xllama models info qwen3-4b
+    """
     from xlc_core.engine.model_report import describe_model  # loads llama.cpp
 
     found = describe_model(name)
@@ -82,7 +104,12 @@ _SIZES = ("size", "memory_needed", "memory_free")
 
 @models_app.command("rm")
 def remove(name: Name) -> None:
-    """Remove a fetched model from this disk. Files that xllama did not fetch are refused."""
+    """Remove a fetched model from this disk. Files that xllama did not fetch are refused.
+
+    Try:
+
+        xllama models rm qwen3-4b
+    """
     from xlc_core.models.removal import remove_model
 
     n_bytes = remove_model(name)
@@ -97,7 +124,12 @@ def quantize(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; default: all cores.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write a copy of a model with smaller weights."""
+    """Write a copy of a model with smaller weights.
+
+    Try:
+
+        xllama models quantize model-f16.gguf model-q4.gguf Q4_K_M
+    """
     from xlc_core.models.quantize import quantize_model  # loads llama.cpp
 
     with progress_bar(f"quantising to {weights}") as progress:
@@ -127,7 +159,12 @@ def convert(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write a GGUF file from a published model; needs the extra `convert`."""
+    """Write a GGUF file from a published model; needs the extra `convert`.
+
+    Try:
+
+        xllama models convert ./my-model my-model.gguf --type Q8_0
+    """
     from xlc_core.models.convert import convert_model  # loads llama.cpp
 
     with progress_bar(f"converting to {weights}") as progress:

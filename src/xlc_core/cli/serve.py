@@ -58,7 +58,14 @@ def serve(
     grace: Annotated[int, typer.Option(min=0, help="Seconds that answers may go on when the server ends.")] = 30,
     access_log: Annotated[bool, typer.Option(help="Log a line for each request.")] = True,
 ) -> None:
-    """Serve models through OpenAI's HTTP API; needs the extra `server`."""
+    """Serve models through OpenAI's HTTP API; needs the extra `server`.
+
+    Try:
+
+        xllama serve qwen3-4b all-minilm-l6-v2
+
+        xllama serve --models models.toml --memory 12GiB --keep-alive 10m
+    """
     try:
         from xlc_server.serving import run_server
     except ImportError as error:
