@@ -1,0 +1,70 @@
+"""A server among clients that do harm: it answers the others, frees its slots and keeps its memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import xlc_core as xlc
+from attacks.hostile_http import BODIES, KINDS, LIMIT, Account, attack
+from helpers.refused_requests import resident_bytes
+from helpers.servers import running_server
+from helpers.tiny_models import write_byte_llama
+from helpers.waiting import is_idle, wait_until
+
+MODELS = Path(__file__).parents[1] / "model_files"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[xlc.EnginePool]:
+    models = {
+        "chat": {"model": write_byte_llama(tmp_path / "llama.gguf"), "n_ctx": 512, "n_parallel": 4},
+        "embed": MODELS / "bert-embedder.gguf",
+        "rank": MODELS / "bert-reranker.gguf",
+    }
+    with xlc.EnginePool(models, others="none", n_threads=1) as pool:
+        yield pool
+
+
+def assert_still_answers(address: str, pool: xlc.EnginePool) -> None:
+    engine = pool.opened("chat")
+    assert engine is not None
+    assert wait_until(lambda: is_idle(engine))
+    for path, body in BODIES:
+        assert httpx.post(f"{address}{path}", json=body, timeout=60).status_code == 200, path
+
+
+def attacked(address: str, numbers: range, n_at_once: int) -> Account:
+    return asyncio.run(attack(int(address.rpartition(":")[2]), numbers, n_at_once))
+
+
+def test_harm_stays_with_who_does_it(small: xlc.EnginePool) -> None:
+    with running_server(small, max_body_bytes=LIMIT, timeout=60) as address:
+        account = attacked(address, range(40 * len(KINDS)), 16)
+        assert account.faults == []
+        assert {kind for kind, _ in account.outcomes} == set(KINDS)
+        assert account.n("400") > 20
+        assert_still_answers(address, small)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
+def test_memory_stays_flat(small: xlc.EnginePool) -> None:
+    """10,000 requests, 32 at a time."""
+    with running_server(small, max_body_bytes=LIMIT, timeout=60, access_log=False) as address:
+        attacked(address, range(1000), 32)
+        gc.collect()
+        before = resident_bytes()
+        account = attacked(address, range(1000, 11_000), 32)
+        gc.collect()
+        growth = resident_bytes() - before
+        print(f"\n{sum(account.outcomes.values())} requests, {growth / 2**20:+.1f} MiB: {dict(account.outcomes)}")
+        assert account.faults == []
+        assert_still_answers(address, small)
+        assert growth < 64 * 2**20
