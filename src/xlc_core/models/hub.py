@@ -26,6 +26,7 @@ _PART = re.compile(r"-(\d{5})-of-(\d{5})(?=\.gguf$)", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PROJECTOR = re.compile(r"mmproj", re.IGNORECASE)
 _NOT_A_MODEL = re.compile(r"mmproj|imatrix", re.IGNORECASE)
+_HEAD = re.compile(r"(mtp|eagle3|dflash|dspark)-", re.IGNORECASE)  # drafts for the model beside it
 _DEFAULT_PROJECTOR_QUANTS = ("Q8_0", "F16")
 _FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<pick>.+))?")
 
@@ -179,7 +180,8 @@ def pick_files(model: HubModel, names: list[str]) -> list[str]:
 
     Args:
         model: the wanted model. Without a quantisation: Q4_K_M, else Q8_0, else the only one; ``mmproj`` is the
-            projector, in Q8_0, else F16, else the only one.
+            projector, in Q8_0, else F16, else the only one. Heads that draft (``mtp-…``) are ignored beside a
+            model, unless the pick begins with their kind.
         names: all files of the repository.
 
     Raises:
@@ -192,9 +194,8 @@ def pick_files(model: HubModel, names: list[str]) -> list[str]:
         if _PROJECTOR.search(model.pick):
             return [_pick_projector(model, names)]
     groups: dict[str, list[str]] = {}
-    for name in sorted(names):
-        if name.lower().endswith(".gguf") and not _NOT_A_MODEL.search(name.rpartition("/")[2]):
-            groups.setdefault(_PART.sub("", name), []).append(name)
+    for name in _model_files(model.pick, names):
+        groups.setdefault(_PART.sub("", name), []).append(name)
     if not groups:
         raise ModelNotFoundError(
             f"{model.repo} has no GGUF file; look for a repository whose name ends in -GGUF, or convert the model: "
@@ -209,6 +210,13 @@ def pick_files(model: HubModel, names: list[str]) -> list[str]:
             f"hf:{model.repo}:{(fitting or list(groups))[0]}\n  {listed}"
         )
     return _all_parts(model, groups[fitting[0]])
+
+
+def _model_files(pick: str | None, names: list[str]) -> list[str]:
+    files = [name for name in sorted(names) if name.lower().endswith(".gguf")]
+    files = [name for name in files if not _NOT_A_MODEL.search(name.rpartition("/")[2])]
+    models = [name for name in files if not _HEAD.match(name.rpartition("/")[2])]
+    return models if models and not (pick and _HEAD.match(f"{pick}-")) else files
 
 
 def _pick_projector(model: HubModel, names: list[str]) -> str:
