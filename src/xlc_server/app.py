@@ -19,11 +19,14 @@ from starlette.routing import Route
 from xlc_core import EnginePool, InvalidRequestError, PoolNames
 from xlc_server.chat import ChatBody, answer_chat, stream_chat
 from xlc_server.completions import CompletionBody, answer_completion, stream_completion
+from xlc_server.dialects import ANTHROPIC, RESPONSES
 from xlc_server.embeddings import EmbeddingBody, answer_embedding
 from xlc_server.errors import ApiError, error_body, to_api_error
 from xlc_server.guard import Guard
+from xlc_server.messages import CountBody, MessagesBody, answer_count, answer_message, stream_message
 from xlc_server.options import ServerOptions
 from xlc_server.rerank import RerankBody, answer_rerank
+from xlc_server.responses import ResponsesBody, answer_response, stream_response
 from xlc_server.sending import to_bytes
 from xlc_server.service import Endpoint, Service, now
 from xlc_server.tokens import (
@@ -83,6 +86,9 @@ def _routes(service: Service) -> list[Route]:
     rank = Endpoint(service, RerankBody, answer_rerank)
     posted: dict[str, Endpoint[Any]] = {
         "/v1/chat/completions": chat,
+        "/v1/responses": Endpoint(service, ResponsesBody, answer_response, stream_response, RESPONSES),
+        "/v1/messages": Endpoint(service, MessagesBody, answer_message, stream_message, ANTHROPIC),
+        "/v1/messages/count_tokens": Endpoint(service, CountBody, answer_count, dialect=ANTHROPIC),
         "/v1/completions": Endpoint(service, CompletionBody, answer_completion, stream_completion),
         "/v1/embeddings": Endpoint(service, EmbeddingBody, answer_embedding),
         "/v1/rerank": rank,

@@ -26,7 +26,7 @@ from xlc_server.sending import Chunks
 from xlc_server.service import Service, new_id, now
 from xlc_server.usage import chat_logprobs, to_usage
 
-__all__ = ["ChatBody", "answer_chat", "stream_chat"]
+__all__ = ["ChatBody", "allowed_tools", "answer_chat", "finish_reason", "stream_chat"]
 
 _MOST_LOGPROBS = 20
 
@@ -78,7 +78,7 @@ class ChatBody(GenerationBody):
             options["thinking"] = False
         elif self.reasoning_effort is not None:  # templates that have levels read it
             template["reasoning_effort"] = self.reasoning_effort
-        tools, choice = _allowed_tools(self.tools, self.tool_choice)
+        tools, choice = allowed_tools(self.tools, self.tool_choice)
         further = {
             "template_kwargs": template,
             "tools": tools,
@@ -89,7 +89,7 @@ class ChatBody(GenerationBody):
         return cast("ChatKwargs", {**options, **given})
 
 
-def _allowed_tools(tools: list[dict[str, Any]], choice: Any) -> tuple[list[dict[str, Any]], Any]:
+def allowed_tools(tools: list[dict[str, Any]], choice: Any) -> tuple[list[dict[str, Any]], Any]:
     """Return the tools and the choice that ``{"type": "allowed_tools", …}`` means."""
     if not isinstance(choice, Mapping) or choice.get("type") != "allowed_tools":
         return tools, choice

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from xlc_server.errors import ApiError, error_body, server_ends, to_api_error
+from xlc_server.dialects import OPENAI, Dialect
+from xlc_server.errors import ApiError, server_ends, to_api_error
 
 __all__ = [
     "Chunks",
@@ -39,7 +40,6 @@ SECONDS_TO_END = 1.0
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _NOT_BUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-_DONE = b"data: [DONE]\n\n"
 
 
 def to_bytes(data: Any) -> bytes:
@@ -106,30 +106,32 @@ async def send_json(send: Send, data: Any, status: int = 200, headers: Mapping[s
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_error(send: Send, error: ApiError) -> None:
+async def send_error(send: Send, error: ApiError, dialect: Dialect = OPENAI) -> None:
     """Send an error as JSON."""
-    await send_json(send, error_body(error), error.status, error.headers)
+    await send_json(send, dialect.error(error), error.status, error.headers)
 
 
-async def send_events(send: Send, chunks: Chunks) -> None:
+async def send_events(send: Send, chunks: Chunks, dialect: Dialect = OPENAI) -> None:
     """Send a stream. An error before its first chunk is the caller's; a later one is an event, and ends the stream."""
+
+    async def send_event(chunk: Mapping[str, Any]) -> None:
+        name = f"event: {chunk['type']}\n".encode() if dialect.names_events else b""
+        body = name + b"data: " + to_bytes(chunk) + b"\n\n"
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+
     async with contextlib.aclosing(chunks):
         first = await anext(chunks)
         await send({"type": "http.response.start", "status": 200, "headers": [_EVENTS, *_NOT_BUFFERED]})
         try:
-            await _send_event(send, first)
+            await send_event(first)
             async for chunk in chunks:
-                await _send_event(send, chunk)
+                await send_event(chunk)
         except asyncio.CancelledError:
             # The server ends, unless the client has gone, who does not read it.
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(_send_event(send, error_body(server_ends())), SECONDS_TO_END)
+                await asyncio.wait_for(send_event(dialect.error_event(server_ends())), SECONDS_TO_END)
                 await asyncio.wait_for(send({"type": "http.response.body", "body": b""}), SECONDS_TO_END)
             raise
         except Exception as error:
-            await _send_event(send, error_body(to_api_error(error)))
-        await send({"type": "http.response.body", "body": _DONE})
-
-
-async def _send_event(send: Send, chunk: Mapping[str, Any]) -> None:
-    await send({"type": "http.response.body", "body": b"data: " + to_bytes(chunk) + b"\n\n", "more_body": True})
+            await send_event(dialect.error_event(to_api_error(error)))
+        await send({"type": "http.response.body", "body": dialect.end})

@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from xlc_core import EnginePool, PoolLease
+from xlc_server.dialects import OPENAI, Dialect
 from xlc_server.errors import ApiError, server_ends, to_api_error
 from xlc_server.options import ServerOptions
 from xlc_server.sending import (
@@ -98,6 +99,7 @@ class Endpoint(Generic[_BodyT]):
         body_type: the body of its requests.
         answer: returns the answer.
         stream: returns the events of a request that asks for a stream; None for others.
+        dialect: how events and errors are written.
     """
 
     def __init__(
@@ -106,11 +108,13 @@ class Endpoint(Generic[_BodyT]):
         body_type: type[_BodyT],
         answer: Answer[_BodyT],
         stream: Streaming[_BodyT] | None = None,
+        dialect: Dialect = OPENAI,
     ) -> None:
         self._service = service
         self._body_type = body_type
         self._answer = answer
         self._stream = stream
+        self._dialect = dialect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -130,10 +134,10 @@ class Endpoint(Generic[_BodyT]):
         except asyncio.CancelledError:
             if not has_begun:
                 with contextlib.suppress(Exception):
-                    await asyncio.wait_for(send_error(send, server_ends()), SECONDS_TO_END)
+                    await asyncio.wait_for(send_error(send, server_ends(), self._dialect), SECONDS_TO_END)
             raise
         except Exception as error:
-            await send_error(send, to_api_error(error))
+            await send_error(send, to_api_error(error), self._dialect)
 
     def _read(self, scope: Scope, body: bytes) -> _BodyT:
         try:
@@ -149,7 +153,7 @@ class Endpoint(Generic[_BodyT]):
         if chunks is None:
             await send_json(send, await self._answer(self._service, body))
         else:
-            await send_events(send, chunks)
+            await send_events(send, chunks, self._dialect)
 
 
 def new_id(kind: str) -> str:

@@ -33,8 +33,8 @@ class Person(BaseModel):
 
 
 def test_answer_is_the_engines(client: openai.OpenAI, chat_engine: xlc.Engine) -> None:
-    answer = client.chat.completions.create(model="chat", messages=HELLO, max_tokens=8, temperature=0)
-    expected = chat_engine.chat(HELLO, max_tokens=8, temperature=0)
+    answer = client.chat.completions.create(model="chat", messages=HELLO, max_tokens=8, temperature=0, seed=1)
+    expected = chat_engine.chat(HELLO, max_tokens=8, temperature=0, seed=1)
     assert answer.choices[0].message.content == expected.text
     assert answer.choices[0].message.role == "assistant"
     assert answer.choices[0].finish_reason == expected.finish_reason
@@ -46,7 +46,7 @@ def test_answer_is_the_engines(client: openai.OpenAI, chat_engine: xlc.Engine) -
 
 
 def test_stream_has_the_same_text_and_ends_with_usage(client: openai.OpenAI) -> None:
-    options: Any = {"model": "chat", "messages": HELLO, "max_tokens": 12, "temperature": 0, "logprobs": True}
+    options: Any = {"model": "chat", "messages": HELLO, "max_tokens": 12, "temperature": 0, "logprobs": True, "seed": 1}
     whole = client.chat.completions.create(**options)
     chunks = list(client.chat.completions.create(**options, stream=True, stream_options={"include_usage": True}))
     deltas = [chunk.choices[0] for chunk in chunks if chunk.choices]
@@ -152,9 +152,10 @@ def test_answer_that_is_json(client: openai.OpenAI) -> None:
 
 
 def test_further_options_of_the_engine(client: openai.OpenAI, chat_engine: xlc.Engine) -> None:
-    options: Any = {"model": "chat", "messages": HELLO, "max_tokens": 8}
+    options: Any = {"model": "chat", "messages": HELLO, "max_tokens": 8, "seed": 1}
     greedy = client.chat.completions.create(**options, extra_body={"top_k": 1, "repeat_penalty": 1.3})
-    assert greedy.choices[0].message.content == chat_engine.chat(HELLO, max_tokens=8, top_k=1, repeat_penalty=1.3).text
+    expected = chat_engine.chat(HELLO, max_tokens=8, top_k=1, repeat_penalty=1.3, seed=1)
+    assert greedy.choices[0].message.content == expected.text
     token = chat_engine.tokenize(greedy.choices[0].message.content or "")[0]
     other = client.chat.completions.create(**options, temperature=0, logit_bias={str(token): -1e6})
     assert not (other.choices[0].message.content or "").startswith(chat_engine.detokenize([token]))
@@ -169,7 +170,7 @@ def test_fields_without_effect_are_accepted(client: openai.OpenAI) -> None:
 
 
 def test_stop_sequence_ends_the_answer(client: openai.OpenAI) -> None:
-    options: Any = {"model": "chat", "messages": HELLO, "max_tokens": 12, "temperature": 0}
+    options: Any = {"model": "chat", "messages": HELLO, "max_tokens": 12, "temperature": 0, "seed": 1}
     text = client.chat.completions.create(**options).choices[0].message.content or ""
     stop = text[2:5]
     answer = client.chat.completions.create(**options, stop=[stop]).choices[0]

@@ -78,17 +78,11 @@ def test_paths_and_methods_that_are_not_served(url: str) -> None:
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_timeout(pool: xlc.EnginePool) -> None:
+async def test_timeout(pool: xlc.EnginePool) -> None:
     app = xlc_server.create_app(pool, timeout=0.001)
-
-    async def ask() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
-            body = {"model": "chat", "messages": HELLO, "max_tokens": 500, "ignore_eos": True}
-            return await client.post("/v1/chat/completions", json=body)
-
-    import asyncio
-
-    answer = asyncio.run(ask())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        body = {"model": "chat", "messages": HELLO, "max_tokens": 500, "ignore_eos": True}
+        answer = await client.post("/v1/chat/completions", json=body)
     assert answer.status_code == 408
     assert answer.json()["error"]["code"] == "timeout"
 

@@ -23,7 +23,7 @@ def weather(city: str) -> str:
 
 
 def test_langchain_openai(url: str) -> None:
-    llm = ChatOpenAI(base_url=f"{url}/v1", api_key="none", model="chat", temperature=0, max_tokens=60, max_retries=0)  # type: ignore[arg-type]
+    llm = ChatOpenAI(base_url=f"{url}/v1", api_key="none", model="chat", temperature=0, seed=1, max_tokens=60)  # type: ignore[arg-type]
     answer = llm.invoke("Say hello.", max_tokens=6)
     assert answer.content
     assert answer.usage_metadata is not None

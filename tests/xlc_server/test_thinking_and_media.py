@@ -36,6 +36,7 @@ def test_thinking_is_apart(thinker: openai.OpenAI) -> None:
         "messages": HELLO,
         "max_tokens": 24,
         "temperature": 0,
+        "seed": 1,
         "extra_body": {"thinking_budget": 6},
     }
     answer = thinker.chat.completions.create(**options)
@@ -85,11 +86,11 @@ def test_images_are_read() -> None:
                 {"type": "text", "text": "a"},
             ]
             answer = client.chat.completions.create(
-                model="sees", messages=[{"role": "user", "content": content}], max_tokens=4, temperature=0
+                model="sees", messages=[{"role": "user", "content": content}], max_tokens=4, temperature=0, seed=1
             )
             with pool.acquire("sees") as lease:
                 message = xlc.Message(role="user", content=(xlc.ImagePart(data=picture), xlc.TextPart(text="a")))
-                expected = lease.engine.chat([message], max_tokens=4, temperature=0)
+                expected = lease.engine.chat([message], max_tokens=4, temperature=0, seed=1)
             assert answer.choices[0].message.content == expected.text
             assert answer.usage is not None
             assert answer.usage.prompt_tokens == expected.usage.prompt_tokens
