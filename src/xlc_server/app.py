@@ -109,7 +109,7 @@ def _routes(service: Service) -> list[Route]:
     async def model(request: Request) -> Response:
         name = request.path_params["name"]
         try:
-            await asyncio.to_thread(service.pool.options, name)
+            await service.require_listed(name)
         except Exception as error:
             return _error(to_api_error(error))
         return _json(_model(name, started))

@@ -19,7 +19,8 @@ __all__ = ["async_openai_client", "openai_client"]
 
 _URL = "http://localhost/v1"
 _KEY = "not-needed"
-_MOST_REQUESTS = 1_000_000
+_OPTIONS: dict[str, Any] = {"max_requests": 1_000_000, "allow_any_model": True}
+"""Whoever has the client is a part of the program."""
 
 
 def openai_client(models: EnginePool | PoolNames, **options: Unpack[EngineKwargs]) -> OpenAI:
@@ -61,9 +62,9 @@ def _app(models: EnginePool | PoolNames, options: EngineKwargs) -> tuple[Any, Ca
     if isinstance(models, EnginePool):
         if options:
             raise TypeError("a pool has the options of its models; they cannot be given again")
-        return create_app(models, max_requests=_MOST_REQUESTS), lambda: None
+        return create_app(models, **_OPTIONS), lambda: None
     pool = EnginePool(models, others="none", **options)
-    return create_app(pool, max_requests=_MOST_REQUESTS), pool.close
+    return create_app(pool, **_OPTIONS), pool.close
 
 
 def _import_openai() -> Any:

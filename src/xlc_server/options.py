@@ -17,6 +17,8 @@ class ServerOptions(BaseModel):
             Empty: with a key any, else ``localhost`` and addresses of this machine's own interface.
         cors_origins: origins of web pages that may call it, such as ``"https://example.org"``; ``"*"`` for any.
         protect: False leaves all this to the application in which this one is mounted.
+        allow_any_model: whether a request may name any model that the pool may open, also paths and models of the hub,
+            which are downloaded. False: those that ``/v1/models`` lists.
         max_body_bytes: bytes of a request's body, images and sound included.
         max_requests: requests that are answered or wait at the same time; a further one gets status 429.
         max_inputs: texts to embed or documents to rank in one request.
@@ -29,6 +31,7 @@ class ServerOptions(BaseModel):
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     protect: bool = True
+    allow_any_model: bool = False
     max_body_bytes: int = Field(64 << 20, ge=1)
     max_requests: int = Field(128, ge=1)
     max_inputs: int = Field(2048, ge=1)

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict
 
-from xlc_core import EnginePool, PoolLease
+from xlc_core import EnginePool, ModelNotFoundError, PoolLease
 from xlc_server.dialects import OPENAI, Dialect
 from xlc_server.errors import ApiError, server_ends, to_api_error
 from xlc_server.options import ServerOptions
@@ -41,6 +41,8 @@ class Body(BaseModel):
     model: str = ""
 
 
+_MOST_LISTED = 1000
+
 _BodyT = TypeVar("_BodyT", bound=Body)
 
 Answer = Callable[["Service", _BodyT], Awaitable[Mapping[str, Any]]]
@@ -53,6 +55,7 @@ class Service:
     def __init__(self, pool: EnginePool, options: ServerOptions) -> None:
         self.pool = pool
         self.options = options
+        self._listed: set[str] = set()
         self._n_requests = 0
         self._lock = threading.Lock()
 
@@ -88,7 +91,23 @@ class Service:
 
     async def engine(self, body: Body) -> PoolLease:
         """Return a lease on the engine that a request asks for."""
-        return await self.pool.aacquire(self.model_name(body))
+        name = self.model_name(body)
+        await self.require_listed(name)
+        return await self.pool.aacquire(name)
+
+    async def require_listed(self, name: str) -> None:
+        """Check that a request may name a model.
+
+        Raises:
+            ModelNotFoundError: it may not, or the pool may not open it.
+        """
+        if name in self._listed:
+            return
+        await asyncio.to_thread(self.pool.options, name)
+        if not self.options.allow_any_model and name not in await asyncio.to_thread(self.pool.names):
+            raise ModelNotFoundError(f"there is no model {name!r:.200} here; /v1/models lists those that there are")
+        if len(self._listed) < _MOST_LISTED:
+            self._listed.add(name)
 
 
 class Endpoint(Generic[_BodyT]):

@@ -12,7 +12,9 @@ import pytest
 
 import xlc_core as xlc
 from helpers.servers import running_server
-from xlc_server import create_app
+from helpers.tiny_media import write_mmproj
+from helpers.tiny_models import write_byte_llama
+from xlc_server import create_app, openai_client
 from xlc_server.serving import is_loopback, make_server
 
 KEY = "secret-key-of-this-test"
@@ -167,9 +169,6 @@ def test_inputs_have_a_limit(pool: xlc.EnginePool) -> None:
     ],
 )
 def test_messages_name_neither_files_nor_links(tmp_path: Path, part: dict[str, Any]) -> None:
-    from helpers.tiny_media import write_mmproj
-    from helpers.tiny_models import write_byte_llama
-
     model = write_byte_llama(tmp_path / "model.gguf")
     options: Any = {"model": model, "mmproj": write_mmproj(tmp_path / "mmproj.gguf"), "n_ctx": 512, "n_parallel": 1}
     with xlc.EnginePool({"sees": options}) as seeing, running_server(seeing) as url:
@@ -187,3 +186,17 @@ def test_messages_name_neither_files_nor_links(tmp_path: Path, part: dict[str, A
 def test_wrong_options_are_refused(pool: xlc.EnginePool, options: dict[str, Any]) -> None:
     with pytest.raises(xlc.InvalidRequestError, match=next(iter(options))):
         create_app(pool, **options)
+
+
+def test_requests_open_listed_models_only(tmp_path: Path) -> None:
+    path = str(write_byte_llama(tmp_path / "model.gguf"))
+    with xlc.EnginePool({"named": path}, others="any", n_ctx=512, n_parallel=1) as pool:
+        body: Any = {"prompt": "a", "max_tokens": 1}
+        with running_server(pool) as url:
+            for name, status in (("named", 200), (path, 404), ("hf:owner/repo", 404), ("../x.gguf", 404)):
+                assert httpx.post(f"{url}/v1/completions", json={**body, "model": name}).status_code == status, name
+            assert httpx.get(f"{url}/v1/models/{path}").status_code == 404
+        with running_server(pool, allow_any_model=True) as url:
+            assert httpx.post(f"{url}/v1/completions", json={**body, "model": path}).status_code == 200
+        with openai_client(pool) as client:
+            assert client.completions.create(**body, model=path).choices
