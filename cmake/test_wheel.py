@@ -90,13 +90,20 @@ def make_system(name: str, cache: Path, target: Target) -> Path:
 
 
 def unpack_packages(system: Path) -> None:
-    """Unpack what debootstrap has fetched. The packages' own scripts, which would run in the system, do not run."""
+    """Unpack what debootstrap has fetched. The packages' own scripts, which would run in the system, do not run.
+
+    Of what they would make, pip needs a folder and the list of certificates, which it reads even without a network.
+    """
     for package in sorted((system / "var/cache/apt/archives").glob("*.deb")):
         subprocess.run(["dpkg-deb", "--extract", package, system], check=True)
     if (system / "proc").is_symlink():  # debootstrap's, to the machine's own
         (system / "proc").unlink()
     for folder in ("mnt", "proc"):
         (system / folder).mkdir(exist_ok=True)
+    certificates = sorted((system / "usr/share/ca-certificates").rglob("*.crt"))
+    bundle = system / "etc/ssl/certs/ca-certificates.crt"
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    bundle.write_text("".join(path.read_text() for path in certificates))
 
 
 def fill_house(wheel: Path, python: str, cache: Path, target: Target) -> Path:

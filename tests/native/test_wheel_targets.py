@@ -128,3 +128,25 @@ def test_library_for_a_processor_that_the_compiler_does_not_know_is_left_out(tmp
     (library,) = tmp_path.rglob("libggml-cpu-old.so")
     names = subprocess.run(["nm", "-D", str(library)], capture_output=True, text=True, check=True).stdout
     assert "compute" in names
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
+def test_system_for_another_processor_is_unpacked_without_running_it(tmp_path: Path) -> None:
+    """It gets what the packages' own scripts would make for pip, and its /proc is a folder and not this machine's."""
+    tree, system = tmp_path / "tree", tmp_path / "system"
+    certificate = tree / "usr/share/ca-certificates/mozilla/one.crt"
+    certificate.parent.mkdir(parents=True)
+    certificate.write_text("a certificate\n")
+    (tree / "DEBIAN").mkdir()
+    (tree / "DEBIAN/control").write_text(
+        "Package: one\nVersion: 1\nArchitecture: arm64\nMaintainer: a <a@b.c>\nDescription: one\n"
+    )
+    archives = system / "var/cache/apt/archives"
+    archives.mkdir(parents=True)
+    (system / "proc").symlink_to("/proc")
+    build = ["dpkg-deb", "--root-owner-group", "--build", str(tree), str(archives / "one_1_arm64.deb")]
+    subprocess.run(build, capture_output=True, check=True, timeout=60)
+    load_file(CMAKE / "test_wheel.py").unpack_packages(system)
+    assert not (system / "proc").is_symlink()
+    assert (system / "mnt").is_dir()
+    assert (system / "etc/ssl/certs/ca-certificates.crt").read_text() == "a certificate\n"
