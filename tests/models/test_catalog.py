@@ -91,10 +91,9 @@ class TestEntries:
             # The catalog must check all sources that huggingface_hub does not check.
             assert entry.source.startswith("hf:") or (entry.sha256 and entry.size_bytes)
 
-    def test_entry_is_frozen_and_knows_retrieval(self) -> None:
+    def test_entry_is_frozen(self) -> None:
         entry = catalog.entries()["xllama-rerank-mini"]
         assert entry.sentence_types is False
-        assert catalog.entries()["embeddinggemma-300m"].query_prompt.startswith("task: ")
         with pytest.raises(ValueError, match="frozen"):
             entry.license = "MIT"
 

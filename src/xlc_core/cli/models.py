@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from xlc_core.cli.output import new_table, progress_bar, readable_size, result_console
+
+if TYPE_CHECKING:
+    from xlc_core.models.catalog import CatalogEntry
 
 __all__ = ["models_app"]
 
@@ -20,33 +23,51 @@ Name = Annotated[str, typer.Argument(help="A name of the catalog, hf:owner/repo[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+Kind = Annotated[
+    Literal["chat", "embedding", "reranker"] | None, typer.Option(help="Show only the models for this purpose.")
+]
+
+_MARKS = {True: "yes", False: "no", None: "–"}
+
+
 @models_app.command("list")
-def list_models(as_json: AsJson = False) -> None:
-    """Show the catalog: each model's kind, size and licence, and whether it is on this disk.
+def list_models(kind: Kind = None, as_json: AsJson = False) -> None:
+    """Show the catalog: each model's kind, size and licence, whether it fits into memory, and is on this disk.
 
     Try:
 
         xllama models list
+
+        xllama models list --kind embedding
     """
+    from xlc_core import hardware
     from xlc_core.models import catalog
 
+    free = hardware.available_memory()
+    shown = [_row(entry, free) for entry in catalog.entries().values() if kind in (None, entry.kind)]
     if as_json:
-        fields = {"name", "kind", "description", "license", "source", "size_bytes"}
-        found = catalog.entries().values()
-        shown = [{**entry.model_dump(include=fields), "cached": catalog.is_cached(entry.name)} for entry in found]
         typer.echo(json.dumps(shown, indent=2))
         return
     table = new_table()
-    table.add_column("name", no_wrap=True)
-    table.add_column("kind", no_wrap=True)
-    table.add_column("size", no_wrap=True, justify="right")
-    table.add_column("licence", no_wrap=True)
-    table.add_column("cached", no_wrap=True)
-    for name, entry in catalog.entries().items():
-        size = readable_size(entry.size_bytes) if entry.size_bytes else "–"
-        cached = "yes" if catalog.is_cached(name) else "no"
-        table.add_row(name, entry.kind, size, entry.license, cached)
+    for title in ("name", "kind", "size", "fits", "licence", "cached"):
+        table.add_column(title, no_wrap=True, justify="right" if title == "size" else "left")
+    for row in shown:
+        size = "–" if row["size"] is None else readable_size(row["size"])
+        table.add_row(row["name"], row["kind"], size, _MARKS[row["fits"]], row["license"], _MARKS[row["cached"]])
     result_console().print(table)
+
+
+def _row(entry: CatalogEntry, free: int | None) -> dict[str, Any]:
+    from xlc_core.models.catalog import present_path
+    from xlc_core.models.fitting import fits_memory, model_size
+
+    size = model_size(entry)
+    return {
+        **entry.model_dump(include={"name", "kind", "description", "license", "source", "n_ctx"}),
+        "size": size,
+        "fits": fits_memory(size, free),
+        "cached": present_path(entry) is not None,
+    }
 
 
 @models_app.command()
@@ -81,7 +102,9 @@ def path(name: Name) -> None:
 
 @models_app.command()
 def info(name: Name, as_json: AsJson = False) -> None:
-    """Describe a model: its licence and source, and, if it is on this disk, its size, context and memory.
+    """Describe a model: its licence, source, size and context, and whether it fits into memory.
+
+    If the model is not on this disk, the figures are estimates from the catalog.
 
     Try:
 
@@ -93,13 +116,13 @@ def info(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
+    about = "about " if found.pop("approximate") else ""
     width = max(map(len, found))
+    prefixes = {"size": about, "memory_needed": about, "memory_free": ""}
     for key, value in found.items():
-        shown = readable_size(value) if isinstance(value, int) and key in _SIZES else value
+        sized = key in prefixes and value is not None
+        shown = prefixes[key] + readable_size(value) if sized else value
         typer.echo(f"{key.replace('_', ' '):{width}}  {'–' if value is None else shown}")
-
-
-_SIZES = ("size", "memory_needed", "memory_free")
 
 
 @models_app.command("rm")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xlc_core import _native
+from xlc_core import _native, hardware
 from xlc_core.engine.engine import Engine
 from xlc_core.models import catalog, hub
+from xlc_core.models.fitting import estimated_memory, fits_memory
 from xlc_core.texts import native_path, python_path
 
 __all__ = ["describe_model"]
@@ -15,8 +16,9 @@ __all__ = ["describe_model"]
 def describe_model(name: str) -> dict[str, Any]:
     """Return facts about a model, by their names. Never uses the network.
 
-    Sizes are in bytes. ``memory_needed`` and ``fits`` are for an engine with default options now. Facts of the file are
-    None if it is not on this disk.
+    Sizes are in bytes. ``memory_needed`` and ``fits`` are for an engine with default options now. If the model is not
+    on this disk, they and ``size`` are estimates from its catalog entry and the main memory, ``approximate`` is True,
+    and facts that only the file has are None.
 
     Raises:
         ModelNotFoundError: the name is neither in the catalog nor a file.
@@ -33,8 +35,7 @@ def describe_model(name: str) -> dict[str, Any]:
         "license": entry.license if entry else None,
         "source": entry.source if entry else None,
         "path": None,
-        "size": entry.size_bytes if entry else None,
-        **dict.fromkeys(("architecture", "context", "memory_needed", "memory_free", "fits")),
+        **_expected(entry),
     }
     if path is not None:
         file = _native.read_model_file(native_path(path, "the model"))
@@ -49,8 +50,24 @@ def describe_model(name: str) -> dict[str, Any]:
             "memory_needed": estimate.total,
             "memory_free": None if None in free else sum(n for n in free if n is not None),
             "fits": estimate.fits,
+            "approximate": False,
         }
     return found
+
+
+def _expected(entry: catalog.CatalogEntry | None) -> dict[str, Any]:
+    """Return the facts of a file that is not on this disk, as far as the catalog knows them."""
+    size = (entry.size_bytes or entry.approx_size) if entry else None
+    free = hardware.available_memory()
+    return {
+        "size": size,
+        "architecture": None,
+        "context": entry.n_ctx if entry else None,
+        "memory_needed": None if size is None else estimated_memory(size),
+        "memory_free": free,
+        "fits": fits_memory(size, free),
+        "approximate": True,
+    }
 
 
 def _kind(file: _native.ModelFile) -> str:

