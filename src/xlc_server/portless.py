@@ -99,15 +99,15 @@ class _LoopThread:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=_turn, args=(self._loop,), name="xllama-client", daemon=True).start()
-                weakref.finalize(self, _stop, self._loop)
+                self._end = weakref.finalize(self, _stop, self._loop)
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def stop(self) -> None:
         """End the loop, and all work on it."""
         with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is not None:
-            _stop(loop)
+            if self._loop is not None:
+                self._loop = None
+                self._end()  # once: the loop still runs while its tasks end, and must not be stopped then
 
 
 def _turn(loop: asyncio.AbstractEventLoop) -> None:

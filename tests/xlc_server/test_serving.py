@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import re
 import signal
@@ -148,6 +150,33 @@ def test_own_pool_closes_with_the_server_and_the_client() -> None:
 async def test_sync_client_works_beside_a_running_loop(pool: xlc.EnginePool) -> None:
     with xlc_server.openai_client(pool) as client:
         assert client.chat.completions.create(model="chat", messages=LONG["messages"], max_tokens=2).choices
+
+
+def test_client_that_is_dropped_while_it_closes_ends_its_loop(pool: xlc.EnginePool) -> None:
+    with xlc_server.openai_client(pool) as client:
+        client.models.list()
+        loop = client._client._transport._thread._loop  # type: ignore[attr-defined]
+        # Its work takes a while to end, so that the client is collected meanwhile.
+        asyncio.run_coroutine_threadsafe(end_slowly(), loop)
+    del client
+    gc.collect()
+    assert wait_until(loop.is_closed)
+
+
+async def end_slowly() -> None:
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        await asyncio.sleep(0.3)
+
+
+def test_dropped_client_ends_its_loop(pool: xlc.EnginePool) -> None:
+    client = xlc_server.openai_client(pool)
+    client.models.list()
+    loop = client._client._transport._thread._loop  # type: ignore[attr-defined]
+    del client
+    gc.collect()
+    assert wait_until(loop.is_closed)
 
 
 def test_clients_take_a_pool_or_options() -> None:
