@@ -19,11 +19,13 @@ from starlette.routing import Route
 from xlc_core import EnginePool, InvalidRequestError, PoolNames
 from xlc_server.chat import ChatBody, answer_chat, stream_chat
 from xlc_server.completions import CompletionBody, answer_completion, stream_completion
-from xlc_server.dialects import ANTHROPIC, RESPONSES
+from xlc_server.dialects import ANTHROPIC, LLAMA_SERVER, RESPONSES
 from xlc_server.embeddings import EmbeddingBody, answer_embedding
 from xlc_server.errors import ApiError, error_body, to_api_error
 from xlc_server.guard import Guard
+from xlc_server.infill import InfillBody, answer_infill, stream_infill
 from xlc_server.messages import CountBody, MessagesBody, answer_count, answer_message, stream_message
+from xlc_server.metrics import render_metrics
 from xlc_server.options import ServerOptions
 from xlc_server.rerank import RerankBody, answer_rerank
 from xlc_server.responses import ResponsesBody, answer_response, stream_response
@@ -94,6 +96,7 @@ def _routes(service: Service) -> list[Route]:
         "/v1/rerank": rank,
         "/v2/rerank": rank,
         "/rerank": rank,
+        "/infill": Endpoint(service, InfillBody, answer_infill, stream_infill, LLAMA_SERVER),
         "/tokenize": Endpoint(service, TokenizeBody, answer_tokenize),
         "/detokenize": Endpoint(service, DetokenizeBody, answer_detokenize),
         "/apply-template": Endpoint(service, ChatBody, answer_template),
@@ -101,6 +104,10 @@ def _routes(service: Service) -> list[Route]:
 
     async def health(_: Request) -> Response:
         return _json({"status": "ok"})
+
+    async def metrics(_: Request) -> Response:
+        text = await asyncio.to_thread(render_metrics, service)
+        return Response(text, media_type="text/plain; version=0.0.4")
 
     async def models(_: Request) -> Response:
         names = await asyncio.to_thread(service.pool.names)
@@ -117,6 +124,7 @@ def _routes(service: Service) -> list[Route]:
     started = now()
     return [
         Route("/health", health),
+        Route("/metrics", metrics),
         Route("/v1/models", models),
         Route("/v1/models/{name:path}", model),
         *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posted.items()),

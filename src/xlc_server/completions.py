@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from xlc_core import Completion, CompletionKwargs, Engine, Finished, TextDelta, Usage
+from xlc_core import AsyncEventStream, Completion, CompletionKwargs, Engine, Finished, TextDelta, Usage
 from xlc_core.frameworks import read_response_format
 from xlc_server.chat import finish_reason
 from xlc_server.sampling import GenerationBody
@@ -34,8 +34,6 @@ class CompletionBody(GenerationBody):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if self.suffix:
-            raise ValueError("suffix is not supported")
         if self.best_of not in (None, 1, self.n):
             raise ValueError("best_of is not supported; n gives several answers")
         if self.echo and self.logprobs is not None:
@@ -74,7 +72,7 @@ async def answer_completion(service: Service, body: CompletionBody) -> Mapping[s
     options = body.completion_options(service.options.timeout)
     with await service.engine(body) as lease:
         prompts = _prompts(lease.engine, body.prompt)
-        completions = await _all(lease.engine, prompts, options)
+        completions = await _all(lease.engine, prompts, body.suffix, options)
     choices: list[dict[str, Any]] = []
     for prompt, completion in zip(prompts, completions, strict=True):
         for choice in completion.choices:
@@ -85,9 +83,13 @@ async def answer_completion(service: Service, body: CompletionBody) -> Mapping[s
     return {**_head(service, body), "choices": choices, "usage": to_usage(_sum(usages))}
 
 
-async def _all(engine: Engine, prompts: list[str], options: CompletionKwargs) -> list[Completion]:
+async def _all(engine: Engine, prompts: list[str], suffix: str | None, options: CompletionKwargs) -> list[Completion]:
     """Continue all prompts at once. If one fails, the others end too."""
-    tasks = [asyncio.ensure_future(engine.acomplete(prompt, **options)) for prompt in prompts]
+    work = [
+        engine.ainfill(prompt, suffix, **options) if suffix else engine.acomplete(prompt, **options)
+        for prompt in prompts
+    ]
+    tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)
     finally:
@@ -123,6 +125,12 @@ def stream_completion(service: Service, body: CompletionBody) -> Chunks | None:
     return _chunks(service, body) if body.stream else None
 
 
+def _stream(engine: Engine, prompt: str, suffix: str | None, options: CompletionKwargs) -> AsyncEventStream:
+    if suffix:
+        return engine.astream_infill(prompt, suffix, **options)
+    return engine.astream_complete(prompt, **options)
+
+
 async def _chunks(service: Service, body: CompletionBody) -> Chunks:
     head = {**_head(service, body), **({"usage": None} if body.has_usage else {})}
     options = body.completion_options(service.options.timeout)
@@ -130,7 +138,7 @@ async def _chunks(service: Service, body: CompletionBody) -> Chunks:
         usages = []
         for number, prompt in enumerate(_prompts(lease.engine, body.prompt)):  # one after another
             first, lengths = number * body.n, [0] * body.n
-            async with lease.engine.astream_complete(prompt, **options) as stream:
+            async with _stream(lease.engine, prompt, body.suffix, options) as stream:
                 is_first = True
                 async for event in stream:
                     if is_first and body.echo:

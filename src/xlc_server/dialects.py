@@ -1,4 +1,4 @@
-"""How APIs write events and errors: OpenAI's first one, its Responses API, and Anthropic's."""
+"""How APIs write events and errors: OpenAI's first one, its Responses API, Anthropic's, and llama-server's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from xlc_server.errors import ApiError, error_body
 
-__all__ = ["ANTHROPIC", "OPENAI", "RESPONSES", "Dialect"]
+__all__ = ["ANTHROPIC", "LLAMA_SERVER", "OPENAI", "RESPONSES", "Dialect"]
 
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
@@ -53,3 +53,4 @@ def _anthropic_error(error: ApiError) -> Mapping[str, Any]:
 OPENAI = Dialect(names_events=False, end=b"data: [DONE]\n\n", error=error_body, error_event=error_body)
 RESPONSES = Dialect(names_events=True, end=b"", error=error_body, error_event=_responses_event)
 ANTHROPIC = Dialect(names_events=True, end=b"", error=_anthropic_error, error_event=_anthropic_error)
+LLAMA_SERVER = Dialect(names_events=False, end=b"", error=error_body, error_event=error_body)

@@ -81,6 +81,11 @@ class Service:
             with self._lock:
                 self._n_requests -= 1
 
+    @property
+    def n_requests(self) -> int:
+        """Requests that are answered or wait."""
+        return self._n_requests
+
     def model_name(self, body: Body) -> str:
         """Return the name of the model that a request asks for; the first one if it does not name any."""
         if body.model:
