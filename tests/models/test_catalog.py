@@ -91,6 +91,10 @@ class TestEntries:
             # The catalog must check all sources that huggingface_hub does not check.
             assert entry.source.startswith("hf:") or (entry.sha256 and entry.size_bytes)
 
+    def test_each_caller_gets_its_own_dictionary(self) -> None:
+        catalog.entries().clear()
+        assert "qwen3-4b" in catalog.entries()
+
     def test_entry_is_frozen(self) -> None:
         entry = catalog.entries()["xllama-rerank-mini"]
         assert entry.sentence_types is False

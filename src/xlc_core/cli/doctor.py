@@ -82,7 +82,7 @@ def report() -> list[str]:
     lines.extend(f"  {name} {found}" for name in _PACKAGES if (found := _version(name)))
     lines.append("models of the catalog on this disk:")
     try:
-        lines.extend(f"  {name}" for name in catalog.entries() if catalog.is_cached(name))
+        lines.extend(f"  {name}" for name, entry in catalog.entries().items() if catalog.present_path(entry))
     except XllamaError as error:
         lines.append(f"  {error}")
     lines.append("environment:")

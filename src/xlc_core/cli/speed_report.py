@@ -46,7 +46,7 @@ def advice() -> list[str]:
     memory = available_memory()
     if memory is not None and memory < _LITTLE_MEMORY:
         lines.append(f"only {readable_size(memory)} of memory are free: choose a small model, and a small n_ctx")
-    kinds = {entry.kind for name, entry in catalog.entries().items() if catalog.is_cached(name)}
+    kinds = {entry.kind for entry in catalog.entries().values() if catalog.present_path(entry) is not None}
     if "chat" not in kinds:
         lines.append("no chat model of the catalog is on this disk: xllama models pull qwen3-0.6b")
     if "embedding" not in kinds:

@@ -50,8 +50,8 @@ class PoolModels:
         """Return the names that were given, then those of the catalog that may be opened and are on this disk."""
         if self._others == "none":
             return self.named
-        local = (name for name in catalog.entries() if name not in self._named and catalog.is_cached(name))
-        return (*self.named, *local)
+        others = (entry for name, entry in catalog.entries().items() if name not in self._named)
+        return (*self.named, *(entry.name for entry in others if catalog.present_path(entry) is not None))
 
     def known(self, name: str) -> EngineOptions | None:
         """Return a name's options if they do not have to be looked for on the disk."""

