@@ -647,6 +647,10 @@ class Retriever:
         """
 
     @property
+    def n_batches(self) -> int:
+        """Number of micro-batches so far."""
+
+    @property
     def has_own_kernels(self) -> bool:
         """
         Whether the model runs on xllama's kernels instead of llama.cpp's graph.

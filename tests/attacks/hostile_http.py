@@ -16,7 +16,7 @@ from typing import Any
 
 __all__ = ["KINDS", "Account", "attack", "send"]
 
-LIMIT = 1 << 16
+LIMIT = 1 << 20
 """Bytes of a body that the server under attack takes."""
 
 _SECONDS = 120.0  # after which an answer counts as lost
@@ -164,8 +164,8 @@ async def _send_too_much(rng: random.Random, to: Connection) -> str:
         await to.post(path, b" " * 1000, length=rng.choice((LIMIT + 1, 1 << 40)))
     else:
         await to.write(_head(path, "transfer-encoding: chunked"))
-        for _ in range(LIMIT // 8192 + 2):
-            await to.write(b"2000\r\n" + b" " * 8192 + b"\r\n")
+        for _ in range(LIMIT // 65536 + 2):
+            await to.write(b"10000\r\n" + b" " * 65536 + b"\r\n")
     return await to.status()
 
 

@@ -289,3 +289,71 @@ def test_given_micro_batch_is_kept() -> None:
     finished(retriever.embed(some_texts(60)))
     assert retriever.n_batch_tokens == 96
     retriever.close()
+
+
+def busy_with(retriever: Any) -> Any:
+    """Start a job that keeps the worker busy while others are queued. It is to be cancelled."""
+    return retriever.embed(["word " * 300] * 5000, truncate="end")
+
+
+@pytest.mark.parametrize("own_kernels", [True, False])
+def test_small_jobs_that_wait_share_micro_batches(own_kernels: bool) -> None:
+    retriever = _native.Retriever.open(TINY_EMBEDDER, 2, n_batch_tokens=512, own_kernels=own_kernels)
+    texts = [*some_texts(30, n_words=3), *some_texts(10, n_words=9)]
+    alone = [finished(retriever.embed([text])) for text in texts]
+    busy = busy_with(retriever)
+    jobs = [retriever.embed([text]) for text in texts]
+    before = retriever.n_batches
+    together = [finished(job) for job in jobs]
+    # They fill what the long job's micro-batches have left, or one of their own.
+    assert retriever.n_batches - before < len(texts) // 4
+    assert np.abs(np.concatenate(together) - np.concatenate(alone)).max() < 2e-3
+    assert busy.n_done < busy.n_total
+    retriever.close()
+
+
+def test_jobs_that_share_a_micro_batch_end_apart() -> None:
+    retriever = _native.Retriever.open(TINY_EMBEDDER, 2, n_batch_tokens=512)
+    right = finished(retriever.embed(["a cat"]))
+    busy = busy_with(retriever)
+    wanted = retriever.embed(["a cat"])
+    too_long = retriever.embed(["word " * 5000])
+    cancelled = retriever.embed(["a dog"])
+    rows = retriever.embed_tokens(["a cat"])
+    wrong = retriever.embed(["a cat"], dimensions=10_000)
+    nothing = retriever.embed([])
+    after = retriever.embed(["a cat"])
+    cancelled.cancel()
+    for job in (wanted, after):
+        assert np.abs(finished(job) - right).max() < 2e-3
+    assert finished(rows)[0].shape == (len(retriever.text_ends("a cat", 9, 0)) + 2, right.shape[1])
+    assert finished(nothing).shape == (0, right.shape[1])
+    for job, error in ((too_long, InputTooLongError), (wrong, InvalidRequestError), (cancelled, RequestCancelledError)):
+        with pytest.raises(error):
+            finished(job)
+    assert busy.n_done < busy.n_total
+    retriever.close()
+
+
+def test_small_rerankings_share_micro_batches(reranker: Any) -> None:
+    pairs = [("capital of France", "Paris is it."), ("how to boil eggs", "Ten minutes."), ("colour of milk", "White.")]
+    alone = [finished(reranker.rerank(query, [document])) for query, document in pairs]
+    busy = reranker.rerank("alpha", some_texts(60, n_words=300), truncate="end")
+    jobs = [reranker.rerank(query, [document]) for query, document in pairs * 4]
+    before = reranker.n_batches
+    together = [finished(job) for job in jobs]
+    assert reranker.n_batches - before < len(jobs)
+    assert np.abs(np.concatenate(together) - np.concatenate(alone * 4)).max() < Q8_SCORE_TOLERANCE
+    busy.cancel()
+
+
+def test_close_fails_all_jobs_of_a_micro_batch() -> None:
+    retriever = _native.Retriever.open(TINY_EMBEDDER, 2, n_batch_tokens=512)
+    jobs = [busy_with(retriever), *(retriever.embed([text]) for text in some_texts(50, n_words=3))]
+    retriever.close()
+    for job in jobs:
+        assert job.wait(WAIT_SECONDS)
+        try:
+            job.result()
+        except EngineClosedError:
+            continue

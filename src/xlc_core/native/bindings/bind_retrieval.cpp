@@ -295,6 +295,7 @@ void bind_retrieval(nb::module_& module) {
             "n_batch_tokens", &Retriever::n_batch_tokens,
             "Tokens of a full micro-batch: the option's value, or chosen by speed on the first "
             "micro-batches.")
+        .def_prop_ro("n_batches", &Retriever::n_batches, "Number of micro-batches so far.")
         .def_prop_ro(
             "has_own_kernels", &Retriever::has_own_kernels,
             "Whether the model runs on xllama's kernels instead of llama.cpp's graph.");

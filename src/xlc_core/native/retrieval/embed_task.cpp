@@ -87,55 +87,41 @@ void EmbedTask::allocate(const std::vector<TokenSequence>& sequences, RetrievalR
     result.values.resize(n_rows * n_dims_);
 }
 
-void EmbedTask::run(
-    Encoder& encoder,
-    const MicroBatch& batch,
-    const std::vector<const TokenSequence*>& sequences,
-    RetrievalResult& result) {
+void EmbedTask::begin_batch(const Encoder& encoder, const MicroBatch& batch, RetrievalResult& result) {
+    poolers_.clear();
     if (job()->kind() == RetrievalKind::embed) {
-        pool(encoder, batch, sequences, result);
-    } else {
-        copy_rows(encoder, batch, sequences, result);
+        for (const size_t index : batch) {
+            float* vector = result.values.data() + index * n_dims_;
+            std::fill_n(vector, n_dims_, 0.0F); // a micro-batch that failed may have begun it
+            poolers_.emplace_back(encoder.traits().pooling, vector, n_dims_);
+        }
     }
 }
 
-void EmbedTask::pool(
-    Encoder& encoder,
-    const MicroBatch& batch,
-    const std::vector<const TokenSequence*>& sequences,
+void EmbedTask::write(
+    size_t slot,
+    size_t index,
+    size_t first,
+    const float* rows,
+    size_t n_rows,
+    size_t stride,
     RetrievalResult& result) {
-    std::vector<Pooler> poolers;
-    for (const size_t index : batch) {
-        poolers.emplace_back(encoder.traits().pooling, result.values.data() + index * n_dims_, n_dims_);
+    if (!poolers_.empty()) {
+        poolers_[slot].add(first, rows, n_rows, stride);
+        return;
     }
-    encoder.encode(
-        sequences,
-        [&](size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride) {
-            poolers[slot].add(first, rows, n_rows, stride);
-        },
-        stop_when_over());
-    for (size_t slot = 0; slot < batch.size(); ++slot) {
-        poolers[slot].finish();
+    for (size_t row = 0; row < n_rows; ++row) {
+        float* vector = result.values.data() + (result.row_offsets[index] + first + row) * n_dims_;
+        std::copy_n(rows + row * stride, n_dims_, vector);
+        finish_vector(vector, index);
+    }
+}
+
+void EmbedTask::end_batch(const MicroBatch& batch, RetrievalResult& result) {
+    for (size_t slot = 0; slot < poolers_.size(); ++slot) {
+        poolers_[slot].finish();
         finish_vector(result.values.data() + batch[slot] * n_dims_, batch[slot]);
     }
-}
-
-void EmbedTask::copy_rows(
-    Encoder& encoder,
-    const MicroBatch& batch,
-    const std::vector<const TokenSequence*>& sequences,
-    RetrievalResult& result) {
-    encoder.encode(
-        sequences,
-        [&](size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride) {
-            for (size_t row = 0; row < n_rows; ++row) {
-                float* vector =
-                    result.values.data() + (result.row_offsets[batch[slot]] + first + row) * n_dims_;
-                std::copy_n(rows + row * stride, n_dims_, vector);
-                finish_vector(vector, batch[slot]);
-            }
-        },
-        stop_when_over());
 }
 
 void EmbedTask::finish_vector(float* vector, size_t index) const {

@@ -17,6 +17,8 @@ public:
     explicit Packer(const std::vector<size_t>& lengths);
 
     bool empty() const { return left_.empty(); }
+    // Number of tokens of the longest input. Must not be called when empty().
+    size_t longest() const { return left_.rbegin()->first; }
 
     // Return the next inputs: at most `n_sequences`, with at most `n_tokens` tokens together. A longer input
     // is returned alone. Must not be called when empty().

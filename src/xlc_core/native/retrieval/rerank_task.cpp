@@ -20,6 +20,7 @@ RerankTask::RerankTask(
 
 void RerankTask::begin(const Encoder& encoder) {
     encoder.traits().require_ranking();
+    score_index_ = encoder.traits().score_index;
     options_.sentence_types = options_.sentence_types && encoder.has_sentence_types();
     layout_.emplace(encoder.model(), encoder.tokenizer(), query_, options_, encoder.limit());
 }
@@ -50,25 +51,22 @@ void RerankTask::allocate(const std::vector<TokenSequence>& sequences, Retrieval
     result.values.resize(sequences.size());
 }
 
-void RerankTask::run(
-    Encoder& encoder,
-    const MicroBatch& batch,
-    const std::vector<const TokenSequence*>& sequences,
+void RerankTask::write(
+    size_t /*slot*/,
+    size_t index,
+    size_t /*first*/,
+    const float* labels,
+    size_t /*n_rows*/,
+    size_t /*stride*/,
     RetrievalResult& result) {
-    const size_t score_index = encoder.traits().score_index;
-    encoder.encode(
-        sequences,
-        [&](size_t slot, size_t /*first*/, const float* labels, size_t /*n_rows*/, size_t /*stride*/) {
-            if (!is_finite(labels + score_index, 1)) {
-                throw Error(
-                    ErrorKind::engine_failed, "the model gave a score that is not finite for document " +
-                                                  std::to_string(batch[slot]) +
-                                                  "; its weights overflow in this format, so try "
-                                                  "flash_attn=\"off\" or another file of the model");
-            }
-            result.values[batch[slot]] = labels[score_index];
-        },
-        stop_when_over());
+    if (!is_finite(labels + score_index_, 1)) {
+        throw Error(
+            ErrorKind::engine_failed, "the model gave a score that is not finite for document " +
+                                          std::to_string(index) +
+                                          "; its weights overflow in this format, so try "
+                                          "flash_attn=\"off\" or another file of the model");
+    }
+    result.values[index] = labels[score_index_];
 }
 
 } // namespace xlc

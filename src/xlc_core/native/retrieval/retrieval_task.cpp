@@ -15,13 +15,25 @@ constexpr size_t slice_inputs = 1024;
 // Tokenising less than this is faster than starting threads.
 constexpr size_t parallel_bytes = size_t(32) << 10;
 
+// A task with no more than this may join another one's micro-batch.
+constexpr size_t small_bytes = size_t(16) << 10;
+constexpr size_t small_inputs = 16;
+
 } // namespace
 
 RetrievalTask::RetrievalTask(RetrievalKind kind, std::vector<std::string> inputs, int n_threads)
     : job_(std::make_shared<RetrievalJob>(kind, inputs.size())), inputs_(std::move(inputs)),
       n_threads_(n_threads) {}
 
-bool RetrievalTask::step(Encoder& encoder) {
+bool RetrievalTask::is_small() const {
+    size_t n_bytes = 0;
+    for (size_t i = 0; i < inputs_.size() && i <= small_inputs; ++i) {
+        n_bytes += inputs_[i].size();
+    }
+    return inputs_.size() <= small_inputs && n_bytes <= small_bytes;
+}
+
+bool RetrievalTask::prepare(Encoder& encoder) {
     if (!begun_) {
         begin(encoder);
         sequences_.resize(inputs_.size());
@@ -34,9 +46,44 @@ bool RetrievalTask::step(Encoder& encoder) {
     if (!unfinished_) {
         plan(encoder);
     }
-    if (!unfinished_->empty()) {
-        run_next_batch(encoder);
+    return true;
+}
+
+bool RetrievalTask::fits(size_t n_tokens, size_t n_sequences) const {
+    return n_sequences > 0 && !unfinished_->empty() && unfinished_->longest() <= n_tokens;
+}
+
+void RetrievalTask::choose(const Encoder& encoder, size_t n_tokens, size_t n_sequences) {
+    batch_.clear();
+    chosen_.clear();
+    if (unfinished_->empty()) { // a job without inputs
+        return;
     }
+    batch_ = unfinished_->next(n_tokens, n_sequences);
+    for (const size_t index : batch_) {
+        chosen_.push_back(&sequences_[index]);
+    }
+    begin_batch(encoder, batch_, result_);
+}
+
+void RetrievalTask::take(
+    size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride) noexcept {
+    if (failure_) {
+        return;
+    }
+    try {
+        write(slot, batch_[slot], first, rows, n_rows, stride, result_);
+    } catch (...) {
+        failure_ = std::current_exception();
+    }
+}
+
+bool RetrievalTask::finish_batch() {
+    if (failure_) {
+        std::rethrow_exception(failure_);
+    }
+    end_batch(batch_, result_);
+    job_->advance(batch_.size());
     if (!unfinished_->empty()) {
         return false;
     }
@@ -69,17 +116,6 @@ void RetrievalTask::plan(Encoder& encoder) {
     }
     unfinished_.emplace(lengths);
     allocate(sequences_, result_);
-}
-
-void RetrievalTask::run_next_batch(Encoder& encoder) {
-    const size_t n_sequences = encoder.n_batch_sequences() - (sequences_.front().n_shared > 0 ? 1 : 0);
-    const MicroBatch batch = unfinished_->next(encoder.n_batch_tokens(), n_sequences);
-    std::vector<const TokenSequence*> sequences;
-    for (const size_t index : batch) {
-        sequences.push_back(&sequences_[index]);
-    }
-    run(encoder, batch, sequences, result_);
-    job_->advance(batch.size());
 }
 
 } // namespace xlc

@@ -8,6 +8,7 @@
 #include "retrieval/retrieval_job.h"
 
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,7 +17,8 @@
 namespace xlc {
 
 // Runs in steps, so that the worker can alternate between jobs. First it tokenises slices of the inputs, then
-// it runs micro-batches through the model, the longest inputs first.
+// they go through the model in micro-batches, the longest inputs first. Several tasks may share a
+// micro-batch.
 class RetrievalTask {
 public:
     RetrievalTask(RetrievalKind kind, std::vector<std::string> inputs, int n_threads);
@@ -26,8 +28,27 @@ public:
     // Tasks with the same stream number run one after another. 0: not part of a stream.
     virtual size_t stream() const { return 0; }
 
-    // Do a part of the work. Return true when the job is over. An exception is the job's failure.
-    bool step(Encoder& encoder);
+    // Whether preparing it takes so little that it can join another task's micro-batch.
+    bool is_small() const;
+
+    // An exception of these is the job's failure.
+    //
+    // Do a part of the work before the model. Return true when all inputs are tokenised.
+    bool prepare(Encoder& encoder);
+    // Whether its inputs begin with tokens that are computed once for all of them, which no other task has.
+    bool shares_beginning() const { return !sequences_.empty() && sequences_.front().n_shared > 0; }
+    // Whether some of its inputs fit into what is left of a micro-batch.
+    bool fits(size_t n_tokens, size_t n_sequences) const;
+    // Choose the inputs of the next micro-batch: at most so many, with so many tokens. A longer one comes
+    // alone.
+    void choose(const Encoder& encoder, size_t n_tokens, size_t n_sequences);
+    const std::vector<const TokenSequence*>& chosen() const { return chosen_; }
+    // Begin the chosen inputs again, after a micro-batch that failed.
+    void choose_again(const Encoder& encoder) { begin_batch(encoder, batch_, result_); }
+    // Take rows of the chosen input number `slot`; see Encoder::TakeRows. Does not throw.
+    void take(size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride) noexcept;
+    // Called when all rows were taken. Return true when the job is over.
+    bool finish_batch();
 
 protected:
     // Called once, before anything else: refuse a request that the model cannot serve.
@@ -38,12 +59,20 @@ protected:
     virtual size_t n_shared(const std::vector<TokenSequence>& /*sequences*/) const { return 0; }
     // Called once, when all inputs are tokenised: allocate the results.
     virtual void allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) = 0;
-    // Run some of the inputs through the model and write their results.
+    // Called before the rows of these inputs are taken.
     virtual void
-    run(Encoder& encoder,
-        const MicroBatch& batch,
-        const std::vector<const TokenSequence*>& sequences,
+    begin_batch(const Encoder& /*encoder*/, const MicroBatch& /*batch*/, RetrievalResult& /*result*/) {}
+    // Write rows of an input into the results.
+    virtual void write(
+        size_t slot,
+        size_t index,
+        size_t first,
+        const float* rows,
+        size_t n_rows,
+        size_t stride,
         RetrievalResult& result) = 0;
+    // Called when all rows of these inputs were taken.
+    virtual void end_batch(const MicroBatch& /*batch*/, RetrievalResult& /*result*/) {}
 
     Encoder::Stop stop_when_over() const {
         return [this] { return job_->is_over(); };
@@ -52,7 +81,6 @@ protected:
 private:
     void tokenize_slice(const Encoder& encoder);
     void plan(Encoder& encoder);
-    void run_next_batch(Encoder& encoder);
 
     std::shared_ptr<RetrievalJob> job_;
     std::vector<std::string> inputs_;
@@ -61,6 +89,9 @@ private:
     std::vector<TokenSequence> sequences_;
     size_t n_tokenized_ = 0;
     std::optional<Packer> unfinished_; // set when all inputs are tokenised
+    MicroBatch batch_;                 // the inputs that go through the model now
+    std::vector<const TokenSequence*> chosen_;
+    std::exception_ptr failure_; // while their rows were taken
     RetrievalResult result_;
 };
 
@@ -75,19 +106,23 @@ private:
     void begin(const Encoder& encoder) override;
     TokenSequence tokenize(const Encoder& encoder, size_t index, const std::string& text) const override;
     void allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) override;
-    void
-    run(Encoder& encoder,
-        const MicroBatch& batch,
-        const std::vector<const TokenSequence*>& sequences,
-        RetrievalResult& result) override;
+    void begin_batch(const Encoder& encoder, const MicroBatch& batch, RetrievalResult& result) override;
+    void write(
+        size_t slot,
+        size_t index,
+        size_t first,
+        const float* rows,
+        size_t n_rows,
+        size_t stride,
+        RetrievalResult&) override;
+    void end_batch(const MicroBatch& batch, RetrievalResult& result) override;
 
-    void pool(Encoder&, const MicroBatch&, const std::vector<const TokenSequence*>&, RetrievalResult&);
-    void copy_rows(Encoder&, const MicroBatch&, const std::vector<const TokenSequence*>&, RetrievalResult&);
     void finish_vector(float* vector, size_t index) const;
 
     EmbedOptions options_;
     size_t n_dims_ = 0;
     size_t n_prefix_tokens_ = 0;
+    std::vector<Pooler> poolers_; // of the inputs that go through the model now
 };
 
 // Scores documents against a query.
@@ -100,14 +135,18 @@ private:
     TokenSequence tokenize(const Encoder& encoder, size_t index, const std::string& document) const override;
     size_t n_shared(const std::vector<TokenSequence>& sequences) const override;
     void allocate(const std::vector<TokenSequence>& sequences, RetrievalResult& result) override;
-    void
-    run(Encoder& encoder,
-        const MicroBatch& batch,
-        const std::vector<const TokenSequence*>& sequences,
-        RetrievalResult& result) override;
+    void write(
+        size_t slot,
+        size_t index,
+        size_t first,
+        const float* rows,
+        size_t n_rows,
+        size_t stride,
+        RetrievalResult&) override;
 
     std::string query_;
     RerankOptions options_;
+    size_t score_index_ = 0;
     std::optional<PairLayout> layout_;
 };
 

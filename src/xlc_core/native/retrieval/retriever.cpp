@@ -80,37 +80,203 @@ std::shared_ptr<RetrievalJob> Retriever::submit(std::unique_ptr<RetrievalTask> t
 }
 
 void Retriever::run() {
-    std::unique_ptr<RetrievalTask> task;
-    while (true) {
-        {
-            std::unique_lock<std::mutex> lock(mutex_);
-            running_ = nullptr;
-            changed_.wait(lock, [this] { return closing_ || !tasks_.empty(); });
-            if (closing_) {
-                return;
-            }
-            task = std::move(tasks_.front());
-            tasks_.pop_front();
-            running_ = task->job();
-        }
-        bool over = true;
+    while (TaskPointer task = wait_for_task()) {
         try {
-            over = task->job()->is_over() || task->step(*encoder_);
-            n_batch_tokens_ = encoder_->n_batch_tokens();
+            run_step(std::move(task));
+        } catch (...) { // memory for the worker's own lists
+            fail_running(current_failure());
+        }
+    }
+}
+
+// Do a part of the work before the model for this task, or run a micro-batch with its next inputs.
+void Retriever::run_step(TaskPointer task) {
+    if (!prepare(*task)) {
+        if (!task->job()->is_over()) {
+            queue_again(std::move(task));
+        }
+        return;
+    }
+    std::vector<TaskPointer> tasks = fill_batch(std::move(task));
+    run_batch(tasks);
+    n_batch_tokens_ = encoder_->n_batch_tokens();
+    for (TaskPointer& each : tasks) {
+        if (!finish_batch(*each)) {
+            queue_again(std::move(each));
+        }
+    }
+}
+
+// Return the task whose turn it is; null when the retriever closes.
+Retriever::TaskPointer Retriever::wait_for_task() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    running_.clear();
+    changed_.wait(lock, [this] { return closing_ || !tasks_.empty(); });
+    if (closing_) {
+        return nullptr;
+    }
+    TaskPointer task = std::move(tasks_.front());
+    tasks_.pop_front();
+    running_.push_back(task->job());
+    return task;
+}
+
+// Do a part of the work before the model. Return whether the task is ready for it. A failure ends the job.
+bool Retriever::prepare(RetrievalTask& task) {
+    try {
+        return !task.job()->is_over() && task.prepare(*encoder_) && !task.job()->is_over();
+    } catch (...) {
+        task.job()->fail(current_failure());
+        return false;
+    }
+}
+
+// Choose the inputs of a micro-batch: the first task's, and those of small tasks that fit beside them.
+std::vector<Retriever::TaskPointer> Retriever::fill_batch(TaskPointer first) {
+    size_t n_tokens = encoder_->n_batch_tokens();
+    size_t n_sequences = encoder_->n_batch_sequences() - (first->shares_beginning() ? 1 : 0);
+    const bool can_join = !first->shares_beginning();
+    std::vector<TaskPointer> tasks;
+    const auto add = [&](TaskPointer task) {
+        if (!choose(*task, n_tokens, n_sequences)) {
+            return;
+        }
+        for (const TokenSequence* sequence : task->chosen()) {
+            n_tokens -= std::min(n_tokens, sequence->n_own());
+        }
+        n_sequences -= task->chosen().size();
+        tasks.push_back(std::move(task));
+    };
+    add(std::move(first));
+    size_t place = 0; // in the queue; tasks before it do not fit
+    while (can_join && n_tokens > 0 && n_sequences > 0) {
+        TaskPointer task = take_small(place);
+        if (!task) {
+            break;
+        }
+        bool is_ready = prepare(*task);
+        while (!is_ready && !task->job()->is_over()) {
+            is_ready = prepare(*task);
+        }
+        if (!is_ready) {
+            continue; // it is over
+        }
+        if (!task->shares_beginning() && task->fits(n_tokens, n_sequences)) {
+            add(std::move(task));
+            continue;
+        }
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (closing_) {
+            break; // close() has failed it
+        }
+        running_.pop_back();
+        tasks_.insert(tasks_.begin() + static_cast<std::ptrdiff_t>(place), std::move(task));
+        ++place;
+    }
+    return tasks;
+}
+
+// Choose the next inputs of a task. A failure ends the job; then false is returned.
+bool Retriever::choose(RetrievalTask& task, size_t n_tokens, size_t n_sequences) {
+    try {
+        task.choose(*encoder_, n_tokens, n_sequences);
+        return true;
+    } catch (...) {
+        task.job()->fail(current_failure());
+        return false;
+    }
+}
+
+// Take the first small task from this place on out of the queue, and set the place to where it was. Null if
+// there is none.
+Retriever::TaskPointer Retriever::take_small(size_t& place) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (closing_ || place >= tasks_.size()) {
+        return nullptr;
+    }
+    const auto found = std::find_if(
+        tasks_.begin() + static_cast<std::ptrdiff_t>(place), tasks_.end(),
+        [](const TaskPointer& task) { return task->stream() == 0 && task->is_small(); });
+    if (found == tasks_.end()) {
+        return nullptr;
+    }
+    running_.push_back((*found)->job());
+    TaskPointer task = std::move(*found);
+    place = static_cast<size_t>(found - tasks_.begin());
+    tasks_.erase(found);
+    return task;
+}
+
+// Run the chosen inputs through the model. If that fails, each task is tried alone, so that none fails for
+// another one.
+void Retriever::run_batch(const std::vector<TaskPointer>& tasks) {
+    std::vector<RetrievalTask*> all;
+    for (const TaskPointer& task : tasks) {
+        all.push_back(task.get());
+    }
+    try {
+        encode(all);
+        return;
+    } catch (...) {
+        if (all.size() == 1) {
+            all.front()->job()->fail(current_failure());
+            return;
+        }
+    }
+    for (RetrievalTask* task : all) {
+        try {
+            if (!task->job()->is_over()) {
+                task->choose_again(*encoder_);
+                encode({task});
+            }
         } catch (...) {
             task->job()->fail(current_failure());
         }
-        if (over) {
-            task = nullptr;
-            continue;
+    }
+}
+
+void Retriever::encode(const std::vector<RetrievalTask*>& tasks) {
+    std::vector<const TokenSequence*> sequences;
+    std::vector<std::pair<RetrievalTask*, size_t>> places; // of the sequences
+    for (RetrievalTask* task : tasks) {
+        for (size_t slot = 0; slot < task->chosen().size(); ++slot) {
+            sequences.push_back(task->chosen()[slot]);
+            places.emplace_back(task, slot);
         }
-        const std::shared_ptr<RetrievalJob> job = task->job();
-        try {
-            std::lock_guard<std::mutex> lock(mutex_);
-            queue_again(std::move(task));
-        } catch (...) {
-            job->fail(current_failure());
-        }
+    }
+    if (sequences.empty()) {
+        return;
+    }
+    ++n_batches_;
+    encoder_->encode(
+        sequences,
+        [&](size_t slot, size_t first, const float* rows, size_t n_rows, size_t stride) {
+            places[slot].first->take(places[slot].second, first, rows, n_rows, stride);
+        },
+        [&] {
+            return std::all_of(
+                tasks.begin(), tasks.end(), [](const RetrievalTask* task) { return task->job()->is_over(); });
+        });
+}
+
+// Return whether the job is over. A failure ends it.
+bool Retriever::finish_batch(RetrievalTask& task) {
+    try {
+        return task.job()->is_over() || task.finish_batch();
+    } catch (...) {
+        task.job()->fail(current_failure());
+        return true;
+    }
+}
+
+void Retriever::fail_running(const std::exception_ptr& failure) {
+    std::vector<std::shared_ptr<RetrievalJob>> failed;
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        failed.swap(running_);
+    }
+    for (const std::shared_ptr<RetrievalJob>& job : failed) {
+        job->fail(failure);
     }
 }
 
@@ -135,7 +301,7 @@ MemoryReport Retriever::memory() {
 
 bool Retriever::idle() {
     std::lock_guard<std::mutex> lock(mutex_);
-    return tasks_.empty() && !running_;
+    return tasks_.empty() && running_.empty();
 }
 
 Tokens Retriever::text_ends(const std::string& text, size_t n_first, size_t n_last) {
@@ -144,7 +310,8 @@ Tokens Retriever::text_ends(const std::string& text, size_t n_first, size_t n_la
 }
 
 // Put the task behind all waiting tasks, but before the later tasks of its stream, which must run after it.
-void Retriever::queue_again(std::unique_ptr<RetrievalTask> task) {
+void Retriever::queue_again(TaskPointer task) {
+    std::lock_guard<std::mutex> lock(mutex_);
     const size_t stream = task->stream();
     tasks_.push_back(std::move(task));
     if (stream != 0) {
@@ -160,8 +327,8 @@ void Retriever::queue_again(std::unique_ptr<RetrievalTask> task) {
 
 void Retriever::close() {
     std::lock_guard<std::mutex> close_lock(close_mutex_);
-    std::deque<std::unique_ptr<RetrievalTask>> tasks;
-    std::shared_ptr<RetrievalJob> running;
+    std::deque<TaskPointer> tasks;
+    std::vector<std::shared_ptr<RetrievalJob>> running;
     {
         std::lock_guard<std::mutex> lock(mutex_);
         closing_ = true;
@@ -169,18 +336,18 @@ void Retriever::close() {
         running.swap(running_);
     }
     changed_.notify_all();
-    // Not under the lock, because failing a job wakes its waiters. Failing the running job also stops the
+    // Not under the lock, because failing a job wakes its waiters. Failing the running jobs also stops the
     // model within the micro-batch.
-    if (running) {
-        running->fail(closed_error());
+    for (const std::shared_ptr<RetrievalJob>& job : running) {
+        job->fail(closed_error());
     }
-    for (const std::unique_ptr<RetrievalTask>& task : tasks) {
+    for (const TaskPointer& task : tasks) {
         task->job()->fail(closed_error());
     }
     if (worker_.joinable()) {
         worker_.join();
     }
-    // A task that went back into the queue after the swap was `running`, and has failed above.
+    // A task that went back into the queue after the swap was in `running`, and has failed above.
     tasks_.clear();
     encoder_ = nullptr;
 }

@@ -17,7 +17,8 @@
 
 namespace xlc {
 
-// Jobs take turns, one micro-batch each, so that a short query does not wait behind ten thousand texts. The
+// Jobs take turns, one micro-batch each, so that a short query does not wait behind ten thousand texts. Small
+// jobs that wait fill what a micro-batch has left, so that many queries at once are computed together. The
 // worker creates the context for the first job; a failure there fails that job only.
 class Retriever {
 public:
@@ -52,13 +53,27 @@ public:
     // Number of tokens of the next micro-batch. While a job runs, the number may be slightly old.
     size_t n_batch_tokens() const { return n_batch_tokens_; }
     bool has_own_kernels() const { return has_own_kernels_; }
+    // Number of micro-batches so far.
+    size_t n_batches() const { return n_batches_; }
 
 private:
     std::shared_ptr<RetrievalJob> submit(std::unique_ptr<RetrievalTask> task);
     // Calls function(encoder) and keeps the encoder open meanwhile. For const members only.
     template<typename Function> auto with_encoder(const Function& function);
+    using TaskPointer = std::unique_ptr<RetrievalTask>;
+
     void run();
-    void queue_again(std::unique_ptr<RetrievalTask> task);
+    TaskPointer wait_for_task();
+    void run_step(TaskPointer task);
+    bool prepare(RetrievalTask& task);
+    std::vector<TaskPointer> fill_batch(TaskPointer first);
+    bool choose(RetrievalTask& task, size_t n_tokens, size_t n_sequences);
+    TaskPointer take_small(size_t& place);
+    void run_batch(const std::vector<TaskPointer>& tasks);
+    void encode(const std::vector<RetrievalTask*>& tasks);
+    bool finish_batch(RetrievalTask& task);
+    void fail_running(const std::exception_ptr& failure);
+    void queue_again(TaskPointer task);
 
     const int n_threads_;
     std::unique_ptr<Encoder> encoder_; // used by the worker
@@ -66,11 +81,12 @@ private:
     const size_t limit_;
     const bool has_own_kernels_;
     std::atomic<size_t> n_batch_tokens_;
+    std::atomic<size_t> n_batches_{0};
 
     std::mutex mutex_; // guards the members below
     std::condition_variable changed_;
-    std::deque<std::unique_ptr<RetrievalTask>> tasks_; // waiting for their turn
-    std::shared_ptr<RetrievalJob> running_;            // the job whose turn it is
+    std::deque<TaskPointer> tasks_;                      // waiting for their turn
+    std::vector<std::shared_ptr<RetrievalJob>> running_; // the jobs of the micro-batch
     bool closing_ = false;
     Thread worker_;
     std::mutex close_mutex_; // a second close() waits for the first
