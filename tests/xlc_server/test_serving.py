@@ -152,6 +152,33 @@ async def test_sync_client_works_beside_a_running_loop(pool: xlc.EnginePool) -> 
         assert client.chat.completions.create(model="chat", messages=LONG["messages"], max_tokens=2).choices
 
 
+def test_timeout_of_a_client_without_a_port(pool: xlc.EnginePool, chat_engine: xlc.Engine) -> None:
+    with xlc_server.openai_client(pool) as client, pytest.raises(openai.APITimeoutError):
+        client.chat.completions.create(
+            model="chat", messages=LONG["messages"], max_tokens=1500, extra_body={"ignore_eos": True}, timeout=0.3
+        )
+    assert wait_until(lambda: is_idle(chat_engine))
+
+
+def test_threads_share_a_client_without_a_port(pool: xlc.EnginePool) -> None:
+    lengths: list[int] = []
+
+    def ask(n_tokens: int) -> None:
+        answer = client.chat.completions.create(
+            model="chat", messages=LONG["messages"], max_tokens=n_tokens, extra_body={"ignore_eos": True}
+        )
+        assert answer.usage is not None
+        lengths.append(answer.usage.completion_tokens)
+
+    with xlc_server.openai_client(pool) as client:
+        threads = [threading.Thread(target=ask, args=(n_tokens,)) for n_tokens in range(1, 9)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(lengths) == list(range(1, 9))
+
+
 def test_client_that_is_dropped_while_it_closes_ends_its_loop(pool: xlc.EnginePool) -> None:
     with xlc_server.openai_client(pool) as client:
         client.models.list()
