@@ -31,7 +31,7 @@ def test_texts_that_are_not_sizes(text: str) -> None:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the command would serve."""
+    """The pool and the options that the command would serve."""
     seen: dict[str, Any] = {}
     monkeypatch.setattr(xlc_server.serving, "run_server", lambda pool, **options: seen.update(options, pool=pool))
     return seen
