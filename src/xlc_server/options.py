@@ -23,6 +23,7 @@ class ServerOptions(BaseModel):
         max_requests: requests that are answered or wait at the same time; a further one gets status 429.
         max_inputs: texts to embed or documents to rank in one request.
         timeout: seconds that a request may take; None: without limit.
+        stall_timeout: seconds after which a client that does not read its answer is given up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +37,7 @@ class ServerOptions(BaseModel):
     max_requests: int = Field(128, ge=1)
     max_inputs: int = Field(2048, ge=1)
     timeout: float | None = Field(None, gt=0)
+    stall_timeout: float = Field(120, gt=0)
 
     @field_validator("api_keys")
     @classmethod

@@ -142,25 +142,40 @@ class Endpoint(Generic[_BodyT]):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        has_begun = False
+        has_begun, is_stalled = False, False
 
-        async def begin(message: MutableMapping[str, Any]) -> None:
+        def give_up(working: asyncio.Task[Any] | None) -> None:
+            nonlocal is_stalled
+            if working is not None:
+                is_stalled = True
+                working.cancel()
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
             nonlocal has_begun
             has_begun = True
-            await send(message)
+            timeout, working = self._service.options.stall_timeout, asyncio.current_task()
+            timer = asyncio.get_running_loop().call_later(timeout, give_up, working)
+            try:
+                await send(message)
+            finally:
+                timer.cancel()
 
         try:
             with self._service.place():
                 body = self._read(scope, await read_body(scope, receive, self._service.options.max_body_bytes))
-                await until_gone(receive, self._respond(body, begin))
+                await until_gone(receive, self._respond(body, watched))
         except ConnectionResetError:
             return
         except asyncio.CancelledError:
+            if is_stalled:  # the server closes the connection of an answer that is not complete
+                return
             if not has_begun:
                 with contextlib.suppress(Exception):
                     await asyncio.wait_for(send_error(send, server_ends(), self._dialect), SECONDS_TO_END)
             raise
         except Exception as error:
+            if has_begun:
+                raise
             await send_error(send, to_api_error(error), self._dialect)
 
     def _read(self, scope: Scope, body: bytes) -> _BodyT:

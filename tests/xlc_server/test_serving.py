@@ -82,6 +82,28 @@ def test_reader_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
         assert httpx.post(f"{url}/v1/chat/completions", json=short, timeout=60).status_code == 200
 
 
+def test_reader_that_does_not_read_is_given_up(tmp_path: Path) -> None:
+    model = write_byte_llama(tmp_path / "tiny.gguf", n_ctx=4096)
+    body = {**LONG, "model": "tiny", "max_tokens": 3000, "stream": True, "logprobs": True, "top_logprobs": 20}
+    with (
+        xlc.EnginePool({"tiny": model}, n_ctx=4096, n_parallel=2) as pool,
+        running_server(pool, stall_timeout=0.2) as url,
+        socket.socket() as slow,
+    ):
+        host, port = url.removeprefix("http://").split(":")
+        data = json.dumps(body).encode()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((host, int(port)))
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
+        slow.sendall(head.encode() + data)
+        assert wait_until(lambda: "xllama_http_requests 1" in httpx.get(f"{url}/metrics").text)
+        assert wait_until(lambda: "xllama_http_requests 0" in httpx.get(f"{url}/metrics").text)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        received = b"".join(iter(lambda: slow.recv(1 << 16), b""))
+        assert received.startswith(b"HTTP/1.1 200")
+        assert b"[DONE]" not in received, "its stream was cut off before its end"
+
+
 def read_events(url: str, first: threading.Event, lines: list[str]) -> None:
     body = {**LONG, "max_tokens": 20, "stream": True}
     with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=120) as stream:
