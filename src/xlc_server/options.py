@@ -23,7 +23,7 @@ class ServerOptions(BaseModel):
         max_requests: requests that are answered or wait at the same time; a further one gets status 429.
         max_inputs: texts to embed or documents to rank in one request.
         timeout: seconds that a request may take; None: without limit.
-        stall_timeout: seconds after which a client that does not read its answer is given up.
+        stall_timeout: seconds after which a client that does not send its body or read its answer is given up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

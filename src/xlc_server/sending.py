@@ -47,11 +47,17 @@ def to_bytes(data: Any) -> bytes:
     return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int, timeout: float) -> bytes:
     """Return the body of a request.
 
+    Args:
+        scope: the request.
+        receive: reads its next piece.
+        limit: bytes that it may have.
+        timeout: seconds that a piece may take.
+
     Raises:
-        ApiError: it is too large.
+        ApiError: it is too large, or does not arrive.
         ConnectionResetError: the client has gone.
     """
     too_large = ApiError(413, f"the body has more than {limit} bytes, the limit of this server", code="body_too_large")
@@ -60,7 +66,10 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         raise too_large
     chunks, size = [], 0
     while True:
-        message = await receive()
+        try:
+            message = await asyncio.wait_for(receive(), timeout)
+        except asyncio.TimeoutError:
+            raise ApiError(408, f"the body did not arrive: nothing for {timeout:g} s", code="timeout") from None
         if message["type"] == "http.disconnect":
             raise ConnectionResetError("the client has gone")
         chunk = message.get("body", b"")

@@ -162,7 +162,9 @@ class Endpoint(Generic[_BodyT]):
 
         try:
             with self._service.place():
-                body = self._read(scope, await read_body(scope, receive, self._service.options.max_body_bytes))
+                limits = self._service.options
+                raw = await read_body(scope, receive, limits.max_body_bytes, limits.stall_timeout)
+                body = self._read(raw)
                 await until_gone(receive, self._respond(body, watched))
         except ConnectionResetError:
             return
@@ -178,7 +180,7 @@ class Endpoint(Generic[_BodyT]):
                 raise
             await send_error(send, to_api_error(error), self._dialect)
 
-    def _read(self, scope: Scope, body: bytes) -> _BodyT:
+    def _read(self, body: bytes) -> _BodyT:
         try:
             fields = orjson.loads(body)
         except orjson.JSONDecodeError as error:

@@ -104,6 +104,16 @@ def test_reader_that_does_not_read_is_given_up(tmp_path: Path) -> None:
         assert b"[DONE]" not in received, "its stream was cut off before its end"
 
 
+def test_body_that_does_not_arrive_is_given_up(pool: xlc.EnginePool) -> None:
+    with running_server(pool, stall_timeout=0.2, max_requests=1) as url, socket.socket() as silent:
+        host, port = url.removeprefix("http://").split(":")
+        silent.connect((host, int(port)))
+        silent.sendall(f"POST /v1/embeddings HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\n{{".encode())
+        assert silent.recv(1 << 16).startswith(b"HTTP/1.1 408")
+        answer = httpx.post(f"{url}/v1/embeddings", json={"model": "embed", "input": "x"}, timeout=60)
+        assert answer.status_code == 200
+
+
 def read_events(url: str, first: threading.Event, lines: list[str]) -> None:
     body = {**LONG, "max_tokens": 20, "stream": True}
     with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=120) as stream:
