@@ -22,9 +22,11 @@ class Client:
         self.client = httpx.AsyncClient(timeout=600, limits=limits)
 
     def one(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return the tokens per second of one stream."""
         return self._tokens_per_second(self.settings["prompts"][:1])
 
     def together(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return the tokens per second of all streams."""
         return self._tokens_per_second(self.settings["prompts"])
 
     def first(self, command: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is asked of servers over HTTP. Uses the standard library only."""
+"""Requests to servers over HTTP. Uses the standard library only."""
 
 from __future__ import annotations
 

@@ -32,23 +32,29 @@ class Serving:
             time.sleep(0.01)
 
     def port(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return the server's port."""
         return {"port": self.server.servers[0].sockets[0].getsockname()[1]}
 
     def memory(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return the most memory of this process."""
         return {"peak_bytes": peak_bytes()}
 
     def engine_one(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return the tokens per second of one stream."""
         start = time.perf_counter()
         return {"wall": self._by_engine(self.settings["prompts"][0]) / (time.perf_counter() - start)}
 
     def engine_together(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return the tokens per second of all streams."""
         return time_together(self._by_engine, self.settings["prompts"])
 
     def portless_one(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return those of one stream, by the client."""
         start = time.perf_counter()
         return {"wall": self._by_client(self.settings["prompts"][0]) / (time.perf_counter() - start)}
 
     def portless_together(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return those of all streams, by the client."""
         return time_together(self._by_client, self.settings["prompts"])
 
     def engine_first(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +68,7 @@ class Serving:
         return {"wall": sorted(times)[len(times) // 2] * 1000}
 
     def engine_embed(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Embed all texts in one call."""
         start = time.perf_counter()
         self.embedder.embed(self.settings["texts"])
         return {"wall": len(self.settings["texts"]) / (time.perf_counter() - start)}

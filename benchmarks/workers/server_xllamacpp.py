@@ -16,7 +16,7 @@ def open_peer(settings: dict[str, Any]) -> dict[str, Task]:
     params.n_batch = params.n_ubatch = 512
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["n_threads"]
     params.verbosity = -1
-    params.hostname = "127.0.0.1"
+    params.hostnames = ["127.0.0.1"]
     params.port = settings["port"]
     server = xllamacpp.Server(params)
     return {

@@ -58,7 +58,7 @@ _VALUES: tuple[Any, ...] = (
 
 @dataclass
 class Account:
-    """What became of the requests.
+    """The outcomes of the requests.
 
     Attributes:
         outcomes: their number by kind and outcome: a status, or ``left`` if the client hung up.
@@ -218,12 +218,12 @@ KINDS: dict[str, _Kind] = {
     "leaves its stream": _leave_stream,
     "not HTTP": _send_no_http,
 }
-"""What a request does."""
+"""The kinds of requests."""
 
 _EXPECTED = {
     "valid": {"200"},
     "slow": {"200"},
-    "too much": {"413"},
+    "too much": {"413", "ConnectionResetError"},  # the server does not read the rest, so the answer may be lost
     "broken JSON": {"200", "400", "404", "408", "413", "422"},
     "wrong types": {"200", "400", "404", "408", "413", "422"},
 }

@@ -188,7 +188,7 @@ bool Retriever::choose(RetrievalTask& task, size_t n_tokens, size_t n_sequences)
 }
 
 // Take the first small task from this place on out of the queue, and set the place to where it was. Null if
-// there is none.
+// there is not any.
 Retriever::TaskPointer Retriever::take_small(size_t& place) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (closing_ || place >= tasks_.size()) {
