@@ -26,6 +26,7 @@ from xlc_server.guard import Guard
 from xlc_server.infill import InfillBody, answer_infill, stream_infill
 from xlc_server.messages import CountBody, MessagesBody, answer_count, answer_message, stream_message
 from xlc_server.metrics import render_metrics
+from xlc_server.openapi import describe_api
 from xlc_server.options import ServerOptions
 from xlc_server.rerank import RerankBody, answer_rerank
 from xlc_server.responses import ResponsesBody, answer_response, stream_response
@@ -105,6 +106,9 @@ def _routes(service: Service) -> list[Route]:
     async def health(_: Request) -> Response:
         return _json({"status": "ok"})
 
+    async def openapi(_: Request) -> Response:
+        return _json(document)
+
     async def metrics(_: Request) -> Response:
         text = await asyncio.to_thread(render_metrics, service)
         return Response(text, media_type="text/plain; version=0.0.4")
@@ -121,10 +125,11 @@ def _routes(service: Service) -> list[Route]:
             return _error(to_api_error(error))
         return _json(_model(name, started))
 
-    started = now()
+    started, document = now(), describe_api(posted)
     return [
         Route("/health", health),
         Route("/metrics", metrics),
+        Route("/openapi.json", openapi),
         Route("/v1/models", models),
         Route("/v1/models/{name:path}", model),
         *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posted.items()),

@@ -135,7 +135,8 @@ class Endpoint(Generic[_BodyT]):
         dialect: Dialect = OPENAI,
     ) -> None:
         self._service = service
-        self._body_type = body_type
+        self.body_type = body_type
+        self.summary = (answer.__doc__ or "").partition("\n")[0]
         self._answer = answer
         self._stream = stream
         self._dialect = dialect
@@ -187,7 +188,7 @@ class Endpoint(Generic[_BodyT]):
             raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from None
         if not isinstance(fields, dict):
             raise ApiError(400, "the body must be a JSON object", code="invalid_json")
-        return self._body_type(**{name: value for name, value in fields.items() if value is not None})
+        return self.body_type(**{name: value for name, value in fields.items() if value is not None})
 
     async def _respond(self, body: _BodyT, send: Send) -> None:
         chunks = None if self._stream is None else self._stream(self._service, body)
