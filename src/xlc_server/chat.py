@@ -15,6 +15,7 @@ from xlc_core import (
     CompletionChoice,
     Event,
     Finished,
+    InvalidRequestError,
     ReasoningDelta,
     TextDelta,
     ToolCall,
@@ -42,6 +43,7 @@ class ChatBody(GenerationBody):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: str | None = None
+    template_kwargs: dict[str, Any] = Field(default_factory=dict)
     chat_template_kwargs: dict[str, Any] | None = None
     modalities: list[str] | None = None
     prediction: dict[str, Any] | None = None
@@ -55,6 +57,9 @@ class ChatBody(GenerationBody):
     def _check_together(self) -> Self:
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs=true")
+        for index, tool in enumerate(self.tools):
+            if tool.get("type", "function") != "function" or not isinstance(tool.get("function"), dict):
+                raise ValueError(f'tools.{index}: a tool must be {{"type": "function", "function": {{…}}}}')
         if self.modalities not in (None, ["text"]):
             raise ValueError("modalities: this server answers with text only")
         return self
@@ -73,7 +78,7 @@ class ChatBody(GenerationBody):
             options["logprobs"] = max(1, self.n_top)  # 0 would be none at all
         if self.response_format is not None:
             options["constraint"] = read_response_format(self.response_format)
-        template = {**options.get("template_kwargs", {}), **(self.chat_template_kwargs or {})}
+        template = {**self.template_kwargs, **(self.chat_template_kwargs or {})}
         if self.reasoning_effort == "none":
             options["thinking"] = False
         elif self.reasoning_effort is not None:  # templates that have levels read it
@@ -94,9 +99,16 @@ def allowed_tools(tools: list[dict[str, Any]], choice: Any) -> tuple[list[dict[s
     if not isinstance(choice, Mapping) or choice.get("type") != "allowed_tools":
         return tools, choice
     allowed = choice.get("allowed_tools", choice)
-    names = [tool.get("function", tool).get("name") for tool in allowed.get("tools", ())]
-    kept = [tool for tool in tools if tool.get("function", tool).get("name") in names]
-    return kept, allowed.get("mode", "auto")
+    listed = allowed.get("tools") if isinstance(allowed, Mapping) else None
+    if not isinstance(listed, list):
+        raise InvalidRequestError("tool_choice: allowed_tools must have a list of tools")
+    names = [_tool_name(tool) for tool in listed]
+    return [tool for tool in tools if _tool_name(tool) in names], allowed.get("mode", "auto")
+
+
+def _tool_name(tool: Any) -> Any:
+    function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+    return function.get("name") if isinstance(function, Mapping) else None
 
 
 async def answer_chat(service: Service, body: ChatBody) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from xlc_core import (
     CompletionChoice,
     Event,
     Finished,
+    InvalidRequestError,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
@@ -39,6 +40,7 @@ class CountBody(GenerationBody):
     thinking: dict[str, Any] = Field(default_factory=dict)
     output_config: dict[str, Any] = Field(default_factory=dict)
     output_format: dict[str, Any] | None = None
+    template_kwargs: dict[str, Any] = Field(default_factory=dict)
     cache_control: Any = None
     context_management: Any = None
 
@@ -91,11 +93,15 @@ class MessagesBody(CountBody):
             options["thinking"] = True
             if self.thinking.get("budget_tokens") is not None:
                 options["thinking_budget"] = self.thinking["budget_tokens"]
+        template = dict(self.template_kwargs)
         if self.output_config.get("effort") is not None:
-            effort = {"reasoning_effort": self.output_config["effort"]}
-            options["template_kwargs"] = {**options.get("template_kwargs", {}), **effort}
+            template["reasoning_effort"] = self.output_config["effort"]
+        if template:
+            options["template_kwargs"] = template
         form = self.output_config.get("format") or self.output_format
         if form is not None:
+            if not isinstance(form, Mapping):
+                raise InvalidRequestError("output_config: its format must be an object")
             options["constraint"] = read_response_format({"type": form.get("type"), "json_schema": form})
         if self.tools:
             options["tools"] = self.functions()

@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from xlc_core import ChatKwargs, ChatOptions, Completion, Usage
+from xlc_core import ChatKwargs, ChatOptions, Completion, InvalidRequestError, Usage
 from xlc_core.frameworks import read_response_format
 from xlc_server.chat import allowed_tools
 from xlc_server.response_items import ResponseItems, output_items
@@ -35,6 +35,7 @@ class ResponsesBody(GenerationBody):
     parallel_tool_calls: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
     include: list[str] = Field(default_factory=list)
+    template_kwargs: dict[str, Any] = Field(default_factory=dict)
     truncation: str | None = None
     previous_response_id: str | None = None
     conversation: Any = None
@@ -76,13 +77,18 @@ class ResponsesBody(GenerationBody):
         if self.n_top is not None:
             options["logprobs"] = max(1, self.n_top)
         form = self.text.get("format")
-        if isinstance(form, Mapping):
+        if form is not None:
+            if not isinstance(form, Mapping):
+                raise InvalidRequestError("text: its format must be an object")
             options["constraint"] = read_response_format({"type": form.get("type"), "json_schema": form})
+        template = dict(self.template_kwargs)
         effort = self.reasoning.get("effort")
         if effort == "none":
             options["thinking"] = False
         elif effort is not None:
-            options["template_kwargs"] = {**options.get("template_kwargs", {}), "reasoning_effort": effort}
+            template["reasoning_effort"] = effort
+        if template:
+            options["template_kwargs"] = template
         tools, choice = allowed_tools(self.tools, self.tool_choice)
         if tools:
             options["tools"] = [{"type": "function", "function": _function(tool)} for tool in tools]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from xlc_core import CompletionOptions
@@ -15,6 +15,8 @@ __all__ = ["GenerationBody", "StreamOptions"]
 
 _NOT_FROM_OUTSIDE = {"constraint", "timeout", "thinking_switch", "prompt_progress", "n", "logprobs", "stop", "seed"}
 """Options that have a field of OpenAI's, are the server's, or are objects of Python."""
+
+_FORMATS = ("text", "json_object", "json_schema")
 
 _LARGEST_SEED = 0xFFFF_FFFE
 
@@ -54,6 +56,13 @@ class GenerationBody(Body):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+
+    @field_validator("response_format")
+    @classmethod
+    def _require_known_format(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None and value.get("type") not in _FORMATS:
+            raise ValueError(f"its type must be one of {', '.join(_FORMATS)}")
+        return value
 
     @model_validator(mode="after")
     def _check_further_fields(self) -> Self:

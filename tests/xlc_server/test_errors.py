@@ -68,6 +68,41 @@ def test_bodies_that_are_not_requests(url: str) -> None:
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
+SHAPES: list[Any] = [None, 5, "x", [], [5], {}, {"type": 5}, {"type": "x"}, {"type": "allowed_tools"}]
+SHAPES += [[{}], [{"type": "function"}], [{"type": "function", "function": 5}], {"format": 5}, {"effort": 5}]
+SHAPES += [{"type": "allowed_tools", "tools": [5]}, {"type": "allowed_tools", "allowed_tools": 5}, True]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": HELLO}),
+        ("/v1/responses", {"input": "x"}),
+        ("/v1/messages", {"messages": HELLO}),
+        ("/v1/completions", {"prompt": "x"}),
+        ("/infill", {"input_prefix": "x"}),
+        ("/v1/embeddings", {"input": "x"}),
+        ("/v1/rerank", {"query": "x", "documents": ["x"]}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*are left out")
+async def test_values_of_wrong_shapes_are_no_faults(pool: xlc.EnginePool, path: str, body: dict[str, Any]) -> None:
+    """Most requests are for an embedder, so that they are read but generate nothing."""
+    app = xlc_server.create_app(pool)
+    fields = set(next(route.app for route in app.routes if route.path == path).body_type.model_fields)  # type: ignore[attr-defined]
+    statuses: set[int] = set()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        for field in sorted(fields - {"model", "stream"}):
+            for shape in SHAPES:
+                wanted = {"model": "embed", "max_tokens": 1, **body, field: shape}
+                if path == "/v1/embeddings":
+                    wanted["model"], wanted["truncate"] = "chat", "x"
+                answer = await client.post(path, json={k: v for k, v in wanted.items() if k in fields})
+                assert answer.status_code in (200, 400, 422), (field, shape, answer.text)
+                statuses.add(answer.status_code)
+    assert 400 in statuses
+
+
 def test_paths_and_methods_that_are_not_served(url: str) -> None:
     for answer, status in (
         (httpx.get(f"{url}/v1/nothing"), 404),
