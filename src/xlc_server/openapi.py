@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-import xlc_core
 from xlc_server.service import Endpoint
 
 __all__ = ["describe_api"]
@@ -35,7 +35,7 @@ def describe_api(posted: Mapping[str, Endpoint[Any]]) -> dict[str, Any]:
         paths[path] = {"get": _operation(path, summary)}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "xllama", "version": xlc_core.__version__},
+        "info": {"title": "xllama", "version": version("xllama")},
         "paths": paths,
         "components": {
             "schemas": schemas.get("$defs", {}),
