@@ -24,7 +24,7 @@ import xlc_core as xlc
 import xlc_server
 from helpers.servers import running_server, server_on_thread
 from helpers.tiny_models import write_byte_llama
-from helpers.waiting import is_idle, wait_until
+from helpers.waiting import N_POLLS, is_idle, wait_until
 
 LONG: dict[str, Any] = {
     "model": "chat",
@@ -78,7 +78,7 @@ def test_reader_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
         assert wait_until(lambda: not is_idle(lease.engine))
         short = {**LONG, "model": "tiny", "max_tokens": 2}
         assert httpx.post(f"{url}/v1/chat/completions", json=short, timeout=60).status_code == 200
-        assert wait_until(lambda: is_idle(lease.engine)), "its answer ends, though nobody reads it"
+        assert wait_until(lambda: is_idle(lease.engine), 10 * N_POLLS), "its answer ends, though nobody reads it"
         assert httpx.post(f"{url}/v1/chat/completions", json=short, timeout=60).status_code == 200
 
 
