@@ -211,6 +211,7 @@ Retriever::TaskPointer Retriever::take_small(size_t& place) {
 // another one.
 void Retriever::run_batch(const std::vector<TaskPointer>& tasks) {
     std::vector<RetrievalTask*> all;
+    all.reserve(tasks.size());
     for (const TaskPointer& task : tasks) {
         all.push_back(task.get());
     }
