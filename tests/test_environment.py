@@ -33,7 +33,7 @@ def read_by_llama_cpp(source: Path) -> set[str]:
 
 
 def read_by_xllama() -> set[str]:
-    pattern = re.compile(r'environ(?:\.get\(|\[)"(\w+)"')
+    pattern = re.compile(r'(?:environ(?:\.get\(|\[)|envvar=)"(\w+)"')
     files = [path for package in ROOT.glob("src/xlc_*") for path in package.rglob("*.py")]
     found = {name for path in files for name in pattern.findall(path.read_text("utf-8"))}
     native = re.compile(r'std::getenv\("(\w+)"')
