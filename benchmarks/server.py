@@ -122,7 +122,9 @@ first request to the end of the last answer; all-MiniLM-L6-v2: {N_TEXTS} short t
 
     {settings.command}
 
-{rounds_note(settings.n_rounds)} The most memory of each server's process: {memory}; xllama's has the embedder too.
+{rounds_note(settings.n_rounds)}
+The most memory of each server's process: {memory};
+xllama's has the embedder too.
 
 ### One stream
 

@@ -18,7 +18,7 @@ class Client:
         self.settings = settings
         self.url = f"http://127.0.0.1:{settings['port']}/v1"
         self.loop = asyncio.new_event_loop()
-        limits = httpx.Limits(max_connections=100)
+        limits = httpx.Limits(max_connections=100, keepalive_expiry=2)  # before servers close them
         self.client = httpx.AsyncClient(timeout=600, limits=limits)
 
     def one(self, command: dict[str, Any]) -> dict[str, Any]:
