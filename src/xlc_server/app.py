@@ -149,7 +149,7 @@ def _error(error: ApiError) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer a request for which there is no route."""
+    """Answer a request whose path or method is not served."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     path = f"{request.method} {request.url.path}"
     message = f"{path} is not served here" if status == 404 else f"{path}: {error}"

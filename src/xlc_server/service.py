@@ -110,7 +110,7 @@ class Service:
             return
         await asyncio.to_thread(self.pool.options, name)
         if not self.options.allow_any_model and name not in await asyncio.to_thread(self.pool.names):
-            raise ModelNotFoundError(f"there is no model {name!r:.200} here; /v1/models lists those that there are")
+            raise ModelNotFoundError(f"the model {name!r:.200} is not served here; /v1/models lists the models")
         if len(self._listed) < _MOST_LISTED:
             self._listed.add(name)
 

@@ -38,7 +38,7 @@ class Lines:
         """Count the lines. Piped input is copied into a temporary file.
 
         Raises:
-            InvalidRequestError: there is no input, or it is not UTF-8.
+            InvalidRequestError: the input is missing, or it is not UTF-8.
         """
         self._copy: Path | None = None
         if source is None:

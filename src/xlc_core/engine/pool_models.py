@@ -77,8 +77,8 @@ class PoolModels:
     def _unknown(self, name: str) -> str:
         names = self.names()
         near = difflib.get_close_matches(name.lower(), names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names) or 'none'}"
-        return f"there is no model {name!r:.200} here; {hint}"
+        hint = f"did you mean {near[0]!r}?" if near else f"its models are: {', '.join(names) or 'none'}"
+        return f"the pool does not have a model {name!r:.200}; {hint}"
 
     def _read(self, name: str, value: Any) -> EngineOptions:
         if isinstance(value, EngineOptions):
