@@ -60,21 +60,26 @@ def test_too_many_requests_wait_elsewhere(pool: xlc.EnginePool, chat_engine: xlc
     assert is_idle(chat_engine)
 
 
+def ask_and_never_read(slow: socket.socket, url: str) -> None:
+    """Ask for a stream that is larger than what the sockets hold."""
+    body = {**LONG, "model": "tiny", "max_tokens": 3000, "stream": True, "logprobs": True, "top_logprobs": 20}
+    host, port = url.removeprefix("http://").split(":")
+    data = json.dumps(body).encode()
+    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    slow.connect((host, int(port)))
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
+    slow.sendall(head.encode() + data)
+
+
 def test_reader_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
     model = write_byte_llama(tmp_path / "tiny.gguf", n_ctx=4096)
-    body = {**LONG, "model": "tiny", "max_tokens": 3000, "stream": True, "logprobs": True, "top_logprobs": 20}
     with (
         xlc.EnginePool({"tiny": model}, n_ctx=4096, n_parallel=2) as pool,
         running_server(pool, grace=0) as url,
         pool.acquire("tiny") as lease,
         socket.socket() as slow,
     ):
-        host, port = url.removeprefix("http://").split(":")
-        data = json.dumps(body).encode()
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.connect((host, int(port)))
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
-        slow.sendall(head.encode() + data)
+        ask_and_never_read(slow, url)
         assert wait_until(lambda: not is_idle(lease.engine))
         short = {**LONG, "model": "tiny", "max_tokens": 2}
         assert httpx.post(f"{url}/v1/chat/completions", json=short, timeout=60).status_code == 200
@@ -84,18 +89,12 @@ def test_reader_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
 
 def test_reader_that_does_not_read_is_given_up(tmp_path: Path) -> None:
     model = write_byte_llama(tmp_path / "tiny.gguf", n_ctx=4096)
-    body = {**LONG, "model": "tiny", "max_tokens": 3000, "stream": True, "logprobs": True, "top_logprobs": 20}
     with (
         xlc.EnginePool({"tiny": model}, n_ctx=4096, n_parallel=2) as pool,
         running_server(pool, stall_timeout=0.2) as url,
         socket.socket() as slow,
     ):
-        host, port = url.removeprefix("http://").split(":")
-        data = json.dumps(body).encode()
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.connect((host, int(port)))
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
-        slow.sendall(head.encode() + data)
+        ask_and_never_read(slow, url)
         assert wait_until(lambda: "xllama_http_requests 1" in httpx.get(f"{url}/metrics").text)
         assert wait_until(lambda: "xllama_http_requests 0" in httpx.get(f"{url}/metrics").text)
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -59,9 +60,9 @@ def embed(
 
     options: dict[str, Any] = {"prompt_name": kind, "truncate": truncate, "dimensions": dimensions}
     with Lines(source) as lines, open_writer(output, lines.n_lines) as writer, Engine(model) as engine:
-        texts = iter(lines)
+        embedded, texts = itertools.tee(lines)  # the engine reads a few chunks ahead
         n_done = 0
-        with progress_bar("embedding") as progress, engine.embed_stream(iter(lines), **options) as vectors:
+        with progress_bar("embedding") as progress, engine.embed_stream(embedded, **options) as vectors:
             for chunk in vectors.chunks():
                 writer.write([next(texts) for _ in chunk], chunk)
                 n_done += len(chunk)

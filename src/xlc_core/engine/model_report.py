@@ -6,8 +6,8 @@ from typing import Any
 
 from xlc_core import _native, hardware
 from xlc_core.engine.engine import Engine
-from xlc_core.models import catalog, hub
-from xlc_core.models.fitting import estimated_memory, fits_memory
+from xlc_core.models import catalog
+from xlc_core.models.fitting import download_size, estimated_memory, file_size, fits_memory
 from xlc_core.texts import native_path, python_path
 
 __all__ = ["describe_model"]
@@ -44,7 +44,7 @@ def describe_model(name: str) -> dict[str, Any]:
         found |= {
             "kind": found["kind"] or _kind(file),
             "path": python_path(file.path),
-            "size": sum(part.stat().st_size for part in hub.model_parts(path)),
+            "size": file_size(path),
             "architecture": file.architecture,
             "context": file.n_ctx_train,
             "memory_needed": estimate.total,
@@ -57,7 +57,7 @@ def describe_model(name: str) -> dict[str, Any]:
 
 def _expected(entry: catalog.CatalogEntry | None) -> dict[str, Any]:
     """Return the facts of a file that is not on this disk, as far as the catalog knows them."""
-    size = (entry.size_bytes or entry.approx_size) if entry else None
+    size = download_size(entry) if entry else None
     free = hardware.available_memory()
     return {
         "size": size,
