@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import xlc_core as xlc
 from helpers.waiting import is_idle, wait_until
@@ -28,8 +28,8 @@ TOOLS: Any = [
 
 
 class Person(BaseModel):
-    name: str
-    age: int
+    name: str = Field(max_length=10)  # so that an answer ends before its tokens run out
+    age: int = Field(ge=0, le=150)
 
 
 def test_answer_is_the_engines(client: openai.OpenAI, chat_engine: xlc.Engine) -> None:

@@ -6,14 +6,14 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from llama_index.core.llms import ChatMessage
 from llama_index.llms.openai_like import OpenAILike
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Person(BaseModel):
     """A person."""
 
-    name: str
-    age: int
+    name: str = Field(max_length=10)  # so that an answer ends before its tokens run out
+    age: int = Field(ge=0, le=150)
 
 
 @tool

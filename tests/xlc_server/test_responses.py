@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import xlc_core as xlc
 import xlc_server
@@ -27,8 +27,8 @@ SEED = {"seed": 1}  # the same request has the same answer, whatever was cached 
 
 
 class Person(BaseModel):
-    name: str
-    age: int
+    name: str = Field(max_length=10)  # so that an answer ends before its tokens run out
+    age: int = Field(ge=0, le=150)
 
 
 def test_answer_is_the_engines(client: openai.OpenAI, chat_engine: xlc.Engine) -> None:
