@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 # A wheel in dist/ that was made from these sources is installed in seconds. Without one, the project is built.
 demo:
@@ -68,6 +68,10 @@ test-beside: $(STAMP)
 	$(BIN)/python -m pip install --quiet xllamacpp llama-cpp-python
 	$(BIN)/python -m pytest tests/reliability/test_beside_others.py
 
+# Packages that cannot be installed beside all others, each group in an environment of its own; ONLY names one.
+test-frameworks: $(STAMP)
+	$(BIN)/python cmake/test_frameworks.py $(if $(ONLY),--only $(ONLY))
+
 # All kinds of requests for ten minutes, and thousands of constrained and refused ones.
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak --timeout 3600
@@ -93,6 +97,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy cmake/test_frameworks.py
 	git ls-files -co --exclude-standard 'src/*.c' 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/python cmake/make_stub.py --check
 	$(BIN)/python cmake/make_kwargs.py --check

@@ -13,7 +13,14 @@ import xlc_core as xlc
 from helpers.waiting import wait_until
 from xlc_server.serving import make_server
 
-__all__ = ["running_server", "server_on_thread"]
+__all__ = ["SMALL_MODELS", "running_server", "server_on_thread"]
+
+SMALL_MODELS: Any = {
+    "chat": {"model": "smollm2-135m-instruct", "n_ctx": 2048, "n_parallel": 4},
+    "embed": "all-minilm-l6-v2",
+    "rank": "xllama-rerank-mini",
+}
+"""A pool's models: one that chats, one that embeds and one that ranks."""
 
 
 @contextlib.contextmanager

@@ -9,17 +9,12 @@ import pytest
 
 import xlc_core as xlc
 import xlc_server
-from helpers.servers import running_server
+from helpers.servers import SMALL_MODELS, running_server
 
 
 @pytest.fixture(scope="package")
 def pool() -> Iterator[xlc.EnginePool]:
-    models = {
-        "chat": {"model": "smollm2-135m-instruct", "n_ctx": 2048, "n_parallel": 4},
-        "embed": "all-minilm-l6-v2",
-        "rank": "xllama-rerank-mini",
-    }
-    with xlc.EnginePool(models, others="none") as opened:
+    with xlc.EnginePool(SMALL_MODELS, others="none") as opened:
         yield opened
 
 

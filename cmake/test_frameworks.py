@@ -1,0 +1,112 @@
+"""Runs the tests of packages that cannot be installed beside all others, each group in an environment of its own.
+
+    python cmake/test_frameworks.py [--only NAME ...] [--minutes N] [PYTEST_ARGUMENT ...]
+
+An environment is made in build/frameworks/NAME and used again while its requirements are the same; the tests are in
+tests/frameworks_outside/NAME. xllama is not compiled again: the files of the project's environment, which runs this
+script, are linked into each of them. What failed is listed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from importlib.metadata import distribution
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ROOT / "tests" / "frameworks_outside"
+ENVIRONMENTS = ROOT / "build" / "frameworks"
+
+# A name, which is the folder of its tests, and what pip installs for it. The tests of one take a minute or two.
+REQUIREMENTS: dict[str, tuple[str, ...]] = {
+    "clients": (
+        *("xllama[server]", "langchain-openai>=1", "langchain-tests==1.1.9"),
+        *("llama-index-llms-openai-like>=0.4", "llama-index-embeddings-openai-like>=0.2"),
+        *("instructor>=1.10", "litellm>=1.80", "openai-agents>=0.6", "cohere>=5.15"),
+    ),
+}
+# What all tests need, by tests/conftest.py and pyproject.toml.
+COMMON = ("pytest>=8.3", "pytest-asyncio>=0.25", "pytest-timeout>=2.3", "hypothesis>=6.100", "gguf>=0.17")
+OURS = ("xllama", "xllama-models")
+
+# Continuous integration waits for all of them: most of the time is pip's, a minute or two for a new environment.
+MINUTES = 25
+
+
+def site_packages(environment: Path) -> Path:
+    """Return the folder of an environment that packages are in."""
+    return Path(sysconfig.get_path("purelib", "venv", {"base": str(environment), "platbase": str(environment)}))
+
+
+def link_ours(environment: Path) -> None:
+    """Put links to xllama's files, as installed for this interpreter, into an environment."""
+    target = site_packages(environment)
+    for name in OURS:
+        installed = distribution(name)
+        for file in installed.files or []:
+            if ".." in file.parts or "__pycache__" in file.parts:  # programs, and what Python writes itself
+                continue
+            link = target / file
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(Path(str(installed.locate_file(file))).resolve())
+
+
+def prepare(name: str, seconds: float) -> str:
+    """Make the environment if it is not there, and return its Python.
+
+    Raises:
+        subprocess.SubprocessError: pip failed, or took more than the seconds that are left.
+    """
+    environment = ENVIRONMENTS / name
+    mark = environment / "requirements.txt"
+    wanted = "\n".join((sys.version, *COMMON, *REQUIREMENTS[name]))
+    python = str(environment / "bin" / "python")
+    if not mark.exists() or mark.read_text() != wanted:
+        shutil.rmtree(environment, ignore_errors=True)
+        venv.create(environment, with_pip=True)
+        link_ours(environment)  # before pip, which then installs what xllama requires, but not xllama
+        install = [python, "-m", "pip", "install", "--quiet", *OURS, *COMMON, *REQUIREMENTS[name]]
+        subprocess.run(install, cwd=ROOT, check=True, timeout=seconds)
+        mark.write_text(wanted)
+    link_ours(environment)
+    return python
+
+
+def run(name: str, options: list[str], end: float) -> str:
+    """Run the tests of one environment; return what went wrong."""
+    print(f"\n{name}: {', '.join(REQUIREMENTS[name])}", flush=True)
+    try:
+        python = prepare(name, end - time.monotonic())
+    except subprocess.SubprocessError as error:
+        return f"the environment could not be made: {error}"
+    command = [python, "-m", "pytest", "-q", str(TESTS / name), *options]
+    try:
+        code = subprocess.run(command, cwd=ROOT, check=False, timeout=end - time.monotonic()).returncode
+    except subprocess.TimeoutExpired:
+        return "the limit of --minutes passed"
+    return f"pytest returned {code}" if code else ""
+
+
+def main() -> int:
+    """Run them in turns; return 1 if one failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=REQUIREMENTS, default=list(REQUIREMENTS), help="default: all")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"for all of them; default: {MINUTES}")
+    asked, options = parser.parse_known_args()
+    end = time.monotonic() + 60 * asked.minutes
+    failures = {name: failure for name in asked.only if (failure := run(name, options, end))}
+    print(f"\n{len(asked.only) - len(failures)} of {len(asked.only)} environments passed")
+    for name, failure in failures.items():
+        print(f"{name}: {failure} (make test-frameworks ONLY={name})")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
