@@ -1,0 +1,137 @@
+"""Runs the Python blocks of a page as a reader would paste them: from the top, each after those above it.
+
+A block that begins with a comment ``# Downloads …`` or ``# Needs …`` cannot run here; it is only compiled.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import gc
+import importlib.util
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import xlc_core as xlc
+from helpers.thinking_template import THINKING_TEMPLATE
+from helpers.tiny_models import with_metadata, write_byte_llama
+from xlc_core.models import catalog
+
+_FENCE = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_NOT_RUN = re.compile(r"# (?:Downloads|Needs) ")
+_AT_HAND = {"embedding": "all-minilm-l6-v2", "reranker": "xllama-rerank-mini"}
+_REAL = {"smollm2-135m-instruct", *_AT_HAND.values()}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of Python in a page.
+
+    Attributes:
+        page: the page's file.
+        line: of the first line of code, from 1.
+        code: the lines between the fences.
+    """
+
+    page: Path
+    line: int
+    code: str
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the block needs nothing that tests do not have."""
+        return not _NOT_RUN.match(self.code)
+
+    @property
+    def modules(self) -> set[str]:
+        """The packages that the block imports."""
+        nodes = list(ast.walk(ast.parse(self.code)))
+        names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        return {name.split(".")[0] for name in names}
+
+    def compile(self) -> Any:
+        """Return the code, which may await at its top as notebooks and ``python -m asyncio`` allow."""
+        text = "\n" * (self.line - 1) + self.code
+        return compile(text, str(self.page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Return the blocks of a page, from the top."""
+    text = page.read_text("utf-8")
+    return [Block(page, text.count("\n", 0, found.start()) + 2, found[1]) for found in _FENCE.finditer(text)]
+
+
+def missing_modules(blocks: list[Block]) -> set[str]:
+    """Return the packages that the blocks that are run import and this environment does not have."""
+    names = {name for block in blocks if block.is_run for name in block.modules}
+    return {name for name in names if importlib.util.find_spec(name) is None}
+
+
+def write_small_catalog(folder: Path) -> Path:
+    """Write a catalog whose models are all on this machine, and return its file.
+
+    The three that tests have anyway are themselves. Any other chat model is a tiny one with random weights, which
+    thinks; any other embedder or reranker is the one of those three.
+    """
+    chat = write_byte_llama(folder / "plain.gguf", n_ctx=32768)
+    paths = {kind: catalog.resolve(name).path for kind, name in _AT_HAND.items()}
+    paths["chat"] = with_metadata(chat, folder / "chat.gguf", tokenizer__chat_template=THINKING_TEMPLATE)
+    file = folder / "catalog.toml"
+    tables = [
+        f'["{name}"]\ndescription = "stands in"\nlicense = "MIT"\nkind = "{entry.kind}"\n'
+        f"source = {json.dumps(f'file:{paths[entry.kind]}')}\n"
+        for name, entry in catalog.entries().items()
+        if name not in _REAL
+    ]
+    file.write_text("\n".join(tables), "utf-8")
+    return file
+
+
+def run_blocks(blocks: list[Block]) -> None:
+    """Compile all blocks and run those that can run, in one namespace and one event loop."""
+    codes = [(block, block.compile()) for block in blocks]
+    with _page_module() as namespace, _event_loop() as loop:
+        for block, code in codes:
+            if block.is_run:
+                result = eval(code, namespace)
+                if inspect.iscoroutine(result):
+                    loop.run_until_complete(result)
+
+
+@contextmanager
+def _page_module() -> Iterator[dict[str, Any]]:
+    """Yield the namespace of a module that can be imported, as annotations and pickles need; close its engines."""
+    module = ModuleType("pasted_page")
+    sys.modules[module.__name__] = module
+    try:
+        yield vars(module)
+    finally:
+        _close_engines(vars(module))
+        del sys.modules[module.__name__]
+        vars(module).clear()
+        gc.collect()
+
+
+def _close_engines(namespace: Mapping[str, Any]) -> None:
+    for value in list(namespace.values()):
+        if isinstance(value, (xlc.Engine, xlc.EnginePool)):
+            value.close()
+
+
+@contextmanager
+def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    try:
+        yield loop
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
