@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 import install_wheel
-import make_wheel
+import wheel_tools
 from wheel_targets import target_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ def copy_checkout(folder: Path) -> None:
 
 def build_again(folder: Path, target: str) -> Path:
     """Return the wheel that is built in the folder for a kind of machine."""
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": make_wheel.time_of_sources(), "CCACHE_DISABLE": "1"}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": wheel_tools.time_of_sources(), "CCACHE_DISABLE": "1"}
     command: list[str | Path] = [sys.executable, folder / "cmake" / "make_wheel.py", "--target", target]
     subprocess.run(command, check=True, env=environment)
     (wheel,) = (folder / "dist").glob("xllama-*.whl")

@@ -16,8 +16,8 @@ import sys
 import tarfile
 from pathlib import Path
 
-import make_wheel
 import source_digest
+import wheel_tools
 from fetch_llama_cpp import STAMP, read_pin
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +42,7 @@ def build(folder: Path, python: Path, with_llama_cpp: bool) -> Path:
     if with_llama_cpp:
         settings = {"sdist.include": [f"/vendor/{name}" for name in ("README.md", "pin.ini")] + read_parts()}
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": make_wheel.time_of_sources()}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": wheel_tools.time_of_sources()}
     command = [str(word) for word in (python, "-c", BUILD, folder, json.dumps(settings))]
     shown = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return folder / shown.stdout.splitlines()[-1]
@@ -77,8 +77,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.with_llama_cpp:
         require_pin()
-    make_wheel.fill_tools()
-    archive = build(given.folder.resolve(), make_wheel.TOOLS / "bin" / "python", given.with_llama_cpp)
+    wheel_tools.fill_tools()
+    archive = build(given.folder.resolve(), wheel_tools.TOOLS / "bin" / "python", given.with_llama_cpp)
     if found := faults(archive, given.with_llama_cpp):
         sys.exit("\n".join([f"{archive.name}:", *found]))
     print(f"{archive}: {archive.stat().st_size / 2**20:.1f} MiB")

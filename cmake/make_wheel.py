@@ -17,10 +17,8 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import venv
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -28,48 +26,11 @@ from typing import Any
 import source_digest
 import sysroot
 from wheel_targets import TARGETS, Target
+from wheel_tools import BUILD, ROOT, TOOLS, fill_tools, run, same_modes, time_of_sources, tool
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "wheel"  # deeper than cmake/tidy.py looks
-# Inside the checkout, so that nothing names a folder of the machine.
-TOOLS = BUILD / "tools"
-TOOL_VERSIONS = Path(__file__).with_name("wheel_requirements.txt")
 PYTHON = "cp310"
 # The module takes nanobind from this package (CMakeLists.txt). Builds that are not portable have it inside.
 REQUIREMENT = "nanobind-backend>=1.0,<2"
-
-
-def run(*command: str | Path, **options: object) -> str:
-    """Run a program; return what it printed."""
-    print("+", *command, flush=True)
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True, **options)  # type: ignore[call-overload]
-    return str(done.stdout)
-
-
-def tool(*command: str | Path, **options: object) -> str:
-    """Run a module of the tools' environment; return what it printed."""
-    return run(TOOLS / "bin" / "python", "-m", *command, **options)
-
-
-def fill_tools() -> None:
-    """Install the tools, if these versions are not there."""
-    wanted = TOOL_VERSIONS.read_bytes()
-    mark = TOOLS / ".xllama-tools"
-    if mark.exists() and mark.read_bytes() == wanted:
-        return
-    venv.create(TOOLS, clear=True, with_pip=True)
-    tool("pip", "install", "--quiet", "--requirement", TOOL_VERSIONS)
-    mark.write_bytes(wanted)
-
-
-def time_of_sources() -> str:
-    """Return the time that all files get, in seconds since 1970: the commit's, or the earliest that a zip can hold."""
-    if given := os.environ.get("SOURCE_DATE_EPOCH"):
-        return given
-    shown = subprocess.run(
-        ["git", "-C", ROOT, "log", "-1", "--format=%ct"], capture_output=True, text=True, check=False
-    )
-    return shown.stdout.strip() or "315532800"
 
 
 def build(folder: Path, target: Target) -> Path:
@@ -137,12 +98,6 @@ def expression_of(sbom: dict[str, Any]) -> str:
     parts = [sbom["metadata"]["component"], *(part for part in sbom["components"] if "purl" in part)]
     expressions = {part["licenses"][0]["expression"] for part in parts}
     return " AND ".join(sorted(f"({text})" if " OR " in text else text for text in expressions))
-
-
-def same_modes(tree: Path) -> None:
-    """Set the modes that files have for most users; a checkout's depend on its owner's settings."""
-    for path in tree.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def check(wheel: Path, target: Target) -> None:

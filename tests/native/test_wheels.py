@@ -37,6 +37,11 @@ def make_wheel() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
+def wheel_tools() -> ModuleType:
+    return load_file(CMAKE / "wheel_tools.py")
+
+
+@pytest.fixture(scope="module")
 def check_reproducible() -> ModuleType:
     return load_file(CMAKE / "check_reproducible.py")
 
@@ -98,18 +103,18 @@ def test_demo_does_not_replace_a_build_in_place(checkout: Path) -> None:
     assert [path.name for path in venv.iterdir()] == [".built"]
 
 
-def test_time_is_that_of_the_commit(make_wheel: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_time_is_that_of_the_commit(wheel_tools: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1234567890")
-    assert make_wheel.time_of_sources() == "1234567890"
+    assert wheel_tools.time_of_sources() == "1234567890"
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
-    monkeypatch.setattr(make_wheel, "ROOT", tmp_path)
+    monkeypatch.setattr(wheel_tools, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert make_wheel.time_of_sources() == "315532800"  # not a repository
+    assert wheel_tools.time_of_sources() == "315532800"  # not a repository
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     subprocess.run([*git, "init", "--quiet"], check=True)
     environment = {**os.environ, "GIT_COMMITTER_DATE": "1500000000 +0200"}
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "x"], check=True, env=environment)
-    assert make_wheel.time_of_sources() == "1500000000"
+    assert wheel_tools.time_of_sources() == "1500000000"
 
 
 def test_differences_of_wheels_are_named(check_reproducible: ModuleType, tmp_path: Path) -> None:
