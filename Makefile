@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-cuda wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 # A wheel in dist/ that was made from these sources is installed in seconds. Without one, the project is built.
 demo:
@@ -30,9 +30,12 @@ wheel-again:
 
 # The Vulkan backend as a wheel of its own, beside that one (docs/gpus.md).
 wheel-vulkan:
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet cmake ninja wheel
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python cmake/make_backend_wheel.py vulkan
+	$(PYTHON) cmake/make_backend_wheel.py vulkan
+
+# The CUDA backend, for the cards of ARCHITECTURES; hours on two cores. No card is needed.
+ARCHITECTURES ?= 90
+wheel-cuda:
+	$(PYTHON) cmake/make_backend_wheel.py cuda --architectures '$(ARCHITECTURES)'
 
 # The source distribution, in dist/. `cmake/make_sdist.py --with-llama-cpp` makes one that builds without a network.
 sdist:

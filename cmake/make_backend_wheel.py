@@ -4,12 +4,14 @@
     python cmake/make_backend_wheel.py cuda [FOLDER] --architectures 90
 
 FOLDER is where the wheel goes, by default dist/. The wheel has nothing but the backend's library and the few lines by
-which xllama finds it. It is for the xllama of the same version.
+which xllama finds it, an SBOM and the licences of what is compiled in. It is for the xllama of the same version.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,11 +22,11 @@ from pathlib import Path
 
 import sysroot
 from cuda_tools import CudaTools
+from sbom import expression_of
 from vulkan_tools import VulkanTools
 from wheel_targets import TARGETS
+from wheel_tools import BUILD, ROOT, TOOLS, fill_tools, run, same_modes, time_of_sources
 
-ROOT = Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build" / "wheel"
 TARGET = TARGETS["x86_64"]
 SYSROOT = BUILD / f"sysroot-{TARGET.name}"
 TAG = f"py3-none-{TARGET.policy}"
@@ -47,12 +49,10 @@ METADATA = """Metadata-Version: 2.4
 Name: {package}
 Version: {version}
 Summary: {title} for xllama: models compute on {cards}
-License-Expression: MIT
+License-Expression: {licence}
 Requires-Python: >=3.10
 Requires-Dist: xllama=={version}
-{requirements}License-File: LICENSE
-License-File: LICENSE.llama.cpp
-
+{further}
 ggml's {title} backend for xllama's wheel of the same version. `xllama doctor` says what it found.
 """
 
@@ -97,12 +97,6 @@ BACKENDS = {
 }
 
 
-def run(*command: str | Path) -> str:
-    """Run a program; return what it printed."""
-    print("+", *command, flush=True)
-    return subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
 def version_of_project() -> str:
     """Return xllama's version."""
     found = re.search(r'(?m)^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"))
@@ -127,9 +121,24 @@ class Settings:
         return "py3-none-linux_x86_64" if self.local else TAG
 
     @property
+    def python(self) -> Path:
+        """The Python that packs: a local wheel is made without the network that the tools need."""
+        return Path(sys.executable) if self.local else TOOLS / "bin" / "python"
+
+    @property
     def requirements(self) -> tuple[str, ...]:
         """Requirements beside xllama."""
         return () if self.local else self.backend.requirements
+
+
+def cuda_tools() -> CudaTools:
+    """Return CUDA's compiler, headers and libraries."""
+    return CudaTools(BUILD / "cuda-tools")
+
+
+def vulkan_tools() -> VulkanTools:
+    """Return the shader compiler and Vulkan's headers."""
+    return VulkanTools(BUILD / "vulkan-tools")
 
 
 def configuration(settings: Settings) -> list[str]:
@@ -145,9 +154,9 @@ def configuration(settings: Settings) -> list[str]:
     options.append(f"-DXLC_TRIPLE={TARGET.triple}")
     options.append(f"-DXLC_BACKEND_RPATH={backend.rpath}")
     if backend.name == "cuda":
-        cuda = CudaTools(BUILD / "cuda-tools")
+        cuda = cuda_tools()
         return [*options, f"-DCMAKE_CUDA_COMPILER={cuda.nvcc}", f"-DCUDAToolkit_ROOT={cuda.root}"]
-    vulkan = VulkanTools(BUILD / "vulkan-tools")
+    vulkan = vulkan_tools()
     options += [f"-DVulkan_INCLUDE_DIR={vulkan.headers}", f"-DVulkan_LIBRARY={vulkan.library}"]
     return [*options, f"-DVulkan_GLSLC_EXECUTABLE={vulkan.glslc}", f"-DSPIRV-Headers_DIR={vulkan.spirv}"]
 
@@ -165,8 +174,20 @@ def build(settings: Settings) -> Path:
     return installed
 
 
-def pack(settings: Settings, installed: Path, folder: Path) -> Path:
-    """Write the wheel's own files beside the library, and pack all."""
+def describe(settings: Settings, info: Path) -> None:
+    """Write the SBOM and the licences of what was compiled (cmake/sbom.py)."""
+    backend = settings.backend
+    tree = ("--cuda", cuda_tools().root) if backend.name == "cuda" else ("--vulkan", BUILD / "vulkan-tools")
+    folder = BUILD / backend.name
+    command: list[str | Path] = [TOOLS / "bin" / "python", Path(__file__).with_name("sbom.py"), info, *tree, "--strict"]
+    command += [f"--build={folder}", f"--llama-cpp={settings.llama_cpp}", f"--sysroot={SYSROOT}"]
+    command += [f"--package={backend.package}", f"--version={version_of_project()}"]
+    command += [f"--compiler=GNU {run(TARGET.program('g++'), '-dumpfullversion').strip()}"]
+    run(*command, *folder.rglob(f"libggml-{backend.name}.so"))
+
+
+def pack(settings: Settings, installed: Path, described: Path | None, folder: Path) -> Path:
+    """Write the wheel's own files beside the library, and pack all. A local one has no SBOM."""
     backend, version = settings.backend, version_of_project()
     name = backend.package.replace("-", "_")
     words = {"version": version, "title": backend.title, "name": backend.name, "package": backend.package}
@@ -174,16 +195,24 @@ def pack(settings: Settings, installed: Path, folder: Path) -> Path:
         package, info = Path(unpacked) / name, Path(unpacked) / f"{name}-{version}.dist-info"
         shutil.copytree(installed, package)
         (package / "__init__.py").write_text(MODULE.format_map(words), "utf-8")
-        requirements = "".join(f"Requires-Dist: {requirement}\n" for requirement in settings.requirements)
-        metadata = METADATA.format(cards=backend.cards, requirements=requirements, **words)
-        (info / "licenses").mkdir(parents=True)
+        licences, licence = info / "licenses", "MIT"
+        if described:
+            shutil.copytree(described, info)
+            licence = expression_of(json.loads((info / "sboms" / f"{backend.package}.cdx.json").read_text("utf-8")))
+        else:
+            licences.mkdir(parents=True)
+            shutil.copy(settings.llama_cpp / "LICENSE", licences / "LICENSE.llama.cpp")
+        shutil.copy(ROOT / "LICENSE", licences / "LICENSE")
+        further = [f"Requires-Dist: {requirement}\n" for requirement in settings.requirements]
+        files = sorted(path.relative_to(licences).as_posix() for path in licences.rglob("*") if path.is_file())
+        further += [f"License-File: {file}\n" for file in files]
+        metadata = METADATA.format(cards=backend.cards, licence=licence, further="".join(further), **words)
         (info / "METADATA").write_text(metadata, "utf-8")
         (info / "WHEEL").write_text(WHEEL.format(tag=settings.tag))
         (info / "entry_points.txt").write_text(f"[xllama.backends]\n{backend.name} = {name}\n")
-        shutil.copy(ROOT / "LICENSE", info / "licenses" / "LICENSE")
-        shutil.copy(settings.llama_cpp / "LICENSE", info / "licenses" / "LICENSE.llama.cpp")
         folder.mkdir(parents=True, exist_ok=True)
-        run(sys.executable, "-m", "wheel", "pack", "--dest-dir", folder, unpacked)
+        same_modes(Path(unpacked))
+        run(settings.python, "-m", "wheel", "pack", "--dest-dir", folder, unpacked)
     return folder / f"{name}-{version}-{settings.tag}.whl"
 
 
@@ -198,6 +227,20 @@ def check(backend: Backend, installed: Path) -> None:
         limit = sysroot.LIMITS[kind].partition("_")[2]
         if tuple(map(int, number.split("."))) > tuple(map(int, limit.split("."))):
             sys.exit(f"{library.name} needs {kind}_{number}, but the wheel's name allows {limit}")
+
+
+def make_for_others(settings: Settings, folder: Path) -> Path:
+    """Build with tools of fixed versions, so that the same sources give the same bytes, and check."""
+    fill_tools()
+    os.environ["SOURCE_DATE_EPOCH"] = time_of_sources()  # for all tools
+    os.environ["PATH"] = f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    installed = build(settings)
+    check(settings.backend, installed)
+    with tempfile.TemporaryDirectory() as described:
+        describe(settings, Path(described))
+        wheel = pack(settings, installed, Path(described), folder)
+    run(settings.python, Path(__file__).with_name("check_sbom.py"), wheel)
+    return wheel
 
 
 def main() -> None:
@@ -217,10 +260,10 @@ def main() -> None:
         parallel=arguments.parallel,
         local=arguments.local,
     )
-    installed = build(settings)
-    if not settings.local:
-        check(settings.backend, installed)
-    wheel = pack(settings, installed, arguments.folder.resolve())
+    if settings.local:
+        wheel = pack(settings, build(settings), None, arguments.folder.resolve())
+    else:
+        wheel = make_for_others(settings, arguments.folder.resolve())
     print(f"{wheel.name}: {wheel.stat().st_size / 2**20:.1f} MiB")
 
 

@@ -21,10 +21,10 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import source_digest
 import sysroot
+from sbom import expression_of
 from wheel_targets import TARGETS, Target
 from wheel_tools import BUILD, ROOT, TOOLS, fill_tools, run, same_modes, time_of_sources, tool
 
@@ -91,13 +91,6 @@ def complete_metadata(info: Path) -> None:
     sbom = json.loads((info / "sboms" / "xllama.cdx.json").read_text("utf-8"))
     text = re.sub(r"(?m)^License-Expression: .*$", f"License-Expression: {expression_of(sbom)}", text, count=1)
     metadata.write_text(text, "utf-8")
-
-
-def expression_of(sbom: dict[str, Any]) -> str:
-    """Return the licence of the whole. The compiler's own parts are exempt by their licences."""
-    parts = [sbom["metadata"]["component"], *(part for part in sbom["components"] if "purl" in part)]
-    expressions = {part["licenses"][0]["expression"] for part in parts}
-    return " AND ".join(sorted(f"({text})" if " OR " in text else text for text in expressions))
 
 
 def check(wheel: Path, target: Target) -> None:

@@ -1,10 +1,11 @@
 """Write what a build has of other projects into a wheel's folder .dist-info: an SBOM (CycloneDX) and their licences.
 
-    python cmake/sbom.py INFO --build FOLDER --llama-cpp FOLDER --nanobind FOLDER --version VERSION
-        --compiler NAME [--sysroot FOLDER] [--strict] LIBRARY...
+    python cmake/sbom.py INFO --build FOLDER --llama-cpp FOLDER --version VERSION --compiler NAME [--package NAME]
+        [--nanobind FOLDER] [--sysroot FOLDER] [--vulkan FOLDER] [--cuda FOLDER] [--strict] LIBRARY...
 
-CMake runs it when it installs (cmake/sbom.cmake). Ninja knows which source files and headers the libraries were
-compiled from; cmake/third_party.py knows whose they are. With --strict, a file of an unknown project is an error.
+CMake runs it when it installs (cmake/sbom.cmake), and the makers of backends' wheels do. Ninja knows which source files
+and headers the libraries were compiled from; cmake/third_party.py knows whose they are. With --strict, a file of an
+unknown project is an error.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def compiled_files(build: Path, libraries: list[str]) -> set[str]:
     program = os.environ.get("XLC_NINJA", "ninja")
     inside = [os.path.relpath(library, build) for library in libraries]
     inputs = set(ninja([program, "-t", "inputs", *inside]).stdout.splitlines())
-    files = {name for name in inputs if re.search(r"\.(c|cc|cpp|cxx|m|mm|S|h|hpp)$", name)}
+    files = {name for name in inputs if re.search(r"\.(c|cc|cpp|cu|cuh|cxx|m|mm|S|h|hpp)$", name)}
     for block in ninja([program, "-t", "deps"]).stdout.split("\n\n"):
         target, _, lines = block.partition("\n")
         if target.split(":")[0] in inputs:
@@ -158,8 +159,8 @@ def component(project: Project, files: list[str], trees: Trees, compiler: str) -
     return facts
 
 
-def document(found: Found, trees: Trees, version: str, compiler: str) -> dict[str, object]:
-    """Return the SBOM. The same build gives the same one: its time is SOURCE_DATE_EPOCH."""
+def document(found: Found, trees: Trees, package: str, version: str, compiler: str) -> dict[str, object]:
+    """Return the SBOM of a package. The same build gives the same one: its time is SOURCE_DATE_EPOCH."""
     time = datetime.datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "315532800")), datetime.timezone.utc)
     components = [component(project, files, trees, compiler) for project, files in found.values()]
     name, number = compiler.rsplit(" ", 1)
@@ -174,20 +175,20 @@ def document(found: Found, trees: Trees, version: str, compiler: str) -> dict[st
             "tools": {"components": [{"type": "application", "name": name, "version": number}]},
             "component": {
                 "type": "library",
-                "bom-ref": "xllama",
-                "name": "xllama",
+                "bom-ref": package,
+                "name": package,
                 "version": version,
                 "licenses": [{"expression": "MIT"}],
-                "purl": f"pkg:pypi/xllama@{version}",
+                "purl": f"pkg:pypi/{package}@{version}",
             },
         },
         "components": components,
-        "dependencies": [{"ref": "xllama", "dependsOn": [str(facts["bom-ref"]) for facts in components]}],
+        "dependencies": [{"ref": package, "dependsOn": [str(facts["bom-ref"]) for facts in components]}],
     }
     return {"serialNumber": uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(whole)).urn, **whole}
 
 
-def write(info: Path, found: Found, trees: Trees, version: str, compiler: str) -> None:
+def write(info: Path, found: Found, trees: Trees, package: str, version: str, compiler: str) -> None:
     """Write the SBOM and the licences."""
     for project, _ in found.values():
         for name, text in licence_texts(project, trees).items():
@@ -196,8 +197,15 @@ def write(info: Path, found: Found, trees: Trees, version: str, compiler: str) -
             path.write_text(text, "utf-8")
     sboms = info / "sboms"
     sboms.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document(found, trees, version, compiler), indent=1)
-    (sboms / "xllama.cdx.json").write_text(text + "\n", "utf-8")
+    text = json.dumps(document(found, trees, package, version, compiler), indent=1)
+    (sboms / f"{package}.cdx.json").write_text(text + "\n", "utf-8")
+
+
+def expression_of(sbom: dict[str, Any]) -> str:
+    """Return the licence of the whole. The compiler's own parts are exempt by their licences."""
+    parts = [sbom["metadata"]["component"], *(part for part in sbom["components"] if "purl" in part)]
+    expressions = {part["licenses"][0]["expression"] for part in parts}
+    return " AND ".join(sorted(f"({text})" if " OR " in text else text for text in expressions))
 
 
 def main() -> None:
@@ -205,9 +213,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("info", type=Path)
     parser.add_argument("libraries", nargs="+")
-    for name in ("build", "llama-cpp", "nanobind"):
+    parser.add_argument("--package", default="xllama")
+    for name in ("build", "llama-cpp"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--sysroot", type=Path)
+    for name in ("nanobind", "sysroot", "vulkan", "cuda"):
+        parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--version", required=True)
     parser.add_argument("--compiler", required=True, help="name and version")
     parser.add_argument("--strict", action="store_true")
@@ -218,6 +228,8 @@ def main() -> None:
         llama_cpp=given.llama_cpp,
         nanobind=given.nanobind,
         sysroot=given.sysroot,
+        vulkan=given.vulkan,
+        cuda=given.cuda,
         python=Path(sysconfig.get_path("stdlib")),
     )
     found, unknown = projects_of(compiled_files(given.build, given.libraries), trees)
@@ -226,7 +238,7 @@ def main() -> None:
         print("xllama: files of unknown projects (cmake/third_party.py):", *shown, sep="\n  ", file=sys.stderr)
     if unknown and given.strict:
         sys.exit(1)
-    write(given.info, found, trees, given.version, given.compiler)
+    write(given.info, found, trees, given.package, given.version, given.compiler)
 
 
 if __name__ == "__main__":

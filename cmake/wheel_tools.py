@@ -1,4 +1,4 @@
-"""What the makers of wheels have in common: their tools, with fixed versions, and the time and modes of files."""
+"""Common to the makers of wheels: their tools, with fixed versions, and the time and modes of files."""
 
 from __future__ import annotations
 

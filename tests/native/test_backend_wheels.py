@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
 import zipfile
@@ -22,12 +23,13 @@ CMAKE = ROOT / "cmake"
 @pytest.fixture
 def maker(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(CMAKE))
-    return importlib.import_module("make_backend_wheel")
+    module = importlib.import_module("make_backend_wheel")
+    monkeypatch.setattr(module.Settings, "python", Path(sys.executable))  # it has the package wheel too
+    return module
 
 
 def make_wheel(maker: ModuleType, tmp_path: Path, backend: str, *, local: bool) -> zipfile.ZipFile:
-    """Pack a wheel with an empty library."""
-    pytest.importorskip("wheel")
+    """Pack a wheel with an empty library, and with somebody's licence if it is for others."""
     installed = tmp_path / "installed"
     installed.mkdir()
     (installed / f"libggml-{backend}.so").touch()
@@ -40,7 +42,15 @@ def make_wheel(maker: ModuleType, tmp_path: Path, backend: str, *, local: bool) 
         parallel=1,
         local=local,
     )
-    return zipfile.ZipFile(maker.pack(settings, installed, tmp_path / "dist"))
+    described = tmp_path / "described"
+    (described / "sboms").mkdir(parents=True)
+    (described / "licenses" / "theirs").mkdir(parents=True)
+    (described / "licenses" / "theirs" / "LICENSE").write_text("Free")
+    own = {"licenses": [{"expression": "MIT"}]}
+    theirs = {"licenses": [{"expression": "Zlib OR MIT"}], "purl": "pkg:pypi/theirs"}
+    sbom = {"metadata": {"component": own}, "components": [theirs]}
+    (described / "sboms" / f"{settings.backend.package}.cdx.json").write_text(json.dumps(sbom))
+    return zipfile.ZipFile(maker.pack(settings, installed, None if local else described, tmp_path / "dist"))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +72,10 @@ def test_wheel_is_for_one_version(
         first, *rest = metadata.get_all("Requires-Dist") or []
         assert first == f"xllama=={own}"
         assert [requirement.partition(">")[0] for requirement in rest] == others
+        files = metadata.get_all("License-File")
+        assert files == (["LICENSE", "LICENSE.llama.cpp"] if local else ["LICENSE", "theirs/LICENSE"])
+        assert {f"{info}/licenses/{file}" for file in files} <= set(wheel.namelist())
+        assert metadata["License-Expression"] == ("MIT" if local else "(Zlib OR MIT) AND MIT")
         assert wheel.read(f"{info}/entry_points.txt").decode() == f"[xllama.backends]\n{backend} = {package}\n"
         wheel.extractall(tmp_path / "site")
     code = f"import {package} as wheel; print(wheel.CONTRACT, wheel.LIBRARY.name, wheel.LIBRARY.exists())"

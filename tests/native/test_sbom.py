@@ -71,6 +71,15 @@ def test_files_are_given_to_their_projects(sbom: ModuleType, trees: Any) -> None
     assert unknown == []
 
 
+def test_headers_of_backends_are_given_to_their_projects(sbom: ModuleType, trees: Any, tmp_path: Path) -> None:
+    more = sbom.Trees(xllama=tmp_path, vulkan=tmp_path / "vulkan", cuda=tmp_path / "cuda" / "nvidia" / "cu13")
+    names = ("vulkan/tree/usr/include/vulkan/vulkan_core.h", "vulkan/tree/usr/include/spirv/unified1/spirv.hpp")
+    names += ("cuda/nvidia/cu13/include/cccl/cub/cub.cuh", "cuda/nvidia/cu13/include/cuda_fp16.h")
+    found, unknown = sbom.projects_of(paths(trees, *names), more)
+    assert sorted(found) == ["CCCL", "CUDA toolkit", "SPIRV-Headers", "Vulkan-Headers"]
+    assert unknown == []
+
+
 @pytest.mark.parametrize("name", ["vendor/llama.cpp/vendor/new/new.h", "other/x.h"])
 def test_file_of_an_unknown_project_is_reported(sbom: ModuleType, trees: Any, name: str) -> None:
     """A library that moves in with a new pin is noticed."""
@@ -83,7 +92,7 @@ def test_licences_and_versions_are_read_from_the_sources(sbom: ModuleType, trees
     files = paths(trees, "vendor/llama.cpp/src/llama.cpp", "vendor/llama.cpp/vendor/stb/stb_image.h")
     found, _ = sbom.projects_of(files, trees)
     info = tmp_path / "info"
-    sbom.write(info, found, trees, "0.0.1", "GNU 12.2.0")
+    sbom.write(info, found, trees, "xllama", "0.0.1", "GNU 12.2.0")
     text = "This software is available under 2 licenses -- choose\n\nA word of the licence\n"
     assert (info / "licenses" / "stb" / "LICENSE").read_text() == text
     assert (info / "licenses" / "llama.cpp" / "LICENSE-gguf-py").read_text() == "MIT License of gguf"
@@ -99,7 +108,7 @@ def test_missing_licence_is_an_error(sbom: ModuleType, trees: Any, tmp_path: Pat
     (trees.folders["llama.cpp"] / "LICENSE").unlink()
     found, _ = sbom.projects_of(paths(trees, "vendor/llama.cpp/src/llama.cpp"), trees)
     with pytest.raises(FileNotFoundError, match=r"llama\.cpp: there is no llama\.cpp/LICENSE"):
-        sbom.write(tmp_path / "info", found, trees, "0.0.1", "GNU 12.2.0")
+        sbom.write(tmp_path / "info", found, trees, "xllama", "0.0.1", "GNU 12.2.0")
 
 
 def test_every_folder_that_was_compiled_is_named(installed: dict[str, Any]) -> None:
