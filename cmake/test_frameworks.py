@@ -31,7 +31,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         *("instructor>=1.10", "litellm>=1.80", "openai-agents>=0.6", "cohere>=5.15"),
     ),
 }
-# What all tests need, by tests/conftest.py and pyproject.toml.
+# All tests need these, by tests/conftest.py and pyproject.toml.
 COMMON = ("pytest>=8.3", "pytest-asyncio>=0.25", "pytest-timeout>=2.3", "hypothesis>=6.100", "gguf>=0.17")
 OURS = ("xllama", "xllama-models")
 
