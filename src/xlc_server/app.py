@@ -22,6 +22,7 @@ from xlc_server.completions import CompletionBody, answer_completion, stream_com
 from xlc_server.dialects import ANTHROPIC, LLAMA_SERVER, RESPONSES
 from xlc_server.embeddings import EmbeddingBody, answer_embedding
 from xlc_server.errors import ApiError, error_body, to_api_error
+from xlc_server.explaining import ExplainBody, answer_explanation
 from xlc_server.guard import Guard
 from xlc_server.infill import InfillBody, answer_infill, stream_infill
 from xlc_server.messages import CountBody, MessagesBody, answer_count, answer_message, stream_message
@@ -101,6 +102,7 @@ def _routes(service: Service) -> list[Route]:
         "/tokenize": Endpoint(service, TokenizeBody, answer_tokenize),
         "/detokenize": Endpoint(service, DetokenizeBody, answer_detokenize),
         "/apply-template": Endpoint(service, ChatBody, answer_template),
+        "/constraints/explain": Endpoint(service, ExplainBody, answer_explanation),
     }
 
     async def health(_: Request) -> Response:
