@@ -29,6 +29,7 @@ from xlc_server.messages import CountBody, MessagesBody, answer_count, answer_me
 from xlc_server.metrics import render_metrics
 from xlc_server.openapi import describe_api
 from xlc_server.options import ServerOptions
+from xlc_server.page import page_routes
 from xlc_server.rerank import RerankBody, answer_rerank
 from xlc_server.responses import ResponsesBody, answer_response, stream_response
 from xlc_server.sending import to_bytes
@@ -135,6 +136,7 @@ def _routes(service: Service) -> list[Route]:
         Route("/v1/models", models),
         Route("/v1/models/{name:path}", model),
         *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posted.items()),
+        *(page_routes() if service.options.ui else ()),
     ]
 
 

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable
 
 from xlc_server.errors import ApiError
 from xlc_server.options import ServerOptions
+from xlc_server.page import PAGE_PATHS
 from xlc_server.sending import Receive, Scope, Send, send_error
 
 __all__ = ["Guard"]
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_OPEN_PATHS = ("/health",)
+_OPEN_PATHS = frozenset({"/health"})
 
 
 class Guard:
@@ -32,6 +33,7 @@ class Guard:
         self._hosts = frozenset(host.lower() for host in options.allowed_hosts)
         self._origins = frozenset(options.cors_origins)
         self._protects = options.protect
+        self._open_paths = _OPEN_PATHS | PAGE_PATHS if options.ui else _OPEN_PATHS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -49,7 +51,7 @@ class Guard:
         if not self._digests:
             self._check_origin(headers.get(b"origin", b"").decode("latin-1"))
             _check_client(scope.get("client"))
-        elif _path(scope) not in _OPEN_PATHS and not self._has_key(headers):
+        elif _path(scope) not in self._open_paths and not self._has_key(headers):
             raise ApiError(
                 401,
                 "the key is missing or wrong; send it as `Authorization: Bearer …`",

@@ -11,8 +11,9 @@ class ServerOptions(BaseModel):
     """Who may call the application, and its limits.
 
     Attributes:
-        api_keys: keys, one of which every request but ``/health`` must carry as ``Authorization: Bearer …``. Without
-            any, only programs on this machine are answered, and only if they name it by a local name.
+        api_keys: keys, one of which every request but ``/health`` and the page must carry as
+            ``Authorization: Bearer …``. Without any, only programs on this machine are answered, and only if they name
+            it by a local name.
         allowed_hosts: names in the ``Host`` header that are accepted, such as ``"example.org"``, without a port.
             Empty: with a key any, else ``localhost`` and addresses of this machine's own interface.
         cors_origins: origins of web pages that may call it, such as ``"https://example.org"``; ``"*"`` for any.
@@ -24,6 +25,8 @@ class ServerOptions(BaseModel):
         max_inputs: texts to embed or documents to rank in one request.
         timeout: seconds that a request may take; None: without limit.
         stall_timeout: seconds after which a client that does not send its body or read its answer is given up.
+        ui: whether ``/`` is a page to chat and to try constraints. False, unlike ``xllama serve``: an application in
+            which this one is mounted has pages of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +41,7 @@ class ServerOptions(BaseModel):
     max_inputs: int = Field(2048, ge=1)
     timeout: float | None = Field(None, gt=0)
     stall_timeout: float = Field(120, gt=0)
+    ui: bool = False
 
     @field_validator("api_keys")
     @classmethod

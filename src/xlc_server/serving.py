@@ -35,6 +35,7 @@ def make_server(
     port: int = 8080,
     grace: int = 30,
     access_log: bool = True,
+    ui: bool = True,
     **options: Any,
 ) -> uvicorn.Server:
     """Return a server that is not running yet.
@@ -46,6 +47,7 @@ def make_server(
         port: the port; 0 chooses a free one.
         grace: seconds that answers may go on when the server is asked to end; then their streams end with an error.
         access_log: whether each request is a line of the log; keys and texts never are.
+        ui: whether ``/`` is a page to chat and to try constraints.
         **options: fields of ServerOptions.
     """
     if not options.get("api_keys") and not is_loopback(host):
@@ -53,7 +55,7 @@ def make_server(
         options["api_keys"] = (key,)
         print(f"API key, shown only now (XLLAMA_API_KEY or --api-key sets one): {key}", file=sys.stderr, flush=True)
     config = uvicorn.Config(
-        _without_traces(create_app(pool, **options)),
+        _without_traces(create_app(pool, ui=ui, **options)),
         host=host,
         port=port,
         timeout_graceful_shutdown=grace,

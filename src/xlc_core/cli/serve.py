@@ -57,6 +57,7 @@ def serve(
     timeout: Annotated[float | None, typer.Option(help="Seconds that a request may take.")] = None,
     grace: Annotated[int, typer.Option(min=0, help="Seconds that answers may go on when the server ends.")] = 30,
     access_log: Annotated[bool, typer.Option(help="Log a line for each request.")] = True,
+    ui: Annotated[bool, typer.Option(help="Serve a page to chat and to try constraints at /.")] = True,
 ) -> None:
     """Serve models through OpenAI's HTTP API; needs the extra `server`.
 
@@ -98,6 +99,7 @@ def serve(
         port=port,
         grace=grace,
         access_log=access_log,
+        ui=ui,
         api_keys=tuple(api_key or ()),
         allowed_hosts=tuple(allow_host or ()),
         cors_origins=tuple(cors_origin or ()),
