@@ -21,6 +21,7 @@ __all__ = [
     "send_error",
     "send_events",
     "send_json",
+    "send_last",
     "to_bytes",
     "until_gone",
 ]
@@ -34,7 +35,7 @@ Chunks = AsyncGenerator[Mapping[str, Any], None]
 
 _Result = TypeVar("_Result")
 
-SECONDS_TO_END = 1.0
+_SECONDS_TO_END = 1.0
 """Time to tell a client that the server ends. It may not read."""
 
 _JSON = (b"content-type", b"application/json")
@@ -120,6 +121,21 @@ async def send_error(send: Send, error: ApiError, dialect: Dialect = OPENAI) -> 
     await send_json(send, dialect.error(error), error.status, error.headers)
 
 
+async def send_last(sending: Awaitable[None]) -> None:
+    """Send when the request has been cancelled: for a second at most, and whether or not anybody reads.
+
+    Not in a task of its own: a loop that ends cancels all tasks once more, before a new one has begun.
+    """
+    working = asyncio.current_task()
+    timer = asyncio.get_running_loop().call_later(_SECONDS_TO_END, working.cancel) if working else None
+    try:
+        with contextlib.suppress(Exception):
+            await sending
+    finally:
+        if timer:
+            timer.cancel()
+
+
 async def send_events(send: Send, chunks: Chunks, dialect: Dialect = OPENAI) -> None:
     """Send a stream. An error before its first chunk is the caller's; a later one is an event, and ends the stream."""
 
@@ -137,9 +153,8 @@ async def send_events(send: Send, chunks: Chunks, dialect: Dialect = OPENAI) -> 
                 await send_event(chunk)
         except asyncio.CancelledError:
             # The server ends, unless the client has gone, who does not read it.
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(send_event(dialect.error_event(server_ends())), SECONDS_TO_END)
-                await asyncio.wait_for(send({"type": "http.response.body", "body": b""}), SECONDS_TO_END)
+            await send_last(send_event(dialect.error_event(server_ends())))
+            await send_last(send({"type": "http.response.body", "body": b""}))
             raise
         except Exception as error:
             await send_event(dialect.error_event(to_api_error(error)))

@@ -18,7 +18,6 @@ from xlc_server.dialects import OPENAI, Dialect
 from xlc_server.errors import ApiError, server_ends, to_api_error
 from xlc_server.options import ServerOptions
 from xlc_server.sending import (
-    SECONDS_TO_END,
     Chunks,
     Receive,
     Scope,
@@ -27,6 +26,7 @@ from xlc_server.sending import (
     send_error,
     send_events,
     send_json,
+    send_last,
     until_gone,
 )
 
@@ -173,8 +173,7 @@ class Endpoint(Generic[_BodyT]):
             if is_stalled:  # the server closes the connection of an answer that is not complete
                 return
             if not has_begun:
-                with contextlib.suppress(Exception):
-                    await asyncio.wait_for(send_error(send, server_ends(), self._dialect), SECONDS_TO_END)
+                await send_last(send_error(send, server_ends(), self._dialect))
             raise
         except Exception as error:
             if has_begun:
