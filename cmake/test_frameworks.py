@@ -30,6 +30,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         *("llama-index-llms-openai-like>=0.4", "llama-index-embeddings-openai-like>=0.2"),
         *("instructor>=1.10", "litellm>=1.80", "openai-agents>=0.6", "cohere>=5.15"),
     ),
+    "dspy": ("xllama[dspy]",),
 }
 # All tests need these, by tests/conftest.py and pyproject.toml.
 COMMON = ("pytest>=8.3", "pytest-asyncio>=0.25", "pytest-timeout>=2.3", "hypothesis>=6.100", "gguf>=0.17")

@@ -17,7 +17,7 @@ SURFACES = {"xlc_core": xlc_core.__all__, "xlc_core.frameworks": frameworks.__al
 
 
 def adapter_files() -> list[Path]:
-    packages = ("xlc_langchain", "xlc_llamaindex", "xlc_server")
+    packages = ("xlc_dspy", "xlc_langchain", "xlc_llamaindex", "xlc_server")
     return sorted(path for package in packages for path in (SRC / package).rglob("*.py"))
 
 

@@ -1,0 +1,20 @@
+"""DSPy on llama.cpp inside this process: engines for ``dspy.LM``, a typed adapter, and embeddings."""
+
+try:
+    import dspy  # noqa: F401
+except ImportError as error:
+    raise ImportError("xlc_dspy needs dspy 3.4 or later: pip install 'xllama[dspy]'") from error
+
+from xlc_dspy.adapter import TypedAdapter
+from xlc_dspy.embeddings import XLlamaEmbedder
+from xlc_dspy.engines import AsyncXLlamaEngine, XLlamaEngine
+from xlc_dspy.models import embedder, lm
+
+__all__ = [
+    "AsyncXLlamaEngine",
+    "TypedAdapter",
+    "XLlamaEmbedder",
+    "XLlamaEngine",
+    "embedder",
+    "lm",
+]

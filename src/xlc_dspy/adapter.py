@@ -1,0 +1,107 @@
+"""TypedAdapter: answers that are constrained to the output fields of a signature."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from xlc_core import ConstraintError, JsonSchema
+from xlc_dspy.requests import OUTPUTS
+
+__all__ = ["TypedAdapter"]
+
+
+class TypedAdapter(dspy.JSONAdapter):
+    """DSPy's JSONAdapter under a constraint made of the output fields, so that an answer always parses.
+
+    Messages, demos and field markers are JSONAdapter's. Unlike there, all types are constrained, also open mappings,
+    limits such as ``ge=1``, patterns and recursive models; the answer is read by the same types; and fields that the
+    model answers natively, as calls or as thinking, are not asked for twice.
+
+    A language model that does not take schemas gets what JSONAdapter would send.
+
+    Example:
+        >>> dspy.configure(lm=xlc_dspy.lm("smollm2-135m-instruct"), adapter=xlc_dspy.TypedAdapter())
+        >>> dspy.Predict("review -> stars: int")(review="Five out of five!").stars
+        5
+    """
+
+    def _prepare_response_format(self, lm: dspy.BaseLM, lm_kwargs: dict[str, Any], signature: Any) -> None:
+        """Leave the format to _call_preprocess, which knows the fields that are not answered natively."""
+
+    def _call_preprocess(
+        self, lm: dspy.BaseLM, lm_kwargs: dict[str, Any], signature: Any, inputs: dict[str, Any]
+    ) -> Any:
+        asked = super()._call_preprocess(lm, lm_kwargs, signature, inputs)
+        if asked.output_fields:
+            self._constrain(lm, lm_kwargs, asked)
+        return asked
+
+    def _constrain(self, lm: dspy.BaseLM, lm_kwargs: dict[str, Any], signature: Any) -> None:
+        if "response_format" in lm.supported_params and lm.supports_response_schema:
+            try:
+                lm_kwargs["response_format"] = _response_format(signature)
+            except ConstraintError:  # a type without a schema
+                super()._prepare_response_format(lm, lm_kwargs, signature)
+        else:
+            super()._prepare_response_format(lm, lm_kwargs, signature)
+
+    def parse(self, signature: Any, completion: str) -> dict[str, Any]:
+        """Read an answer by the types of the output fields.
+
+        Args:
+            signature: the signature.
+            completion: the answer's text.
+
+        Returns:
+            The values of the fields.
+
+        Raises:
+            AdapterParseError: a validator of a type refuses the answer, or it comes from another language model.
+        """
+        try:
+            values = _answer_type(signature).validate_json(completion)
+        except ValidationError:
+            return self._checked(signature, completion, super().parse(signature, completion))
+        return {name: _as_declared(values[name], field) for name, field in signature.output_fields.items()}
+
+    def _checked(self, signature: Any, completion: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Check what DSPy has read leniently: it leaves out limits and validators."""
+        for name, field in signature.output_fields.items():
+            try:
+                values[name] = TypeAdapter(field.rebuild_annotation()).validate_python(values[name])
+            except ValidationError as error:
+                reason = f"{name}: {error}"
+                raise AdapterParseError("TypedAdapter", signature, completion, reason, values) from error
+        return values
+
+
+# StreamListener finds the format of an answer by this name.
+TypedAdapter.__name__ = "JSONAdapter"
+
+
+@functools.lru_cache(maxsize=256)
+def _answer_type(signature: Any) -> TypeAdapter[dict[str, Any]]:
+    """Return the type of an answer."""
+    fields = {name: _type_of(field) for name, field in signature.output_fields.items()}
+    return TypeAdapter(TypedDict(OUTPUTS, fields))  # type: ignore[operator]
+
+
+@functools.lru_cache(maxsize=256)
+def _response_format(signature: Any) -> dict[str, Any]:
+    schema = JsonSchema(_answer_type(signature)).schema
+    return {"type": "json_schema", "json_schema": {"name": OUTPUTS, "schema": schema, "strict": True}}
+
+
+def _type_of(field: Any) -> Any:
+    """Return a field's type with its limits. DSPy shows reasoning to the model as a text."""
+    return str if field.annotation is dspy.Reasoning else field.rebuild_annotation()
+
+
+def _as_declared(value: Any, field: Any) -> Any:
+    return dspy.Reasoning(content=value) if field.annotation is dspy.Reasoning else value

@@ -1,0 +1,34 @@
+"""Models for the tests of DSPy's adapter. Answers are not cached on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dspy
+import pytest
+
+import xlc_core as xlc
+import xlc_dspy
+
+
+@pytest.fixture(autouse=True)
+def fresh_cache() -> None:
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[xlc.Engine]:
+    with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=8) as shared:
+        yield shared
+
+
+@pytest.fixture
+def lm(engine: xlc.Engine) -> dspy.LM:
+    return xlc_dspy.lm(engine=engine, temperature=0, max_tokens=24, cache=False, num_retries=0)
+
+
+@pytest.fixture
+def typed(lm: dspy.LM) -> Iterator[dspy.LM]:
+    """The model, and TypedAdapter, as DSPy's settings."""
+    with dspy.context(lm=lm, adapter=xlc_dspy.TypedAdapter()):
+        yield lm
