@@ -108,8 +108,10 @@ def check(wheel: Path, target: Target) -> None:
 
 
 def missing_files(wheel: Path) -> list[str]:
-    """Return the Python files of the packages that are not in the wheel."""
-    wanted = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
+    """Return the files of the packages that are not in the wheel: code, types, and the server's page."""
+    packages = ROOT / "src"
+    files = {path.relative_to(packages) for path in packages.rglob("*") if path.is_file()}
+    wanted = {file.as_posix() for file in files if not {"native", "__pycache__"} & set(file.parts)}
     return sorted(wanted - set(zipfile.ZipFile(wheel).namelist()))
 
 

@@ -129,7 +129,7 @@ def fill_house(wheel: Path, python: str, cache: Path, target: Target) -> Path:
         house,
     ]
     fetch += [f"--python-version={python}", *platforms, "--find-links", house]
-    extra, others = ("demo", ["xllamacpp"]) if target.is_native else ("langchain,llamaindex", ["xllama-models"])
+    extra, others = ("demo,server", ["xllamacpp"]) if target.is_native else ("langchain,llamaindex", ["xllama-models"])
     run(*fetch, f"xllama[{extra}] @ {wheel.as_uri()}", *others)
     return house
 
@@ -197,7 +197,7 @@ def check_on(system: System, processors: list[str]) -> None:
     if target.is_native:
         lines += [
             f"python3 -c '{TIMED}' {MOST_SECONDS} {pip} 'xllama[langchain]'",
-            f"{pip} 'xllama[demo]' xllamacpp",
+            f"{pip} 'xllama[demo,server]' xllamacpp",
             f"{smoke} {host_library()} {model} --all",
             f"LD_LIBRARY_PATH=/mnt/lib {smoke} {host_library()} {model} --beside",
             *(f"/mnt/venv/bin/python /mnt/xllama/examples/rag_{name}.py" for name in ("langchain", "llamaindex")),

@@ -11,6 +11,7 @@ only the embedder and the reranker of xllama-models.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import platform
 import re
 import time
@@ -78,6 +79,24 @@ def check_llamaindex(model: str) -> None:
     assert len(XLlamaEmbedding(model="all-minilm-l6-v2").get_text_embedding(TEXTS[0])) == 384
 
 
+async def check_server(model: str) -> None:
+    """The HTTP face answers, and has the files of its page. The system that tests run in has no network."""
+    import httpx
+
+    from xlc_server import create_app
+
+    asked = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
+    with xlc.EnginePool({"chat": model}, others="none", n_ctx=1024) as pool:
+        transport = httpx.ASGITransport(create_app(pool, ui=True))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = (await client.post("/v1/chat/completions", json=asked, timeout=60)).raise_for_status().json()
+            page = (await client.get("/")).raise_for_status().text
+            for file in re.findall(r'(?:src|href)="/?(ui/[^"]+)"', page):
+                (await client.get(f"/{file}")).raise_for_status()
+    print("server:", answer["choices"][0]["message"]["content"])
+    assert answer["usage"]["completion_tokens"] > 1
+
+
 def check_beside_xllamacpp(model: str) -> None:
     """Another llama.cpp answers in the same process, after ours and before."""
     import xllamacpp
@@ -115,6 +134,7 @@ def main() -> None:
         check_chat(arguments.model)
         check_langchain(arguments.model)
         check_llamaindex(arguments.model)
+        asyncio.run(check_server(arguments.model))
     print("all is well")
 
 
