@@ -19,6 +19,7 @@ from xlc_core.cli.bench import bench_app
 from xlc_core.cli.constraint import constraint_app
 from xlc_core.cli.doctor import doctor
 from xlc_core.cli.generate import chat, complete
+from xlc_core.cli.jobs import jobs_app
 from xlc_core.cli.models import models_app
 from xlc_core.cli.output import allow_any_output
 from xlc_core.cli.serve import serve
@@ -53,6 +54,7 @@ app.command("embed")(embed)
 app.command("rerank")(rerank)
 app.add_typer(models_app, name="models")
 app.add_typer(bench_app, name="bench")
+app.add_typer(jobs_app, name="jobs")
 app.add_typer(constraint_app, name="constraint")
 app.command("doctor")(doctor)
 app.command("serve")(serve)
