@@ -20,7 +20,7 @@ from xlc_core.testing import ScriptedEngine
 LEFT_OUT = {
     f"{prefix}{name}"
     for prefix in ("", "a")
-    for name in ("embed_messages", "save_session", "load_session", "memory", "decide")
+    for name in ("embed_messages", "save_session", "load_session", "memory", "decide", "request_settings")
 }
 
 

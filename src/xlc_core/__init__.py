@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xlc_core._native import Explanation
+    from xlc_core._native import Explanation, llama_cpp_version
     from xlc_core.constraints.constraint import Constraint
     from xlc_core.constraints.json_constraints import JsonObject, JsonSchema
     from xlc_core.constraints.text_constraints import Choice, Gbnf, Lark, Regex
@@ -219,6 +219,7 @@ __all__ = [
     "arerank_documents",
     "convert_model",
     "hamming_distances",
+    "llama_cpp_version",
     "partial_objects",
     "quantize_embeddings",
     "quantize_model",
@@ -227,7 +228,7 @@ __all__ = [
 
 # Each name is imported when it is first used, so that ``import xlc_core`` and ``xllama --help`` do not load llama.cpp.
 _NAMES_BY_MODULE = {
-    "_native": "Explanation",
+    "_native": "Explanation llama_cpp_version",
     "constraints.constraint": "Constraint",
     "constraints.json_constraints": "JsonObject JsonSchema",
     "constraints.text_constraints": "Choice Gbnf Lark Regex",

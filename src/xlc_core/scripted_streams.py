@@ -22,12 +22,16 @@ class _Script:
         self._cancelled = False
         self.closed = False
 
-    def next(self) -> Event | None:
+    def start(self) -> Iterator[Event]:
         if self._events is None:
             self._events = iter(self._make_events())
+        return self._events
+
+    def next(self) -> Event | None:
+        events = self.start()
         if self.closed or (self._played and isinstance(self._played[-1], Finished)):
             return None
-        event = self._as_cancelled() if self._cancelled else next(self._events, None)
+        event = self._as_cancelled() if self._cancelled else next(events, None)
         if event is not None:
             self._played.append(event)
         return event
@@ -80,6 +84,10 @@ class AsyncScriptedStream(AsyncEvents):
     def closed(self) -> bool:
         """Whether the stream was closed."""
         return self._script.closed
+
+    async def start(self) -> None:
+        """Begin the reply, if it has not begun."""
+        self._script.start()
 
     async def _next(self) -> Event:
         await asyncio.sleep(0)  # a real stream lets other tasks run between events

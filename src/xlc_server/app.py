@@ -19,21 +19,26 @@ from starlette.routing import Route
 from xlc_core import EnginePool, InvalidRequestError, PoolNames
 from xlc_server.chat import ChatBody, answer_chat, stream_chat
 from xlc_server.completions import CompletionBody, answer_completion, stream_completion
-from xlc_server.dialects import ANTHROPIC, LLAMA_SERVER, RESPONSES
+from xlc_server.dialects import ANTHROPIC, LLAMA_SERVER, RESPONSES, dialect_of
 from xlc_server.embeddings import EmbeddingBody, answer_embedding
+from xlc_server.endpoint import ByMethod, Endpoint
 from xlc_server.errors import ApiError, error_body, to_api_error
 from xlc_server.explaining import ExplainBody, answer_explanation
 from xlc_server.guard import Guard
 from xlc_server.infill import InfillBody, answer_infill, stream_infill
+from xlc_server.lora_adapters import AdaptersBody, ScalesBody, answer_adapters, answer_scales
 from xlc_server.messages import CountBody, MessagesBody, answer_count, answer_message, stream_message
 from xlc_server.metrics import render_metrics
 from xlc_server.openapi import describe_api
 from xlc_server.options import ServerOptions
 from xlc_server.page import page_routes
+from xlc_server.props import PropsBody, answer_props
+from xlc_server.reading import read_list, read_nothing
 from xlc_server.rerank import RerankBody, answer_rerank
 from xlc_server.responses import ResponsesBody, answer_response, stream_response
 from xlc_server.sending import to_bytes
-from xlc_server.service import Endpoint, Service, now
+from xlc_server.service import Service, now
+from xlc_server.slots import SlotActionBody, SlotsBody, answer_slot_action, answer_slots
 from xlc_server.tokens import (
     DetokenizeBody,
     TokenizeBody,
@@ -89,21 +94,29 @@ def create_app(models: EnginePool | PoolNames = (), **options: Any) -> Starlette
 def _routes(service: Service) -> list[Route]:
     chat = Endpoint(service, ChatBody, answer_chat, stream_chat)
     rank = Endpoint(service, RerankBody, answer_rerank)
-    posted: dict[str, Endpoint[Any]] = {
-        "/v1/chat/completions": chat,
-        "/v1/responses": Endpoint(service, ResponsesBody, answer_response, stream_response, RESPONSES),
-        "/v1/messages": Endpoint(service, MessagesBody, answer_message, stream_message, ANTHROPIC),
-        "/v1/messages/count_tokens": Endpoint(service, CountBody, answer_count, dialect=ANTHROPIC),
-        "/v1/completions": Endpoint(service, CompletionBody, answer_completion, stream_completion),
-        "/v1/embeddings": Endpoint(service, EmbeddingBody, answer_embedding),
-        "/v1/rerank": rank,
-        "/v2/rerank": rank,
-        "/rerank": rank,
-        "/infill": Endpoint(service, InfillBody, answer_infill, stream_infill, LLAMA_SERVER),
-        "/tokenize": Endpoint(service, TokenizeBody, answer_tokenize),
-        "/detokenize": Endpoint(service, DetokenizeBody, answer_detokenize),
-        "/apply-template": Endpoint(service, ChatBody, answer_template),
-        "/constraints/explain": Endpoint(service, ExplainBody, answer_explanation),
+    reads: Any = {"method": "GET", "reader": read_nothing}
+    endpoints: dict[str, tuple[Endpoint[Any], ...]] = {
+        "/v1/chat/completions": (chat,),
+        "/v1/responses": (Endpoint(service, ResponsesBody, answer_response, stream_response, RESPONSES),),
+        "/v1/messages": (Endpoint(service, MessagesBody, answer_message, stream_message, ANTHROPIC),),
+        "/v1/messages/count_tokens": (Endpoint(service, CountBody, answer_count, dialect=ANTHROPIC),),
+        "/v1/completions": (Endpoint(service, CompletionBody, answer_completion, stream_completion),),
+        "/v1/embeddings": (Endpoint(service, EmbeddingBody, answer_embedding),),
+        "/v1/rerank": (rank,),
+        "/v2/rerank": (rank,),
+        "/rerank": (rank,),
+        "/infill": (Endpoint(service, InfillBody, answer_infill, stream_infill, LLAMA_SERVER),),
+        "/tokenize": (Endpoint(service, TokenizeBody, answer_tokenize),),
+        "/detokenize": (Endpoint(service, DetokenizeBody, answer_detokenize),),
+        "/apply-template": (Endpoint(service, ChatBody, answer_template),),
+        "/constraints/explain": (Endpoint(service, ExplainBody, answer_explanation),),
+        "/slots": (Endpoint(service, SlotsBody, answer_slots, **reads, is_counted=False),),
+        "/slots/{id_slot}": (Endpoint(service, SlotActionBody, answer_slot_action),),
+        "/props": (Endpoint(service, PropsBody, answer_props, **reads),),
+        "/lora-adapters": (
+            Endpoint(service, AdaptersBody, answer_adapters, **reads),
+            Endpoint(service, ScalesBody, answer_scales, reader=read_list("adapters")),
+        ),
     }
 
     async def health(_: Request) -> Response:
@@ -128,14 +141,17 @@ def _routes(service: Service) -> list[Route]:
             return _error(to_api_error(error))
         return _json(_model(name, started))
 
-    started, document = now(), describe_api(posted)
+    started, document = now(), describe_api(endpoints)
     return [
         Route("/health", health),
         Route("/metrics", metrics),
         Route("/openapi.json", openapi),
         Route("/v1/models", models),
         Route("/v1/models/{name:path}", model),
-        *(Route(path, endpoint, methods=["POST"]) for path, endpoint in posted.items()),
+        *(
+            Route(path, ByMethod(choices), methods=[choice.method for choice in choices])
+            for path, choices in endpoints.items()
+        ),
         *(page_routes() if service.options.ui else ()),
     ]
 
@@ -154,7 +170,8 @@ def _error(error: ApiError) -> Response:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     """Answer a request whose path or method is not served."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     path = f"{request.method} {request.url.path}"
     message = f"{path} is not served here" if status == 404 else f"{path}: {error}"
-    return _error(ApiError(status, message[:500], code="not_found" if status == 404 else None))
+    refused = ApiError(status, message[:500], code="not_found" if status == 404 else None)
+    return _json(dialect_of(request.url.path).error(refused), status, {**refused.headers, **(headers or {})})

@@ -167,12 +167,10 @@ async def _chunks(service: Service, body: ChatBody) -> Chunks:
     options = body.chat_options(service.options.timeout)
     with await service.engine(body) as lease:
         async with lease.engine.astream_chat(body.messages, **options) as stream:
-            is_first = True
+            await stream.start()
+            for index in range(body.n):
+                yield {**head, "choices": [_piece(index, {"role": "assistant", "content": ""})]}
             async for event in stream:
-                if is_first:  # the request is under way, so that an error of its own had its status
-                    is_first = False
-                    for index in range(body.n):
-                        yield {**head, "choices": [_piece(index, {"role": "assistant", "content": ""})]}
                 for choices in _choices(event, body.n_top):
                     yield {**head, "choices": choices}
                 if isinstance(event, Finished) and body.has_usage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from xlc_server.chat import finish_reason
 from xlc_server.sampling import GenerationBody
 from xlc_server.sending import Chunks
 from xlc_server.service import Service, new_id, now
+from xlc_server.together import merged, together
 from xlc_server.usage import completion_logprobs, to_usage
 
 __all__ = ["CompletionBody", "answer_completion", "stream_completion"]
@@ -71,7 +73,7 @@ async def answer_completion(service: Service, body: CompletionBody) -> Mapping[s
     """Return the continuations."""
     options = body.completion_options(service.options.timeout)
     with await service.engine(body) as lease:
-        prompts = _prompts(lease.engine, body.prompt)
+        prompts = await asyncio.to_thread(_prompts, lease.engine, body.prompt)
         completions = await _all(lease.engine, prompts, body.suffix, options)
     choices: list[dict[str, Any]] = []
     for prompt, completion in zip(prompts, completions, strict=True):
@@ -84,18 +86,10 @@ async def answer_completion(service: Service, body: CompletionBody) -> Mapping[s
 
 
 async def _all(engine: Engine, prompts: list[str], suffix: str | None, options: CompletionKwargs) -> list[Completion]:
-    """Continue all prompts at once. If one fails, the others end too."""
-    work = [
+    return await together(
         engine.ainfill(prompt, suffix, **options) if suffix else engine.acomplete(prompt, **options)
         for prompt in prompts
-    ]
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    )
 
 
 def _sum(usages: list[Usage]) -> Usage:
@@ -134,24 +128,29 @@ def _stream(engine: Engine, prompt: str, suffix: str | None, options: Completion
 async def _chunks(service: Service, body: CompletionBody) -> Chunks:
     head = {**_head(service, body), **({"usage": None} if body.has_usage else {})}
     options = body.completion_options(service.options.timeout)
-    with await service.engine(body) as lease:
-        usages = []
-        for number, prompt in enumerate(_prompts(lease.engine, body.prompt)):  # one after another
-            first, lengths = number * body.n, [0] * body.n
-            async with _stream(lease.engine, prompt, body.suffix, options) as stream:
-                is_first = True
-                async for event in stream:
-                    if is_first and body.echo:
-                        for index in range(body.n):
-                            yield {**head, "choices": [_choice(first + index, prompt)]}
-                    is_first = False
-                    if isinstance(event, TextDelta):
-                        logprobs = completion_logprobs(event.logprobs, body.logprobs or 0, lengths[event.index])
-                        lengths[event.index] += len(event.text)
-                        yield {**head, "choices": [_choice(first + event.index, event.text, logprobs)]}
-                    elif isinstance(event, Finished):
-                        usages.append(event.completion.usage)
-                        for index, choice in enumerate(event.completion.choices):
-                            yield {**head, "choices": [_choice(first + index, "", None, finish_reason(choice))]}
+    async with contextlib.AsyncExitStack() as stack:
+        lease = stack.enter_context(await service.engine(body))
+        prompts = await asyncio.to_thread(_prompts, lease.engine, body.prompt)
+        streams = [_stream(lease.engine, prompt, body.suffix, options) for prompt in prompts]
+        for stream in streams:
+            await stack.enter_async_context(stream)
+        await together(stream.start() for stream in streams)
+        yield {}
+        if body.echo:
+            for index in range(len(prompts) * body.n):
+                yield {**head, "choices": [_choice(index, prompts[index // body.n])]}
+        usages, lengths = [], [0] * (len(prompts) * body.n)
+        async with contextlib.aclosing(merged(streams)) as events:
+            async for number, event in events:
+                first = number * body.n
+                if isinstance(event, TextDelta):
+                    index = first + event.index
+                    logprobs = completion_logprobs(event.logprobs, body.logprobs or 0, lengths[index])
+                    lengths[index] += len(event.text)
+                    yield {**head, "choices": [_choice(index, event.text, logprobs)]}
+                elif isinstance(event, Finished):
+                    usages.append(event.completion.usage)
+                    for index, choice in enumerate(event.completion.choices, first):
+                        yield {**head, "choices": [_choice(index, "", None, finish_reason(choice))]}
         if body.has_usage:
             yield {**head, "choices": [], "usage": to_usage(_sum(usages))}

@@ -8,12 +8,13 @@ from typing import Any
 
 from xlc_server.errors import ApiError, error_body
 
-__all__ = ["ANTHROPIC", "LLAMA_SERVER", "OPENAI", "RESPONSES", "Dialect"]
+__all__ = ["ANTHROPIC", "LLAMA_SERVER", "OPENAI", "RESPONSES", "Dialect", "dialect_of"]
 
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    408: "timeout_error",
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",
@@ -54,3 +55,8 @@ OPENAI = Dialect(names_events=False, end=b"data: [DONE]\n\n", error=error_body, 
 RESPONSES = Dialect(names_events=True, end=b"", error=error_body, error_event=_responses_event)
 ANTHROPIC = Dialect(names_events=True, end=b"", error=_anthropic_error, error_event=_anthropic_error)
 LLAMA_SERVER = Dialect(names_events=False, end=b"", error=error_body, error_event=error_body)
+
+
+def dialect_of(path: str) -> Dialect:
+    """Return the form of errors of a path, also where no endpoint answers: without a key, or to a wrong method."""
+    return ANTHROPIC if path == "/v1/messages" or path.startswith("/v1/messages/") else OPENAI

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 import xlc_core as xlc
 
-__all__ = ["ApiError", "error_body", "server_ends", "to_api_error", "unknown_field"]
+__all__ = ["ApiError", "error_body", "not_supported", "server_ends", "to_api_error", "unknown_field"]
 
 _REQUEST, _SERVER = "invalid_request_error", "server_error"
 
@@ -34,6 +34,9 @@ _TABLE: tuple[tuple[type[xlc.XllamaError], int, str, str | None], ...] = (
 
 _RETRY_AFTER = {429: "1", 503: "5"}
 """Seconds after which a client may try again, by status."""
+
+_FINAL = (408, 501)
+"""Statuses after which the clients of OpenAI and Anthropic would try again, in vain."""
 
 _OPTION = re.compile(r"([a-z_]+)(?:\[.*?\])*: ")
 """The option with which a message begins, if it is about one."""
@@ -65,8 +68,11 @@ class ApiError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the answer beside its type."""
-        headers = {"retry-after": _RETRY_AFTER[self.status]} if self.status in _RETRY_AFTER else {}
-        return {**headers, "www-authenticate": "Bearer"} if self.status == 401 else headers
+        if self.status in _RETRY_AFTER:
+            return {"retry-after": _RETRY_AFTER[self.status]}
+        if self.status in _FINAL:
+            return {"x-should-retry": "false"}
+        return {"www-authenticate": "Bearer"} if self.status == 401 else {}
 
 
 def to_api_error(error: BaseException) -> ApiError:
@@ -91,6 +97,11 @@ def error_body(error: ApiError) -> Mapping[str, Any]:
 def server_ends() -> ApiError:
     """Return the error for a request that is cut off because the server ends."""
     return ApiError(503, "the server ends, and with it this request", kind=_SERVER, code="cancelled")
+
+
+def not_supported(message: str) -> ApiError:
+    """Return the error for something that this server does not do, or not as it was started."""
+    return ApiError(501, message, kind="not_supported_error", code="not_supported")
 
 
 def unknown_field(name: str) -> ApiError:

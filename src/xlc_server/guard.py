@@ -8,6 +8,7 @@ import ipaddress
 import urllib.parse
 from collections.abc import Awaitable, Callable
 
+from xlc_server.dialects import dialect_of
 from xlc_server.errors import ApiError
 from xlc_server.options import ServerOptions
 from xlc_server.page import PAGE_PATHS
@@ -41,7 +42,7 @@ class Guard:
             try:
                 self._check(scope)
             except ApiError as error:
-                await send_error(send, error)
+                await send_error(send, error, dialect_of(_path(scope)))
                 return
         await self._app(scope, receive, send)
 

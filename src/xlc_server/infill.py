@@ -57,6 +57,8 @@ async def _chunks(service: Service, body: InfillBody) -> Chunks:
     options = body.completion_options(service.options.timeout)
     with await service.engine(body) as lease:
         async with lease.engine.astream_infill(*body.texts(), extra=body.files(), **options) as stream:
+            await stream.start()
+            yield {}
             async for event in stream:
                 if isinstance(event, TextDelta):
                     yield {"content": event.text, "stop": False}

@@ -179,13 +179,11 @@ def stream_message(service: Service, body: MessagesBody) -> Chunks | None:
 
 async def _events(service: Service, body: MessagesBody) -> Chunks:
     options, blocks = body.chat_options(service.options.timeout), _Blocks()
-    is_first = True
     with await service.engine(body) as lease:
         async with lease.engine.astream_chat(body.chat(), **options) as stream:
+            await stream.start()
+            yield {"type": "message_start", "message": _head(service, body)}
             async for event in stream:
-                if is_first:
-                    is_first = False
-                    yield {"type": "message_start", "message": _head(service, body)}
                 for sent in blocks.add(event):
                     yield sent
             completion = await stream.result()

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from xlc_server.service import Endpoint
+from xlc_server.endpoint import Endpoint
 
 __all__ = ["describe_api"]
 
 _REFERENCE = "#/components/schemas/{model}"
 
 
-def describe_api(posted: Mapping[str, Endpoint[Any]]) -> dict[str, Any]:
+def describe_api(endpoints: Mapping[str, Sequence[Endpoint[Any]]]) -> dict[str, Any]:
     """Return the document.
 
     Args:
-        posted: the endpoints of requests with a body, by their paths.
+        endpoints: those of each path.
     """
-    bodies = dict.fromkeys(endpoint.body_type for endpoint in posted.values())
+    bodies = dict.fromkeys(endpoint.body_type for choices in endpoints.values() for endpoint in choices)
     references, schemas = models_json_schema([(body, "validation") for body in bodies], ref_template=_REFERENCE)
     paths: dict[str, Any] = {
-        path: {"post": _operation(path, endpoint.summary, references[(endpoint.body_type, "validation")])}
-        for path, endpoint in posted.items()
+        path: {
+            endpoint.method.lower(): _operation(path, endpoint.summary, references[(endpoint.body_type, "validation")])
+            for endpoint in choices
+        }
+        for path, choices in endpoints.items()
     }
     for path, summary in (
         ("/health", "Return whether the server answers."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, field_validator
 
 __all__ = ["ServerOptions"]
 
@@ -23,6 +23,7 @@ class ServerOptions(BaseModel):
         max_body_bytes: bytes of a request's body, images and sound included.
         max_requests: requests that are answered or wait at the same time; a further one gets status 429.
         max_inputs: texts to embed or documents to rank in one request.
+        slot_save_path: folder for the conversations that ``/slots`` saves; None: it saves nothing.
         timeout: seconds that a request may take; None: without limit.
         stall_timeout: seconds after which a client that does not send its body or read its answer is given up.
         ui: whether ``/`` is a page to chat and to try constraints. False, unlike ``xllama serve``: an application in
@@ -39,6 +40,7 @@ class ServerOptions(BaseModel):
     max_body_bytes: int = Field(64 << 20, ge=1)
     max_requests: int = Field(128, ge=1)
     max_inputs: int = Field(2048, ge=1)
+    slot_save_path: DirectoryPath | None = None
     timeout: float | None = Field(None, gt=0)
     stall_timeout: float = Field(120, gt=0)
     ui: bool = False

@@ -171,11 +171,11 @@ async def _events(service: Service, body: ResponsesBody) -> Chunks:
     n_sent = 0
     with await service.engine(body) as lease:
         async with lease.engine.astream_chat(body.messages(), **options) as stream:
+            await stream.start()
+            for name in ("response.created", "response.in_progress"):
+                yield {"type": name, "response": head, "sequence_number": n_sent}
+                n_sent += 1
             async for event in stream:
-                if n_sent == 0:
-                    for name in ("response.created", "response.in_progress"):
-                        yield {"type": name, "response": head, "sequence_number": n_sent}
-                        n_sent += 1
                 for sent in items.add(event):
                     yield {**sent, "sequence_number": n_sent}
                     n_sent += 1

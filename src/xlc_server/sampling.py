@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 from xlc_core import CompletionOptions
 from xlc_server.errors import unknown_field
-from xlc_server.service import Body
+from xlc_server.service import Body, LoraScale
 
 __all__ = ["GenerationBody", "StreamOptions"]
 
@@ -48,6 +48,7 @@ class GenerationBody(Body):
     stop: str | list[str] | None = None
     seed: int | None = None
     logit_bias: dict[str, float] | None = None
+    lora: dict[str, float] | list[LoraScale] | None = None
     response_format: dict[str, Any] | None = None
     user: str | None = None
     metadata: dict[str, Any] | None = None
@@ -92,6 +93,7 @@ class GenerationBody(Body):
             "stop": self.stop,
             "seed": None if self.seed is None else self.seed % (_LARGEST_SEED + 1),
             "logit_bias": self.logit_bias and {_as_token(token): bias for token, bias in self.logit_bias.items()},
+            "lora": self.lora,
             "timeout": timeout,
         }
         options = {name: value for name, value in given.items() if value is not None}

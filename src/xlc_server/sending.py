@@ -14,10 +14,12 @@ from xlc_server.errors import ApiError, server_ends, to_api_error
 
 __all__ = [
     "Chunks",
+    "PlainText",
     "Receive",
     "Scope",
     "Send",
     "read_body",
+    "send_answer",
     "send_error",
     "send_events",
     "send_json",
@@ -31,13 +33,21 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 Chunks = AsyncGenerator[Mapping[str, Any], None]
-"""The events of a stream, before they are written as JSON."""
+"""The events of a stream, before they are written as JSON. An empty one is not sent: it only begins the stream."""
+
+
+class PlainText(str):
+    """An answer that is not JSON."""
+
+    __slots__ = ()
+
 
 _Result = TypeVar("_Result")
 
 _SECONDS_TO_END = 1.0
 """Time to tell a client that the server ends. It may not read."""
 
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _NOT_BUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
@@ -116,6 +126,17 @@ async def send_json(send: Send, data: Any, status: int = 200, headers: Mapping[s
     await send({"type": "http.response.body", "body": body})
 
 
+async def send_answer(send: Send, answer: Any) -> None:
+    """Send an answer: a PlainText as it is, everything else as JSON."""
+    if not isinstance(answer, PlainText):
+        await send_json(send, answer)
+        return
+    body = answer.encode()
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [_TEXT, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
 async def send_error(send: Send, error: ApiError, dialect: Dialect = OPENAI) -> None:
     """Send an error as JSON."""
     await send_json(send, dialect.error(error), error.status, error.headers)
@@ -137,7 +158,10 @@ async def send_last(sending: Awaitable[None]) -> None:
 
 
 async def send_events(send: Send, chunks: Chunks, dialect: Dialect = OPENAI) -> None:
-    """Send a stream. An error before its first chunk is the caller's; a later one is an event, and ends the stream."""
+    """Send a stream. Its headers go out with the first chunk, which comes when the engine has accepted the request.
+
+    An error before that is the caller's, who answers with its status; a later one is an event, and ends the stream.
+    """
 
     async def send_event(chunk: Mapping[str, Any]) -> None:
         name = f"event: {chunk['type']}\n".encode() if dialect.names_events else b""
@@ -148,7 +172,8 @@ async def send_events(send: Send, chunks: Chunks, dialect: Dialect = OPENAI) -> 
         first = await anext(chunks)
         await send({"type": "http.response.start", "status": 200, "headers": [_EVENTS, *_NOT_BUFFERED]})
         try:
-            await send_event(first)
+            if first:
+                await send_event(first)
             async for chunk in chunks:
                 await send_event(chunk)
         except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""The state that all endpoints of one application share, and an endpoint as an ASGI application."""
+"""The state that all endpoints of one application share."""
 
 from __future__ import annotations
 
@@ -7,46 +7,56 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
-import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from xlc_core import EnginePool, ModelNotFoundError, PoolLease
-from xlc_server.dialects import OPENAI, Dialect
-from xlc_server.errors import ApiError, server_ends, to_api_error
+from xlc_server.errors import ApiError
 from xlc_server.options import ServerOptions
-from xlc_server.sending import (
-    Chunks,
-    Receive,
-    Scope,
-    Send,
-    read_body,
-    send_error,
-    send_events,
-    send_json,
-    send_last,
-    until_gone,
-)
 
-__all__ = ["Body", "Endpoint", "Service", "new_id", "now"]
+__all__ = ["Body", "LoraScale", "Service", "new_id", "now", "scales_by_name"]
 
 
 class Body(BaseModel):
-    """Base of the bodies of requests. A field that is not known is refused, as OpenAI does."""
+    """Base of the bodies of requests. A field that is not known is refused, as OpenAI does.
+
+    Attributes:
+        from_url: fields that stand in the path or the query of the request's URL.
+        model: the model that is asked for; empty for the first one.
+    """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    from_url: ClassVar[tuple[str, ...]] = ()
 
     model: str = ""
 
 
+class LoraScale(BaseModel):
+    """The scale of one LoRA adapter, which is named by its number, as llama-server does."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    id: int = Field(ge=0)
+    scale: float
+
+
+def scales_by_name(scales: Sequence[LoraScale], names: Sequence[str]) -> dict[str, float]:
+    """Return the scales of all adapters by name: 0 for those that a list of llama-server's form leaves out.
+
+    Raises:
+        ApiError: there is no adapter with such a number.
+    """
+    found = dict.fromkeys(names, 0.0)
+    for wanted in scales:
+        if wanted.id >= len(names):
+            raise ApiError(400, f"id {wanted.id}: the model has {len(names)} LoRA adapters, from 0", param="id")
+        found[names[wanted.id]] = wanted.scale
+    return found
+
+
 _MOST_LISTED = 1000
-
-_BodyT = TypeVar("_BodyT", bound=Body)
-
-Answer = Callable[["Service", _BodyT], Awaitable[Mapping[str, Any]]]
-Streaming = Callable[["Service", _BodyT], Chunks | None]
 
 
 class Service:
@@ -100,6 +110,15 @@ class Service:
         await self.require_listed(name)
         return await self.pool.aacquire(name)
 
+    async def name_adapters(self, body: Body) -> None:
+        """Replace scales of LoRA adapters in llama-server's form, by number, with those by name."""
+        scales = getattr(body, "lora", None)
+        if isinstance(scales, list):
+            name = self.model_name(body)
+            await self.require_listed(name)
+            options = await asyncio.to_thread(self.pool.options, name)
+            setattr(body, "lora", scales_by_name(scales, [file.key for file in options.lora]))  # noqa: B010
+
     async def require_listed(self, name: str) -> None:
         """Check that a request may name a model.
 
@@ -113,88 +132,6 @@ class Service:
             raise ModelNotFoundError(f"the model {name!r:.200} is not served here; /v1/models lists the models")
         if len(self._listed) < _MOST_LISTED:
             self._listed.add(name)
-
-
-class Endpoint(Generic[_BodyT]):
-    """Reads a request, answers it as long as its client is there, and turns errors into answers.
-
-    Args:
-        service: the application's state.
-        body_type: the body of its requests.
-        answer: returns the answer.
-        stream: returns the events of a request that asks for a stream; None for others.
-        dialect: how events and errors are written.
-    """
-
-    def __init__(
-        self,
-        service: Service,
-        body_type: type[_BodyT],
-        answer: Answer[_BodyT],
-        stream: Streaming[_BodyT] | None = None,
-        dialect: Dialect = OPENAI,
-    ) -> None:
-        self._service = service
-        self.body_type = body_type
-        self.summary = (answer.__doc__ or "").partition("\n")[0]
-        self._answer = answer
-        self._stream = stream
-        self._dialect = dialect
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        has_begun, is_stalled = False, False
-
-        def give_up(working: asyncio.Task[Any] | None) -> None:
-            nonlocal is_stalled
-            if working is not None:
-                is_stalled = True
-                working.cancel()
-
-        async def watched(message: MutableMapping[str, Any]) -> None:
-            nonlocal has_begun
-            has_begun = True
-            timeout, working = self._service.options.stall_timeout, asyncio.current_task()
-            timer = asyncio.get_running_loop().call_later(timeout, give_up, working)
-            try:
-                await send(message)
-            finally:
-                timer.cancel()
-
-        try:
-            with self._service.place():
-                limits = self._service.options
-                raw = await read_body(scope, receive, limits.max_body_bytes, limits.stall_timeout)
-                body = self._read(raw)
-                await until_gone(receive, self._respond(body, watched))
-        except ConnectionResetError:
-            return
-        except asyncio.CancelledError:
-            if is_stalled:  # the server closes the connection of an answer that is not complete
-                return
-            if not has_begun:
-                await send_last(send_error(send, server_ends(), self._dialect))
-            raise
-        except Exception as error:
-            if has_begun:
-                raise
-            await send_error(send, to_api_error(error), self._dialect)
-
-    def _read(self, body: bytes) -> _BodyT:
-        try:
-            fields = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise ApiError(400, f"the body is not JSON: {error}", code="invalid_json") from None
-        if not isinstance(fields, dict):
-            raise ApiError(400, "the body must be a JSON object", code="invalid_json")
-        return self.body_type(**{name: value for name, value in fields.items() if value is not None})
-
-    async def _respond(self, body: _BodyT, send: Send) -> None:
-        chunks = None if self._stream is None else self._stream(self._service, body)
-        if chunks is None:
-            await send_json(send, await self._answer(self._service, body))
-        else:
-            await send_events(send, chunks, self._dialect)
 
 
 def new_id(kind: str) -> str:

@@ -42,6 +42,7 @@ def test_options_reach_the_server(tmp_path: Path, served: dict[str, Any]) -> Non
     file = tmp_path / "models.toml"
     file.write_text('[mine]\nmodel = "./tiny.gguf"\nn_ctx = 256\n', encoding="utf-8")
     arguments = ["serve", str(model), "--models", str(file), "--n-ctx", "512", "--n-parallel", "2", "--memory", "1GiB"]
+    arguments += ["--slot-save-path", str(tmp_path)]
     arguments += [
         "--port",
         "0",
@@ -64,6 +65,7 @@ def test_options_reach_the_server(tmp_path: Path, served: dict[str, Any]) -> Non
     assert pool.options("mine").allow_local_media == tmp_path
     assert pool.opened(str(model)) is not None, "the first one that is named is open"
     assert served["api_keys"] == ("one", "two")
+    assert served["slot_save_path"] == tmp_path
     assert (served["host"], served["port"], served["access_log"]) == ("127.0.0.1", 0, False)
     assert (served["allowed_hosts"], served["max_body_bytes"], served["timeout"]) == (("a.example",), 2 << 20, 9)
     pool.close()

@@ -7,13 +7,16 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import uvicorn
 
 import xlc_core as xlc
 from helpers.waiting import wait_until
+from xlc_server import create_app
+from xlc_server.portless import sync_transport
 from xlc_server.serving import make_server
 
-__all__ = ["SMALL_MODELS", "running_server", "server_on_thread"]
+__all__ = ["SMALL_MODELS", "WAYS", "reached", "running_server", "server_on_thread"]
 
 SMALL_MODELS: Any = {
     "chat": {"model": "smollm2-135m-instruct", "n_ctx": 2048, "n_parallel": 4},
@@ -21,6 +24,8 @@ SMALL_MODELS: Any = {
     "rank": "xllama-rerank-mini",
 }
 """A pool's models: one that chats, one that embeds and one that ranks."""
+
+WAYS = ("socket", "portless")
 
 
 @contextlib.contextmanager
@@ -43,3 +48,15 @@ def server_on_thread(pool: xlc.EnginePool, **options: Any) -> Iterator[tuple[uvi
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextlib.contextmanager
+def reached(way: str, pool: xlc.EnginePool, **options: Any) -> Iterator[httpx.Client]:
+    """Yield a client of a pool's application: over a socket, or without a port."""
+    if way == "socket":
+        with running_server(pool, **options) as url, httpx.Client(base_url=url, timeout=60) as client:
+            yield client
+    else:
+        transport = sync_transport(httpx, create_app(pool, **options), lambda: None)
+        with httpx.Client(transport=transport, base_url="http://localhost", timeout=60) as client:
+            yield client

@@ -115,7 +115,7 @@ def test_openapi_document_describes_every_request(url: str) -> None:
     document = httpx.get(f"{url}/openapi.json").json()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            assert httpx.request(method, url + path).status_code == (200 if method == "get" else 400), path
+            assert httpx.request(method, url + path, timeout=60).status_code == (200 if method == "get" else 400), path
             assert operation["summary"].endswith("."), path
             if method == "post":
                 schema = operation["requestBody"]["content"]["application/json"]["schema"]

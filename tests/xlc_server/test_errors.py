@@ -89,7 +89,8 @@ SHAPES += [{"type": "allowed_tools", "tools": [5]}, {"type": "allowed_tools", "a
 async def test_values_of_wrong_shapes_are_no_faults(pool: xlc.EnginePool, path: str, body: dict[str, Any]) -> None:
     """Most requests are for an embedder, so that they are read but generate nothing."""
     app = xlc_server.create_app(pool)
-    fields = set(next(route.app for route in app.routes if route.path == path).body_type.model_fields)  # type: ignore[attr-defined]
+    route: Any = next(route for route in app.routes if route.path == path)  # type: ignore[attr-defined]
+    fields = set(route.app.endpoints["POST"].body_type.model_fields)
     statuses: set[int] = set()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         for field in sorted(fields - {"model", "stream"}):

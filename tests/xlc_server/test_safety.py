@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import xlc_core as xlc
-from helpers.servers import running_server
+from helpers.servers import WAYS, reached, running_server
 from helpers.tiny_media import write_mmproj
 from helpers.tiny_models import write_byte_llama
 from xlc_server import create_app, openai_client
@@ -46,6 +46,20 @@ def test_key_is_required(locked: str, headers: dict[str, str], status: int) -> N
         assert answer.json()["error"]["code"] == "invalid_api_key"
         assert KEY not in answer.text
         assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_refusals_have_the_form_of_the_path(pool: xlc.EnginePool, way: str) -> None:
+    with reached(way, pool, api_keys=(KEY,), allowed_hosts=("localhost", "127.0.0.1")) as client:
+        for path in ("/v1/messages", "/v1/messages/count_tokens"):
+            missing = client.post(path, json={})
+            assert (missing.status_code, missing.json()["error"]["type"]) == (401, "authentication_error")
+            wrong = client.post(path, json={}, headers={"host": "evil.example", "x-api-key": KEY})
+            assert (wrong.status_code, wrong.json()["error"]["type"]) == (403, "permission_error")
+            method = client.get(path, headers={"x-api-key": KEY})
+            assert (method.status_code, method.headers["allow"]) == (405, "POST")
+            assert all(answer.json()["type"] == "error" for answer in (missing, wrong, method))
+        assert client.post("/v1/completions").json()["error"]["code"] == "invalid_api_key"
 
 
 def test_health_needs_no_key(locked: str) -> None:

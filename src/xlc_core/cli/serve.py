@@ -52,6 +52,9 @@ def serve(
     media_host: Annotated[
         list[str] | None, typer.Option(help="Host from which images and sound are fetched; may be repeated.")
     ] = None,
+    slot_save_path: Annotated[
+        Path | None, typer.Option(help="Folder for conversations that /slots saves.", file_okay=False, exists=True)
+    ] = None,
     max_requests: Annotated[int, typer.Option(min=1, help="Requests that run or wait; further ones get 429.")] = 128,
     max_body_mib: Annotated[int, typer.Option(min=1, help="Size of a request, in MiB.")] = 64,
     timeout: Annotated[float | None, typer.Option(help="Seconds that a request may take.")] = None,
@@ -103,6 +106,7 @@ def serve(
         api_keys=tuple(api_key or ()),
         allowed_hosts=tuple(allow_host or ()),
         cors_origins=tuple(cors_origin or ()),
+        slot_save_path=slot_save_path,
         max_requests=max_requests,
         max_body_bytes=max_body_mib << 20,
         timeout=timeout,

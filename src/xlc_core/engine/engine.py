@@ -16,6 +16,7 @@ from xlc_core._native import Explanation
 from xlc_core.constraints.conversion import to_constraint
 from xlc_core.engine import opening
 from xlc_core.engine.deciding import DecisionMethods
+from xlc_core.engine.describing import DescriptionMethods
 from xlc_core.engine.infill import InfillMethods
 from xlc_core.engine.lora_scales import LoraScales
 from xlc_core.engine.memory import MemoryMethods
@@ -57,7 +58,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_native.expect_leaks)
 
 
-class Engine(DecisionMethods, InfillMethods, MemoryMethods, MessageEmbeddingMethods, RetrievalMethods, SessionMethods):
+class Engine(
+    DecisionMethods,
+    DescriptionMethods,
+    InfillMethods,
+    MemoryMethods,
+    MessageEmbeddingMethods,
+    RetrievalMethods,
+    SessionMethods,
+):
     """A model loaded by llama.cpp.
 
     Every method may be called from any thread and any event loop, also at the same time: requests are generated

@@ -124,6 +124,17 @@ class AsyncEvents(abc.ABC):
         return self._completion
 
     @abc.abstractmethod
+    async def start(self) -> None:
+        """Queue the request now, unless it was; otherwise the first event that is awaited does. Idempotent.
+
+        Returns when the engine has accepted the request: its options and constraint are valid and its prompt fits into
+        a slot. It may still wait for one.
+
+        Raises:
+            The errors of a request that cannot be answered. Later ones come with the events.
+        """
+
+    @abc.abstractmethod
     def cancel(self) -> None:
         """End the answer, from any thread. The stream still yields earlier events and a Finished event.
 
@@ -181,13 +192,13 @@ class EventStream(Events):
 
 
 class AsyncEventStream(AsyncEvents):
-    """The events of one request, as an async iterator. The request starts with the first ``anext``.
+    """The events of one request, as an async iterator. The request starts with the first ``anext``, or with ``start``.
 
     Cancelling the waiting task, and closing or deleting the stream, end the request and free its slot.
     """
 
     def __init__(self, start: Callable[[threading.Event], Awaitable[EventReader]]) -> None:
-        self._start = start
+        self._submit = start
         self._given_up = threading.Event()  # ends the reading of a long prompt
         self._reader: EventReader | None = None
         self._waiter: AsyncWaiter | None = None
@@ -195,23 +206,31 @@ class AsyncEventStream(AsyncEvents):
         self._stops_thinking = False
         self._closed = False
 
+    async def start(self) -> None:  # noqa: D102
+        if self._reader is None and not self._closed:
+            self._begin(await self._submit(self._given_up))
+
+    def _begin(self, reader: EventReader) -> None:
+        self._reader = reader
+        self._waiter = AsyncWaiter(reader.generation)
+        if self._stops_thinking:
+            reader.stop_thinking()
+        if self._cancelled:
+            reader.cancel()
+        if self._closed:  # while the request was queued
+            reader.close()
+
     async def _next(self) -> Event:
-        if self._closed:
+        await self.start()
+        reader, waiter = self._reader, self._waiter
+        if self._closed or reader is None or waiter is None:
             raise StopAsyncIteration
-        if self._reader is None or self._waiter is None:
-            self._reader = await self._start(self._given_up)
-            self._waiter = AsyncWaiter(self._reader.generation)
-            if self._stops_thinking:
-                self._reader.stop_thinking()
-            if self._cancelled:
-                self._reader.cancel()
-        reader = self._reader
         if not reader.ready:
             if reader.ended:
                 raise StopAsyncIteration
             try:
                 while not reader.read():
-                    await self._waiter.ready(reader.deadline)
+                    await waiter.ready(reader.deadline)
             except BaseException:
                 self._close()
                 raise
