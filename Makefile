@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-cuda wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo docs wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-cuda wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 # A wheel in dist/ that was made from these sources is installed in seconds. Without one, the project is built.
 demo:
@@ -106,6 +106,11 @@ check: $(STAMP)
 	$(BIN)/python cmake/make_kwargs.py --check
 	$(BIN)/python cmake/check_words.py
 	$(BIN)/python cmake/tidy.py
+
+# The documentation site, in build/docs (mkdocs.yml). Every warning is an error: a dead link, a name without its page.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 # clang-tidy on our C++, with the checks of .clang-tidy.
 tidy: $(STAMP)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers.document_blocks import Block, blocks_of, missing_modules, run_blocks, write_small_catalog
+from helpers.pdf_files import write_pdf
 from helpers.tiny_models import N_EMBD, random_pairs, write_byte_llama, write_control_vector, write_lora
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,9 @@ def reader_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the pages say a reader has."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "corpus.txt").write_text("A llama grazes.\nRates rose.\n", "utf-8")
+    (folder / "my-documents").mkdir()
+    write_pdf(folder / "my-documents" / "lamp.pdf", "The warranty of the lamp is three years.", "It needs a bulb.")
+    (folder / "my-documents" / "tea.md").write_text("# Tea\n\nGreen tea is steamed.\n", "utf-8")
     write_byte_llama(folder / "base-model.gguf")
     for name in ("support", "legal"):
         write_lora(folder / f"{name}.gguf", random_pairs("blk.0.attn_q.weight"))

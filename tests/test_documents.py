@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from xlc_core import errors
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path
@@ -63,6 +65,11 @@ def test_every_path_that_is_named_exists(page: str) -> None:
 def test_index_lists_every_page() -> None:
     listed = set(LINK.findall((ROOT / "docs" / "README.md").read_text("utf-8")))
     assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
+
+
+def test_page_of_errors_lists_every_error() -> None:
+    listed = re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "errors.md").read_text("utf-8"), flags=re.MULTILINE)
+    assert sorted(listed) == sorted(errors.__all__)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -179,7 +179,7 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
             **kwargs: as for chat.
 
         Raises:
-            Those of chat.
+            XllamaError: those of chat.
         """
         engine = self._get_engine()
         call = self._completion_call(engine, prompt, formatted, kwargs)

@@ -10,36 +10,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pypdf
 import pytest
-from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
 from helpers.module_files import load_file
+from helpers.pdf_files import write_pdf
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 sections = load_file(EXAMPLES / "sections.py")
-
-
-def write_pdf(path: Path, *pages: str, password: str = "") -> None:
-    writer = pypdf.PdfWriter()
-    font = DictionaryObject(
-        {
-            NameObject("/Type"): NameObject("/Font"),
-            NameObject("/Subtype"): NameObject("/Type1"),
-            NameObject("/BaseFont"): NameObject("/Helvetica"),
-        }
-    )
-    for text in pages:
-        page = writer.add_blank_page(600, 800)
-        page[NameObject("/Resources")] = DictionaryObject(
-            {NameObject("/Font"): DictionaryObject({NameObject("/F1"): font})}
-        )
-        content = DecodedStreamObject()
-        content.set_data(f"BT /F1 12 Tf 50 700 Td ({text}) Tj ET".encode())
-        page[NameObject("/Contents")] = writer._add_object(content)
-    if password:
-        writer.encrypt(password, algorithm="RC4-128")
-    writer.write(path)
 
 
 def parts(folder: Path) -> list[tuple[str, str, str]]:

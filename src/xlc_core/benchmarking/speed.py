@@ -90,7 +90,7 @@ def measure_speed(
 
     Raises:
         InvalidRequestError: a number is below 1.
-        The errors of Engine.
+        XllamaError: the errors of Engine.
     """
     numbers = {"n_prompt": n_prompt, "n_predict": n_predict, "n_requests": n_requests, "n_texts": n_texts}
     for name, number in {**numbers, "rounds": rounds}.items():

@@ -194,7 +194,7 @@ class Engine(
             **options: fields of CompletionOptions: sampling, constraint, timeout…
 
         Raises:
-            Those of chat.
+            XllamaError: those of chat.
         """
         wanted = CompletionOptions.checked(**options)
         return self._stream(lambda: self._requests.completion(prompt, wanted)).result()

@@ -37,7 +37,7 @@ class InfillMethods(EngineBase):
 
         Raises:
             UnsupportedFeatureError: the model has no infill tokens, like most chat models.
-            The errors of chat.
+            XllamaError: the errors of chat.
         """
         wanted = CompletionOptions.checked(**options)
         return self._stream(lambda: self._requests.infill(prefix, suffix, extra, wanted)).result()

@@ -148,7 +148,7 @@ class MemoryMethods(EngineBase):
             **options: fields of EngineOptions.
 
         Raises:
-            The errors of opening an engine that the file's header already reveals.
+            XllamaError: the errors of opening an engine that the file's header already reveals.
         """
         wanted = model if isinstance(model, EngineOptions) else EngineOptions.checked(model=model, **options)
         resolved = catalog.resolve(wanted.model)

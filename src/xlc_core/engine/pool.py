@@ -146,7 +146,7 @@ class EnginePool:
             ModelNotFoundError: the pool may not open it, or it does not exist.
             InsufficientMemoryError: it does not fit, or there was no room for it in time.
             EngineClosedError: the pool is closed.
-            The other errors of Engine.
+            XllamaError: the other errors of Engine.
         """
         options = self._models.find(name)
         while True:

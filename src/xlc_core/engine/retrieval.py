@@ -87,7 +87,7 @@ class RetrievalMethods(EngineBase):
             few. ``chunks()`` returns arrays (n, dimensions) instead; ``close()`` ends it.
 
         Raises:
-            The errors of embed.
+            XllamaError: the errors of embed.
         """
         wanted = EmbedStreamOptions.checked(**options)
         return EmbeddingStream(self._stream_submitter(wanted), wanted, texts)
@@ -110,7 +110,7 @@ class RetrievalMethods(EngineBase):
             one float32 array of shape (tokens of the text, dimensions) per text, with special tokens.
 
         Raises:
-            The errors of embed.
+            XllamaError: the errors of embed.
         """
         wanted = TokenEmbedOptions.checked(**options)
         texts = as_sequence(texts, "text")

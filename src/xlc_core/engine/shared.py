@@ -108,7 +108,7 @@ def acquire_engine(
         **options: fields of EngineOptions.
 
     Raises:
-        The errors of Engine.
+        XllamaError: the errors of Engine.
     """
     wanted = model if isinstance(model, EngineOptions) else EngineOptions.checked(model=model, **options)
     while True:

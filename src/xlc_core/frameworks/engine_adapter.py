@@ -168,7 +168,7 @@ class EngineAdapter(BaseModel):
         Loads the model if it is not loaded yet. The engine is shared: leave closing it to ``close``.
 
         Raises:
-            Those of load.
+            XllamaError: those of load.
         """
         with self._framework_errors():
             return self._get_engine()
