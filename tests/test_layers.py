@@ -23,6 +23,7 @@ LAYERS = (
     {"engine", "scripted_streams"},
     {"reranking", "benchmarking", "testing"},
     {"frameworks", "cli", "__init__"},
+    {"compat"},
 )
 FLOOR = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
 

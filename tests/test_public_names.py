@@ -16,7 +16,7 @@ import pytest
 
 import xlc_core
 
-PACKAGES = ["xlc_core", "xlc_jobs", "xlc_langchain", "xlc_llamaindex", "xlc_server"]
+PACKAGES = ["xlc_core", "xlc_core.compat.llama_cpp", "xlc_jobs", "xlc_langchain", "xlc_llamaindex", "xlc_server"]
 
 
 def names_of(package: str) -> list[Any]:

@@ -21,11 +21,11 @@ from xlc_core import (
     ToolCall,
     ToolCallDelta,
 )
-from xlc_core.frameworks import read_response_format
+from xlc_core.frameworks import chat_logprobs, read_response_format
 from xlc_server.sampling import GenerationBody
 from xlc_server.sending import Chunks
 from xlc_server.service import Service, new_id, now
-from xlc_server.usage import chat_logprobs, to_usage
+from xlc_server.usage import to_usage
 
 __all__ = ["ChatBody", "allowed_tools", "answer_chat", "finish_reason", "stream_chat"]
 

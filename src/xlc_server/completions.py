@@ -11,13 +11,13 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from xlc_core import AsyncEventStream, Completion, CompletionKwargs, Engine, Finished, TextDelta, Usage
-from xlc_core.frameworks import read_response_format
+from xlc_core.frameworks import completion_logprobs, read_response_format
 from xlc_server.chat import finish_reason
 from xlc_server.sampling import GenerationBody
 from xlc_server.sending import Chunks
 from xlc_server.service import Service, new_id, now
 from xlc_server.together import merged, together
-from xlc_server.usage import completion_logprobs, to_usage
+from xlc_server.usage import to_usage
 
 __all__ = ["CompletionBody", "answer_completion", "stream_completion"]
 

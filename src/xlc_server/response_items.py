@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xlc_core import CompletionChoice, Event, Finished, ReasoningDelta, TextDelta, TokenLogprob, ToolCall, ToolCallDelta
+from xlc_core.frameworks import chat_logprobs
 from xlc_server.service import new_id
-from xlc_server.usage import chat_logprobs
 
 __all__ = ["ResponseItems", "output_items"]
 

@@ -239,7 +239,11 @@ class Engine(
             tokens: numbers of tokens.
             special: include the names of control tokens.
         """
-        return self._native.detokenize(check_tokens(tokens), special).decode("utf-8", "replace")
+        return self.token_bytes(tokens, special=special).decode("utf-8", "replace")
+
+    def token_bytes(self, tokens: Sequence[int], *, special: bool = False) -> bytes:
+        """Return the bytes of tokens, which may begin or end within a character; see detokenize."""
+        return self._native.detokenize(check_tokens(tokens), special)
 
     def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
         """Return the number of tokens of a text, or of a chat's prompt with its template, tools and media.

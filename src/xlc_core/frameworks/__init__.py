@@ -15,6 +15,7 @@ test checks that. An adapter for another framework can be built the same way (do
 * Schemas: read_response_format returns the constraint that a response format means, close_schema fits a type's schema
   to generation, require_all requires all properties, describe_schema shows a schema to the model.
 * JSON with a limit of nesting: to_json, from_json.
+* Log-probabilities in OpenAI's form: chat_logprobs, completion_logprobs.
 * Probabilities of labels as the first token of an answer: label_probabilities.
 * TextKind: "query" or "document".
 """
@@ -24,6 +25,7 @@ from xlc_core.engine.model_facts import ModelFacts, read_facts
 from xlc_core.frameworks.embedder_adapter import EmbedderAdapter, TextKind
 from xlc_core.frameworks.engine_adapter import EngineAdapter, default_model, model_as_text
 from xlc_core.frameworks.generator_adapter import ChatFields, GeneratorAdapter, require_single_answer
+from xlc_core.frameworks.logprobs import chat_logprobs, completion_logprobs
 from xlc_core.frameworks.reranker_adapter import RerankerAdapter, ScorerAdapter
 from xlc_core.frameworks.schemas import describe_schema, read_response_format
 from xlc_core.generation.label_probabilities import label_probabilities
@@ -46,7 +48,9 @@ __all__ = [
     "ScorerAdapter",
     "TextKind",
     "as_sequence",
+    "chat_logprobs",
     "close_schema",
+    "completion_logprobs",
     "decode_base64",
     "default_model",
     "describe_schema",

@@ -66,7 +66,8 @@ class SamplingOptions(NativeOptions):
             same text. ``cache_prompt=True`` changes that.
         stop: texts that end the answer; they are not part of it.
         ignore_eos: continue after the model's end token. Not with a constraint or tools, which end the answer.
-        logprobs: return the log-probability of each token and of this many likeliest others.
+        logprobs: return the log-probability of each token and of this many likeliest others; more than the vocabulary
+            means all of it, which takes half a second for each token.
         post_sampling_probs: log-probabilities after the samplers instead of before them.
         cache_prompt: read the start of the prompt from the cache; None: unless ``seed`` is set.
         n_keep: tokens at the start of the prompt to keep when the context shifts; -1 keeps all of it [0].
@@ -115,7 +116,7 @@ class SamplingOptions(NativeOptions):
     seed: int | None = Field(None, ge=0, le=0xFFFF_FFFE)
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
-    logprobs: int | None = Field(None, ge=0, le=1000)
+    logprobs: int | None = Field(None, ge=0, le=2**20)
     post_sampling_probs: bool = False
     cache_prompt: bool | None = None
     n_keep: int | None = Field(None, ge=-1)
