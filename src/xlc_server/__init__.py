@@ -13,7 +13,14 @@ except ImportError as error:
     raise ImportError("xlc_server needs starlette and orjson: pip install 'xllama[server]'") from error
 
 from xlc_server.app import create_app
-from xlc_server.clients import async_openai_client, openai_client
+from xlc_server.clients import async_http_client, async_openai_client, http_client, openai_client
 from xlc_server.options import ServerOptions
 
-__all__ = ["ServerOptions", "async_openai_client", "create_app", "openai_client"]
+__all__ = [
+    "ServerOptions",
+    "async_http_client",
+    "async_openai_client",
+    "create_app",
+    "http_client",
+    "openai_client",
+]

@@ -1,4 +1,4 @@
-"""OpenAI's own clients, with models of this process behind them instead of a server."""
+"""OpenAI's own clients, and HTTP clients, with models of this process behind them instead of a server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from typing_extensions import Unpack
 
 from xlc_core import EngineKwargs, EnginePool, PoolNames
@@ -15,7 +16,7 @@ from xlc_server.portless import async_transport, sync_transport
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
-__all__ = ["async_openai_client", "openai_client"]
+__all__ = ["async_http_client", "async_openai_client", "http_client", "openai_client"]
 
 _URL = "http://localhost/v1"
 _KEY = "not-needed"
@@ -38,9 +39,9 @@ def openai_client(models: EnginePool | PoolNames, **options: Unpack[EngineKwargs
         InvalidRequestError: an option is wrong.
     """
     openai = _import_openai()
-    httpx = _http_module(openai.DefaultHttpxClient)
+    module = _http_module(openai.DefaultHttpxClient)
     app, close = _app(models, options)
-    client = openai.DefaultHttpxClient(transport=sync_transport(httpx, app, close), base_url=_URL)
+    client = openai.DefaultHttpxClient(transport=sync_transport(module, app, close), base_url=_URL)
     made: OpenAI = openai.OpenAI(base_url=_URL, api_key=_KEY, max_retries=0, http_client=client)
     return made
 
@@ -51,11 +52,30 @@ def async_openai_client(models: EnginePool | PoolNames, **options: Unpack[Engine
     Loading a model and generating do not block the event loop.
     """
     openai = _import_openai()
-    httpx = _http_module(openai.DefaultAsyncHttpxClient)
+    module = _http_module(openai.DefaultAsyncHttpxClient)
     app, close = _app(models, options)
-    client = openai.DefaultAsyncHttpxClient(transport=async_transport(httpx, app, close), base_url=_URL)
+    client = openai.DefaultAsyncHttpxClient(transport=async_transport(module, app, close), base_url=_URL)
     made: AsyncOpenAI = openai.AsyncOpenAI(base_url=_URL, api_key=_KEY, max_retries=0, http_client=client)
     return made
+
+
+def http_client(models: EnginePool | PoolNames, **options: Unpack[EngineKwargs]) -> httpx.Client:
+    """Return an ``httpx.Client`` that is answered by models in this process: for libraries that take one.
+
+    The base URL of such a library must be on a local name, such as ``http://localhost/v1``. The client itself does not
+    limit how long an answer takes. For the rest see openai_client.
+
+    Raises:
+        InvalidRequestError: an option is wrong.
+    """
+    app, close = _app(models, options)
+    return httpx.Client(transport=sync_transport(httpx, app, close), base_url=_URL, timeout=None)
+
+
+def async_http_client(models: EnginePool | PoolNames, **options: Unpack[EngineKwargs]) -> httpx.AsyncClient:
+    """Return an ``httpx.AsyncClient`` that is answered by models in this process; see http_client."""
+    app, close = _app(models, options)
+    return httpx.AsyncClient(transport=async_transport(httpx, app, close), base_url=_URL, timeout=None)
 
 
 def _app(models: EnginePool | PoolNames, options: EngineKwargs) -> tuple[Any, Callable[[], None]]:

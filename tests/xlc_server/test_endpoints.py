@@ -11,6 +11,7 @@ import openai
 import pytest
 
 import xlc_core as xlc
+import xlc_server
 
 
 def test_models_are_listed(client: openai.OpenAI) -> None:
@@ -18,6 +19,16 @@ def test_models_are_listed(client: openai.OpenAI) -> None:
     assert client.models.retrieve("embed").id == "embed"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("other/one")
+
+
+async def test_http_clients_without_a_port(pool: xlc.EnginePool) -> None:
+    body = {"model": "embed", "input": "a cat"}
+    with xlc_server.http_client(pool) as client:
+        answer = client.post("embeddings", json=body).json()
+    async with xlc_server.async_http_client(pool) as aclient:
+        again = (await aclient.post("/embeddings", json=body)).json()
+    assert len(answer["data"][0]["embedding"]) == 384
+    assert again["usage"] == answer["usage"]
 
 
 def test_completions(client: openai.OpenAI, chat_engine: xlc.Engine) -> None:

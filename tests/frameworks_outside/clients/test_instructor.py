@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 import xlc_core as xlc
 import xlc_server
 
+CLIENTS = ("instructor", "openai")
 QUESTION = [{"role": "user", "content": "Bob is 5 years old."}]
 MODES = (instructor.Mode.TOOLS, instructor.Mode.JSON_SCHEMA)
 
