@@ -95,7 +95,7 @@ fuzz-coverage: $(STAMP)
 	$(BIN)/python -m pip install --quiet 'atheris>=3'
 	$(BIN)/python cmake/fuzz_coverage.py --minutes $(MINUTES)
 
-# Static checks: style, types, whether generated files are up to date, plain English, and clang-tidy.
+# Static checks: style, types, whether generated files are up to date, plain English, docstrings, and clang-tidy.
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -105,6 +105,7 @@ check: $(STAMP)
 	$(BIN)/python cmake/make_stub.py --check
 	$(BIN)/python cmake/make_kwargs.py --check
 	$(BIN)/python cmake/check_words.py
+	$(BIN)/python cmake/check_docstrings.py
 	$(BIN)/python cmake/tidy.py
 
 # The documentation site, in build/docs (mkdocs.yml). Every warning is an error: a dead link, a name without its page.

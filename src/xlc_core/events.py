@@ -27,7 +27,12 @@ class TextDelta:
 
 @dataclass(frozen=True)
 class ReasoningDelta:
-    """The next piece of thinking, separate from the answer."""
+    """The next piece of thinking, separate from the answer.
+
+    Attributes:
+        text: the piece.
+        index: which of the ``n`` answers it belongs to.
+    """
 
     text: str
     index: int = 0
@@ -86,3 +91,4 @@ class Finished:
 
 
 Event = TextDelta | ReasoningDelta | ToolCallDelta | PromptProgress | Finished
+"""One item of a stream."""

@@ -29,13 +29,18 @@ __all__ = [
 ]
 
 Role = Literal["system", "user", "assistant", "tool", "developer"]
+"""The author of a message; ``developer`` is another name for ``system``."""
 
 ToolChoice = Literal["auto", "none", "required"] | str
 """``auto``: the model decides; ``none``: no call; ``required``: some call; any other string: a call of that tool."""
 
 
 class TextPart(Options):
-    """Text inside a message of several parts."""
+    """Text inside a message of several parts.
+
+    Attributes:
+        text: the text.
+    """
 
     type: Literal["text"] = "text"
     text: str
@@ -100,6 +105,7 @@ class VideoPart(_Media):
 
 
 MediaPart = ImagePart | AudioPart | VideoPart
+"""A part of a message that holds no text."""
 
 
 def _mark_mapping(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
@@ -113,6 +119,7 @@ def _mark_mapping(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
 Part = Annotated[
     TextPart | ImagePart | AudioPart | VideoPart, Field(discriminator="type"), WrapValidator(_mark_mapping)
 ]
+"""A part of a message: text, an image, sound or a video; also as a dictionary, which ``type`` tells apart."""
 
 
 def is_from_mapping(part: MediaPart) -> bool:

@@ -54,7 +54,13 @@ Reply = str | Completion | Sequence[Event] | BaseException
 
 @dataclass(frozen=True)
 class ScriptedRequest:
-    """A request: a chat's messages or a completion's prompt, and the checked options."""
+    """A request: a chat's messages or a completion's prompt, and the checked options.
+
+    Attributes:
+        messages: the chat; empty for a completion.
+        prompt: the completion's text; empty for a chat.
+        options: all options of the request, with their defaults.
+    """
 
     messages: tuple[Message, ...]
     prompt: str

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 ToolLike = Tool | Mapping[str, Any] | ToolSource
+"""A tool, a dictionary in OpenAI's form, or a function or type from which a tool is made."""
 
 
 def _arguments_name(index: int) -> str:

@@ -14,6 +14,7 @@ from xlc_core.texts import check_items, show_value
 __all__ = ["MessageLike", "provider_fields", "read_history", "to_messages"]
 
 MessageLike = Message | Mapping[str, Any]
+"""A message, or a dictionary in the form of OpenAI, Anthropic or another provider."""
 
 _ROLES = {
     "human": "user",

@@ -181,6 +181,7 @@ def _sampling_arguments(sampling: str) -> list[str]:
 
 
 Speculation = Ngram | DraftModel | Eagle3 | DFlash | DSpark | Mtp
+"""A source of drafts for speculative decoding."""
 
 _CLASSES: dict[str, type[_Kind]] = {
     "simple": DraftModel,
