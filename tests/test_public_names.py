@@ -10,13 +10,19 @@ import subprocess
 import sys
 import types
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 import xlc_core
 
-PACKAGES = ["xlc_core", "xlc_core.compat.llama_cpp", "xlc_jobs", "xlc_langchain", "xlc_llamaindex", "xlc_server"]
+# Packages whose frameworks only the environments of `make test-frameworks` have.
+OUTSIDE = {"xlc_haystack": "haystack", "xlc_litellm": "litellm", "xlc_llm": "llm", "xlc_pydantic_ai": "pydantic_ai"}
+PACKAGES = [
+    *("xlc_core", "xlc_core.compat.llama_cpp", "xlc_jobs", "xlc_langchain", "xlc_llamaindex", "xlc_server"),
+    *(package for package, framework in OUTSIDE.items() if find_spec(framework)),
+]
 
 
 def names_of(package: str) -> list[Any]:

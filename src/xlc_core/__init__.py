@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         VideoPart,
     )
     from xlc_core.models.convert import convert_model
+    from xlc_core.models.local import local_models
     from xlc_core.models.quantize import quantize_model
     from xlc_core.options.base import GpuLayers, Seconds
     from xlc_core.options.embedding_types import EmbeddingType, hamming_distances, quantize_embeddings
@@ -220,6 +221,7 @@ __all__ = [
     "convert_model",
     "hamming_distances",
     "llama_cpp_version",
+    "local_models",
     "partial_objects",
     "quantize_embeddings",
     "quantize_model",
@@ -253,6 +255,7 @@ _NAMES_BY_MODULE = {
     "generation.streams": "AsyncEventStream EventStream",
     "messages": "AudioPart ImagePart MediaPart Message Part Role TextPart Tool ToolCall VideoPart",
     "models.convert": "convert_model",
+    "models.local": "local_models",
     "models.quantize": "quantize_model",
     "options.base": "GpuLayers Seconds",
     "options.embedding_types": "EmbeddingType hamming_distances quantize_embeddings",

@@ -13,12 +13,12 @@ import xlc_core
 from xlc_core import frameworks
 
 SRC = Path(__file__).parents[2] / "src"
-SURFACES = {"xlc_core": xlc_core.__all__, "xlc_core.frameworks": frameworks.__all__}
+PACKAGES = [path.name for path in sorted(SRC.glob("xlc_*")) if path.name not in ("xlc_core", "xlc_jobs")]
+SURFACES = {"xlc_core": [*xlc_core.__all__, "__version__"], "xlc_core.frameworks": frameworks.__all__}
 
 
 def adapter_files() -> list[Path]:
-    packages = ("xlc_dspy", "xlc_langchain", "xlc_llamaindex", "xlc_server")
-    return sorted(path for package in packages for path in (SRC / package).rglob("*.py"))
+    return sorted(path for package in PACKAGES for path in (SRC / package).rglob("*.py"))
 
 
 def names_from_core(source: str) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -82,11 +83,11 @@ class EngineLease:
     ) -> None:
         self.release()
 
-    def __del__(self) -> None:
+    def __del__(self, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:  # sys may be gone by then
         # The garbage collector may run while this thread holds the locks that a release needs, and closing an
         # engine would block this thread. So another thread does it.
         shared, self._shared = self._shared, None
-        if shared is not None and not sys.is_finalizing():
+        if shared is not None and not _is_finalizing():
             with contextlib.suppress(
                 RuntimeError
             ):  # threads cannot start: the interpreter is ending and closes all engines

@@ -1,17 +1,21 @@
 """Everything that an adapter for a framework needs beside ``xlc_core``'s own names.
 
-The adapters for LangChain and LlamaIndex import from ``xlc_core`` and from here, and from no other part of the core; a
-test checks that. An adapter for another framework can be built the same way (docs/frameworks.md).
+The adapters import from ``xlc_core`` and from here, and from no other part of the core; a test checks that. An adapter
+for another framework can be built the same way (docs/frameworks.md).
 
 * Adapters to derive from: EngineAdapter has the fields that name a model, and the engine behind them. GeneratorAdapter
   adds how a model samples, ChatFields what only chat models have; EmbedderAdapter adds the fields of an embedding
   model, ScorerAdapter those of a cross-encoder, RerankerAdapter those of a reranker.
+* Models to hold, for frameworks whose classes are not pydantic's: HeldChat, HeldEmbedder and HeldReranker. raise_as
+  turns our errors into a framework's.
 * Facts about a model that is not loaded yet: read_facts returns ModelFacts; model_identity, retrieval_prompt and
   default_model.
 * Histories: read_history reads messages in the forms of all providers, provider_fields what frameworks store beside
   their content.
 * Readers of what frameworks pass: as_sequence, to_tool_choice, decode_base64, model_as_text; require_single_answer
   refuses ``n`` above 1.
+* Options by OpenAI's names: read_openai_options converts all of them, read_token_bias and thinking_options one each.
+* Answers in OpenAI's form: openai_usage, openai_call.
 * Schemas: read_response_format returns the constraint that a response format means, close_schema fits a type's schema
   to generation, require_all requires all properties, describe_schema shows a schema to the model.
 * JSON with a limit of nesting: to_json, from_json.
@@ -25,7 +29,10 @@ from xlc_core.engine.model_facts import ModelFacts, read_facts
 from xlc_core.frameworks.embedder_adapter import EmbedderAdapter, TextKind
 from xlc_core.frameworks.engine_adapter import EngineAdapter, default_model, model_as_text
 from xlc_core.frameworks.generator_adapter import ChatFields, GeneratorAdapter, require_single_answer
+from xlc_core.frameworks.held_models import HeldChat, HeldEmbedder, HeldReranker, raise_as
 from xlc_core.frameworks.logprobs import chat_logprobs, completion_logprobs
+from xlc_core.frameworks.openai_answers import openai_call, openai_usage
+from xlc_core.frameworks.openai_options import read_openai_options, read_token_bias, thinking_options
 from xlc_core.frameworks.reranker_adapter import RerankerAdapter, ScorerAdapter
 from xlc_core.frameworks.schemas import describe_schema, read_response_format
 from xlc_core.generation.label_probabilities import label_probabilities
@@ -43,6 +50,9 @@ __all__ = [
     "EmbedderAdapter",
     "EngineAdapter",
     "GeneratorAdapter",
+    "HeldChat",
+    "HeldEmbedder",
+    "HeldReranker",
     "ModelFacts",
     "RerankerAdapter",
     "ScorerAdapter",
@@ -58,13 +68,19 @@ __all__ = [
     "label_probabilities",
     "model_as_text",
     "model_identity",
+    "openai_call",
+    "openai_usage",
     "provider_fields",
+    "raise_as",
     "read_facts",
     "read_history",
+    "read_openai_options",
     "read_response_format",
+    "read_token_bias",
     "require_all",
     "require_single_answer",
     "retrieval_prompt",
+    "thinking_options",
     "to_json",
     "to_tool_choice",
 ]

@@ -1,0 +1,28 @@
+"""Answers in OpenAI's form, which many frameworks keep."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from xlc_core.messages import ToolCall
+from xlc_core.results import Usage
+
+__all__ = ["openai_call", "openai_usage"]
+
+
+def openai_usage(usage: Usage) -> dict[str, Any]:
+    """Return the tokens of a request."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def openai_call(call: ToolCall) -> dict[str, Any]:
+    """Return a call of a tool. One without an id gets one."""
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id or f"call_{uuid.uuid4().hex}", "type": "function", "function": function}
