@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from langchain_core.decisions import (
@@ -26,27 +24,19 @@ from langchain_core.decisions import (
 from langchain_core.messages import BaseMessage
 
 import xlc_core as xlc
-from xlc_core.frameworks import EngineAdapter, label_probabilities
+from xlc_core.frameworks import EngineAdapter, adecide_questions, decide_questions
 from xlc_langchain.errors import LangChainErrors, langchain_errors
 from xlc_langchain.messages import to_engine_messages
 from xlc_langchain.results import PROVIDER
 
 __all__ = ["XLlamaDecision"]
 
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_N_CANDIDATES = 1000
-"""Likeliest tokens among which the letters are looked up: the engine's maximum."""
-
-_SYSTEM = "Read the text, then answer the question about it with the letter of the one option that is right."
-
 
 class XLlamaDecision(LangChainErrors, EngineAdapter, BaseDecisionModel):
     """Answers typed questions about a text with the probabilities that a chat model gives to the options.
 
-    A decision model (``engine.info.decides``) answers with its own head. For a chat model the options are lettered,
-    and the probabilities are those of the letters as the answer's first token, scaled to a sum of 1. One token is
-    generated for each question, all questions at once, and the text that they share is read once. ``confidence`` is
-    the probability of the likeliest option. Pictures are refused, and so is ``Box``.
+    A decision model answers with its own head, a chat model with the probabilities of lettered options as its next
+    token (``xlc_core.frameworks.decide_questions``). Pictures are refused, and so is ``Box``.
 
     Example:
         >>> decide = XLlamaDecision(model="qwen3-4b")
@@ -60,33 +50,24 @@ class XLlamaDecision(LangChainErrors, EngineAdapter, BaseDecisionModel):
         return PROVIDER
 
     def _classify(self, state: State, questions: dict[str, Question]) -> ClassifierResponse:
-        with langchain_errors(), ExitStack() as streams:
-            engine = self._get_engine()
-            if engine.info.decides:
-                return _decided(questions, engine.decide(_plain_state(state), _wire(questions)))
-            requests = _requests(state, questions)
-            opened = {
-                name: streams.enter_context(engine.stream_chat(messages, **options))
-                for name, (messages, options) in requests.items()
-            }
-            return _response(questions, {name: stream.result() for name, stream in opened.items()})
+        with langchain_errors():
+            asked, plain, text = _wire(questions), _plain_state(state), _text(state)
+            return _response(questions, decide_questions(self._get_engine(), plain, asked, text=text))
 
     async def _aclassify(self, state: State, questions: dict[str, Question]) -> ClassifierResponse:
         with langchain_errors():
+            asked, plain, text = _wire(questions), _plain_state(state), _text(state)
             engine = await self._aget_engine()
-            if engine.info.decides:
-                return _decided(questions, await engine.adecide(_plain_state(state), _wire(questions)))
-            requests = _requests(state, questions)
-            answers = await asyncio.gather(
-                *(engine.achat(messages, **options) for messages, options in requests.values())
-            )
-            return _response(questions, dict(zip(requests, answers, strict=True)))
+            return _response(questions, await adecide_questions(engine, plain, asked, text=text))
 
 
 def _wire(questions: Mapping[str, Question]) -> dict[str, dict[str, Any]]:
-    """Return the questions as a decision model takes them."""
+    """Return the questions as the engine takes them."""
     for name, question in questions.items():
-        _options(name, question)  # refuses other types
+        if not isinstance(question, (Noul, Choice, Score)):
+            raise xlc.UnsupportedFeatureError(
+                f"question {name!r} is a {type(question).__name__}, which needs a model that reads pictures; give text"
+            )
     return {name: _plain(question.model_dump()) for name, question in questions.items()}
 
 
@@ -94,7 +75,7 @@ def _plain_state(state: State) -> Any:
     return state if isinstance(state, str) else _plain(state)
 
 
-def _decided(questions: Mapping[str, Question], decision: xlc.Decision) -> ClassifierResponse:
+def _response(questions: Mapping[str, Question], decision: xlc.Decision) -> ClassifierResponse:
     usage = decision.usage
     return ClassifierResponse(
         model=decision.model,
@@ -120,81 +101,6 @@ def _answered(question: Question, answer: xlc.DecisionAnswer) -> NoulAnswer | Ch
         legend={int(level): described for level, described in answer.legend.items()},
         probabilities={int(level): share for level, share in shares.items()},
         confidence=confidence,
-    )
-
-
-_Request = tuple[list[xlc.Message], dict[str, Any]]
-
-
-def _requests(state: State, questions: Mapping[str, Question]) -> dict[str, _Request]:
-    text = _text(state)
-    return {name: _request(text, name, question) for name, question in questions.items()}
-
-
-def _request(text: str, name: str, question: Question) -> _Request:
-    options = _options(name, question)
-    if len(options) > len(_LETTERS):
-        raise xlc.InvalidRequestError(
-            f"question {name!r} has {len(options)} options; at most {len(_LETTERS)} are possible"
-        )
-    lettered = [
-        f"{letter}: {label}" if described is None else f"{letter}: {label} ({_written(described)})"
-        for letter, (label, described) in zip(_LETTERS, options, strict=False)
-    ]
-    asked = "\n".join([f"Question: {_written(question.instructions)}", *lettered])
-    messages = [
-        xlc.Message(role="system", content=_SYSTEM),
-        xlc.Message(role="user", content=f"Text:\n{text}\n\n{asked}"),
-    ]
-    letters = xlc.Choice(*_LETTERS[: len(options)])
-    wanted = {"max_tokens": 1, "temperature": 0.0, "thinking": False, "constraint": letters, "logprobs": _N_CANDIDATES}
-    return messages, wanted
-
-
-def _options(name: str, question: Question) -> list[tuple[str, Any]]:
-    """Return the labels to choose from, each with its description."""
-    if isinstance(question, Noul):
-        criteria = question.criteria
-        return [("yes", criteria and criteria.true), ("no", criteria and criteria.false)]
-    if isinstance(question, Choice):
-        return list(question.criteria.items())
-    if isinstance(question, Score):
-        return [(f"level {level}", described) for level, described in enumerate(question.criteria)]
-    raise xlc.UnsupportedFeatureError(
-        f"question {name!r} is a {type(question).__name__}, which needs a model that reads pictures; give text"
-    )
-
-
-def _response(questions: Mapping[str, Question], completions: Mapping[str, xlc.Completion]) -> ClassifierResponse:
-    usages = [completion.usage for completion in completions.values()]
-    models = {completion.model for completion in completions.values()}
-    return ClassifierResponse(
-        model=next(iter(models), ""),
-        answers={name: _answer(name, question, completions[name]) for name, question in questions.items()},
-        usage={
-            "input_tokens": sum(usage.prompt_tokens for usage in usages),
-            "output_tokens": sum(usage.completion_tokens for usage in usages),
-            "total_tokens": sum(usage.total_tokens for usage in usages),
-        },
-    )
-
-
-def _answer(name: str, question: Question, completion: xlc.Completion) -> NoulAnswer | ChoiceAnswer | ScoreAnswer:
-    options = _options(name, question)
-    labels = [label for label, _ in options]
-    shares = label_probabilities(completion.logprobs[0], _LETTERS[: len(labels)])
-    if isinstance(question, Noul):
-        return NoulAnswer(type="noul", noul=shares[0])
-    if isinstance(question, Choice):
-        by_label = dict(zip(labels, shares, strict=True))
-        best = max(by_label, key=by_label.__getitem__)
-        return ChoiceAnswer(type="choice", choice=best, probabilities=by_label, confidence=by_label[best])
-    return ScoreAnswer(
-        type="score",
-        score=sum(level * share for level, share in enumerate(shares)),
-        legend=dict(enumerate(described for _, described in options)),
-        probabilities=dict(enumerate(shares)),
-        confidence=max(shares),
     )
 
 

@@ -20,6 +20,7 @@ for another framework can be built the same way (docs/frameworks.md).
   to generation, require_all requires all properties, describe_schema shows a schema to the model.
 * JSON with a limit of nesting: to_json, from_json.
 * Log-probabilities in OpenAI's form: chat_logprobs, completion_logprobs.
+* Typed questions about a text, answered with probabilities by any model: decide_questions, adecide_questions.
 * Probabilities of labels as the first token of an answer: label_probabilities.
 * TextKind: "query" or "document".
 """
@@ -35,6 +36,7 @@ from xlc_core.frameworks.openai_answers import openai_call, openai_usage
 from xlc_core.frameworks.openai_options import read_openai_options, read_token_bias, thinking_options
 from xlc_core.frameworks.reranker_adapter import RerankerAdapter, ScorerAdapter
 from xlc_core.frameworks.schemas import describe_schema, read_response_format
+from xlc_core.frameworks.typed_questions import adecide_questions, decide_questions
 from xlc_core.generation.label_probabilities import label_probabilities
 from xlc_core.generation.media import decode_base64
 from xlc_core.generation.message_reading import provider_fields, read_history
@@ -57,10 +59,12 @@ __all__ = [
     "RerankerAdapter",
     "ScorerAdapter",
     "TextKind",
+    "adecide_questions",
     "as_sequence",
     "chat_logprobs",
     "close_schema",
     "completion_logprobs",
+    "decide_questions",
     "decode_base64",
     "default_model",
     "describe_schema",

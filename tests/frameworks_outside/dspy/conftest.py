@@ -9,6 +9,9 @@ import pytest
 
 import xlc_core as xlc
 import xlc_dspy
+from helpers.tiny_models import write_byte_llama
+
+TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +22,14 @@ def fresh_cache() -> None:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[xlc.Engine]:
     with xlc.Engine("smollm2-135m-instruct", n_ctx=2048, n_parallel=8) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[xlc.Engine]:
+    """A fast model with random weights, whose tokens are bytes: it writes what its constraint allows at random."""
+    path = write_byte_llama(tmp_path_factory.mktemp("tiny") / "tiny.gguf", n_ctx=8192)
+    with xlc.Engine(path, n_ctx=8192, n_parallel=8, n_threads=1, chat_template=TEMPLATE) as shared:
         yield shared
 
 
