@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 from dspy import lm15
 
 import xlc_core as xlc
+from xlc_core.frameworks import raise_as
 
 __all__ = ["PROVIDER", "DspyErrors", "dspy_errors"]
 
@@ -29,14 +29,14 @@ _COUNTERPARTS: dict[type[xlc.XllamaError], type[lm15.LM15Error]] = {
 """DSPy retries timeouts and failures of the server, and no others."""
 
 
-@contextmanager
-def dspy_errors() -> Iterator[None]:
+def dspy_errors() -> AbstractContextManager[None]:
     """Turn xllama errors that are raised inside into their lm15 counterparts; the original is the ``__cause__``."""
-    try:
-        yield
-    except xlc.XllamaError as error:
-        kind = next(_COUNTERPARTS[base] for base in type(error).__mro__ if base in _COUNTERPARTS)
-        raise kind(str(error), provider=PROVIDER) from error
+    return raise_as(_counterpart)
+
+
+def _counterpart(error: xlc.XllamaError) -> lm15.LM15Error:
+    kind = next(_COUNTERPARTS[base] for base in type(error).__mro__ if base in _COUNTERPARTS)
+    return kind(str(error), provider=PROVIDER)
 
 
 class DspyErrors:

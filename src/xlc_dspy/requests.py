@@ -10,7 +10,7 @@ from typing import Any
 from dspy import lm15
 
 import xlc_core as xlc
-from xlc_core.frameworks import close_schema, read_response_format
+from xlc_core.frameworks import close_schema, read_response_format, read_token_bias, thinking_options
 from xlc_dspy.errors import PROVIDER
 
 __all__ = ["OUTPUTS", "Chat", "to_chat"]
@@ -71,7 +71,7 @@ def to_chat(request: lm15.Request) -> Chat:
         options["cache_prompt"] = False
     extensions = {name: value for name, value in (config.extensions or {}).items() if name not in _HINTS}
     if isinstance(bias := extensions.get("logit_bias"), dict):
-        extensions["logit_bias"] = {_as_token(token): value for token, value in bias.items()}
+        extensions["logit_bias"] = read_token_bias(bias)
     return Chat(tuple(_messages(request)), {**extensions, **options}, tuple(_adaptations(config)))
 
 
@@ -165,11 +165,9 @@ def _tool(tool: lm15.FunctionTool | lm15.BuiltinTool) -> xlc.Tool:
 
 
 def _reasoning_options(reasoning: lm15.Reasoning | None) -> dict[str, Any]:
-    if reasoning is None:
-        return {}
-    if reasoning.is_off:
-        return {"thinking": False}
-    options: dict[str, Any] = {"thinking": True, "template_kwargs": {"reasoning_effort": reasoning.effort}}
+    if reasoning is None or reasoning.is_off:
+        return thinking_options(reasoning and "none")
+    options = thinking_options(reasoning.effort)
     if reasoning.thinking_budget is not None:
         options["thinking_budget"] = reasoning.thinking_budget
     return options
@@ -196,11 +194,6 @@ def _adaptations(config: lm15.Config) -> Iterator[lm15.Adaptation]:
 
 def _dropped(field: str, value: Any) -> lm15.Adaptation:
     return lm15.Adaptation(field=field, action="dropped", reason="the model runs inside this process", asked=value)
-
-
-def _as_token(token: str) -> int | str:
-    """Return a token's number. OpenAI's keys are numbers as texts; ours may also be the tokens' own texts."""
-    return int(token) if token.isascii() and token.isdigit() else token
 
 
 def _unsupported(reason: str, feature: str) -> lm15.UnsupportedFeatureError:
