@@ -32,6 +32,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         *("instructor>=1.10", "litellm>=1.80", "openai-agents>=0.6", "cohere>=5.15"),
     ),
     "dspy": ("xllama[dspy]",),
+    "page": ("xllama[server]", "selenium>=4.20"),  # also Debian's chromium and chromium-driver
 }
 # All tests need these, by tests/conftest.py and pyproject.toml.
 COMMON = ("pytest>=8.3", "pytest-asyncio>=0.25", "pytest-timeout>=2.3", "hypothesis>=6.100", "gguf>=0.17")

@@ -16,7 +16,7 @@ from xlc_server import create_app
 from xlc_server.portless import sync_transport
 from xlc_server.serving import make_server
 
-__all__ = ["SMALL_MODELS", "WAYS", "reached", "running_server", "server_on_thread"]
+__all__ = ["SMALL_MODELS", "WAYS", "reached", "running_server", "served", "server_on_thread"]
 
 SMALL_MODELS: Any = {
     "chat": {"model": "smollm2-135m-instruct", "n_ctx": 2048, "n_parallel": 4},
@@ -39,12 +39,18 @@ def running_server(pool: xlc.EnginePool, **options: Any) -> Iterator[str]:
 def server_on_thread(pool: xlc.EnginePool, **options: Any) -> Iterator[tuple[uvicorn.Server, str]]:
     """Serve a pool, and yield the server and its address."""
     server = make_server(pool, port=0, **options)
+    with served(server) as address:
+        yield server, address
+
+
+@contextlib.contextmanager
+def served(server: uvicorn.Server) -> Iterator[str]:
+    """Run a server that is not running yet, and yield its address."""
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
         assert wait_until(lambda: server.started)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield server, f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()

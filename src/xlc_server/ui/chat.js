@@ -88,7 +88,7 @@ async function watchSlots() {
   $("slots").replaceChildren(...slots.map((_, index) => element("i", { className: index < n ? "busy" : "" })));
   $("slots").title = $("slots").ariaLabel = slots.length ? `${n} of ${slots.length} slots are busy` : "";
   clearTimeout(timer);
-  timer = setTimeout(watchSlots, running ? 500 : 5000);
+  timer = setTimeout(watchSlots, running || n ? 500 : 5000);
 }
 
 function setBusy(isBusy) {

@@ -31,16 +31,16 @@ async function explain() {
   }
 }
 
-// Shows a verdict, the two parts of the text, and a button for each token that may come next.
+// Shows a verdict, the two parts of the text, and buttons for tokens that may come next; not for runs of white space.
 function show(kind, verdict, allowed, refused, expected) {
   Object.assign($("verdict"), { className: kind, textContent: verdict });
   $("shown").replaceChildren(allowed, element("mark", {}, refused));
   $("shown").hidden = !allowed && !refused;
   $("next").hidden = !expected.length;
-  const buttons = expected.map(({ token, is_control }) => {
+  const buttons = expected.filter(({ token }) => /\S|^[ \n]$/.test(token)).map(({ token, is_control }) => {
     const disabled = is_control || token.includes("\ufffd"); // half a character
     const properties = { type: "button", disabled, onclick: () => setText(allowed + token) };
-    return element("button", properties, token.replaceAll("\n", "↵").replaceAll("\t", "⇥"));
+    return element("button", properties, token.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥"));
   });
   $("expected").replaceChildren(...buttons);
 }

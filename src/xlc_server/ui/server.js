@@ -29,9 +29,9 @@ export async function* stream(path, body, signal) {
     if (done) throw new Error("The answer is not complete: the server has gone.");
     const blocks = (text + value).split("\n\n");
     text = blocks.pop();
-    for (const data of blocks.map((block) => block.replace("data: ", ""))) {
-      if (data === "[DONE]") return;
-      const event = JSON.parse(data);
+    for (const block of blocks.filter((block) => block.startsWith("data: "))) {
+      if (block === "data: [DONE]") return;
+      const event = JSON.parse(block.slice(6));
       if (event.error) throw new Error(event.error.message);
       yield event;
     }
