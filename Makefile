@@ -104,6 +104,7 @@ check: $(STAMP)
 	git ls-files -co --exclude-standard 'src/*.c' 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/python cmake/make_stub.py --check
 	$(BIN)/python cmake/make_kwargs.py --check
+	$(BIN)/python cmake/make_pictures.py --check
 	$(BIN)/python cmake/check_words.py
 	$(BIN)/python cmake/check_docstrings.py
 	$(BIN)/python cmake/tidy.py
@@ -125,6 +126,7 @@ format: $(STAMP)
 stubs: $(STAMP)
 	$(BIN)/python cmake/make_stub.py
 	$(BIN)/python cmake/make_kwargs.py
+	$(BIN)/python cmake/make_pictures.py
 
 # Moves the pin of llama.cpp as far as it goes, and reports (vendor/README.md).
 pin:
