@@ -25,7 +25,7 @@ class TypedAdapter(dspy.JSONAdapter):
 
     A language model that does not take schemas gets what JSONAdapter would send.
 
-    Example:
+    Examples:
         >>> dspy.configure(lm=xlc_dspy.lm("smollm2-135m-instruct"), adapter=xlc_dspy.TypedAdapter())
         >>> dspy.Predict("review -> stars: int")(review="Five out of five!").stars
         5

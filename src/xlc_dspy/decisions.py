@@ -29,7 +29,7 @@ class XLlamaDecision(dspy.BaseLM):
     those of the letters as its next token. Outputs are ``Noul``, ``Score``, ``Choice``, ``bool`` or ``Literal``, each
     with a description, which is the question.
 
-    Example:
+    Examples:
         >>> class Sort(dspy.Signature):
         ...     text: str = dspy.InputField()
         ...     urgent: bool = dspy.OutputField(desc="Is it urgent?")

@@ -17,7 +17,7 @@ class XLlamaEmbedder(DspyErrors, EmbedderAdapter):
     DSPy's cache tells two of them apart by their fields. It tells functions apart by their source, so that the
     methods ``embed`` of two engines would share their vectors there.
 
-    Example:
+    Examples:
         >>> embedder = dspy.Embedder(XLlamaEmbedder(model="all-minilm-l6-v2"))
         >>> embedder(["What is a slot?"]).shape
         (1, 384)

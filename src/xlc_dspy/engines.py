@@ -73,7 +73,7 @@ class XLlamaEngine(_EngineFields):
 
     Building one loads nothing; see ``load()`` and ``close()``. ``xlc_dspy.lm`` makes a ``dspy.LM`` with it.
 
-    Example:
+    Examples:
         >>> engine = XLlamaEngine(model="smollm2-135m-instruct")
         >>> lm = dspy.LM("xllama/smollm2-135m-instruct", engine=engine)
     """

@@ -31,7 +31,7 @@ class XllamaChatGenerator:
     are enforced while tokens are sampled, so that a whole answer always parses. Cancelling ``run_async``, or an error
     in a streaming callback, stops the generation.
 
-    Example:
+    Examples:
         >>> generator = XllamaChatGenerator("smollm2-135m-instruct", generation_kwargs={"temperature": 0})
         >>> generator.run([ChatMessage.from_user("Name a colour.")])["replies"][0].text
     """

@@ -54,7 +54,7 @@ class _ReadsDocuments(_Component):
 class XllamaTextEmbedder(_Component):
     """Embeds queries.
 
-    Example:
+    Examples:
         >>> XllamaTextEmbedder("all-minilm-l6-v2").run("What is a llama?")["embedding"]
     """
 
@@ -92,7 +92,7 @@ def _query(text: str) -> list[str]:
 class XllamaDocumentEmbedder(_ReadsDocuments):
     """Embeds documents.
 
-    Example:
+    Examples:
         >>> XllamaDocumentEmbedder("all-minilm-l6-v2").run([Document(content="A llama.")])["documents"]
     """
 
@@ -143,7 +143,7 @@ class XllamaDocumentEmbedder(_ReadsDocuments):
 class XllamaRanker(_ReadsDocuments):
     """Orders documents by how well they answer a query: with a reranker, an embedding model or a chat model.
 
-    Example:
+    Examples:
         >>> XllamaRanker("xllama-rerank-mini", top_k=3).run("What is a llama?", documents)["documents"]
     """
 

@@ -50,7 +50,7 @@ def map_dataset(
 
     Raises:
         InvalidRequestError: no node has room for an engine.
-        The errors of finding the model.
+        XllamaError: the errors of finding the model.
     """
     plan = plan_cluster(worker, n_workers=n_workers, n_cores=n_cores, n_reserved=1)
     return dataset.map_batches(
@@ -75,7 +75,7 @@ def plan_cluster(
 
     Raises:
         InvalidRequestError: no node has room for an engine.
-        The errors of finding the model.
+        XllamaError: the errors of finding the model.
     """
     with _own_errors():
         memory = ray.get(_remote(_needed_memory).remote(worker.engine_options))

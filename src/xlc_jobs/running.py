@@ -116,7 +116,7 @@ def run_job(
     Raises:
         InvalidRequestError: the input cannot be read, or the folder has results of other options, another model or
             another input.
-        The errors of opening the model.
+        XllamaError: the errors of opening the model.
     """
     folder = JobFolder(output)
     files = open_inputs(source)

@@ -123,7 +123,7 @@ class Worker(abc.ABC):
             InvalidRequestError: a column is missing, or there is one already of a name that would be added.
             UnsupportedFeatureError: the model cannot do this work.
             EngineFailedError: llama.cpp failed for every row.
-            The errors of opening the engine.
+            XllamaError: the errors of opening the engine.
         """
         rows = list(zip(*[read_column(batch, name) for name in self.inputs], strict=True))
         return add_columns(batch, self._columns(rows))

@@ -51,7 +51,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
     ``constraint``, ``close_constraint``, ``thinking``, ``thinking_budget``, ``thinking_switch``,
     ``template_kwargs``, ``timeout`` and ``model``, may also be given to a single call or to ``bind``.
 
-    Example:
+    Examples:
         >>> llm = ChatXLlama(model="smollm2-135m-instruct", temperature=0)
         >>> llm.invoke("Name a colour.").text
         'Blue'

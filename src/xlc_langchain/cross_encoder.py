@@ -18,7 +18,7 @@ class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
     It is for code that takes a ``BaseCrossEncoder``, such as langchain-classic's ``CrossEncoderReranker``;
     ``XLlamaReranker`` orders documents without it. Building one loads nothing; see ``load()`` and ``close()``.
 
-    Example:
+    Examples:
         >>> scorer = XLlamaCrossEncoder(model="xllama-rerank-mini")
         >>> scorer.score([("What is a slot?", "A slot holds one request.")])
         [3.74]

@@ -38,7 +38,7 @@ class XLlamaDecision(LangChainErrors, EngineAdapter, BaseDecisionModel):
     A decision model answers with its own head, a chat model with the probabilities of lettered options as its next
     token (``xlc_core.frameworks.decide_questions``). Pictures are refused, and so is ``Box``.
 
-    Example:
+    Examples:
         >>> decide = XLlamaDecision(model="qwen3-4b")
         >>> urgent = Noul(instructions="Is this urgent?")
         >>> decide.invoke({"state": "The server burns!", "questions": {"urgent": urgent}}).nouls["urgent"].noul

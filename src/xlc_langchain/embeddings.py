@@ -15,7 +15,7 @@ class XLlamaEmbeddings(LangChainErrors, EmbedderAdapter, Embeddings):
 
     Building one loads nothing; see ``load()`` and ``close()``.
 
-    Example:
+    Examples:
         >>> embeddings = XLlamaEmbeddings(model="all-minilm-l6-v2")
         >>> len(embeddings.embed_query("What is a slot?"))
         384

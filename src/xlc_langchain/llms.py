@@ -28,7 +28,7 @@ class XLlama(GeneratorMethods, BaseLLM):
     the first use, a call may override every sampling field, and ``constraint``, ``response_format``, ``timeout`` and
     ``model`` may be given to it.
 
-    Example:
+    Examples:
         >>> llm = XLlama(model="smollm2-135m-instruct", temperature=0, max_tokens=8)
         >>> llm.invoke("The capital of France is")
         ' Paris.'

@@ -19,7 +19,7 @@ class XLlamaReranker(LangChainErrors, RerankerAdapter, BaseDocumentCompressor):
     copies with the model's score in ``metadata["relevance_score"]``; those that were given stay as
     they are.
 
-    Example:
+    Examples:
         >>> reranker = XLlamaReranker(model="xllama-rerank-mini", top_n=5)
         >>> best = reranker.compress_documents(documents, "What is a slot?")
         >>> best[0].metadata["relevance_score"]

@@ -164,7 +164,7 @@ def register(models: Mapping[str, Mapping[str, Any]] | None = None, **fields: An
     Returns:
         The provider; its ``close`` releases the models.
 
-    Example:
+    Examples:
         >>> register()
         >>> litellm.completion("xllama/smollm2-135m-instruct", [{"role": "user", "content": "Hi"}])
     """

@@ -37,7 +37,7 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
     Every method raises xllama's own errors, among them ``InputTooLongError`` for a text that is longer than the model
     takes, unless ``truncate`` allows to cut it.
 
-    Example:
+    Examples:
         >>> embed_model = XLlamaEmbedding(model="all-minilm-l6-v2")
         >>> len(embed_model.get_query_embedding("What is a slot?"))
         384

@@ -45,7 +45,7 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
 
     Every method raises xllama's errors (``xlc_core.XllamaError``), since LlamaIndex does not define errors for models.
 
-    Example:
+    Examples:
         >>> llm = XLlama(model="smollm2-135m-instruct", temperature=0)
         >>> llm.complete("Name a colour.").text
         'Blue'

@@ -28,7 +28,7 @@ class XLlamaRerank(RerankerAdapter, BaseNodePostprocessor):
 
     Every method raises xllama's own errors (``xlc_core.XllamaError``).
 
-    Example:
+    Examples:
         >>> rerank = XLlamaRerank(model="xllama-rerank-mini", top_n=5)
         >>> engine = index.as_query_engine(similarity_top_k=20, node_postprocessors=[rerank])
     """

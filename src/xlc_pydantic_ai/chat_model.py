@@ -52,7 +52,7 @@ class XllamaModel(Model):
     are sampled, so that a whole answer always matches it, and so are the arguments of tools. Leaving a stream and
     cancelling a task stop the generation.
 
-    Example:
+    Examples:
         >>> agent = Agent(XllamaModel("smollm2-135m-instruct"), output_type=City)
     """
 

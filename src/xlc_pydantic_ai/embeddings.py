@@ -20,7 +20,7 @@ __all__ = ["XllamaEmbeddingModel"]
 class XllamaEmbeddingModel(EmbeddingModel):
     """An embedding model that llama.cpp runs inside this process. Building one loads nothing.
 
-    Example:
+    Examples:
         >>> embedder = Embedder(XllamaEmbeddingModel("all-minilm-l6-v2"))
     """
 

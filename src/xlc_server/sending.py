@@ -97,7 +97,7 @@ async def until_gone(receive: Receive, work: Coroutine[Any, Any, _Result]) -> _R
 
     Raises:
         ConnectionResetError: the client has gone.
-        The errors of the work.
+        XllamaError: the errors of the work.
     """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_gone(receive))

@@ -75,7 +75,7 @@ class Conversation:
         If the chat does not fit into the context, the oldest questions and answers are left out.
 
         Raises:
-            The errors of Engine.stream_chat; then the question is not remembered.
+            XllamaError: the errors of Engine.stream_chat; then the question is not remembered.
         """
         content: str | list[Any] = text
         if self._images:

@@ -35,7 +35,7 @@ class HeldChat(ChatFields, GeneratorAdapter):
         """Return what the model's file says, without loading it; None if it is not on this disk yet.
 
         Raises:
-            Those of read_facts.
+            XllamaError: those of read_facts.
         """
         if self.engine is not None:
             return read_facts(self.engine.options)

@@ -131,7 +131,7 @@ class AsyncEvents(abc.ABC):
         a slot. It may still wait for one.
 
         Raises:
-            The errors of a request that cannot be answered. Later ones come with the events.
+            XllamaError: the errors of a request that cannot be answered. Later ones come with the events.
         """
 
     @abc.abstractmethod

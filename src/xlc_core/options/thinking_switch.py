@@ -23,7 +23,7 @@ class ThinkingSwitch:
     blocking call. After ``stop``, later requests with the same switch do not think either, so use a new one for each
     question.
 
-    Example:
+    Examples:
         >>> switch = xlc.ThinkingSwitch()
         >>> threading.Timer(20, switch.stop).start()
         >>> engine.chat("Prove it.", thinking_switch=switch)

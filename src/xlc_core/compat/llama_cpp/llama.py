@@ -290,7 +290,7 @@ class Llama(LlamaBase):
                 [None] have other defaults.
 
         Raises:
-            Those of create_completion.
+            XllamaError: those of create_completion.
         """
         given = _own_locals(locals())
         if self.chat_handler is not None:
