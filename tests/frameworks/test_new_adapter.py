@@ -70,6 +70,8 @@ def test_closed_schema_has_no_hints_and_no_further_properties() -> None:
         ({"type": "text"}, None),
         ({"type": "json_object"}, xlc.JsonObject()),
         ({"type": "json_schema", "json_schema": {"schema": SIZED}}, xlc.JsonSchema(close_schema(SIZED))),
+        ({"type": "json_schema", "schema": SIZED}, xlc.JsonSchema(close_schema(SIZED))),
+        ({"type": "json_object", "schema": SIZED}, xlc.JsonSchema(close_schema(SIZED))),
         ({"type": "object"}, xlc.JsonSchema({"type": "object"})),
         (["yes", "no"], xlc.Choice("yes", "no")),
     ],

@@ -20,9 +20,9 @@ def read_response_format(response_format: Any) -> Constraint | None:
 
     Args:
         response_format: OpenAI's form, ``{"type": "json_schema", "json_schema": {"schema": …}}``, or with the type
-            ``json_object`` or ``text``; or what the engine takes as a constraint, such as a type or a JSON schema.
-            Formats in a schema of OpenAI's form are hints where no grammar enforces them, as frameworks make it of a
-            type that checks them.
+            ``json_object`` or ``text``; llama-server's, with ``schema`` beside the type; or what the engine takes as
+            a constraint, such as a type or a JSON schema. Formats in a schema of OpenAI's form are hints where no
+            grammar enforces them, as frameworks make it of a type that checks them.
 
     Returns:
         the constraint; None for ``text``.
@@ -36,10 +36,10 @@ def read_response_format(response_format: Any) -> Constraint | None:
     kind = response_format["type"]
     if kind == "text":
         return None
-    if kind == "json_object":
-        return JsonObject()
-    described = response_format.get("json_schema")
+    described = response_format.get("json_schema", response_format)
     schema = described.get("schema") if isinstance(described, Mapping) else None
+    if kind == "json_object" and schema is None:
+        return JsonObject()
     if not isinstance(schema, Mapping):
         raise InvalidRequestError(
             "response_format of the type 'json_schema' must have {'json_schema': {'schema': {…}}}, "
