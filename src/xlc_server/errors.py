@@ -84,9 +84,17 @@ def to_api_error(error: BaseException) -> ApiError:
     for cls, status, kind, code in _TABLE:
         if isinstance(error, cls):
             named = _OPTION.match(str(error)) if status == 400 else None
-            return ApiError(status, str(error), kind=kind, code=code, param=named and named[1])
+            return ApiError(status, _message(error), kind=kind, code=code, param=named and named[1])
     _logger.error("a request failed", exc_info=error)
     return ApiError(500, "the server failed; its log has the reason", kind=_SERVER, code="internal_error")
+
+
+def _message(error: xlc.XllamaError) -> str:
+    """Return an error's message; that of a long prompt in the words by which clients know it, to shorten a chat."""
+    if not isinstance(error, xlc.ContextOverflowError):
+        return str(error)
+    known = f"prompt is too long: {error.n_prompt_tokens} tokens > {error.n_ctx} maximum"
+    return f"{known}. This model's maximum context length is {error.n_ctx} tokens, with the answer; shorten the prompt"
 
 
 def error_body(error: ApiError) -> Mapping[str, Any]:

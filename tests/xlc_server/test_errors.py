@@ -52,6 +52,8 @@ def test_codes(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as long:
         client.chat.completions.create(model="chat", messages=[{"role": "user", "content": "long " * 3000}])
     assert long.value.code == "context_length_exceeded"
+    assert "prompt is too long: " in str(long.value)  # litellm and programs for Anthropic's API look for this
+    assert "This model's maximum context length is " in str(long.value)  # programs for OpenAI's API for this
     with pytest.raises(openai.NotFoundError) as missing:
         client.chat.completions.create(model="chap", messages=HELLO)
     assert missing.value.code == "model_not_found"
