@@ -1,4 +1,8 @@
-"""``/metrics``: counters of the open engines, in the text format of Prometheus."""
+"""``/metrics``: counters of the open engines, in the text format of Prometheus.
+
+The engines count, so that a scrape only writes their numbers down. The package prometheus-client would need a collector
+that reads them, and its registry is the whole process's: two applications in one process would have to share it.
+"""
 
 from __future__ import annotations
 

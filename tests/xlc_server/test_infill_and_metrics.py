@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 import xlc_core as xlc
-from helpers.servers import running_server
+from helpers.servers import WAYS, reached, running_server
 from helpers.tiny_models import FIM_FILE_TOKENS, FIM_TOKENS, write_byte_llama
 
 GREEDY: Any = {"temperature": 0, "seed": 1}
@@ -68,3 +70,17 @@ def test_metrics_of_open_models(coders: xlc.EnginePool, coder_url: str) -> None:
     assert f'xllama_generation_tokens_total{{model="co\\"der"}} {n_tokens}' in lines
     assert "xllama_http_requests 0" in lines
     assert all(line.startswith(("# HELP xllama_", "# TYPE xllama_", "xllama_")) for line in lines)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_prometheus_reads_the_metrics(coders: xlc.EnginePool, way: str) -> None:
+    with reached(way, coders) as client, coders.acquire('co"der') as lease:
+        counted = lease.engine.metrics()
+        families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+    assert all(family.documentation and family.type in ("counter", "gauge") for family in families.values())
+    for field in dataclasses.fields(counted):
+        name = f"xllama_{field.name}"
+        family = families.get(name) or families[name.removesuffix("s")]
+        [sample] = family.samples
+        assert sample.labels == {"model": 'co"der'}
+        assert sample.value == pytest.approx(getattr(counted, field.name))
