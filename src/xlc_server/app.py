@@ -24,6 +24,7 @@ from xlc_server.embeddings import EmbeddingBody, answer_embedding
 from xlc_server.endpoint import ByMethod, Endpoint
 from xlc_server.errors import ApiError, error_body, to_api_error
 from xlc_server.explaining import ExplainBody, answer_explanation
+from xlc_server.forms import read_form
 from xlc_server.guard import Guard
 from xlc_server.infill import InfillBody, answer_infill, stream_infill
 from xlc_server.lora_adapters import AdaptersBody, ScalesBody, answer_adapters, answer_scales
@@ -46,6 +47,7 @@ from xlc_server.tokens import (
     answer_template,
     answer_tokenize,
 )
+from xlc_server.transcriptions import TranscriptionBody, answer_transcription, stream_transcription
 
 __all__ = ["create_app"]
 
@@ -105,6 +107,16 @@ def _routes(service: Service) -> list[Route]:
         "/v1/rerank": (rank,),
         "/v2/rerank": (rank,),
         "/rerank": (rank,),
+        "/v1/audio/transcriptions": (
+            Endpoint(
+                service,
+                TranscriptionBody,
+                answer_transcription,
+                stream_transcription,
+                reader=read_form,
+                answers_text=True,
+            ),
+        ),
         "/infill": (Endpoint(service, InfillBody, answer_infill, stream_infill, LLAMA_SERVER),),
         "/tokenize": (Endpoint(service, TokenizeBody, answer_tokenize),),
         "/detokenize": (Endpoint(service, DetokenizeBody, answer_detokenize),),

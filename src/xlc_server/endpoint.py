@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from starlette.datastructures import QueryParams
 
 from xlc_server.dialects import OPENAI, Dialect
-from xlc_server.errors import server_ends, to_api_error
+from xlc_server.errors import server_ends, to_api_error, unknown_field
 from xlc_server.reading import Reader, read_object
 from xlc_server.sending import (
     Chunks,
@@ -31,6 +31,8 @@ __all__ = ["ByMethod", "Endpoint"]
 _LARGE = 256 << 10
 """Bytes above which a body is read on a helper thread."""
 
+_MOST_EXACT = 2.0**53
+
 _BodyT = TypeVar("_BodyT", bound=Body)
 
 Answer = Callable[[Service, _BodyT], Awaitable[Any]]
@@ -49,6 +51,7 @@ class Endpoint(Generic[_BodyT]):
         method: GET or POST.
         reader: reads the fields of a body.
         is_counted: whether a request needs one of the ``max_requests`` places.
+        answers_text: whether an answer may be a text instead of JSON.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Endpoint(Generic[_BodyT]):
         method: str = "POST",
         reader: Reader = read_object,
         is_counted: bool = True,
+        answers_text: bool = False,
     ) -> None:
         self._service = service
         self.body_type = body_type
@@ -70,6 +74,7 @@ class Endpoint(Generic[_BodyT]):
         self.reader = reader
         self.dialect = dialect
         self.can_stream = stream is not None
+        self.answers_text = answers_text
         self._answer = answer
         self._stream = stream
         self._is_counted = is_counted
@@ -117,9 +122,12 @@ class Endpoint(Generic[_BodyT]):
             await send_error(send, to_api_error(error), self.dialect)
 
     def _read(self, scope: Scope, raw: bytes) -> _BodyT:
-        fields = {name: value for name, value in self.reader.read(scope, raw).items() if value is not None}
+        given = self.reader.read(scope, raw)
+        fields = {name: _whole(value) for name, value in given.items() if value is not None}
         if names := self.body_type.from_url:
             url = {**QueryParams(scope["query_string"]), **scope.get("path_params", {})}
+            if wrong := (set(names) - {"model"}) & fields.keys():
+                raise unknown_field(min(wrong))
             fields.update({name: url[name] for name in names if name in url})
         return self.body_type(**fields)
 
@@ -130,6 +138,12 @@ class Endpoint(Generic[_BodyT]):
             await send_answer(send, await self._answer(self._service, body))
         else:
             await send_events(send, chunks, self.dialect)
+
+
+def _whole(value: Any) -> Any:
+    """Return a number such as 5.0 as the integer that it is in JSON."""
+    is_whole = type(value) is float and value.is_integer() and abs(value) < _MOST_EXACT
+    return int(value) if is_whole else value
 
 
 class ByMethod:

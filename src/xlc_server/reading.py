@@ -28,6 +28,11 @@ class Reader:
     read: Callable[[Scope, bytes], dict[str, Any]]
     whole: str = ""
 
+    @property
+    def is_object(self) -> bool:
+        """Whether the body is an object of all fields."""
+        return bool(self.media_type) and not self.whole
+
 
 def _object(_: Scope, body: bytes) -> dict[str, Any]:
     fields = _from_json(body)
