@@ -33,6 +33,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     ),
     "dspy": ("xllama[dspy]",),
     "page": ("xllama[server]", "selenium>=4.20"),  # also Debian's chromium and chromium-driver
+    "schemathesis": ("xllama[server]", "schemathesis>=4.4"),
 }
 # All tests need these, by tests/conftest.py and pyproject.toml.
 COMMON = ("pytest>=8.3", "pytest-asyncio>=0.25", "pytest-timeout>=2.3", "hypothesis>=6.100", "gguf>=0.17")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler, create_model, field_validator, model_validator
 from typing_extensions import Self
 
 from xlc_core import CompletionOptions
@@ -15,6 +15,9 @@ __all__ = ["GenerationBody", "StreamOptions"]
 
 _NOT_FROM_OUTSIDE = {"constraint", "timeout", "thinking_switch", "prompt_progress", "n", "logprobs", "stop", "seed"}
 """Options that have a field of OpenAI's, are the server's, or are objects of Python."""
+
+_BOUNDED = frozenset({"temperature", "top_p", "frequency_penalty", "presence_penalty", "n"})
+"""Fields of OpenAI's whose bounds are those of the engine's options."""
 
 _FORMATS = ("text", "json_object", "json_schema")
 
@@ -75,6 +78,17 @@ class GenerationBody(Body):
         return self
 
     @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Describe the engine's options too, which may be given by their names."""
+        schema = handler(core)
+        described = handler.resolve_ref_schema(schema)
+        options = _describe_options(cls._options_class())
+        fields = described["properties"]
+        fields.update({name: option for name, option in options.items() if name not in fields or name in _BOUNDED})
+        described["additionalProperties"] = False
+        return schema
+
+    @classmethod
     def _options_class(cls) -> type[CompletionOptions]:
         return CompletionOptions
 
@@ -107,6 +121,14 @@ class GenerationBody(Body):
 
 def _option_names(options: type[CompletionOptions]) -> frozenset[str]:
     return frozenset(options.model_fields) - _NOT_FROM_OUTSIDE
+
+
+def _describe_options(options: type[CompletionOptions]) -> dict[str, Any]:
+    """Return the JSON schemas of options by their names."""
+    named: dict[str, Any] = {name: options.model_fields[name] for name in sorted(_option_names(options) | _BOUNDED)}
+    fields: dict[str, Any] = {name: (field.annotation, field) for name, field in named.items()}
+    described: dict[str, Any] = create_model("Further", **fields).model_json_schema()["properties"]
+    return described
 
 
 def _as_token(token: str) -> int | str:

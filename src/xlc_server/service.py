@@ -20,14 +20,14 @@ __all__ = ["Body", "LoraScale", "Service", "new_id", "now", "scales_by_name"]
 
 
 class Body(BaseModel):
-    """Base of the bodies of requests. A field that is not known is refused, as OpenAI does.
+    """Base of the bodies of requests. Unknown fields are refused, as OpenAI does, and texts for numbers.
 
     Attributes:
         from_url: fields that stand in the path or the query of the request's URL.
         model: the model that is asked for; empty for the first one.
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
     from_url: ClassVar[tuple[str, ...]] = ()
 
     model: str = ""
@@ -36,7 +36,7 @@ class Body(BaseModel):
 class LoraScale(BaseModel):
     """The scale of one LoRA adapter, which is named by its number, as llama-server does."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     id: int = Field(ge=0)
     scale: float

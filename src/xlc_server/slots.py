@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from xlc_core import Engine, SessionInfo
 from xlc_server.errors import ApiError, not_supported
@@ -24,6 +24,7 @@ _REFUSED = frozenset('/\\:*?"<>|\x7f\uff0e\u2215\u2216\ufffd\ufeff')
 class SlotsBody(Body):
     """Which slots are asked for."""
 
+    model_config = ConfigDict(strict=False)  # a URL and a form have texts only
     from_url: ClassVar = ("model", "fail_on_no_slot")
 
     fail_on_no_slot: bool = False
@@ -32,6 +33,7 @@ class SlotsBody(Body):
 class SlotActionBody(Body):
     """Saves a slot's conversation, or restores it."""
 
+    model_config = ConfigDict(strict=False)  # a URL and a form have texts only
     from_url: ClassVar = ("id_slot", "action", "model")
 
     id_slot: int = Field(ge=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-import jsonschema
 import numpy as np
 import openai
 import pytest
@@ -120,18 +119,3 @@ def test_tokens_and_templates(url: str, chat_engine: xlc.Engine) -> None:
 
 def test_health(url: str) -> None:
     assert httpx.get(f"{url}/health").json() == {"status": "ok"}
-
-
-def test_openapi_document_describes_every_request(url: str) -> None:
-    document = httpx.get(f"{url}/openapi.json").json()
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            assert httpx.request(method, url + path, timeout=60).status_code == (200 if method == "get" else 400), path
-            assert operation["summary"].endswith("."), path
-            if method == "post":
-                schema = operation["requestBody"]["content"]["application/json"]["schema"]
-                described = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-                assert "model" in described["properties"]
-    chat = document["components"]["schemas"]["ChatBody"]
-    jsonschema.Draft202012Validator.check_schema(chat)
-    assert "messages" in chat["required"]
