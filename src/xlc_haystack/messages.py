@@ -17,7 +17,7 @@ from haystack.dataclasses import (
 
 from xlc_core import Completion, CompletionChoice, Event, Finished, Message, ReasoningDelta, TextDelta
 from xlc_core import ToolCallDelta as EngineCallDelta
-from xlc_core.frameworks import from_json, openai_usage, read_history
+from xlc_core.frameworks import chat_logprobs, from_json, openai_usage, read_history
 
 __all__ = ["ChunkWriter", "to_engine_messages", "to_replies"]
 
@@ -58,7 +58,7 @@ def _reply(choice: CompletionChoice, index: int, completion: Completion) -> Chat
         text=choice.text or None,
         reasoning=choice.reasoning or None,
         tool_calls=_whole_calls(choice),
-        meta={**_meta(completion), "index": index, "finish_reason": _finish_reason(choice)},
+        meta={**_meta(completion), **_logprobs(choice), "index": index, "finish_reason": _finish_reason(choice)},
     )
 
 
@@ -81,6 +81,12 @@ def _whole_calls(choice: CompletionChoice) -> list[ToolCall]:
 
 def _meta(completion: Completion) -> dict[str, Any]:
     return {"model": completion.model, "usage": openai_usage(completion.usage)}
+
+
+def _logprobs(choice: CompletionChoice) -> dict[str, Any]:
+    """Return log-probabilities in OpenAI's form, with all alternatives that were asked for; nothing without any."""
+    n_top = max((len(token.top) for token in choice.logprobs), default=0)
+    return {"logprobs": chat_logprobs(choice.logprobs, n_top)} if choice.logprobs else {}
 
 
 def _finish_reason(choice: CompletionChoice | Completion) -> str:

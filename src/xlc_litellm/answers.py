@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import litellm
 from litellm.types.utils import Choices, Delta, Message, StreamingChoices, Usage
 
-from xlc_core import Completion, CompletionChoice, Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
-from xlc_core.frameworks import openai_call, openai_usage
+from xlc_core import (
+    Completion,
+    CompletionChoice,
+    Event,
+    Finished,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDelta,
+)
+from xlc_core.frameworks import chat_logprobs, openai_call, openai_usage
 
 __all__ = ["ChunkWriter", "to_embeddings", "to_response"]
 
@@ -28,7 +38,14 @@ def _choice(choice: CompletionChoice, index: int) -> Choices:
         tool_calls=[openai_call(call) for call in choice.tool_calls] or None,
         reasoning_content=choice.reasoning or None,
     )
-    return Choices(index=index, finish_reason=_finish_reason(choice), message=message)
+    return Choices(
+        index=index, finish_reason=_finish_reason(choice), message=message, logprobs=_logprobs(choice.logprobs)
+    )
+
+
+def _logprobs(tokens: Sequence[TokenLogprob]) -> Any:
+    """Return log-probabilities in LiteLLM's form, with all alternatives that were asked for; None without any."""
+    return chat_logprobs(tokens, max((len(token.top) for token in tokens), default=0))
 
 
 def _finish_reason(choice: CompletionChoice | Completion) -> str:
@@ -49,7 +66,7 @@ class ChunkWriter:
     def write(self, event: Event) -> Any:
         """Return the chunk for an event; None for one that is not a part of the answer."""
         if isinstance(event, TextDelta):
-            return self._chunk(content=event.text)
+            return self._chunk(event.logprobs, content=event.text)
         if isinstance(event, ReasoningDelta):
             return self._chunk(reasoning_content=event.text)
         if isinstance(event, ToolCallDelta):
@@ -58,9 +75,9 @@ class ChunkWriter:
             return self._chunk(tool_calls=[piece])
         return _last_chunk(event.completion) if isinstance(event, Finished) else None
 
-    def _chunk(self, **delta: Any) -> Any:
+    def _chunk(self, logprobs: Sequence[TokenLogprob] = (), **delta: Any) -> Any:
         role, self._role = self._role, None
-        choice = StreamingChoices(index=0, delta=Delta(role=role, **delta))
+        choice = StreamingChoices(index=0, delta=Delta(role=role, **delta), logprobs=_logprobs(logprobs))
         return litellm.ModelResponseStream(**self._head, choices=[choice])
 
 

@@ -123,6 +123,9 @@ class XllamaLLM(CustomLLM):
     def _request(self, model: str, call: dict[str, Any]) -> tuple[HeldChat, Any]:
         held = self._model(model, HeldChat)
         options = read_openai_options(call["optional_params"])
+        if isinstance(wanted := options.get("thinking"), Mapping):  # in Anthropic's form, which LiteLLM passes on
+            options["thinking"] = wanted.get("type") != "disabled"
+            options.setdefault("thinking_budget", wanted.get("budget_tokens"))
         timeout = call.get("timeout")
         if isinstance(timeout, (int, float)):
             options.setdefault("timeout", timeout)

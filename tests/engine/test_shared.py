@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -239,3 +241,17 @@ def test_idle_engines_make_room_for_others(opened: list[FakeEngine], monkeypatch
         with pytest.raises(xlc.InsufficientMemoryError):
             xlc.acquire_engine("also large")
         assert not lease.engine.closed
+
+
+def test_lease_that_outlives_its_module_ends_without_complaint() -> None:
+    """Python clears modules in turn at its end. A lease that an older module holds is dropped when ours are gone."""
+    code = (
+        "import json\n"
+        "from xlc_core.engine import shared\n"
+        "lease = shared.EngineLease.__new__(shared.EngineLease)\n"
+        "lease._options, lease._shared, lease.keep_alive = None, object(), 0.0\n"
+        "json.lease = lease\n"
+        "del lease, shared"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_ai import Agent, BinaryContent, Embedder, NativeOutput, PromptedOutput, ToolOutput
 from pydantic_ai import exceptions as theirs
 from pydantic_ai.direct import model_request, model_request_stream
@@ -22,6 +24,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import UsageLimits
+from typing_extensions import TypedDict
 
 import xlc_core as xlc
 from helpers.tiny_media import BLUE, IMAGE_TOKENS, RED
@@ -50,11 +53,31 @@ async def test_every_kind_of_output_is_instance(model: XllamaModel, output: obje
 
 async def test_structured_output_streams(model: XllamaModel) -> None:
     agent = Agent(model, output_type=City, retries=0)
-    whole = (await agent.run("Name a city.")).output
     async with agent.run_stream("Name a city.") as stream:
         seen = [city async for city in stream.stream_output(debounce_by=None)]
     assert isinstance(seen[-1], City)
-    assert seen[-1] == whole
+    assert seen[-1] == await stream.get_output()
+
+
+class Profile(TypedDict, total=False):
+    """As in Pydantic AI's issue 667."""
+
+    name: Annotated[str, Field(max_length=8)]
+    born: date
+
+
+class Claims(BaseModel):
+    """As in Pydantic AI's issues 242 and 877."""
+
+    value: str = Field("", max_length=8)
+    sources: list[Literal["a", "b"]] | None = Field(None, max_length=2)
+
+
+@pytest.mark.parametrize("output", [Profile, Claims, list[Literal["a", "b"]], Literal["yes", "no"], bool])
+async def test_types_that_were_trouble_elsewhere_stream(model: XllamaModel, output: Any) -> None:
+    agent = Agent(model, output_type=output, retries=0)
+    async with agent.run_stream("I am Ben, born on 28 January 1990.") as stream:
+        TypeAdapter(output).validate_python(await stream.get_output())
 
 
 def weather(place: str, days: Literal[1, 7]) -> str:
@@ -85,17 +108,17 @@ async def test_result_of_tool_is_read(model: XllamaModel) -> None:
     assert not second.tool_calls
 
 
-async def test_streamed_call_is_that_of_whole_answer(model: XllamaModel) -> None:
+async def test_streamed_call_fits_its_schema(model: XllamaModel) -> None:
     parameters = ModelRequestParameters(
         function_tools=[ToolDefinition(name="weather", **TOOL)], allow_text_output=False
     )
     chat: list[ModelMessage] = [ModelRequest.user_text_prompt("Weather in Rome?")]
-    whole = await model_request(model, chat, model_request_parameters=parameters)
     async with model_request_stream(model, chat, model_request_parameters=parameters) as stream:
         async for _ in stream:
             pass
-    assert [(c.tool_name, c.args) for c in stream.get().tool_calls] == [(c.tool_name, c.args) for c in whole.tool_calls]
-    assert stream.get().usage.output_tokens == whole.usage.output_tokens
+    (call,) = stream.get().tool_calls
+    check_call(call.tool_name, call.args_as_dict())
+    assert stream.get().usage.output_tokens > 0
 
 
 async def test_only_tools_of_choice_are_called(model: XllamaModel) -> None:
@@ -115,11 +138,10 @@ async def test_only_tools_of_choice_are_called(model: XllamaModel) -> None:
 
 async def test_text_streams_and_its_usage_comes_last(model: XllamaModel) -> None:
     agent = Agent(model)
-    whole = await agent.run(TALE, model_settings={"max_tokens": 12})
     async with agent.run_stream(TALE, model_settings={"max_tokens": 12}) as stream:
         pieces = [piece async for piece in stream.stream_text(delta=True, debounce_by=None)]
     assert len(pieces) > 1
-    assert "".join(pieces) == whole.output
+    assert "".join(pieces) == stream.response.text
     assert stream.usage.output_tokens == 12
     assert stream.response.finish_reason == "length"
 
@@ -168,7 +190,7 @@ async def test_images_are_read(seer: xlc.Engine) -> None:
     assert model.profile["supports_image_input"]
     assert not model.profile["supports_audio_file_input"]
     agent = Agent(model)
-    red, blue = [await agent.run(["What?", BinaryContent(image, "image/png")]) for image in (RED, BLUE)]
+    red, blue = [await agent.run(["What?", BinaryContent(image, media_type="image/png")]) for image in (RED, BLUE)]
     assert red.output != blue.output
     assert red.usage.input_tokens >= IMAGE_TOKENS
     with pytest.raises(theirs.ModelRequestRejectedError, match="allow_remote_media"):
@@ -217,7 +239,8 @@ async def test_tokens_are_counted_before_request(model: XllamaModel) -> None:
 async def test_embedder(embedder: xlc.Engine) -> None:
     ours = Embedder(XllamaEmbeddingModel(engine=embedder))
     documents = await ours.embed_documents(["A llama.", "A car."])
-    assert documents.embeddings == pytest.approx(embedder.embed(["A llama.", "A car."]).tolist(), abs=1e-5)
+    expected = embedder.embed(["A llama.", "A car."]).tolist()
+    assert list(documents.embeddings) == [pytest.approx(vector, abs=1e-5) for vector in expected]
     query = await ours.embed_query("What is a llama?", settings={"dimensions": 8})
     assert len(query.embeddings[0]) == 8
     assert await ours.max_input_tokens() == embedder.info.n_ctx
