@@ -32,7 +32,14 @@ function addMessage(role, author) {
 function showMessages() {
   $("messages").replaceChildren();
   for (const { role, content, author, thoughts } of messages) addMessage(role, author)(content, thoughts);
-  sessionStorage.setItem("messages", JSON.stringify(messages));
+}
+
+function keepMessages() {
+  try {
+    sessionStorage.setItem("messages", JSON.stringify(messages));
+  } catch {
+    $("problem").textContent = "The chat is too long to be kept when the page is loaded again.";
+  }
 }
 
 function request() {
@@ -46,7 +53,7 @@ function request() {
 async function ask(question) {
   const author = $("model").value;
   messages.push({ role: "user", content: question, author: "You" });
-  showMessages();
+  addMessage("user", "You")(question);
   const update = addMessage("assistant", author);
   $("messages").scrollTop = $("messages").scrollHeight;
   running = new AbortController();
@@ -71,8 +78,9 @@ async function ask(question) {
   else {
     messages.pop();
     $("question").value ||= question;
+    showMessages();
   }
-  showMessages();
+  keepMessages();
 }
 
 function showSpeed(wait, writing, n, end) {
@@ -81,14 +89,16 @@ function showSpeed(wait, writing, n, end) {
   $("speed").textContent = `${speed}first token after ${(wait / 1000).toFixed(2)} s · ${rest}`;
 }
 
+// Shows the slots, and goes on until the server refuses to.
 async function watchSlots() {
   const path = `slots?model=${encodeURIComponent($("model").value)}`;
-  const slots = document.hidden ? [] : await call(path).then((answer) => answer.json()).catch(() => []);
-  const n = slots.filter((slot) => slot.is_processing).length;
-  $("slots").replaceChildren(...slots.map((_, index) => element("i", { className: index < n ? "busy" : "" })));
-  $("slots").title = $("slots").ariaLabel = slots.length ? `${n} of ${slots.length} slots are busy` : "";
+  const slots = document.hidden ? [] : await call(path).then((answer) => answer.json()).catch(() => null);
+  const n = slots?.filter((slot) => slot.is_processing).length;
+  const dots = slots?.map((_, index) => element("i", { className: index < n ? "busy" : "" })) ?? [];
+  $("slots").replaceChildren(...dots);
+  $("slots").title = $("slots").ariaLabel = dots.length ? `${n} of ${dots.length} slots are busy` : "";
   clearTimeout(timer);
-  timer = setTimeout(watchSlots, running || n ? 500 : 5000);
+  if (slots) timer = setTimeout(watchSlots, running || n ? 500 : 5000);
 }
 
 function setBusy(isBusy) {
@@ -96,8 +106,6 @@ function setBusy(isBusy) {
   $("stop").hidden = !isBusy;
   setTimeout(watchSlots, 100);
 }
-
-const stop = () => running?.abort(); // the server sees that nobody reads, and frees the slot
 
 $("composer").addEventListener("submit", async () => {
   const question = $("question").value.trim();
@@ -112,13 +120,13 @@ $("question").addEventListener("keydown", (event) => {
   event.preventDefault();
   $("composer").requestSubmit();
 });
-$("stop").addEventListener("click", stop);
-addEventListener("keydown", (event) => event.key === "Escape" && stop());
+$("stop").addEventListener("click", () => running?.abort()); // the server sees that nobody reads, and frees the slot
+addEventListener("keydown", (event) => event.key === "Escape" && running?.abort());
 $("clear").addEventListener("click", () => {
   messages.length = 0;
   $("speed").textContent = $("problem").textContent = "";
   showMessages();
-  $("question").focus();
+  keepMessages();
 });
 $("model").addEventListener("change", watchSlots);
 showMessages();

@@ -20,12 +20,10 @@ async function explain() {
   try {
     const answer = await call("constraints/explain", { model, kind, constraint, text }, signal);
     const { accepted, complete, n_bytes, allowed, refused, expected } = await answer.json();
-    if (accepted) show("accepted", "A complete answer.", allowed, "", expected);
-    else if (!refused) show("open", text ? "Allowed, but not complete." : "This can be enforced.", text, "", expected);
-    else {
-      const end = complete ? ", where the answer was complete" : "";
-      show("refused", `Refused after ${n_bytes} bytes${end}.`, allowed, refused, expected);
-    }
+    let verdict = ["refused", `Refused after ${n_bytes} bytes${complete ? ", where the answer was complete" : ""}.`];
+    if (accepted) verdict = ["accepted", "A complete answer."];
+    else if (!refused) verdict = ["open", text ? "Allowed, but not complete." : "This can be enforced."];
+    show(...verdict, allowed, refused, expected);
   } catch (error) {
     if (!signal.aborted) show("refused", error.message, "", "", []);
   }

@@ -1,5 +1,4 @@
 // Requests to the server, the fields that are kept while the tab is open, and the view that is shown.
-
 export const $ = (id) => document.getElementById(id);
 
 // Returns an element. Its texts are text nodes: what a server or a model writes is never read as HTML.
@@ -44,11 +43,11 @@ async function listModels() {
     const chosen = sessionStorage.getItem("model");
     $("model").replaceChildren(...data.map(({ id }) => element("option", { selected: id === chosen }, id)));
     $("problem").textContent = "";
+    $("model").dispatchEvent(new Event("change"));
   } catch (error) {
     $("problem").textContent = error.message;
     if (error.status === 401) $("settings").showPopover(); // its field for the key has the focus
   }
-  $("model").dispatchEvent(new Event("change"));
 }
 
 function showView() {

@@ -24,6 +24,12 @@ window.fetch = (path, request) => {
 """Answers go on until the context is full."""
 
 
+def asked(page: Page, path: str) -> list[str]:
+    """Return the requests to a path of the server."""
+    names = page.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    return [name for name in names if f"/{path}" in name]
+
+
 def test_answers_are_streamed_and_remembered(page: Page, pool: xlc.EnginePool, engine: xlc.Engine) -> None:
     assert page.models() == list(pool.names())
     page.find("[popovertarget]")[0].click()
@@ -102,6 +108,28 @@ def test_slots_are_shown(page: Page, engine: xlc.Engine) -> None:
     assert wait_until(lambda: not page.find("#slots i.busy"))
 
 
+def test_reader_is_not_moved_when_an_answer_ends(page: Page) -> None:
+    page.set_option("max_tokens", "200")
+    page.run("sessionStorage.setItem('messages', JSON.stringify([{role: 'user', content: 'a\\n'.repeat(90)}]))")
+    page.driver.refresh()
+    page.run(ENDLESS.replace("4000", "60"))
+    page.ask("Go on.")
+    assert wait_until(lambda: page.answers() and len(page.answers()[0]) > 10)
+    assert page.run("return messages.scrollTop") > 500  # the question has moved to where it is seen
+    page.run("messages.scrollTop = 40")
+    page.wait_for_end()
+    assert page.run("return messages.scrollTop") == 40
+
+
+def test_chat_goes_on_when_it_cannot_be_kept(page: Page) -> None:
+    page.run("Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };")
+    for n_answers in (1, 2):
+        page.ask("Hi.")
+        page.wait_for_end()
+        assert len(page.answers()) == n_answers
+    page.wait_for("problem", "too long to be kept")
+
+
 def test_error_is_what_the_server_says(page: Page, url: str) -> None:
     page.models()
     page.choose("model", "embed")
@@ -135,6 +163,7 @@ def test_key_is_asked_for_and_kept_in_the_tab_only(pool: xlc.EnginePool) -> None
         assert page.driver.switch_to.active_element == page["key"]
         page["key"].send_keys("wrong\t")
         page.wait_for("problem", expected)
+        assert asked(page, "slots") == []  # programs that count refused requests must not lock the user out
         page.fill("key", "secret")
         page["key"].send_keys(Keys.TAB)
         assert "chat" in page.models()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ import uvicorn
 from selenium.common.exceptions import JavascriptException
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 import xlc_core as xlc
 from helpers.browsers import Page, open_page
 from helpers.servers import served
+from helpers.waiting import wait_until
 from xlc_server import create_app
 
 HTML = "<img src=x onerror=\"document.title='attacked'\"><script>document.title='attacked'</script>"
@@ -40,8 +42,14 @@ def scripted_url(pool: xlc.EnginePool) -> Iterator[str]:
     async def answer(request: Request) -> Response:
         deltas: list[dict[str, Any]] = json.loads((await request.json())["messages"][-1]["content"])
         events: list[Any] = [delta if "error" in delta else {"choices": [{"delta": delta}]} for delta in deltas]
-        lines = [*map(json.dumps, events), "[DONE]"]
-        return Response("".join(f"data: {line}\n\n" for line in lines), media_type="text/event-stream")
+
+        async def stream() -> AsyncIterator[str]:
+            for event in [*map(json.dumps, events), "[DONE]"]:
+                yield f": a comment, as proxies send them\n\ndata: {event}\n\n"
+                while '"wait"' in event and not await request.is_disconnected():  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
 
     app = Starlette(
         routes=[Route("/v1/chat/completions", answer, methods=["POST"]), Mount("/", create_app(pool, ui=True))]
@@ -77,6 +85,20 @@ def test_thinking_is_folded_and_code_is_set_apart(scripted_url: str) -> None:
         assert page.find("article.assistant details pre")[0].text == "Let me think."
         assert [code.text for code in page.find("article.assistant .text code")] == ["this", "print('<b>')"]
         assert page.answers() == ["Do this:\nprint('<b>')\n\nDone."]
+
+
+def test_stopping_while_the_model_thinks_keeps_the_thoughts(scripted_url: str) -> None:
+    with open_page(scripted_url) as page:
+        page.ask(json.dumps([{"reasoning_content": "Let me "}, {"wait": True}]))
+        assert wait_until(lambda: page.find("article.assistant details"))
+        page["stop"].click()
+        page.wait_for_end()
+        page.wait_for("speed", "Stopped.")
+        thinking = page.find("article.assistant details pre")[0]
+        assert thinking.get_property("textContent") == "Let me "
+        page.ask(json.dumps([{"content": "Next."}]))
+        page.wait_for_end()
+        assert page.answers() == ["", "Next."]
 
 
 def test_answer_that_breaks_off_is_kept_with_the_error(scripted_url: str) -> None:
