@@ -25,7 +25,7 @@ COMMANDS = (
     r"printf 'Rates rose.\nLlamas eat grass.\n' | xllama rerank xllama-rerank-mini 'What do llamas eat?'",
     'python examples/rag_langchain.py --question "What happens when a request is cancelled?"',
 )
-COLUMNS = 92
+COLUMNS = 100
 SECONDS = 20.0
 
 GENERATORS = ("`Engine.complete`", "llama-bench", "xllamacpp")
@@ -89,14 +89,15 @@ def table_values(page: str, section: str, column: int, rows: tuple[str, ...]) ->
 def terminal() -> str:
     """Run the commands, and return a picture in which their lines appear one after the other."""
     lines = [line for command in COMMANDS for line in (f"$ {command}", *output_of(command), "")]
+    assert all(len(line) <= COLUMNS for line in lines), "a line is cut off"
     step = SECONDS * 0.8 / len(lines)
     height = 18 * len(lines) + 24
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{height}" viewBox="0 0 760 {height}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="820" height="{height}" viewBox="0 0 820 {height}">',
         "<style>text { font: 13px ui-monospace, monospace; fill: #e6edf3; white-space: pre; opacity: 0;"
         " animation: shown 0.2s forwards } .typed { fill: #8c9eff } @keyframes shown { to { opacity: 1 } }"
         " @media (prefers-reduced-motion) { text { animation: none; opacity: 1 } }</style>",
-        f'<rect width="760" height="{height}" rx="8" fill="#161b22"/>',
+        f'<rect width="820" height="{height}" rx="8" fill="#161b22"/>',
     ]
     for row, line in enumerate(lines):
         kind = ' class="typed"' if line.startswith("$ ") else ""
