@@ -18,7 +18,13 @@ import pytest
 import xlc_core
 
 # Packages whose frameworks only the environments of `make test-frameworks` have.
-OUTSIDE = {"xlc_haystack": "haystack", "xlc_litellm": "litellm", "xlc_llm": "llm", "xlc_pydantic_ai": "pydantic_ai"}
+OUTSIDE = {
+    "xlc_dspy": "dspy",
+    "xlc_haystack": "haystack",
+    "xlc_litellm": "litellm",
+    "xlc_llm": "llm",
+    "xlc_pydantic_ai": "pydantic_ai",
+}
 PACKAGES = [
     *("xlc_core", "xlc_core.compat.llama_cpp", "xlc_jobs", "xlc_langchain", "xlc_llamaindex", "xlc_server"),
     *(package for package, framework in OUTSIDE.items() if find_spec(framework)),

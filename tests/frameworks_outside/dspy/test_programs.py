@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import dspy
-import pytest
+
+import xlc_core as xlc
+import xlc_dspy
 
 Tone = Literal["good", "bad"]
 TRAINING = [
@@ -47,13 +50,14 @@ def test_react_calls_tools(typed: dspy.LM) -> None:
         return "Sunny."
 
     tool = dspy.Tool(weather, name="weather", args={}, arg_types={})
-    agent = dspy.ReAct("question -> answer", tools=[tool], max_iters=3)
-    answer = agent(question="How is the weather?")
+    agent = dspy.ReAct("question -> answer", tools=[tool], max_iters=2)
+    with dspy.context(lm=typed.copy(max_tokens=80)):
+        answer = agent(question="How is the weather?")
     assert isinstance(answer.answer, str)
     names = {value for name, value in answer.trajectory.items() if name.startswith("tool_name")}
     assert names
     assert names <= {"weather", "finish"}
-    assert len(asked) <= 3
+    assert len(asked) <= 2
 
 
 def test_program_of_modules_and_evaluation(typed: dspy.LM) -> None:
@@ -82,15 +86,16 @@ def test_copro_runs_to_the_end(typed: dspy.LM) -> None:
     assert compiled(text="Awful.").tone in {"good", "bad"}
 
 
-def test_random_search_keeps_a_program(typed: dspy.LM, tmp_path: Any) -> None:
+def test_random_search_keeps_a_program(tiny: xlc.Engine, tmp_path: Path) -> None:
+    lm = xlc_dspy.lm(engine=tiny, temperature=0, max_tokens=40, cache=False, num_retries=0)
     optimizer = dspy.BootstrapFewShotWithRandomSearch(
         metric=right, max_bootstrapped_demos=1, max_labeled_demos=1, num_candidate_programs=1, num_threads=2
     )
-    best = optimizer.compile(dspy.Predict(Classify), trainset=TRAINING)
-    assert best.candidate_programs
-    best.save(tmp_path / "best.json")
-    loaded = dspy.Predict(Classify)
-    loaded.load(tmp_path / "best.json")
-    assert loaded.demos == [dict(demo) for demo in best.demos]
-    assert loaded(text="Great!").tone == best(text="Great!").tone
-    assert pytest.approx(100, abs=100) == best.candidate_programs[0]["score"]
+    with dspy.context(lm=lm, adapter=xlc_dspy.TypedAdapter()):
+        best = optimizer.compile(dspy.Predict(Classify), trainset=TRAINING)
+        assert 0 <= best.candidate_programs[0]["score"] <= 100
+        best.save(tmp_path / "best.json")
+        loaded = dspy.Predict(Classify)
+        loaded.load(tmp_path / "best.json")
+        assert [dict(demo) for demo in loaded.demos] == [dict(demo) for demo in best.demos]
+        assert loaded(text="Great!").tone in {"good", "bad"}
