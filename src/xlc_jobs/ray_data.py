@@ -119,6 +119,7 @@ class Cluster:
         """Compute pieces with actors, in any order, and yield a report for each that is written."""
         if not pieces:
             return
+        n_workers = min(n_workers or len(pieces), len(pieces))
         plan = plan_cluster(runner.worker, n_workers=n_workers, n_cores=n_cores)
         runner = PieceRunner(runner.worker.with_threads(plan.n_cores), runner.folder, runner.columns, runner.identity)
         context = ray.data.DataContext.get_current()

@@ -7,16 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from xlc_core import EnginePool, InvalidRequestError, PoolNames
+from xlc_core import EnginePool, PoolNames
 from xlc_server.chat import ChatBody, answer_chat, stream_chat
 from xlc_server.completions import CompletionBody, answer_completion, stream_completion
 from xlc_server.dialects import ANTHROPIC, LLAMA_SERVER, RESPONSES, dialect_of
@@ -25,7 +22,7 @@ from xlc_server.endpoint import ByMethod, Endpoint
 from xlc_server.errors import ApiError, error_body, to_api_error
 from xlc_server.explaining import ExplainBody, answer_explanation
 from xlc_server.forms import read_form
-from xlc_server.guard import Guard
+from xlc_server.guard import guarding
 from xlc_server.infill import InfillBody, answer_infill, stream_infill
 from xlc_server.lora_adapters import AdaptersBody, ScalesBody, answer_adapters, answer_scales
 from xlc_server.messages import CountBody, MessagesBody, answer_count, answer_message, stream_message
@@ -64,10 +61,7 @@ def create_app(models: EnginePool | PoolNames = (), **options: Any) -> Starlette
     Raises:
         InvalidRequestError: an option is wrong.
     """
-    try:
-        checked = ServerOptions(**options)
-    except ValidationError as error:
-        raise InvalidRequestError(to_api_error(error).message) from None
+    checked = ServerOptions.checked(**options)
     is_own = not isinstance(models, EnginePool)
     pool = models if isinstance(models, EnginePool) else EnginePool(models, others="local" if models == () else "none")
     service = Service(pool, checked)
@@ -78,14 +72,9 @@ def create_app(models: EnginePool | PoolNames = (), **options: Any) -> Starlette
         if is_own:
             await asyncio.to_thread(pool.close)
 
-    middleware = [Middleware(Guard, options=checked)]
-    if checked.cors_origins:
-        origins, methods = checked.cors_origins, ("GET", "POST")
-        cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=("*",))
-        middleware.insert(0, cors)
     app = Starlette(
         routes=_routes(service),
-        middleware=middleware,
+        middleware=guarding(checked),
         exception_handlers={HTTPException: _refuse},
         lifespan=live,
     )

@@ -8,16 +8,28 @@ import ipaddress
 import urllib.parse
 from collections.abc import Awaitable, Callable
 
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
 from xlc_server.dialects import dialect_of
 from xlc_server.errors import ApiError
 from xlc_server.options import ServerOptions
 from xlc_server.page import PAGE_PATHS
 from xlc_server.sending import Receive, Scope, Send, send_error
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "guarding"]
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _OPEN_PATHS = frozenset({"/health"})
+
+
+def guarding(options: ServerOptions) -> list[Middleware]:
+    """Return what stands before an application: its guard, and before that what answers web pages of other origins."""
+    guard = Middleware(Guard, options=options)
+    if not options.cors_origins:
+        return [guard]
+    origins, methods = options.cors_origins, ("GET", "POST")
+    return [Middleware(CORSMiddleware, allow_origins=origins, allow_methods=methods, allow_headers=("*",)), guard]
 
 
 class Guard:

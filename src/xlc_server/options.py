@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, field_validator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, ValidationError, field_validator
+from typing_extensions import Self
+
+from xlc_core import InvalidRequestError
+from xlc_server.errors import to_api_error
 
 __all__ = ["ServerOptions"]
 
@@ -44,6 +50,18 @@ class ServerOptions(BaseModel):
     timeout: float | None = Field(None, gt=0)
     stall_timeout: float = Field(120, gt=0)
     ui: bool = False
+
+    @classmethod
+    def checked(cls, **options: Any) -> Self:
+        """Return options.
+
+        Raises:
+            InvalidRequestError: an option is unknown or wrong.
+        """
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            raise InvalidRequestError(to_api_error(error).message) from None
 
     @field_validator("api_keys")
     @classmethod
