@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo docs wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-cuda wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo docs wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-cuda wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks test-ray soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
 
 # A wheel in dist/ that was made from these sources is installed in seconds. Without one, the project is built.
 demo:
@@ -74,6 +74,10 @@ test-beside: $(STAMP)
 # Packages that cannot be installed beside all others, each group in an environment of its own; ONLY names one.
 test-frameworks: $(STAMP)
 	$(BIN)/python cmake/test_frameworks.py $(if $(ONLY),--only $(ONLY))
+
+# Jobs and the server on Ray, with clusters of several nodes on this machine.
+test-ray:
+	$(MAKE) --no-print-directory test-frameworks ONLY=ray
 
 # All kinds of requests for ten minutes, and thousands of constrained and refused ones.
 soak: $(STAMP)

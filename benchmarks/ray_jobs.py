@@ -38,9 +38,11 @@ SCHEMA = {
     "additionalProperties": False,
 }
 WORDS = (
-    "river stone market engine winter letter garden signal copper harbour window travel number silence forest doctor "
-    "paper bridge morning village answer machine thunder kitchen history shadow journey island pattern worker"
-).split()
+    *("river", "stone", "market", "engine", "winter", "letter", "garden", "signal", "copper", "harbour"),
+    *("window", "travel", "number", "silence", "forest", "doctor", "paper", "bridge", "morning", "village"),
+    *("answer", "machine", "thunder", "kitchen", "history", "shadow", "journey", "island", "pattern"),
+    *("worker"),
+)
 
 
 def parse() -> argparse.Namespace:
@@ -101,6 +103,7 @@ class Measured:
         self._states: list[tuple[float, int]] = []
 
     def __call__(self, state: xlc_jobs.JobReport) -> None:
+        """Take the state after a part."""
         self._states.append((time.perf_counter(), state.n_rows))
         if self._then is not None:
             self._then(state)
@@ -170,9 +173,9 @@ def measure(options: argparse.Namespace, folder: Path) -> list[str]:
     return [
         *lines,
         "",
-        f"{n_cores} workers have {rate / one_rate:.2f} times the speed of one engine. Disturbances: {events[0]} (passages); "
-        f"{events[1]} (answers).",
-        f"Every row was there once. The least cosine of a disturbed job's vector with that of one process: {least:.7f}.",
+        f"{n_cores} workers have {rate / one_rate:.2f} times the speed of one engine. Disturbances: {events[0]}",
+        f"(passages); {events[1]} (answers). Every row was there once. The least cosine of a disturbed job's vector",
+        f"with that of one process is {least:.7f}.",
     ]
 
 

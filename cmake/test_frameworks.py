@@ -33,6 +33,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     ),
     "dspy": ("xllama[dspy]",),
     "page": ("xllama[server]", "selenium>=4.20"),  # also Debian's chromium and chromium-driver
+    "ray": ("xllama[ray]", "psutil>=6"),
     "schemathesis": ("xllama[server]", "schemathesis>=4.4"),
 }
 # All tests need these, by tests/conftest.py and pyproject.toml.

@@ -27,6 +27,7 @@ from xlc_core import EngineClosedError, EngineOptions, EnginePool, InvalidReques
 from xlc_core.hardware import available_cores
 from xlc_jobs.routing import conversation_key, ranked
 from xlc_server import ServerOptions, create_app
+from xlc_server.dialects import dialect_of
 from xlc_server.errors import ApiError
 from xlc_server.guard import guarding
 from xlc_server.sending import Receive, Scope, Send, read_body, send_error
@@ -189,7 +190,7 @@ class _Door:
             body = await read_body(scope, receive, self._options.max_body_bytes, self._options.stall_timeout)
             await self._answer(_plain(scope), body, send)
         except ApiError as error:
-            await send_error(send, error)
+            await send_error(send, error, dialect_of(scope["path"]))
 
     async def _answer(self, scope: Scope, body: bytes, send: Send) -> None:
         key = conversation_key(body)
