@@ -24,6 +24,7 @@ from xlc_jobs.worker import Worker
 __all__ = ["Cluster", "map_dataset", "plan_cluster"]
 
 _BESIDE_ENGINE = 512 << 20  # bytes of Python, its packages, and a batch's tables
+_BLOCKS = 16  # for each worker: neighbouring pieces, which read the same row groups; few, so that all end together
 _QUEUED = 2 * AT_ONCE  # tasks of an actor that run or whose input is on its way
 
 
@@ -125,7 +126,8 @@ class Cluster:
         context = ray.data.DataContext.get_current()
         shown, context.enable_progress_bars = context.enable_progress_bars, False
         try:
-            rows = ray.data.from_items([dataclasses.asdict(piece) for piece in pieces], override_num_blocks=len(pieces))
+            n_blocks = min(len(pieces), _BLOCKS * plan.n_workers)
+            rows = ray.data.from_items([dataclasses.asdict(piece) for piece in pieces], override_num_blocks=n_blocks)
             reports = rows.map(_PieceActor, fn_constructor_args=(runner,), **_resources(plan))
             with _own_errors():
                 for report in reports.iter_rows():
