@@ -90,10 +90,14 @@ def native_params(options: EngineOptions, name: str, file: _native.ModelFile) ->
     for field in _COPIED_FIELDS:
         value = getattr(options, field)
         setattr(native, field, list(value) if isinstance(value, tuple) else value)
-    native.llama_args = [*speculation_arguments(options), *options.llama_args]
     native.pooling = options.pooling or ""
     native.chat_template = read_chat_template(options.chat_template)
     layers = options.n_gpu_layers
+    arguments = [*speculation_arguments(options), *options.llama_args]
+    if arguments and isinstance(layers, int):  # llama.cpp's parser takes a number only from the command line
+        arguments = ["--n-gpu-layers", str(layers), *arguments]
+        layers = "auto"
+    native.llama_args = arguments
     native.n_gpu_layers = layers if isinstance(layers, int) else _GPU_LAYERS[layers]
     native.model_path = file.path
     native.model_name = name
