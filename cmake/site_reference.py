@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-_MORE_MODULES = ("xlc_core.testing", "xlc_core.frameworks", "xlc_core.benchmarking")
+_MORE_MODULES = ("xlc_core.testing", "xlc_core.frameworks", "xlc_core.benchmarking", "xlc_core.compat.llama_cpp")
 _AREAS = {
     "engine": "The engine",
     "generation": "Streams",

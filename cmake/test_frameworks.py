@@ -32,9 +32,19 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         *("instructor>=1.10", "litellm>=1.80", "openai-agents>=0.6", "cohere>=5.15"),
     ),
     "dspy": ("xllama[dspy]",),
+    "llama_cpp_programs": (
+        *("langchain-community>=0.4", "outlines>=1.3", "numba>=0.60", "llama-index-core>=0.14"),
+        *("scipy>=1.11", "jinja2>=3.1"),  # llama-cpp-python's own tests
+        *("chonkie>=1.7", "faiss-cpu>=1.9", "voyageai>=0.3.4", "pyzmq>=26", "tomli-w>=1.2", "tomli>=2.2"),  # SteadyText
+        *("openai>=1.102", "httpx", "requests", "click", "tqdm"),
+    ),
     "page": ("xllama[server]", "selenium>=4.20"),  # also Debian's chromium and chromium-driver
     "ray": ("xllama[ray]", "psutil>=6"),
     "schemathesis": ("xllama[server]", "schemathesis>=4.4"),
+}
+# Installed without what they require: llama-cpp-python, in whose place xllama stands.
+ALONE: dict[str, tuple[str, ...]] = {
+    "llama_cpp_programs": ("steadytext==2025.11.25", "llama-index-llms-llama-cpp>=0.7"),
 }
 # All tests need these, by tests/conftest.py and pyproject.toml.
 COMMON = ("pytest>=8.3", "pytest-asyncio>=0.25", "pytest-timeout>=2.3", "hypothesis>=6.100", "gguf>=0.17")
@@ -71,7 +81,7 @@ def prepare(name: str, seconds: float) -> str:
     """
     environment = ENVIRONMENTS / name
     mark = environment / "requirements.txt"
-    wanted = "\n".join((sys.version, *COMMON, *REQUIREMENTS[name]))
+    wanted = "\n".join((sys.version, *COMMON, *REQUIREMENTS[name], *ALONE.get(name, ())))
     python = str(environment / "bin" / "python")
     if not mark.exists() or mark.read_text() != wanted:
         shutil.rmtree(environment, ignore_errors=True)
@@ -79,6 +89,8 @@ def prepare(name: str, seconds: float) -> str:
         link_ours(environment)  # before pip, which then installs what xllama requires, but not xllama
         install = [python, "-m", "pip", "install", "--quiet", *OURS, *COMMON, *REQUIREMENTS[name]]
         subprocess.run(install, cwd=ROOT, check=True, timeout=seconds)
+        if alone := ALONE.get(name):
+            subprocess.run([*install[:5], "--no-deps", *alone], cwd=ROOT, check=True, timeout=seconds)
         mark.write_text(wanted)
     link_ours(environment)
     return python

@@ -46,6 +46,7 @@ def options(**given: Any) -> dict[str, Any]:
         ({"n_gpu_layers": -1}, {"n_gpu_layers": "all"}),
         ({"split_mode": llama_cpp.LLAMA_SPLIT_MODE_ROW}, {"split_mode": "row"}),
         ({"n_ctx": 128}, {"n_ctx": 128, "n_batch": 128, "n_ubatch": 128}),
+        ({"n_batch": 8}, {"n_batch": 64, "n_ubatch": 64}),
         ({"flash_attn": True}, {"flash_attn": "on"}),
         ({"pooling_type": llama_cpp.LLAMA_POOLING_TYPE_CLS}, {"pooling": "cls"}),
         ({"type_k": llama_cpp.GGML_TYPE_Q8_0}, {"cache_type_k": "q8_0"}),
@@ -118,6 +119,8 @@ def test_facts_of_the_model(tiny: Llama) -> None:
     with pytest.raises(AttributeError, match="create_completion reads the prompt"):
         tiny.eval([1])
     assert not hasattr(tiny, "nothing")
+    assert [tiny.longest_token_prefix([1, 2, 3], other) for other in ([1, 2, 4], [1], [], [1, 2, 3])] == [2, 1, 0, 3]
+    np.testing.assert_allclose(np.exp(tiny.logits_to_logprobs([0.0, 0.0])), [0.5, 0.5])
 
 
 def test_tokens_and_bytes(tiny: Llama) -> None:
@@ -322,3 +325,11 @@ def test_model_from_a_hub(hub: HubServer, tmp_path: Path) -> None:
     for pattern, words in (("*.gguf", "Multiple files"), ("*Q4*", "No file")):
         with pytest.raises(ValueError, match=words):
             Llama.from_pretrained("someone/Tiny-GGUF", pattern, **how)
+
+
+def test_number_of_gpu_layers_beside_flags() -> None:
+    """langchain-community passes all of these."""
+    rope = {"rope_freq_base": 10000.0, "rope_freq_scale": 1.0}
+    with Llama(TINY, n_ctx=128, n_batch=8, n_threads=1, verbose=False, **rope) as llama:
+        assert llama.engine.options.n_gpu_layers == 0
+        assert llama("a", max_tokens=1)["usage"]["completion_tokens"] == 1

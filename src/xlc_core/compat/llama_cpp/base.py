@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from typing_extensions import Self
 
 from xlc_core.compat.llama_cpp.llama_cache import BaseLlamaCache, LlamaRAMCache
@@ -145,6 +147,18 @@ class LlamaBase:
     def pooling_type(self) -> int:
         """Return llama.cpp's number of how token vectors are combined."""
         return pooling_number(self.engine.info.pooling)
+
+    @staticmethod
+    def logits_to_logprobs(logits: npt.ArrayLike, axis: int = -1) -> npt.NDArray[np.single]:
+        """Return log-probabilities: logits, scaled so that their probabilities sum to 1 along an axis."""
+        shifted = np.asarray(logits, dtype=np.single)
+        shifted = shifted - np.max(shifted, axis=axis, keepdims=True)
+        return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)), dtype=np.single)
+
+    @staticmethod
+    def longest_token_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+        """Return how many tokens at the start of two sequences are equal."""
+        return next((n for n, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
 
     # Seeds and states
 

@@ -165,7 +165,7 @@ class Llama(LlamaBase):
         self.repeat_last_n = self.engine.info.n_ctx if last_n_tokens_size < 0 else last_n_tokens_size
         self.context_params = SimpleNamespace(n_ctx=self.n_ctx(), n_batch=options.n_batch, n_ubatch=options.n_ubatch)
         self.model_params = SimpleNamespace(n_gpu_layers=n_gpu_layers, split_mode=split_mode, main_gpu=main_gpu)
-        self.model = llama_cpp.register_model(self)
+        self._handle = llama_cpp.register_model(self)
         self._seed = seed or _DEFAULT_SEED
         self._lock = threading.Lock()
 
@@ -173,6 +173,11 @@ class Llama(LlamaBase):
         if name in _MISSING:
             raise AttributeError(f"Llama.{name} is not available here: {_MISSING[name]}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def model(self) -> int:
+        """The model's handle, for the functions of ``llama_cpp`` that read its vocabulary."""
+        return self._handle
 
     # Text
 
