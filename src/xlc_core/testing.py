@@ -266,6 +266,10 @@ class ScriptedEngine(EngineFace):
         """As Engine.detokenize, of one token per byte."""
         return bytes(tokens).decode("utf-8", "replace")
 
+    def token_bytes(self, tokens: Sequence[int], **_: Any) -> bytes:
+        """As Engine.token_bytes, of one token per byte."""
+        return bytes(tokens)
+
     def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
         """As Engine.count_tokens, of one token per byte."""
         return len(self.tokenize(messages if isinstance(messages, str) else self.render_chat(messages)))
