@@ -55,7 +55,8 @@ def test_too_many_requests_wait_elsewhere(pool: xlc.EnginePool, chat_engine: xlc
             assert refused.status_code == 429
             assert int(refused.headers["retry-after"]) > 0
             assert refused.json()["error"]["type"] == "rate_limit_error"
-            assert httpx.get(f"{url}/health").status_code == 200
+            for monitored in ("health", "metrics", "slots"):
+                assert httpx.get(f"{url}/{monitored}", timeout=60).status_code == 200
         assert wait_until(lambda: httpx.post(path, json=short, timeout=60).status_code == 200)
     assert is_idle(chat_engine)
 
