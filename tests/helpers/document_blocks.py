@@ -57,6 +57,15 @@ class Block:
         names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
         return {name.split(".")[0] for name in names}
 
+    def names(self, kind: type[ast.expr_context]) -> set[str]:
+        """Return the names that the block loads, or those that it stores: variables, imports, functions, classes."""
+        nodes = list(ast.walk(ast.parse(self.code)))
+        names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, kind)}
+        if kind is ast.Store:
+            names |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+            names |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
+        return names
+
     def compile(self) -> Any:
         """Return the code, which may await at its top as notebooks and ``python -m asyncio`` allow."""
         text = "\n" * (self.line - 1) + self.code
@@ -69,10 +78,23 @@ def blocks_of(page: Path) -> list[Block]:
     return [Block(page, text.count("\n", 0, found.start()) + 2, found[1]) for found in _FENCE.finditer(text)]
 
 
-def missing_modules(blocks: list[Block]) -> set[str]:
-    """Return the packages that the blocks that are run import and this environment does not have."""
-    names = {name for block in blocks if block.is_run for name in block.modules}
-    return {name for name in names if importlib.util.find_spec(name) is None}
+def split_by_packages(blocks: list[Block]) -> tuple[list[Block], set[str]]:
+    """Return the blocks that can run with the packages of this environment, and the packages that the others lack.
+
+    A block that uses a name of a block that is left out is left out too.
+    """
+    kept: list[Block] = []
+    missing: set[str] = set()
+    lost: set[str] = set()
+    for block in blocks:
+        lacks = {name for name in block.modules if block.is_run and importlib.util.find_spec(name) is None}
+        missing |= lacks
+        if lacks or block.names(ast.Load) & lost:
+            lost |= block.names(ast.Store)
+        else:
+            lost -= block.names(ast.Store)
+            kept.append(block)
+    return kept, missing
 
 
 def write_small_catalog(folder: Path) -> Path:
