@@ -116,6 +116,7 @@ def run_job(
     Raises:
         InvalidRequestError: the input cannot be read, or the folder has results of other options, another model or
             another input.
+        XllamaError: there is no such cluster, or Ray is not installed.
         XllamaError: the errors of opening the model.
     """
     folder = JobFolder(output)
@@ -186,8 +187,10 @@ class _Here:
 def _backend(address: str | None) -> Backend:
     if address is None:
         return _Here()
-    from xlc_jobs.ray_data import Cluster
-
+    try:
+        from xlc_jobs.ray_data import Cluster
+    except ImportError as error:
+        raise XllamaError(str(error)) from error
     return Cluster(address)
 
 

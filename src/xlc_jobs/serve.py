@@ -163,9 +163,6 @@ class _Engines:
             if engine is not None and engine.closed:
                 raise EngineClosedError(f"the engine of {name!r} is closed")
 
-    def __del__(self) -> None:
-        self._pool.close()
-
 
 async def _pass_on(scope: Scope, receive: Receive, send: Send) -> None:
     door: _Door = serve.get_replica_context().servable_object

@@ -113,3 +113,11 @@ def test_folder_without_a_job_is_an_error(tmp_path: Path) -> None:
     done = run("jobs", "status", tmp_path)
     assert done.exit_code == 1
     assert "there is no job" in done.stderr
+
+
+def test_missing_ray_is_one_line(passages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "xlc_jobs.ray_data", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = run("jobs", "embed", passages, tmp_path / "out", "--model", "all-minilm-l6-v2", "--ray", "auto")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == ["error: jobs on a cluster need Ray: pip install 'xllama[ray]'"]
