@@ -25,7 +25,10 @@ ENVIRONMENTS = ROOT / "build" / "frameworks"
 
 # A name, which is the folder of its tests, and what pip installs for it. The tests of one take a minute or two.
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
-    "adapters": ("xllama[haystack,langchain,litellm,llm,pydantic-ai]", "langgraph>=1", "mem0ai>=2"),
+    "adapters": (
+        *("xllama[haystack,langchain,litellm,llm,pydantic-ai]", "langchain>=1.2", "langgraph>=1", "mem0ai>=2"),
+        "smolagents[litellm]>=1.26",
+    ),
     "clients": (
         *("xllama[server]", "langchain-openai>=1", "langchain-tests==1.1.9"),
         *("llama-index-llms-openai-like>=0.4", "llama-index-embeddings-openai-like>=0.2"),

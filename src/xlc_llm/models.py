@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import llm
@@ -149,15 +149,11 @@ class XllamaEmbedder(llm.EmbeddingModel):
             yield vector.tolist()
 
 
-@contextmanager
-def _model_errors() -> Iterator[None]:
-    """Raise the error that llm shows to its user instead of ours, which stays its cause."""
-    from xlc_core import XllamaError
+def _model_errors() -> AbstractContextManager[None]:
+    """Return a context that raises the error that llm shows to its user instead of ours, which stays its cause."""
+    from xlc_core.frameworks import raise_as
 
-    try:
-        yield
-    except XllamaError as error:
-        raise llm.ModelError(str(error)) from error
+    return raise_as(lambda error: llm.ModelError(str(error)))
 
 
 def _write(event: Event, response: Any) -> Iterator[Any]:
