@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import openai
 import pytest
+import pytest_asyncio
 from agents import (
     Agent,
     Model,
@@ -51,7 +52,7 @@ def get_weather(city: City) -> str:
     return "sunny"
 
 
-@pytest.fixture(params=["socket", "portless"])
+@pytest_asyncio.fixture(params=["socket", "portless"], loop_scope="session")
 async def client(request: pytest.FixtureRequest, pool: xlc.EnginePool) -> AsyncIterator[openai.AsyncOpenAI]:
     if request.param == "portless":
         made = xlc_server.async_openai_client(pool)
