@@ -278,10 +278,12 @@ class Llama(LlamaBase):
         logprobs: bool | None = None,
         top_logprobs: int | None = None,
     ) -> Response | Iterator[Response]:
-        """Answer a chat.
+        """Answer a chat. Arguments that are not listed are those of create_completion.
 
         Args:
             messages: the messages, in OpenAI's form.
+            temperature: randomness [0.2].
+            max_tokens: tokens to generate at most; None: as many as fit [None].
             functions: functions that the model may call, in OpenAI's earlier form.
             function_call: ``"auto"``, ``"none"``, or the function that must be called.
             tools: tools that the model may call.
@@ -289,10 +291,6 @@ class Llama(LlamaBase):
             response_format: ``{"type": "json_object"}``, with a ``schema`` or without, or OpenAI's ``json_schema``.
             logprobs: whether to return log-probabilities.
             top_logprobs: how many of the likeliest tokens at each place they include.
-            temperature, top_p, top_k, min_p, typical_p, stream, stop, seed, max_tokens, presence_penalty,
-                frequency_penalty, repeat_penalty, tfs_z, mirostat_mode, mirostat_tau, mirostat_eta, model,
-                logits_processor, grammar, logit_bias: as in create_completion; ``temperature`` [0.2] and ``max_tokens``
-                [None] have other defaults.
 
         Raises:
             XllamaError: those of create_completion.
