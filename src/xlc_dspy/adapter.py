@@ -7,7 +7,7 @@ from typing import Any
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from xlc_core import ConstraintError, JsonSchema
@@ -46,7 +46,7 @@ class TypedAdapter(dspy.JSONAdapter):
         if "response_format" in lm.supported_params and lm.supports_response_schema:
             try:
                 lm_kwargs["response_format"] = _response_format(signature)
-            except ConstraintError:  # a type without a schema
+            except (ConstraintError, PydanticUserError):  # a type without a schema
                 super()._prepare_response_format(lm, lm_kwargs, signature)
         else:
             super()._prepare_response_format(lm, lm_kwargs, signature)

@@ -59,6 +59,8 @@ def to_chat(request: lm15.Request) -> Chat:
     """
     config = request.config
     options = {name: value for name in _SAME_NAMES if (value := getattr(config, name)) is not None}
+    if config.logprobs == 0:  # only the answer's own tokens, for which the engine's 0 returns nothing
+        options["logprobs"] = 1
     if config.stop:
         options["stop"] = config.stop
     if config.seed is not None:

@@ -86,6 +86,7 @@ def test_sampling_settings_keep_their_names() -> None:
     assert converted(**config).options == config
     options = converted(stop=("a", "b"), seed=-1, cache=lm15.CacheConfig(mode="off")).options
     assert options == {"stop": ("a", "b"), "seed": 0xFFFF_FFFE, "cache_prompt": False}
+    assert converted(logprobs=0).options == {"logprobs": 1}
     bias = converted(extensions={"logit_bias": {"17": 1.5, "no": -5}}).options
     assert bias == {"logit_bias": {17: 1.5, "no": -5}}
     xlc.ChatOptions.checked(**config, **options, **bias)
