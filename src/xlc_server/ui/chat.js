@@ -66,7 +66,7 @@ async function ask(question) {
       thoughts += choice?.delta.reasoning_content ?? "";
       usage = event.usage ?? usage;
       end = choice?.finish_reason ?? end;
-      if (content || thoughts) first ||= performance.now();
+      if (content || thoughts || end) first ||= performance.now();
       update(content, thoughts);
     }
     showSpeed(first - begun, performance.now() - first, usage.completion_tokens, end);
@@ -74,7 +74,7 @@ async function ask(question) {
     $(running.signal.aborted ? "speed" : "problem").textContent = running.signal.aborted ? "Stopped." : error.message;
   }
   running = null;
-  if (content || thoughts) messages.push({ role: "assistant", content, author, thoughts });
+  if (content || thoughts || end) messages.push({ role: "assistant", content, author, thoughts });
   else {
     messages.pop();
     $("question").value ||= question;

@@ -25,14 +25,16 @@ def main() -> None:
     with (
         xlc.EnginePool({MODEL: {"model": MODEL, "n_ctx": 2048, "n_parallel": 4}}) as pool,
         running_server(pool) as url,
-        open_page(url, width=900, height=620) as page,
+        open_page(url, width=900, height=600) as page,
     ):
         page.set_option("temperature", "0")
         page.set_option("max_tokens", "80")
         page.ask("What is the capital of France?")
         page.wait_for_end()
-        assert wait_until(lambda: page.find("#slots i") and not page.find("#slots i.busy"))
+        page.ask("What is it known for?")
+        assert wait_until(lambda: len(page.answers()[-1]) > 120 and page.find("#slots i.busy"))
         save("page-chat.png", page.driver.get_screenshot_as_base64())
+        page.wait_for_end()
         page.show("Constraints")
         page.fill("text", '{"city": "Rome", "founded": "-753')
         page.wait_for("verdict", "Refused")

@@ -41,7 +41,10 @@ def scripted_url(pool: xlc.EnginePool) -> Iterator[str]:
 
     async def answer(request: Request) -> Response:
         deltas: list[dict[str, Any]] = json.loads((await request.json())["messages"][-1]["content"])
-        events: list[Any] = [delta if "error" in delta else {"choices": [{"delta": delta}]} for delta in deltas]
+        events: list[Any] = [
+            delta if "error" in delta else {"choices": [{"delta": delta, "finish_reason": delta.get("end")}]}
+            for delta in deltas
+        ]
 
         async def stream() -> AsyncIterator[str]:
             for event in [*map(json.dumps, events), "[DONE]"]:
@@ -99,6 +102,15 @@ def test_stopping_while_the_model_thinks_keeps_the_thoughts(scripted_url: str) -
         page.ask(json.dumps([{"content": "Next."}]))
         page.wait_for_end()
         assert page.answers() == ["", "Next."]
+
+
+def test_empty_answer_is_an_answer(scripted_url: str) -> None:
+    with open_page(scripted_url) as page:
+        page.ask(json.dumps([{"content": ""}, {"end": "stop"}]))
+        page.wait_for_end()
+        assert page.answers() == [""]
+        assert page["question"].get_property("value") == ""
+        assert "after 0." in page.text("speed")
 
 
 def test_answer_that_breaks_off_is_kept_with_the_error(scripted_url: str) -> None:
