@@ -25,7 +25,8 @@ SIZED: dict[str, Any] = {"type": "object", "properties": {"size": {"type": "stri
 
 
 def test_documented_adapter_answers() -> None:
-    (source,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (source,) = [block for block in blocks if "class Summarizer" in block]
     definitions, _, _ = source.partition("\nwith ")
     names: dict[str, Any] = {"__name__": "documented"}
     exec(compile(definitions, str(PAGE), "exec"), names)
