@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from helpers.tiny_embedders import write_gemma_embedding2
+from helpers import tiny_embedders
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -30,8 +30,9 @@ def steadytext(smollm2_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     models = home / "cache" / "steadytext" / "models"
     models.mkdir(parents=True)
     (models / "chat.gguf").symlink_to(smollm2_path)
-    write_gemma_embedding2(models / "embed.gguf", n_out=1024)
     patch = pytest.MonkeyPatch()
+    patch.setattr(tiny_embedders, "N_EMBD", 1024)  # SteadyText takes no other width
+    tiny_embedders.write_gemma_embedding2(models / "embed.gguf", n_out=1024)
     for name, value in {
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / "cache"),
