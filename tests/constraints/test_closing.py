@@ -56,6 +56,12 @@ def ending(constraint: xlc.Constraint, text: str, vocab: _native.VocabFile, max_
         (xlc.Choice("yes, of course", "no, never"), "no"),
         (xlc.Lark('start: (LINE "\\n")+\nLINE: /[a-z]+: [0-9]+/'), "a: 1\nb"),
         (xlc.Gbnf('root ::= "{" [a-z ]+ "}" "\\n"'), "{abc"),
+        # Such a text may have the names of control tokens in it, which end nothing there.
+        (xlc.Gbnf(r'root ::= "\"" [^"]* "\""'), '"Once'),
+        (xlc.Gbnf('root ::= "[" (text ", ")* text "]"\n' r'text ::= "\"" ([^"\\] | "\\" ["n])* "\""'), ""),
+        (xlc.Gbnf(r'root ::= ("- " [^\n]+ "\n"){2}'), "- a < b"),
+        (xlc.Gbnf('root ::= "<p>" [^<]* "</p>"'), "<p>Ann"),
+        (xlc.Gbnf(r'root ::= [^\]]* "]"'), "a"),
     ],
 )
 def test_every_prefix_has_an_ending(constraint: xlc.Constraint, begun: str, vocab: _native.VocabFile) -> None:
@@ -67,6 +73,11 @@ def test_every_prefix_has_an_ending(constraint: xlc.Constraint, begun: str, voca
 def test_ending_is_short(vocab: _native.VocabFile) -> None:
     assert ending(xlc.JsonObject(), '{"a": [1, {"b": "text', vocab) == '"}]}'
     assert ending(xlc.JsonSchema(Order), '{"id": 7, "items": [', vocab) == "]}"
+
+
+def test_search_that_finds_nothing_is_short(vocab: _native.VocabFile) -> None:
+    """Every token of a request may begin one: it is a wait of minutes otherwise."""
+    assert ending(xlc.Gbnf('root ::= "\\"" part part part part part part "\\""\npart ::= [^"]{1000}'), "", vocab, 2048) is None
 
 
 def test_too_long_ending_is_not_returned(vocab: _native.VocabFile) -> None:

@@ -221,16 +221,30 @@ bool EndingFinder::take_structure(Draft& draft) const {
 
 bool EndingFinder::take_control(Draft& draft) const {
     const llama_token token = first_that_fits(draft.grammar.get(), control_);
-    if (token == LLAMA_TOKEN_NULL) {
+    if (token == LLAMA_TOKEN_NULL || draft.ends_with_run(token)) {
         return false;
     }
     draft.take(token);
     return true;
 }
 
+// llama.cpp's grammars read the name of a control token as text where its characters may stand.
+bool EndingFinder::reads_names_as_text(const Draft& draft) const {
+    const llama_sampler* grammar = draft.grammar.get();
+    if (can_force_tokens(grammar)) {
+        return false;
+    }
+    const llama_token control = first_that_fits(draft.grammar.get(), control_);
+    if (control == LLAMA_TOKEN_NULL) {
+        return false;
+    }
+    const llama_token first = token_of(vocab_, common_token_to_piece(vocab_, control, true).substr(0, 1));
+    return first != LLAMA_TOKEN_NULL && count_fitting(grammar, {first, tilde_}) == 2;
+}
+
 // An end belongs to the text if more text may follow it.
 bool EndingFinder::take_end_of_text(Draft& draft) const {
-    if (take_control(draft)) {
+    if (!reads_names_as_text(draft) && take_control(draft)) {
         return true;
     }
     for (const std::vector<llama_token>& end : text_ends_) {
@@ -239,6 +253,19 @@ bool EndingFinder::take_end_of_text(Draft& draft) const {
         if (count_fitting(draft.grammar.get(), end_and_text) == end.size()) {
             draft.take_text(end);
             return true;
+        }
+    }
+    return !can_force_tokens(draft.grammar.get()) && take_mark_after_text(draft);
+}
+
+// A plain text of a grammar ends with whatever no text may follow.
+bool EndingFinder::take_mark_after_text(Draft& draft) const {
+    for (const std::vector<llama_token>* marks : {&ends_, &links_}) {
+        for (const llama_token mark : *marks) {
+            if (draft.fits(mark) && count_fitting(draft.grammar.get(), {mark, tilde_}) == 1) {
+                draft.take(mark);
+                return true;
+            }
         }
     }
     return false;
@@ -284,9 +311,11 @@ EndingFinder::find(const llama_sampler* grammar, bool thinking, int32_t n_max) c
     if (can_force_tokens(grammar)) {
         return write(grammar, thinking, n_max);
     }
-    // llama.cpp's grammars do not report forced text, so it is found character by character.
+    // llama.cpp's grammars do not report forced text, so it is found character by character. Each takes long,
+    // so that a search which finds nothing must be short.
     constexpr int32_t characters_per_token = 4;
-    auto ending = write(grammar, thinking, n_max * characters_per_token);
+    constexpr int32_t most_characters = 1024;
+    auto ending = write(grammar, thinking, std::min(n_max * characters_per_token, most_characters));
     if (!ending) {
         return std::nullopt;
     }
