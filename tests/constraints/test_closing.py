@@ -77,7 +77,8 @@ def test_ending_is_short(vocab: _native.VocabFile) -> None:
 
 def test_search_that_finds_nothing_is_short(vocab: _native.VocabFile) -> None:
     """Every token of a request may begin one: it is a wait of minutes otherwise."""
-    assert ending(xlc.Gbnf('root ::= "\\"" part part part part part part "\\""\npart ::= [^"]{1000}'), "", vocab, 2048) is None
+    endless = xlc.Gbnf('root ::= "\\"" part part part part part part "\\""\npart ::= [^"]{1000}')
+    assert ending(endless, "", vocab, 2048) is None
 
 
 def test_too_long_ending_is_not_returned(vocab: _native.VocabFile) -> None:
