@@ -201,7 +201,10 @@ def rerank(
 
 @jobs_app.command()
 def status(output: Output, as_json: Json = False) -> None:
-    """Show how far a job is, also while it runs."""
+    """Show how far a job is, also while it runs.
+
+    xllama jobs status vectors/
+    """
     with _package():
         from xlc_jobs.folder import JobFolder
 
