@@ -17,17 +17,22 @@ import pytest
 
 import xlc_core
 
-# Packages whose frameworks only the environments of `make test-frameworks` have.
-OUTSIDE = {
+# Packages, and what an environment needs for each. Some only those of `make test-frameworks` have.
+NEEDS = {
     "xlc_dspy": "dspy",
     "xlc_haystack": "haystack",
+    "xlc_jobs": "pyarrow",
+    "xlc_langchain": "langchain_core",
     "xlc_litellm": "litellm",
+    "xlc_llamaindex": "llama_index",
     "xlc_llm": "llm",
     "xlc_pydantic_ai": "pydantic_ai",
+    "xlc_server": "starlette",
 }
 PACKAGES = [
-    *("xlc_core", "xlc_core.compat.llama_cpp", "xlc_jobs", "xlc_langchain", "xlc_llamaindex", "xlc_server"),
-    *(package for package, framework in OUTSIDE.items() if find_spec(framework)),
+    "xlc_core",
+    "xlc_core.compat.llama_cpp",
+    *(package for package, needed in NEEDS.items() if find_spec(needed)),
 ]
 
 

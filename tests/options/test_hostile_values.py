@@ -160,6 +160,10 @@ WITH_TEXT: dict[str, tuple[Call, ...]] = {
     "load_session": (lambda e, v: e.load_session(v),),
     "render_chat": (lambda e, v: e.render_chat(v), lambda e, v: e.render_chat("a", template_kwargs={v: v})),
     "render_infill": (lambda e, v: e.render_infill(v, v),),
+    "request_settings": (
+        lambda e, v: e.request_settings(stop=[v]),
+        lambda e, v: e.request_settings(constraint={"const": v}),
+    ),
     "rerank": (lambda e, v: e.rerank(v, ["a"]), lambda e, v: e.rerank("a", [v])),
     "save_session": (lambda e, v: e.save_session(v, prompt="a"), lambda e, v: e.save_session("/dev/null/a", prompt=v)),
     "set_lora_scales": (lambda e, v: e.set_lora_scales({v: 1.0}),),
@@ -176,9 +180,14 @@ WITH_NUMBER: dict[str, tuple[Call, ...]] = {
         lambda e, v: e.embed_messages(["a"], int8_ranges=(v, v)),
     ),
     "render_infill": (lambda e, v: e.render_infill("a", "b", max_tokens=v),),
+    "request_settings": (
+        lambda e, v: e.request_settings(max_tokens=v, seed=v),
+        lambda e, v: e.request_settings(logit_bias={0: v}, temperature=v),
+    ),
     "set_lora_scales": (lambda e, v: e.set_lora_scales({"a": v}),),
+    "token_bytes": (lambda e, v: e.token_bytes([v]),),
 }  # fmt: skip
-WITHOUT = {"asleep", "close", "closed", "lora_scales", "memory", "metrics"}
+WITHOUT = {"asleep", "chat_template", "close", "closed", "lora_scales", "memory", "metrics"}
 
 
 def test_every_public_method_is_listed() -> None:
