@@ -16,6 +16,7 @@ from ray.data.checkpoint import CheckpointConfig
 import xlc_core as xlc
 import xlc_jobs
 from helpers.ray_workers import processes
+from helpers.waiting import wait_until
 from xlc_jobs.ray_data import map_dataset, plan_cluster
 
 # Ray leaves files and sockets to the end of the process, and warns about its own future.
@@ -64,6 +65,8 @@ def test_killed_worker_and_removed_node_lose_nothing(nodes: Any, tmp_path: Path,
     assert events == ["killed", "removed"]
     assert (report.n_done, report.n_rows, report.n_errors) == (60, N_ROWS, 0)
     check_vectors(tmp_path / "out", embedder)
+    # Plans count the nodes that Ray believes to live; it notices a loss after some seconds.
+    assert wait_until(lambda: sum(node["Alive"] for node in ray.nodes()) == 3), ray.nodes()
 
 
 def test_job_goes_on_in_another_place(nodes: Any, tmp_path: Path, embedder: xlc.Engine) -> None:
