@@ -216,12 +216,13 @@ bool EndingFinder::take_structure(Draft& draft) const {
         }
         return false;
     };
-    return take_one_of(ends_) || take_control(draft) || take_one_of(links_);
+    return take_one_of(ends_) || take_control(draft, false) || take_one_of(links_);
 }
 
-bool EndingFinder::take_control(Draft& draft) const {
+bool EndingFinder::take_control(Draft& draft, bool in_text) const {
     const llama_token token = first_that_fits(draft.grammar.get(), control_);
-    if (token == LLAMA_TOKEN_NULL || draft.ends_with_run(token)) {
+    if (token == LLAMA_TOKEN_NULL || draft.ends_with_run(token) ||
+        (in_text && reads_name_as_text(draft, token))) {
         return false;
     }
     draft.take(token);
@@ -229,13 +230,9 @@ bool EndingFinder::take_control(Draft& draft) const {
 }
 
 // llama.cpp's grammars read the name of a control token as text where its characters may stand.
-bool EndingFinder::reads_names_as_text(const Draft& draft) const {
+bool EndingFinder::reads_name_as_text(const Draft& draft, llama_token control) const {
     const llama_sampler* grammar = draft.grammar.get();
     if (can_force_tokens(grammar)) {
-        return false;
-    }
-    const llama_token control = first_that_fits(draft.grammar.get(), control_);
-    if (control == LLAMA_TOKEN_NULL) {
         return false;
     }
     const llama_token first = token_of(vocab_, common_token_to_piece(vocab_, control, true).substr(0, 1));
@@ -244,7 +241,7 @@ bool EndingFinder::reads_names_as_text(const Draft& draft) const {
 
 // An end belongs to the text if more text may follow it.
 bool EndingFinder::take_end_of_text(Draft& draft) const {
-    if (!reads_names_as_text(draft) && take_control(draft)) {
+    if (take_control(draft, true)) {
         return true;
     }
     for (const std::vector<llama_token>& end : text_ends_) {

@@ -46,8 +46,8 @@ private:
     std::optional<std::vector<llama_token>>
     write_along(Detour detour, const llama_sampler* grammar, bool thinking, int32_t n_max) const;
     bool take_structure(Draft& draft) const;
-    bool take_control(Draft& draft) const;
-    bool reads_names_as_text(const Draft& draft) const;
+    bool take_control(Draft& draft, bool in_text) const;
+    bool reads_name_as_text(const Draft& draft, llama_token control) const;
     bool take_end_of_text(Draft& draft) const;
     bool take_mark_after_text(Draft& draft) const;
     bool take_filler(Draft& draft, bool in_text) const;
