@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from xlc_core.cli.output import note
+from xlc_core.cli.vectors import Dimensions, Kind
 from xlc_core.errors import XllamaError
 
 if TYPE_CHECKING:
@@ -53,12 +54,8 @@ def embed(
     model: Model,
     column: Annotated[str, typer.Option(help="The column of texts.")] = "text",
     output_column: Results = "vector",
-    kind: Annotated[
-        Literal["query", "document"] | None, typer.Option(help="Put the model's prompt for these before each text.")
-    ] = None,
-    dimensions: Annotated[
-        int | None, typer.Option(min=1, help="Keep so many numbers, for models that were trained for it.")
-    ] = None,
+    kind: Kind = None,
+    dimensions: Dimensions = None,
     truncate: Annotated[
         Literal["error", "end", "start"],
         typer.Option(help="A text that is too long gets an error in its row, or loses its end or start."),
@@ -203,7 +200,9 @@ def rerank(
 def status(output: Output, as_json: Json = False) -> None:
     """Show how far a job is, also while it runs.
 
-    xllama jobs status vectors/
+    Try:
+
+        xllama jobs status vectors/
     """
     with _package():
         from xlc_jobs.folder import JobFolder

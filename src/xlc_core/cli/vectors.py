@@ -13,7 +13,7 @@ import typer
 from xlc_core.cli.output import progress_bar
 from xlc_core.terminal import is_terminal
 
-__all__ = ["embed", "rerank"]
+__all__ = ["Dimensions", "Kind", "embed", "rerank"]
 
 Model = Annotated[str, typer.Argument(help="A name of the catalog, hf:owner/repo[:quant-or-file], or a path.")]
 Input = Annotated[
@@ -21,6 +21,12 @@ Input = Annotated[
     typer.Option(
         "--input", "-i", help="A file with a text in each line; default: piped input.", exists=True, dir_okay=False
     ),
+]
+Kind = Annotated[
+    Literal["query", "document"] | None, typer.Option(help="Put the model's prompt for these before each text.")
+]
+Dimensions = Annotated[
+    int | None, typer.Option(min=1, help="Keep so many numbers, for models that were trained for it.")
 ]
 Method = Literal["auto", "cross-encoder", "late-interaction", "generative"]
 
@@ -34,12 +40,8 @@ def embed(
             "--output", "-o", help="A .npy, .jsonl or .parquet file; default: JSON lines to stdout.", dir_okay=False
         ),
     ] = None,
-    kind: Annotated[
-        Literal["query", "document"] | None, typer.Option(help="Put the model's prompt for these before each text.")
-    ] = None,
-    dimensions: Annotated[
-        int | None, typer.Option(min=1, help="Keep so many numbers, for models that were trained for it.")
-    ] = None,
+    kind: Kind = None,
+    dimensions: Dimensions = None,
     truncate: Annotated[
         Literal["error", "end", "start"], typer.Option(help="Refuse a text that is too long, or drop its end or start.")
     ] = "error",
