@@ -33,7 +33,7 @@ from xlc_core import (
     ToolCall,
     ToolCallDelta,
 )
-from xlc_core.frameworks import from_json
+from xlc_core.frameworks import from_json, openai_usage
 
 __all__ = [
     "Answer",
@@ -247,13 +247,7 @@ def _raw(completion: Completion) -> dict[str, Any]:
     raw: dict[str, Any] = {
         "model": completion.model,
         "finish_reason": completion.finish_reason,
-        "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.total_tokens,
-            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-            "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        },
+        "usage": openai_usage(usage),
         "timings": {
             "cache_n": usage.cached_tokens,
             "prompt_n": timings.prompt_tokens,

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, GetJsonSchemaHandler, create_model, fiel
 from typing_extensions import Self
 
 from xlc_core import CompletionOptions
+from xlc_core.frameworks import read_token_bias
 from xlc_server.errors import unknown_field
 from xlc_server.service import Body, LoraScale
 
@@ -106,7 +107,7 @@ class GenerationBody(Body):
             "presence_penalty": self.presence_penalty,
             "stop": self.stop,
             "seed": None if self.seed is None else self.seed % (_LARGEST_SEED + 1),
-            "logit_bias": self.logit_bias and {_as_token(token): bias for token, bias in self.logit_bias.items()},
+            "logit_bias": self.logit_bias and read_token_bias(self.logit_bias),
             "lora": self.lora,
             "timeout": timeout,
         }
@@ -129,8 +130,3 @@ def _describe_options(options: type[CompletionOptions]) -> dict[str, Any]:
     fields: dict[str, Any] = {name: (field.annotation, field) for name, field in named.items()}
     described: dict[str, Any] = create_model("Further", **fields).model_json_schema()["properties"]
     return described
-
-
-def _as_token(token: str) -> int | str:
-    """Return a token's number. OpenAI's keys are numbers as texts; ours may also be the tokens' own texts."""
-    return int(token) if token.isascii() and token.isdigit() else token

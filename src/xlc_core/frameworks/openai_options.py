@@ -48,7 +48,12 @@ def read_openai_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_token_bias(bias: Mapping[Any, float]) -> dict[Any, float]:
     """Return the biases of tokens. A key of digits is a token's number, as OpenAI writes it in JSON."""
-    return {int(token) if str(token).isdecimal() else token: value for token, value in bias.items()}
+    return {_as_token(token): value for token, value in bias.items()}
+
+
+def _as_token(token: Any) -> Any:
+    name = str(token)
+    return int(name) if name.isascii() and name.isdecimal() else token
 
 
 def thinking_options(effort: str | bool | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
-from xlc_core.frameworks import chat_logprobs, completion_logprobs
+from xlc_core.frameworks import chat_logprobs, completion_logprobs, openai_call
 from xlc_core.results import Completion, CompletionChoice, TokenLogprob, Usage
 
 __all__ = ["chat_chunks", "chat_response", "completion_chunks", "completion_response"]
@@ -103,13 +103,9 @@ def chat_response(completion: Completion, model: str, *, n_logprobs: int | None,
         message["reasoning_content"] = choice.reasoning
     finish = _finish_reason(choice)
     if choice.tool_calls:
-        calls = [{"name": call.name, "arguments": call.arguments} for call in choice.tool_calls]
         message["content"] = choice.text or None
-        message["function_call"] = calls[0]
-        message["tool_calls"] = [
-            {"id": call.id or f"call_{uuid.uuid4().hex}", "type": "function", "function": function}
-            for call, function in zip(choice.tool_calls, calls, strict=True)
-        ]
+        message["tool_calls"] = [openai_call(call) for call in choice.tool_calls]
+        message["function_call"] = message["tool_calls"][0]["function"]
         finish = "function_call" if is_legacy and finish == "tool_calls" else finish
     logprobs = None if n_logprobs is None else chat_logprobs(choice.logprobs, n_logprobs)
     return {
