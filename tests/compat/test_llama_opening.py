@@ -46,7 +46,7 @@ def options(**given: Any) -> dict[str, Any]:
         ({"n_gpu_layers": -1}, {"n_gpu_layers": "all"}),
         ({"split_mode": llama_cpp.LLAMA_SPLIT_MODE_ROW}, {"split_mode": "row"}),
         ({"n_ctx": 128}, {"n_ctx": 128, "n_batch": 128, "n_ubatch": 128}),
-        ({"n_batch": 8}, {"n_batch": 64, "n_ubatch": 64}),
+        ({"n_batch": 8}, {"n_batch": 8, "n_ubatch": 8}),
         ({"flash_attn": True}, {"flash_attn": "on"}),
         ({"pooling_type": llama_cpp.LLAMA_POOLING_TYPE_CLS}, {"pooling": "cls"}),
         ({"type_k": llama_cpp.GGML_TYPE_Q8_0}, {"cache_type_k": "q8_0"}),

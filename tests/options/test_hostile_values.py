@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,16 @@ def test_engine_opens_with_the_largest_numbers_or_refuses_them(options: dict[str
     wanted: Any = {"n_ctx": 64, "n_parallel": 1, "warmup": False, "n_threads": 1, **options}
     only_ours(lambda: xlc.Engine(MODELS / "llama.gguf", **wanted).complete("a", max_tokens=1), options)
     only_ours(lambda: xlc.Engine(MODELS / "bert-embedder.gguf", **wanted).embed(["a"]), options)
+
+
+@pytest.mark.parametrize(("n_batch", "n_parallel"), [(1, 1), (1, 3), (8, 16)])
+def test_steps_may_be_smaller_than_the_number_of_requests(n_batch: int, n_parallel: int) -> None:
+    options: Any = {"n_batch": n_batch, "n_ubatch": 1, "n_parallel": n_parallel, "speculation": xlc.Ngram()}
+    with xlc.Engine(MODELS / "llama.gguf", n_ctx=512, n_threads=1, **options) as engine:
+        prompts = [f"the {i}" for i in range(2 * n_parallel)]
+        with ThreadPoolExecutor(len(prompts)) as threads:
+            answers = list(threads.map(lambda prompt: engine.complete(prompt, max_tokens=9, ignore_eos=True), prompts))
+        assert [answer.usage.completion_tokens for answer in answers] == [9] * len(prompts)
 
 
 # The public parameters that are not options: by method, calls with a text and calls with a number.

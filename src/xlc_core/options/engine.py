@@ -42,8 +42,8 @@ class EngineOptions(NativeOptions):
         n_parallel: number of slots, that is, of requests that are generated at once; other requests wait. None: 16; 4
             for models with sliding windows and without a pool, where each takes memory (docs/engine.md).
         n_batch: prompt tokens that are read in one step, at most. Beside other requests steps are shorter, so that
-            these get their next token soon (docs/engine.md).
-        n_ubatch: tokens that are computed at once.
+            these get their next token soon (docs/engine.md). At least n_parallel, and 2, whatever is given.
+        n_ubatch: tokens that are computed at once; at most n_batch.
         n_batch_retrieval: tokens of texts that are embedded or ranked together; None: the fastest size, measured on the
             first texts.
         n_threads: threads that generate; None: the physical cores that this process may use.

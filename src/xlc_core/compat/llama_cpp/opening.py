@@ -44,10 +44,6 @@ _FLAGS = {
 """Arguments that llama.cpp's command line has, and the values that mean its default."""
 
 
-_LEAST_BATCH = 64
-"""Tokens of a step at least: each of the requests that are generated together has one, and a draft."""
-
-
 def engine_options(given: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of EngineOptions, without the model.
 
@@ -62,11 +58,11 @@ def engine_options(given: Mapping[str, Any], further: Mapping[str, Any]) -> dict
     if given["vocab_only"]:
         raise NotImplementedError("vocab_only is not available: the engine always loads the weights")
     n_ctx = given["n_ctx"] or None
-    n_batch = max(_LEAST_BATCH, given["n_batch"] if n_ctx is None else min(n_ctx, given["n_batch"]))
+    n_batch = given["n_batch"] if n_ctx is None else min(n_ctx, given["n_batch"])
     options = {
         "n_ctx": n_ctx,
         "n_batch": n_batch,
-        "n_ubatch": min(n_batch, max(_LEAST_BATCH, given["n_ubatch"])),
+        "n_ubatch": min(n_batch, given["n_ubatch"]),
         "n_threads": given["n_threads"],
         "n_threads_batch": given["n_threads_batch"],
         "n_gpu_layers": "all" if given["n_gpu_layers"] < 0 else given["n_gpu_layers"],

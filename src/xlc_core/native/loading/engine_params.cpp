@@ -203,8 +203,9 @@ common_params to_common_params(const EngineParams& params) {
     out.n_ctx = params.n_ctx_total;
     out.kv_unified_per_slot = GGML_PAD(params.n_ctx, n_ctx_step);
     out.n_parallel = params.n_parallel;
-    out.n_batch = params.n_batch;
-    out.n_ubatch = std::min(params.n_ubatch, params.n_batch);
+    // A step has at least a token of each request, and llama.cpp warms up with two.
+    out.n_batch = std::max({params.n_batch, params.n_parallel, 2});
+    out.n_ubatch = std::min(params.n_ubatch, out.n_batch);
     out.cpuparams.n_threads = params.n_threads;
     out.cpuparams_batch.n_threads = params.n_threads_batch;
     out.cpuparams.poll = poll_level;
