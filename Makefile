@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo docs wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-cuda wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks test-ray soak fuzz fuzz-coverage asan tsan check tidy format stubs pin clean
+.PHONY: demo docs wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-cuda wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks test-ray soak fuzz fuzz-coverage asan tsan check tidy format stubs pictures pin clean
 
 # A wheel in dist/ that was made from these sources is installed in seconds. Without one, the project is built.
 demo:
@@ -108,6 +108,7 @@ check: $(STAMP)
 	git ls-files -co --exclude-standard 'src/*.c' 'src/*.cpp' 'src/*.h' | xargs $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/python cmake/make_stub.py --check
 	$(BIN)/python cmake/make_kwargs.py --check
+	$(BIN)/python benchmarks/results.py --check
 	$(BIN)/python cmake/make_pictures.py --check
 	$(BIN)/python cmake/check_words.py
 	$(BIN)/python cmake/check_docstrings.py
@@ -130,7 +131,13 @@ format: $(STAMP)
 stubs: $(STAMP)
 	$(BIN)/python cmake/make_stub.py
 	$(BIN)/python cmake/make_kwargs.py
+
+# All pictures of the documents: plots, diagrams, a terminal, and the server's page in Debian's chromium.
+pictures: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[demo,server]' ./models 'selenium>=4.20'
 	$(BIN)/python cmake/make_pictures.py
+	$(BIN)/python cmake/make_pictures.py terminal
+	PYTHONPATH=tests $(BIN)/python cmake/make_pictures.py page
 
 # Moves the pin of llama.cpp as far as it goes, and reports (vendor/README.md).
 pin:

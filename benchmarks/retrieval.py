@@ -6,7 +6,6 @@ benchmarks/README.md explains the measurements and how to read them.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import tempfile
@@ -16,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import plots
 from agreement import Rows, cosines, rank_agreement, read_rows
 from corpora import Corpus, lexical_neighbours, mixed_texts, read_corpus
 from measure import Contender, Peer, run_rounds, unavailable
@@ -89,10 +87,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, Settings]:
         help="open Engine with this option, such as n_ubatch=256",
     )  # fmt: skip
     parser.add_argument("--llama-cpp-python", action="store_true", help="build it from its sdist (10 minutes)")
-    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw bars into this SVG (pip install matplotlib)")
     options = parser.parse_args(arguments)
-    if options.plot is not None and importlib.util.find_spec("matplotlib") is None:
-        parser.error("--plot needs matplotlib: pip install 'xllama[bench]'")
     if options.quick:
         options.texts, options.queries, options.passages = 24, 3, 8
     return options, settings_of(options, arguments, "retrieval.py")
@@ -234,7 +229,6 @@ def embedding(options: argparse.Namespace, settings: Settings, corpus: Corpus, b
             "cosine, least": lambda rows, reference: f"{cosines(rows, reference).min():.6f}",
         }
     )
-    picture = _plot(options.plot, "embedding", bench, throughput, "texts/s", latency)
     return f"""## Embedding
 
 all-MiniLM-L6-v2, {settings.n_threads} threads; {len(texts)} texts of {N_WORDS[0]} to {N_WORDS[1]} words in one call
@@ -258,7 +252,7 @@ brackets its share of the first row's.
 {comparison(latency, "one short query, ms", 2, target=True, less_is_better=True)}
 
 {disturbance(latency)}
-{picture}"""
+"""
 
 
 def reranking(options: argparse.Namespace, settings: Settings, corpus: Corpus, bench: Bench) -> str:
@@ -292,7 +286,6 @@ def reranking(options: argparse.Namespace, settings: Settings, corpus: Corpus, b
             "same first": lambda rows, reference: f"{rank_agreement(rows, reference).same_first} of {len(rows)}",
         }
     )
-    picture = _plot(options.plot, "reranking", bench, contenders, "pairs/s", [])
     return f"""## Reranking
 
 xllama-rerank-mini, a cross-encoder of the size of MiniLM-L6, {settings.n_threads} threads; {len(queries)} queries
@@ -310,28 +303,7 @@ computing in other types. Kendall's τ is the mean over the queries: 1 if all pa
 {ratio_table(engines, [(references[0], 2.0), (references[1], 1.0), (contenders[-2], 2.5)])}
 
 {disturbance(contenders)}
-{picture}"""
-
-
-def _plot(
-    path: Path | None, section: str, bench: Bench, throughput: list[Contender], unit: str, latency: list[Contender]
-) -> str:
-    """Draw bars if requested, and return the line that shows them in a document of the same folder."""
-    if path is None:
-        return ""
-    memory = {
-        (subject.peer.name + subject.name).replace("`", ""): [subject.peak_bytes / 1e6]
-        for subject in bench.subjects
-        if subject.peak_bytes
-    }
-    panels = [
-        plots.panel(f"{unit} (more is better)", throughput),
-        plots.panel("one short query, ms (less is better)", latency),
-        plots.Panel("peak memory, MB (less is better)", memory),
-    ]
-    drawn = path.with_name(f"{path.stem}-{section}.svg")
-    plots.save(drawn, section.capitalize(), panels)
-    return f"\n![{section.capitalize()}: speed and memory]({drawn.name})\n"
+"""
 
 
 SECTIONS = {"embedding": embedding, "reranking": reranking}

@@ -18,7 +18,7 @@ from xlc_core.hardware import available_cores, cpu_backend
 
 # Options with a value that do not change the measurement.
 LOCAL_OPTIONS = frozenset(
-    {"--before", "--llama-bench", "--llama-server", "--others-limit", "--peer-python", "--plot", "--retries", "--write"}
+    {"--before", "--llama-bench", "--llama-server", "--others-limit", "--peer-python", "--retries", "--write"}
 )
 
 

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import results
 from measure import Contender
 
 Column = tuple[str, Callable[[Contender], str]]
@@ -127,6 +128,8 @@ def disturbance(contenders: list[Contender]) -> str:
 def write_section(path: Path, name: str, text: str) -> None:
     """Write a section into a document. It replaces the old section, or is added at the end.
 
+    If the document is in docs/, its figures are kept in benchmarks/results too.
+
     Args:
         path: the document; created if it does not exist.
         name: name of the section, in two comments around it.
@@ -142,3 +145,4 @@ def write_section(path: Path, name: str, text: str) -> None:
         document = f"{document.rstrip()}\n\n{section}\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(document, "utf-8")
+    results.save(path, name, text)

@@ -24,5 +24,5 @@ def write_or_compare(path: Path, fresh: str) -> int:
     sys.stderr.writelines(
         difflib.unified_diff(committed.splitlines(True), fresh.splitlines(True), "committed", "fresh", n=1)
     )
-    print(f"{path.name} is stale; run `make stubs` and commit it", file=sys.stderr)
+    print(f"{path.name} is stale; run {Path(sys.argv[0]).name} without --check, and commit it", file=sys.stderr)
     return 1

@@ -1,10 +1,11 @@
-"""Draw the pictures of the documents: a terminal in which commands run, and speed and memory beside others.
+"""Makes the pictures of the documents. `make pictures` makes all of them.
 
-    python cmake/make_pictures.py [--check]     # the figures
-    python cmake/make_pictures.py terminal
+    python cmake/make_pictures.py [--check]     # plots and diagrams; with --check, a stale one is an error
+    python cmake/make_pictures.py terminal      # a terminal in which commands run
+    PYTHONPATH=tests python cmake/make_pictures.py page     # the server's page in a browser
 
-The figures come from the tables of docs/benchmarks.md; with --check, stale ones are an error. The terminal shows what
-the commands printed when it was drawn. Both are SVG files without scripts and fonts, for light and dark pages.
+Plots come from benchmarks/results (plots.py). The terminal shows what the commands printed, and the page what a model
+answered, when they were made. The SVG files have no scripts and no fonts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import sys
 from html import escape
 from pathlib import Path
 
+import diagrams
+import plots
 from generated_file import write_or_compare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,62 +31,23 @@ COMMANDS = (
 COLUMNS = 100
 SECONDS = 20.0
 
-GENERATORS = ("`Engine.complete`", "llama-bench", "xllamacpp")
-EMBEDDERS = (
-    "`Engine.embed`, F16", "sentence-transformers", "onnxruntime", "openvino", "llama-cpp-python", "xllamacpp",
-)  # fmt: skip
-# Heading of the figure, section of the page, column of the table, and how its rows begin.
-FIGURES = (
-    ("Generation, one request: tokens/s", "### One request", 1, GENERATORS),
-    ("Embedding: texts/s", "## Embedding", 1, EMBEDDERS),
-    ("Embedding: peak memory, MB", "## Embedding", 5, EMBEDDERS),
-)
-
-_STYLE = """<style>
-text { font: 13px system-ui, sans-serif; fill: #24292f }
-.title { font-weight: 600 }
-.bar { fill: #9aa4af }
-.ours { fill: #3f51b5 }
-@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .bar { fill: #6e7681 } .ours { fill: #8c9eff } }
-</style>"""
-
 
 def main() -> int:
-    """Draw what the arguments name, and return the exit status."""
+    """Make what the arguments name, and return the exit status."""
     if "terminal" in sys.argv:
         (PICTURES / "terminal.svg").write_text(terminal(), "utf-8")
         return 0
-    page = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
-    return write_or_compare(PICTURES / "figures.svg", figures(page))
+    if "page" in sys.argv:
+        import page_pictures  # needs selenium
+
+        page_pictures.take(ROOT / "docs" / "images")
+        return 0
+    return max(write_or_compare(PICTURES / name, text) for name, text in drawn().items())
 
 
-def figures(page: str) -> str:
-    """Return the bars for the tables of the page with the benchmarks."""
-    parts, top = [], 0
-    for title, section, column, rows in FIGURES:
-        values = table_values(page, section, column, rows)
-        parts.append(f'<text class="title" x="0" y="{top + 14}">{escape(title)}</text>')
-        longest = max(values.values())
-        for row, (name, value) in enumerate(values.items(), start=1):
-            y = top + 22 * row
-            kind = "ours" if name.startswith("Engine") else "bar"
-            parts.append(f'<text x="0" y="{y + 14}">{escape(name)}</text>')
-            parts.append(f'<rect class="{kind}" x="250" y="{y + 2}" width="{360 * value / longest:.1f}" height="16"/>')
-            parts.append(f'<text x="{256 + 360 * value / longest:.1f}" y="{y + 14}">{value:g}</text>')
-        top += 22 * len(values) + 36
-    size = f'width="680" height="{top}" viewBox="0 0 680 {top}"'
-    return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size}>', _STYLE, *parts, "</svg>", ""])
-
-
-def table_values(page: str, section: str, column: int, rows: tuple[str, ...]) -> dict[str, float]:
-    """Return the figures of the first table below a heading: those of the first row that begins with each name."""
-    lines = page.split(f"\n{section}\n")[1].split("\n## ")[0].splitlines()
-    found = {}
-    for name in rows:
-        cells = next(line.split("|") for line in lines if line.startswith(f"| {name}"))
-        label = re.sub(r", the engine of fastembed|`", "", cells[1]).strip()
-        found[label] = float(cells[column + 1].split()[0])
-    return found
+def drawn() -> dict[str, str]:
+    """Return the pictures that only files of the repository decide, by name."""
+    return plots.drawn() | diagrams.drawn()
 
 
 def terminal() -> str:

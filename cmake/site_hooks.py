@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import site_links
+import site_pictures
 import site_reference
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -30,17 +31,20 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the generated pages, and the pages and sources outside docs/ that pages link to."""
+    """Add the generated pages, light and dark pictures, and what pages link to outside docs/."""
     for uri, make in site_reference.pages(ROOT).items():
         files.append(File.generated(config, uri, content=make()))
+    for uri, text in site_pictures.colour_files(ROOT / "docs"):
+        files.append(File.generated(config, uri, content=text))
     for path in site_links.linked_files(ROOT):
         files.append(File.generated(config, site_links.uri_of(path), abs_src_path=str(ROOT / path)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Turn links within the repository into links within the site."""
-    return site_links.rewrite(markdown, page.file.src_uri, ROOT)
+    """Turn links within the repository into links within the site, and show pictures in the page's colours."""
+    uri = page.file.src_uri
+    return site_pictures.use_both(site_links.rewrite(markdown, uri, ROOT), uri, ROOT / "docs")
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
@@ -48,3 +52,9 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
     if found := _LOADED.search(output):
         raise PluginError(f"{page.file.src_uri} loads {found[1] or found[2]}; the site must work without a network")
     return output
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Write the search's index as a script too: pages that are read without a server cannot load JSON."""
+    index = Path(config.site_dir) / "search" / "search_index.json"
+    index.with_suffix(".js").write_text(f"var __index = {index.read_text('utf-8')}", "utf-8")
