@@ -1,4 +1,4 @@
-"""The examples for other frameworks, run as a user runs them."""
+"""The examples and the pages for other frameworks, run as a user runs them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+from helpers.document_blocks import blocks_of, run_blocks, write_small_catalog
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.parametrize(
@@ -31,3 +34,11 @@ def test_example_prints_what_it_promises(script: str, expected: str, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("page", ["pydantic-ai", "haystack", "litellm"])
+def test_page_runs_as_pasted(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLLAMA_CATALOG", str(write_small_catalog(tmp_path)))
+    blocks = blocks_of(ROOT / "docs" / f"{page}.md")
+    assert blocks
+    run_blocks(blocks)
