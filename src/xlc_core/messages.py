@@ -72,8 +72,8 @@ class ImagePart(_Media):
     """An image inside a message: PNG, JPEG, GIF, BMP; WebP where ffmpeg is installed.
 
     Attributes:
-        data: the bytes of such a file.
-        path: such a file, read when the request is made.
+        data: the bytes of such a file; None: another field has it.
+        path: such a file, read when the request is made; None: another field has it.
         url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media``.
     """
 
@@ -84,8 +84,8 @@ class AudioPart(_Media):
     """A sound inside a message: WAV, MP3 or FLAC.
 
     Attributes:
-        data: the bytes of such a file.
-        path: such a file, read when the request is made.
+        data: the bytes of such a file; None: another field has it.
+        path: such a file, read when the request is made; None: another field has it.
         url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media``.
     """
 
@@ -96,8 +96,8 @@ class VideoPart(_Media):
     """A video inside a message, read as pictures (without its sound) by the programs ffmpeg and ffprobe.
 
     Attributes:
-        data: the bytes of a video file in any format that these programs read.
-        path: such a file, read when the request is made.
+        data: the bytes of a video file in any format that these programs read; None: another field has it.
+        path: such a file, read when the request is made; None: another field has it.
         url: a ``data:`` URL; ``http:`` and ``https:`` for engines opened with ``allow_remote_media``.
     """
 
@@ -188,8 +188,11 @@ class Tool(Options):
 
         Args:
             source: a function with annotations; or a type, such as a pydantic model, that a call fills.
-            name: instead of the source's own name.
-            description: instead of the source's docstring.
+            name: of the tool; None: the source's own name.
+            description: of the tool; None: the source's docstring, whose ``Args`` describe the parameters.
+
+        Returns:
+            the tool, whose ``parse`` checks the arguments of a call. It does not call the function.
 
         Raises:
             InvalidRequestError: an argument of the function has no name.
@@ -204,9 +207,12 @@ class Tool(Options):
         return tool.read_by(read)
 
     def read_by(self, read: Callable[[str], Any]) -> Self:
-        """Return the tool with a function that reads the arguments of its calls, a JSON text.
+        """Return the tool with a function that reads the arguments of its calls.
 
         An answer with a call for which it raises ValueError is generated again (``validation_retries``).
+
+        Args:
+            read: gets the arguments as JSON text, and returns what ``parse`` returns.
         """
         copy = self.model_copy()
         copy._read = read

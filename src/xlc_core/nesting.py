@@ -42,7 +42,10 @@ def check_json_depth(text: str, name: str) -> str:
 
 
 def from_json(text: str) -> Any:
-    """Parse JSON text that a model or a user wrote.
+    """Return the value of JSON text that a model or a user wrote.
+
+    Args:
+        text: the JSON.
 
     Raises:
         ValueError: it is not JSON, or nested deeper than Python's parser reads.

@@ -79,9 +79,9 @@ class Timings:
     """Where the time went, as llama.cpp measures it (``server_slot_stats``).
 
     Attributes:
-        prompt_seconds: reading the part of the prompt that was not cached.
+        prompt_seconds: seconds of reading the part of the prompt that was not cached.
         prompt_tokens: tokens in that part.
-        generation_seconds: from the first generated token to the last.
+        generation_seconds: seconds from the first generated token to the last.
         generation_tokens: tokens generated. The first comes with the prompt and takes no extra time.
         draft_tokens: tokens that speculation proposed.
         draft_accepted: number of these that were right.
@@ -103,12 +103,12 @@ class Timings:
 
     @property
     def prompt_tokens_per_second(self) -> float:
-        """Speed of prompt processing; 0 when nothing was processed."""
+        """Tokens of the prompt that were read in a second; 0 when nothing was read."""
         return self.prompt_tokens / self.prompt_seconds if self.prompt_seconds > 0 else 0.0
 
     @property
     def generation_tokens_per_second(self) -> float:
-        """Decode steps per second, without the first token; 0 for answers of one token."""
+        """Tokens generated in a second, without the first token; 0 for answers of one token."""
         steps = self.generation_tokens - 1
         return steps / self.generation_seconds if steps > 0 and self.generation_seconds > 0 else 0.0
 
@@ -233,7 +233,7 @@ class RerankScore:
 
     Attributes:
         index: the document's place in the caller's list.
-        score: the model's score; higher is better.
+        score: the model's score; higher is better. Its range depends on the model and the option ``scores``.
     """
 
     index: int
@@ -249,7 +249,7 @@ class ModelInfo:
         path: the file.
         architecture: llama.cpp's name, such as ``llama`` or ``bert``.
         description: llama.cpp's one-line description, such as ``llama 135M Q8_0``.
-        n_params: parameters.
+        n_params: number of weights.
         size_bytes: bytes of weights.
         n_ctx_train: tokens of context the model was trained with.
         n_ctx: tokens that one request may hold, prompt and answer together.
@@ -257,7 +257,8 @@ class ModelInfo:
         n_parallel: slots: requests that are generated at once; 0 for a model that is made for retrieval.
         n_embd: dimensions of an embedding.
         n_vocab: tokens in the vocabulary.
-        pooling: how token vectors are combined into one, for embedding models; else ``none``.
+        pooling: how token vectors are combined into one, if the engine or the file says so; else ``none``, where embed
+            takes the mean.
         can_generate: whether chat and complete work.
         can_rerank: whether the file has a ranking head.
         has_chat_template: whether the file brings a chat template.
@@ -299,12 +300,16 @@ class DecisionAnswer:
 
     Attributes:
         type: ``noul``, ``choice`` or ``score``.
-        noul: probability that the answer is yes.
-        choice: the likeliest label.
-        score: expected level, from 0.
-        probabilities: probability of each label, or of each level by its number as text.
-        legend: description of each level by its number as text.
-        confidence: how sure the model is, 0 to 1.
+        noul: probability that the answer is yes; None for other types.
+        choice: the likeliest label; None for other types.
+        score: expected level, the sum of level × probability, from 0; None for other types.
+        probabilities: probability of each label, or of each level by its number as text, with the sum 1; empty for
+            ``noul``.
+        legend: description of each level by its number as text; empty for other types.
+        confidence: how sure the model is, 0 to 1; None for ``noul``. For a choice of n labels it is
+            (p − 1/n) / (1 − 1/n) for the likeliest one's probability p; for a score, 1 less the mean distance from the
+            likeliest level as a share of that of evenly spread probabilities: TypeSafe's formulas, by llama.cpp's
+            ``server-decision.cpp``.
     """
 
     type: str
@@ -333,7 +338,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class EngineMetrics:
-    """Counters since the engine was opened, and its current work.
+    """Counters since the engine was opened, and its current work; without embedding and ranking.
+
+    If llama.cpp has failed, so that the engine loaded the model again, they begin again.
 
     Attributes:
         requests_running: requests that hold a slot.
@@ -341,10 +348,10 @@ class EngineMetrics:
         requests_paused: running requests that were paused to make room for older ones (docs/engine.md).
         pauses: how often a request was paused.
         prompt_tokens: prompt tokens processed, without cached ones.
-        prompt_seconds: time spent on them.
+        prompt_seconds: seconds spent on them.
         cached_tokens: prompt tokens taken from the cache.
         generation_tokens: tokens generated.
-        generation_seconds: time spent on them, summed over slots.
+        generation_seconds: seconds spent on them, summed over slots.
         draft_tokens: tokens that speculation proposed.
         draft_accepted: number of these that were right.
     """

@@ -94,11 +94,12 @@ class ScriptedEngine(EngineFace):
     """Has Engine's methods. Each request gets the next reply; when they are used up, the last one again.
 
     Args:
-        replies: the replies to requests, in order.
+        replies: the replies to requests, in order [one empty text].
         embeddings: called with the texts, returns their vectors; None: vectors that depend on the text's words.
         scores: called with query and documents, returns their scores; None: the share of the query's words that the
             document holds.
-        info: the engine's ``info``.
+        info: the engine's ``info``; None: that of a model called "scripted", with 4096 tokens of context, 4 slots and
+            vectors of 8 dimensions.
 
     Attributes:
         requests: every request, in order.
@@ -205,7 +206,7 @@ class ScriptedEngine(EngineFace):
     def render_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), max_tokens: int | None = None
     ) -> list[int]:
-        """One token per byte."""
+        """Return a token per byte of the request's prompt; see Engine.render_infill."""
         return self.tokenize(f"{prefix}…{suffix}")
 
     def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> npt.NDArray[Any]:
@@ -259,7 +260,7 @@ class ScriptedEngine(EngineFace):
         return self.rerank(query, documents, **options)
 
     def tokenize(self, text: str, **_: Any) -> list[int]:
-        """One token per byte."""
+        """Return a token per byte; see Engine.tokenize."""
         return list(text.encode())
 
     def detokenize(self, tokens: Sequence[int], **_: Any) -> str:
@@ -275,7 +276,7 @@ class ScriptedEngine(EngineFace):
         return len(self.tokenize(messages if isinstance(messages, str) else self.render_chat(messages)))
 
     def render_chat(self, messages: str | Sequence[MessageLike], **_: Unpack[ChatKwargs]) -> str:
-        """A line per message."""
+        """Return a line per message; see Engine.render_chat."""
         return "".join(f"{message.role}: {message.content}\n" for message in to_messages(messages))
 
     def accepts(self, constraint: Any, text: str) -> bool:

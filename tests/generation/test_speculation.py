@@ -132,7 +132,7 @@ def test_ambiguous_arguments_are_refused(make: Any, reason: str) -> None:
 
 
 def test_options_of_another_kind_are_refused() -> None:
-    with pytest.raises(ValueError, match="min_hits"):
+    with pytest.raises(xlc.InvalidRequestError, match="min_hits"):
         xlc.Ngram("cache", min_hits=2).arguments()
     with pytest.raises(ValueError, match="did you mean 'n_match'"):
         xlc.Ngram("simple", n_mach=2)

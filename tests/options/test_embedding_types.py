@@ -93,6 +93,8 @@ def test_distances_of_bits(dtype: Any) -> None:
     assert hamming_distances(packed[:2], packed[:0]).shape == (2, 0)
     with pytest.raises(xlc.InvalidRequestError, match="one type"):
         hamming_distances(packed, packed.astype(np.int32))
+    with pytest.raises(xlc.InvalidRequestError, match=r"arrays \(n, bytes\)"):
+        hamming_distances(packed[0], packed)
 
 
 def test_small_vectors_keep_neighbours(embedder: xlc.Engine) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -39,6 +40,12 @@ def test_unknown_name_is_refused_with_nearest(wrong: str, meant: str) -> None:
 def test_engine_option_in_request_is_explained() -> None:
     with pytest.raises(xlc.InvalidRequestError, match="did you mean 'n_ctx'"):
         EngineOptions.checked(model="m", nctx=512)
+
+
+@pytest.mark.parametrize("use", [xlc.Engine, xlc.Engine.estimate, xlc.acquire_engine])
+def test_options_beside_engine_options_are_refused(use: Callable[..., object]) -> None:
+    with pytest.raises(xlc.InvalidRequestError, match=r"n_ctx, n_batch cannot be given .*'n_ctx': …"):
+        use(EngineOptions(model="smollm2-135m-instruct"), n_ctx=512, n_batch=64)
 
 
 @pytest.mark.parametrize("n_ctx", [1, 2**24 + 1, 2**60])

@@ -31,7 +31,7 @@ class SpeculationResult:
         prompts: name of the set.
         setting: the setting that drafted.
         n_tokens: tokens generated with speculation, over all prompts.
-        tokens_per_second: speed with speculation.
+        tokens_per_second: tokens generated in a second with speculation.
         plain_tokens_per_second: speed of the same requests on the same engine without it, measured in turns.
         draft_tokens: tokens drafted.
         draft_accepted: number of drafted tokens that were right.
@@ -67,7 +67,10 @@ class SpeculationResult:
 
     @property
     def theoretical_speedup(self) -> float:
-        """E / (γc + v(γ+1)), the theoretical speedup of the steps with a draft; 1 without drafts."""
+        """E / (γc + v(γ+1)) with E = (1 − α^(γ+1)) / (1 − α): the speedup of the steps with a draft; 1 without drafts.
+
+        By Leviathan and others (2023), who take v as 1.
+        """
         if not self.draft_steps:
             return 1.0
         return theoretical_speedup(self.acceptance, self.draft_length, self.draft_cost, self.verify_cost)
@@ -103,7 +106,7 @@ class SpeculationReport:
     Attributes:
         model: name of the model.
         n_predict: tokens that were generated for each prompt.
-        seconds_per_token: time of one step for one token.
+        seconds_per_token: seconds of one step for one token.
         verify_costs: v(k).
         results: one for each setting and set of prompts.
         recommendations: one for each set of prompts.

@@ -2,7 +2,8 @@
 
 The theory assumes that each drafted token is right with the same probability α, regardless of earlier tokens. Times are
 multiples of one step of the model for one token: c for drafting a token, v(k) for one step over k tokens. With drafts
-of γ tokens, a step yields E = (1 − α^(γ+1)) / (1 − α) tokens and takes γc + v(γ+1).
+of γ tokens, a step yields E = (1 − α^(γ+1)) / (1 − α) tokens and takes γc + v(γ+1). The formula is that of Leviathan
+and others (2023, "Fast Inference from Transformers via Speculative Decoding"), where v is 1.
 """
 
 from __future__ import annotations
@@ -77,7 +78,11 @@ class VerifyCosts:
     measured: tuple[tuple[float, float], ...]
 
     def at(self, k: float) -> float:
-        """Return v at any k, by linear interpolation; beyond the last measured point the last line is extended."""
+        """Return v at any k, by linear interpolation; beyond the last measured point the last line is extended.
+
+        Args:
+            k: tokens that one step computes.
+        """
         points = [(1.0, 1.0), *(point for point in self.measured if point[0] > 1)]
         if len(points) == 1:
             return 1.0

@@ -48,8 +48,8 @@ class SpeedReport:
     Attributes:
         model: its name.
         description: llama.cpp's description, with the type of the weights.
-        load_seconds: the time until it was open, with its file in the system's cache or not.
-        memory_bytes: what it takes, on all devices.
+        load_seconds: seconds until it was open, with its file in the system's cache or not.
+        memory_bytes: bytes that it takes, on all devices.
         figures: what was measured.
     """
 
@@ -78,6 +78,8 @@ def measure_speed(
 ) -> SpeedReport:
     """Measure a model on this machine. A first round, which warms everything up, does not count.
 
+    Opens the model in this process, and blocks until all is measured: ``rounds + 1`` times as long as one round.
+
     Args:
         model: path, catalog name or ``hf:`` name; None takes the name in ``XLLAMA_MODEL``.
         n_prompt: tokens of the prompt, as far as the context holds them; none of them are cached.
@@ -85,8 +87,11 @@ def measure_speed(
         n_requests: requests that are generated together.
         n_texts: texts to embed in one call, or documents to rank for one query, of 150 words each.
         rounds: repetitions.
-        progress: is called with what is being measured.
+        progress: is called with what is being measured, a text; None: it is not reported.
         **options: fields of EngineOptions.
+
+    Returns:
+        a figure for each thing that the model can do, with a value for each round.
 
     Raises:
         InvalidRequestError: a number is below 1.

@@ -45,7 +45,10 @@ class Constraint(abc.ABC):
         return self.grammar()
 
     def parse(self, text: str) -> Any:
-        """Convert an answer into the value that the constraint describes; by default the text itself.
+        """Return the value that an answer describes; by default the text itself.
+
+        Args:
+            text: the answer.
 
         Raises:
             ValueError: the answer does not match, which happens when it was cut off.
@@ -64,11 +67,19 @@ class Constraint(abc.ABC):
         check_once(*self.grammar())
 
     def accepts(self, text: str) -> bool:
-        """Return whether a text satisfies the constraint; raises the errors of ``check``."""
+        """Return whether a text satisfies the constraint, byte by byte; raises the errors of ``check``.
+
+        Args:
+            text: the whole answer; JSON may have any white space.
+        """
         accepted: bool = native_module().accepts(*self.checking_grammar(), text)
         return accepted
 
     def explain(self, text: str) -> Explanation:
-        """Return how far a text satisfies the constraint; raises the errors of ``check``."""
+        """Return how far a text satisfies the constraint, byte by byte; raises the errors of ``check``.
+
+        Args:
+            text: the whole answer; JSON may have any white space.
+        """
         found: Explanation = native_module().explain(*self.checking_grammar(), text)
         return found

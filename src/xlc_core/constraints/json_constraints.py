@@ -40,7 +40,8 @@ class JsonSchema(Constraint):
         strict: whether every property that the schema names is required, and no others are allowed.
 
     Raises:
-        ConstraintError: the schema is not JSON or too large, or the type does not have a schema.
+        ConstraintError: the schema is not JSON or larger than 2²⁰ characters, or the type does not have a schema.
+            ``check``, and the first request, find keywords that are not supported.
 
     Attributes:
         text: the schema as JSON text.
@@ -70,6 +71,12 @@ class JsonSchema(Constraint):
         """Return the constraint of a schema that somebody made of a type, which checks the answers there.
 
         Keywords that no grammar enforces are then hints instead of errors.
+
+        Args:
+            schema: the type's JSON schema.
+
+        Raises:
+            ConstraintError: it is too large or nested too deeply.
         """
         made = cls(schema)
         object.__setattr__(made, "_is_checked_elsewhere", True)
@@ -102,13 +109,19 @@ class JsonSchema(Constraint):
         """Return whether a text satisfies the schema, with any order of properties and any escapes.
 
         Raises the errors of ``check``.
+
+        Args:
+            text: the whole answer, with any white space.
         """
         kind, grammar = self.checking_grammar()
         native = native_module()
         return accepted_in_some_order(lambda candidate: native.explain(kind, grammar, candidate), plain_json(text))
 
     def parse(self, text: str) -> Any:
-        """Convert an answer into an instance of the type, or into plain dicts, lists and scalars.
+        """Return an answer as an instance of the type, or as plain dicts, lists and scalars.
+
+        Args:
+            text: the answer.
 
         Raises:
             ValueError: the answer does not match (a pydantic ``ValidationError`` for a type), which
@@ -133,7 +146,10 @@ class JsonObject(Constraint):
         return super().accepts(plain_json(text))
 
     def parse(self, text: str) -> Any:
-        """Convert an answer into a dict.
+        """Return an answer as a dict.
+
+        Args:
+            text: the answer.
 
         Raises:
             ValueError: the answer is not JSON, which happens when it was cut off.

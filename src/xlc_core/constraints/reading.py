@@ -158,7 +158,11 @@ def _closed_keyword(name: str, value: Any) -> Any:
 
 
 def require_all(schema: Any) -> Any:
-    """Return a schema whose objects have all properties that they name, and no others."""
+    """Return a schema whose objects have all properties that they name, and no others.
+
+    Args:
+        schema: a JSON schema; it is not changed.
+    """
     if isinstance(schema, list):
         return [require_all(item) for item in schema]
     if not isinstance(schema, dict):

@@ -26,7 +26,8 @@ class Regex(Constraint):
         pattern: the expression, such as ``r"\d{4}-\d{2}"``.
 
     Raises:
-        ConstraintError: the pattern is empty or too large, or ends with an incomplete escape.
+        ConstraintError: the pattern is empty, larger than 2²⁰ characters, or ends with an incomplete escape. ``check``,
+            and the first request, find syntax that is not supported.
     """
 
     kind: ClassVar[ConstraintKind] = "regex"
@@ -50,7 +51,8 @@ class Choice(Constraint):
         choices: the texts, as ``Choice("yes", "no")``.
 
     Raises:
-        ConstraintError: there are no texts, one is empty, or two are equal.
+        ConstraintError: there are no texts, one is empty or not a text, two are equal, or all together are larger than
+            2²⁰ characters.
     """
 
     kind: ClassVar[ConstraintKind] = "regex"
@@ -77,6 +79,9 @@ class Choice(Constraint):
     def parse(self, text: str) -> str:
         """Return the answer, which is one of the choices.
 
+        Args:
+            text: the answer.
+
         Raises:
             ValueError: the answer is not one of them, which happens when it was cut off.
         """
@@ -94,7 +99,8 @@ class Lark(Constraint):
             ``<|name|>``.
 
     Raises:
-        ConstraintError: the text is empty, too large, or nested too deeply.
+        ConstraintError: the text is empty, larger than 2²⁰ characters, or nested more than 64 deep. ``check``, and the
+            first request, find wrong syntax.
     """
 
     kind: ClassVar[ConstraintKind] = "lark"
@@ -117,7 +123,8 @@ class Gbnf(Constraint):
         text: the grammar.
 
     Raises:
-        ConstraintError: the text is empty or too large.
+        ConstraintError: the text is empty or larger than 2²⁰ characters. ``check``, and the first request, find wrong
+            syntax.
     """
 
     kind: ClassVar[ConstraintKind] = "gbnf"

@@ -46,7 +46,7 @@ class EngineFace(abc.ABC):
         """Change how much of some LoRA adapters the requests that follow get; those under way keep theirs.
 
         Args:
-            scales: by the adapters' names; those not named keep theirs.
+            scales: by the adapters' names, 0 to turn one off; those not named keep theirs.
 
         Raises:
             InvalidRequestError: there is no such adapter, or a scale is not a finite number.

@@ -23,7 +23,11 @@ class _Limits(Options):
 
 
 class DecisionMethods:
-    """Engine's methods to decide."""
+    """Engine's methods to decide.
+
+    Attributes:
+        info: what the engine says of its model.
+    """
 
     info: ModelInfo
     _native: NativeEngine
@@ -33,12 +37,14 @@ class DecisionMethods:
     ) -> Decision:
         """Answer typed questions about a text with a decision model: probabilities, in one pass, without any token.
 
+        Takes as long as reading the text with the questions.
+
         Args:
             state: what the questions are about: a text, or values that JSON can express.
             questions: by name, each with ``type``, ``instructions`` and ``criteria``: ``noul`` asks for the probability
                 of yes, and its criteria may describe ``true`` and ``false``; ``choice`` has labels with a description
                 or None; ``score`` has a list of 2 to 10 levels.
-            timeout: seconds after which the questions are given up.
+            timeout: seconds after which the questions are given up; None: no limit.
 
         Returns:
             an answer for each question, and the tokens that were read.

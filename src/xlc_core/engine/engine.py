@@ -7,14 +7,12 @@ import os
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import Unpack
 
 from xlc_core import _native, logging_bridge
-from xlc_core._native import Explanation
-from xlc_core.constraints.conversion import to_constraint
 from xlc_core.engine import opening
+from xlc_core.engine.constraining import ConstraintMethods
 from xlc_core.engine.deciding import DecisionMethods
 from xlc_core.engine.describing import DescriptionMethods
 from xlc_core.engine.infill import InfillMethods
@@ -59,6 +57,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Engine(
+    ConstraintMethods,
     DecisionMethods,
     DescriptionMethods,
     InfillMethods,
@@ -75,6 +74,14 @@ class Engine(
 
     Each method that waits has an ``a…`` twin for asyncio, which does not occupy a thread. Ctrl+C, a cancelled task, a
     closed stream and a timeout end the request and free its slot.
+
+    After ``close``, and for a request that it ends, methods that need the model raise EngineClosedError, also where
+    ``Raises`` does not say so. If the engine sleeps (``sleep_after``), they load it again first, which takes as long as
+    opening; ``metrics``, ``memory`` and the properties do not need it.
+
+    Attributes:
+        info: what the model's file says, and the sizes that were chosen; it does not change.
+        options: the options that the engine was opened with.
     """
 
     def __init__(
@@ -86,24 +93,25 @@ class Engine(
     ) -> None:
         """Find the model, download it if it is from the catalog or the hub, and load it.
 
+        Blocks until the model is open, without the GIL: as long as its file takes to read, or a moment if the system
+        still has it in memory. In a coroutine call ``await asyncio.to_thread(Engine, …)``.
+
         Args:
             model: path of a GGUF file, catalog name, ``hf:owner/repo[:quant-or-file]``, or EngineOptions, which
                 cannot be combined with ``options``; None: the value of the environment variable ``XLLAMA_MODEL``.
-            progress: a function called with 0 … 1 while weights load; True shows a bar, False does not; None shows a
-                bar on a terminal.
+            progress: a function called with 0 … 1 while weights load; an exception in it ends the loading. True shows a
+                bar, False does not; None shows a bar on a terminal.
             **options: fields of EngineOptions.
 
         Raises:
-            InvalidRequestError: an option is unknown or out of range.
+            InvalidRequestError: an option is unknown or out of range, or stands beside EngineOptions.
+            UnsupportedFeatureError: the model does not support an option.
             ModelNotFoundError: the model does not exist, or could not be fetched.
             ModelLoadError: llama.cpp cannot load the file.
             InsufficientMemoryError: it does not fit into memory.
             KeyboardInterrupt: Ctrl+C while loading.
         """
-        if isinstance(model, EngineOptions):
-            self.options = model
-        else:
-            self.options = EngineOptions.checked(model=model, **options)
+        self.options = EngineOptions.of(model, options)
         show_download = progress if isinstance(progress, bool) else None
         resolved = catalog.resolve(self.options.model, progress=show_download)
         self._entry = resolved.entry
@@ -135,10 +143,15 @@ class Engine(
                 model chooses between a call of a tool and an answer that matches the schema. An answer that the
                 constraint's type or a tool's refuses is generated again (``validation_retries``); ``usage`` has all.
 
+        Returns:
+            the answer, or the ``n`` answers, with calls of tools, tokens and times. An answer that the last retry did
+            not mend is returned too: its ``parsed`` raises.
+
         Raises:
             InvalidRequestError: an option, message or tool is wrong; nothing was run.
+            UnsupportedFeatureError: the model does not generate text, or does not read what a message holds.
             ContextOverflowError: the prompt does not fit into a slot.
-            ConstraintError: the constraint is malformed.
+            ConstraintError: the constraint is malformed or unsupported.
             RequestTimeoutError: ``timeout`` passed.
             EngineClosedError: the engine is or was closed.
             EngineFailedError: llama.cpp failed.
@@ -190,8 +203,11 @@ class Engine(
         """Continue a text, without a chat template.
 
         Args:
-            prompt: the text. Names such as ``<|im_start|>`` become control tokens.
+            prompt: the text. Names such as ``<|im_start|>`` become control tokens, unless ``parse_special`` is False.
             **options: fields of CompletionOptions: sampling, constraint, timeout…
+
+        Returns:
+            the text that follows, or ``n`` of them, without the prompt; with tokens and times.
 
         Raises:
             XllamaError: those of chat.
@@ -225,10 +241,15 @@ class Engine(
     def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = False) -> list[int]:
         """Return the numbers of a text's tokens.
 
+        Takes about a tenth of a second for 100,000 characters, without the GIL. Ctrl+C ends it.
+
         Args:
             text: the text.
             add_special: add the tokens that the model needs at the start and end of a prompt.
             parse_special: turn names such as ``<|im_start|>`` into control tokens instead of text.
+
+        Raises:
+            InvalidRequestError: it is not a text, or holds a lone surrogate.
         """
         return self._native.tokenize(check_text(text, "the text"), add_special, parse_special)
 
@@ -238,6 +259,9 @@ class Engine(
         Args:
             tokens: numbers of tokens.
             special: include the names of control tokens.
+
+        Raises:
+            InvalidRequestError: the vocabulary does not have a token.
         """
         return self.token_bytes(tokens, special=special).decode("utf-8", "replace")
 
@@ -248,9 +272,18 @@ class Engine(
     def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
         """Return the number of tokens of a text, or of a chat's prompt with its template, tools and media.
 
-        Any part of a chat may be counted, also one that begins with a tool's result or ends with calls.
+        Any part of a chat may be counted, also one that begins with a tool's result or ends with calls. An empty chat
+        has 0 tokens.
 
         Media are read and split but not encoded, which takes milliseconds for an image.
+
+        Args:
+            messages: a text, which is counted as it is, or messages as for chat.
+            tools: tools whose descriptions the template adds.
+
+        Raises:
+            InvalidRequestError: a message or tool is wrong.
+            UnsupportedFeatureError: the model does not chat, or does not read what a message holds.
         """
         if isinstance(messages, str):
             return self._native.count_tokens(check_text(messages, "the text"))
@@ -260,42 +293,31 @@ class Engine(
         return self._native.count_prompt_tokens(request.native)
 
     def render_chat(self, messages: str | Sequence[MessageLike], **options: Unpack[ChatKwargs]) -> str:
-        """Return a chat's prompt, rendered with the model's template; ``<__media__>`` stands for a medium."""
-        prompt = self._requests.render(messages, ChatOptions.checked(**options))
-        return prompt.replace(_native.media_marker(), _SHOWN_MARKER)
+        """Return a chat's prompt, rendered with the model's template; ``<__media__>`` stands for a medium.
 
-    # Constraints
-
-    def accepts(self, constraint: Any, text: str) -> bool:
-        """Return whether a text satisfies a constraint, in this model's tokens, without running the model.
+        Nothing is run.
 
         Args:
-            constraint: a Constraint, or an argument of JsonSchema.
-            text: the whole answer; JSON may have any white space.
+            messages: as for chat.
+            **options: fields of ChatOptions; those that shape the prompt have an effect.
 
         Raises:
-            ConstraintError: the constraint is malformed or unsupported, or no text satisfies it.
+            InvalidRequestError: an option, message or tool is wrong, or the template refuses the chat.
+            UnsupportedFeatureError: the model does not chat, or does not read what a message holds.
         """
-        checked = to_constraint(constraint)
-        checked.check()
-        return self._native.accepts(*checked.checking_grammar(), check_text(text, "the text"))
-
-    def explain(self, constraint: Any, text: str) -> Explanation:
-        """Return where a text violates a constraint, and which of this model's tokens were allowed there.
-
-        It has the arguments and errors of accepts.
-
-        Returns:
-            ``accepted``, ``complete``, ``n_bytes`` of the text that are allowed, and ``expected`` tokens as bytes.
-        """
-        checked = to_constraint(constraint)
-        checked.check()
-        return self._native.explain(*checked.checking_grammar(), check_text(text, "the text"))
+        prompt = self._requests.render(messages, ChatOptions.checked(**options))
+        return prompt.replace(_native.media_marker(), _SHOWN_MARKER)
 
     # The engine itself
 
     def metrics(self) -> EngineMetrics:
-        """Return the counters of generation, also while it is running."""
+        """Return the counters of generation, also while it is running.
+
+        Waits for the current step, some tens of milliseconds, without the GIL. Embedding and ranking are not counted.
+
+        Raises:
+            EngineClosedError: the engine is closed.
+        """
         counters = self._native.metrics()
         return EngineMetrics(
             requests_running=counters.n_running,
@@ -317,7 +339,10 @@ class Engine(
         return self._native.closed
 
     def close(self) -> None:
-        """End all requests with EngineClosedError and free the model. Idempotent, from any thread."""
+        """End all requests with EngineClosedError and free the model. Idempotent, from any thread.
+
+        Waits until the engine's threads have ended, which a step that is being computed may delay a little.
+        """
         self._native.close()
         _open_engines.discard(self)
 

@@ -35,6 +35,9 @@ class InfillMethods(EngineBase):
             extra: texts of other files by name, the most important one last.
             **options: fields of CompletionOptions: sampling, constraint, timeout…
 
+        Returns:
+            the text for the gap, or ``n`` of them; with tokens and times.
+
         Raises:
             UnsupportedFeatureError: the model has no infill tokens, like most chat models.
             XllamaError: the errors of chat.
@@ -64,7 +67,20 @@ class InfillMethods(EngineBase):
     def render_infill(
         self, prefix: str, suffix: str, *, extra: InfillFiles = (), max_tokens: int | None = None
     ) -> list[int]:
-        """Return the tokens of infill's prompt; ``detokenize(…, special=True)`` turns them into text."""
+        """Return the tokens of infill's prompt; ``detokenize(…, special=True)`` turns them into text.
+
+        Nothing is run.
+
+        Args:
+            prefix: text before the gap.
+            suffix: text after the gap.
+            extra: texts of other files, as for infill.
+            max_tokens: tokens for which the prompt leaves room; None: a quarter of the context.
+
+        Raises:
+            UnsupportedFeatureError: the model has no infill tokens.
+            InvalidRequestError: an argument is wrong.
+        """
         wanted = CompletionOptions.checked(max_tokens=max_tokens)
         return self._native.prompt_tokens(self._requests.infill(prefix, suffix, extra, wanted).native)
 

@@ -27,10 +27,10 @@ class DeviceMemory:
 
     Attributes:
         device: ggml's name of the device; ``CPU`` is the host's memory, however many devices compute there.
-        model: weights. The system may keep less of a mapped file (``use_mmap``) in memory. For a projector
+        model: bytes of weights. The system may keep less of a mapped file (``use_mmap``) in memory. For a projector
             (``mmproj``) also the most that it computes with.
-        context: KV cache, or recurrent state.
-        compute: buffers for intermediate results.
+        context: bytes of KV cache, or recurrent state.
+        compute: bytes of buffers for intermediate results.
         free: bytes that are free now; None if that is unknown.
     """
 
@@ -42,7 +42,7 @@ class DeviceMemory:
 
     @property
     def total(self) -> int:
-        """The sum of all."""
+        """Bytes of weights, context and buffers together."""
         return self.model + self.context + self.compute
 
 
@@ -144,20 +144,21 @@ class MemoryMethods(EngineBase):
         the model's file is on this disk: it is fetched first as when opening.
 
         Args:
-            model: as Engine takes it.
+            model: as Engine takes it; None: the value of ``XLLAMA_MODEL``.
             **options: fields of EngineOptions.
 
         Raises:
+            InvalidRequestError: an option is unknown or out of range, or stands beside EngineOptions.
             XllamaError: the errors of opening an engine that the file's header already reveals.
         """
-        wanted = model if isinstance(model, EngineOptions) else EngineOptions.checked(model=model, **options)
+        wanted = EngineOptions.of(model, options)
         resolved = catalog.resolve(wanted.model)
         file = _native.read_model_file(native_path(resolved.path, "the model"))
         found = _native.estimate_memory(opening.native_params(wanted, resolved.name, file))
         return MemoryEstimate(_read(found.devices), found.n_ctx, found.n_ctx_total, found.n_parallel)
 
     def memory(self) -> EngineMemory:
-        """Return the memory in use on each device; waits for the current step.
+        """Return the memory in use on each device, in bytes; waits for the current step.
 
         Memory of llama.cpp, Python and requests outside tensors is not counted.
 

@@ -46,10 +46,11 @@ class MessageEmbeddingMethods(EngineBase):
         Args:
             chats: chats as for ``chat``: messages, perhaps with images, or one user's text.
             normalize: scale each vector to length 1.
-            dimensions: keep this many leading numbers, for models trained so (Matryoshka); None keeps all.
+            dimensions: keep this many leading numbers, at most those that the model has, for models trained so
+                (Matryoshka); None keeps all.
             dtype: type of the numbers; quantize_embeddings says what each is.
-            int8_ranges: as in EmbedOptions.
-            timeout: seconds after which all are given up.
+            int8_ranges: as in EmbedOptions; None: −1 and 1.
+            timeout: seconds after which all are given up; None: no limit.
 
         Returns:
             array of shape (len(chats), dimensions) and the type asked for, float32 by default.

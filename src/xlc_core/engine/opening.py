@@ -22,7 +22,8 @@ from xlc_core.texts import native_path, python_path
 __all__ = ["LoadProgress", "native_params", "progress_reporter"]
 
 LoadProgress = Callable[[float], None]
-"""A function that is called with the share of the model that is loaded, from 0 to 1."""
+"""A function that is called with the share of the model that is loaded, from 0 to 1, on the thread that opens it. An
+exception in it ends the loading."""
 
 _GPU_LAYERS = {"auto": -1, "all": -2}  # llama.cpp's numbers for these words
 

@@ -66,9 +66,9 @@ class EnginePool:
 
     Requests for one model share its engine, with all callers of acquire_engine. Requests that come while it opens wait
     for it, and it opens once. If a model does not fit into the budget, those that were not used for the longest time
-    close first. An engine that is in use never closes: one that has to make room takes no further requests, and closes
-    after those that it has. If a model fails to open, only the requests that wait for it fail, and the next one tries
-    again.
+    close first. An engine that is in use never closes: with a budget, one that has to make room takes no further
+    requests, and closes after those that it has. If a model fails to open, only the requests that wait for it fail, and
+    the next one tries again.
 
     Every method may be called from any thread and any event loop. A pool belongs to the process that made it.
     """
@@ -88,13 +88,15 @@ class EnginePool:
         Args:
             models: names and what they open: a mapping of names to a model, its EngineOptions or their fields; a list
                 of models that are called by their own names; or a TOML file with a table for each name, whose keys are
-                fields of EngineOptions. A ``model`` there that starts with ``./`` is relative to the file.
-            memory: bytes that all engines may take together, by ``Engine.estimate``; None: what the system has.
+                fields of EngineOptions. A ``model`` there that starts with ``./`` is relative to the file. ``options``
+                do not change EngineOptions that are given here.
+            memory: bytes that all engines may take together, by ``Engine.estimate``; None: what the system has. Then an
+                engine in use is never asked to make room.
             keep_alive: seconds that an engine stays open without use, or a text such as ``"5m"``; 0: not at all; below
                 0: until its memory is needed.
             others: the further models that may be opened by their own names: ``"any"``, also paths and the hub's;
                 ``"local"``: those of the catalog that are on this disk; ``"none"``.
-            room_timeout: seconds that opening a model may wait for engines in use to make room.
+            room_timeout: seconds that opening a model may wait for engines in use to make room; only with ``memory``.
             **options: fields of EngineOptions for every model; those of a model override them.
 
         Raises:
@@ -124,13 +126,20 @@ class EnginePool:
     def options(self, name: str) -> EngineOptions:
         """Return the options with which a model is opened.
 
+        Args:
+            name: the model's name, as for acquire.
+
         Raises:
             ModelNotFoundError: the pool may not open it.
         """
         return self._models.find(name)
 
     def opened(self, name: str) -> Engine | None:
-        """Return a model's engine if it is open now. It may close at any time: to use it, acquire it."""
+        """Return a model's engine if it is open now, else None. It may close at any time: to use it, acquire it.
+
+        Args:
+            name: the model's name, as for acquire.
+        """
         options = self._models.known(name)
         with self._room.changed:
             found = self._room.engines.get(options) if options is not None else None
@@ -138,6 +147,8 @@ class EnginePool:
 
     def acquire(self, name: str) -> PoolLease:
         """Return a lease on a model's engine; open it first if necessary.
+
+        Blocks while the model is fetched, waits for room, and is loaded; a moment if it is open.
 
         Args:
             name: one of ``names()``, or another model as ``others`` allows.
@@ -175,7 +186,10 @@ class EnginePool:
                 return self._lease(opened)
 
     def close(self) -> None:
-        """Close all engines: those in use when their last lease is released. Idempotent."""
+        """Close all engines: those in use when their last lease is released. Idempotent.
+
+        Waits until those without leases are closed. Later calls of acquire raise EngineClosedError.
+        """
         with self._room.changed:
             self._room.is_closed = True
             idle = [opened for opened in self._room.engines.values() if opened.is_idle]

@@ -41,20 +41,26 @@ class RetrievalMethods(EngineBase):
     def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> Embeddings:
         """Return vectors of texts.
 
+        All texts go to the worker at once, copied as UTF-8, and all vectors are in memory at the end: 4 bytes for each
+        number of each text. For more texts than that, use embed_stream. Jobs of several callers run in turns.
+
         Args:
             texts: any number of texts, of any length and order: a list, an array, a column of a table, a generator…
             **options: fields of EmbedOptions: ``truncate``, ``normalize``, ``prompt_name``, ``prompt``, ``dimensions``,
                 ``dtype``, ``progress``, ``timeout``…
 
         Returns:
-            float32 array of shape (len(texts), dimensions), in the order of the texts, without copies; or an array of
-            the requested ``dtype``.
+            float32 array of shape (len(texts), dimensions), in the order of the texts: the worker's own memory, not a
+            copy. Each vector has length 1 unless ``normalize`` is False. Another ``dtype`` makes an array of that.
 
         Raises:
             InputTooLongError: a text is too long and ``truncate`` is ``"error"``.
             InvalidRequestError: a text is not a string or cannot be encoded, or an option is wrong.
             UnsupportedFeatureError: the model cannot embed.
             RequestTimeoutError: ``timeout`` passed.
+            InsufficientMemoryError: the vectors do not fit into memory.
+            EngineClosedError: the engine is or was closed.
+            EngineFailedError: llama.cpp failed.
         """
         wanted = EmbedOptions.checked(**options)
         texts = as_sequence(texts, "text")
@@ -107,7 +113,8 @@ class RetrievalMethods(EngineBase):
             **options: fields of TokenEmbedOptions.
 
         Returns:
-            one float32 array of shape (tokens of the text, dimensions) per text, with special tokens.
+            one float32 array of shape (tokens of the text, dimensions) per text, with special tokens and those of the
+            prompt. All are views of one block of memory, which lives as long as any of them.
 
         Raises:
             XllamaError: the errors of embed.
@@ -129,20 +136,25 @@ class RetrievalMethods(EngineBase):
     def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
         """Score how well each document answers the query, with the model's ranking head.
 
+        The model reads the query with each document, so the time grows with the tokens of all documents.
+
         Args:
-            query: the question.
-            documents: the candidates.
+            query: the question. It is never truncated.
+            documents: the candidates: a list, an array, a column of a table, a generator…
             **options: fields of RerankOptions: ``top_n``, ``truncate``, ``instruction``, ``scores``…
 
         Returns:
-            the scores, best first. A raw score is the head's output: a logit, or llama.cpp's probability of yes for
-            models like Qwen3-Reranker, which answer yes or no. ``scores="sigmoid"`` turns a logit into a number from 0
-            to 1 and does not change a probability.
+            the scores, best first, each with the document's place. A raw score is the head's output: a logit, or
+            llama.cpp's probability of yes for models like Qwen3-Reranker, which answer yes or no. ``scores="sigmoid"``
+            turns a logit into a number from 0 to 1 and does not change a probability.
 
         Raises:
             UnsupportedFeatureError: the model has no ranking head, or does not take an instruction.
             InputTooLongError: a pair is too long and ``truncate`` is ``"error"``, or the query alone is too long.
+            InvalidRequestError: a document is not a string or cannot be encoded, or an option is wrong.
             RequestTimeoutError: ``timeout`` passed.
+            EngineClosedError: the engine is or was closed.
+            EngineFailedError: llama.cpp failed.
         """
         wanted = RerankOptions.checked(**options)
         documents = as_sequence(documents, "document")
@@ -166,7 +178,10 @@ class RetrievalMethods(EngineBase):
         """Return how many tokens a text may have beside a prompt when it is embedded, and what counts them.
 
         Args:
-            prompt: the text that is put before every text.
+            prompt: the text that is put before every text [none].
+
+        Raises:
+            InvalidRequestError: the prompt is not a text, or holds a lone surrogate.
         """
         retriever = self._native.retriever()
         n_around = len(self._native.tokenize(check_text(prompt, "the prompt"), True, False))

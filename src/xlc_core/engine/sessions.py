@@ -35,7 +35,7 @@ class SessionInfo:
     Attributes:
         path: the file.
         n_tokens: tokens of the conversation; a request that begins with them does not compute them again.
-        n_bytes: the file's size.
+        n_bytes: the file's size in bytes.
         model: name of the model that saved it.
     """
 
@@ -58,20 +58,26 @@ class SessionMethods(EngineBase):
     ) -> SessionInfo:
         """Write a conversation with the model's computed state to a file.
 
+        The file is as large as the KV cache of the conversation, which is copied into memory once, between two steps:
+        ``engine.memory().context / engine.info.n_ctx_total`` bytes for each token.
+
         Args:
             path: the file; an old file is replaced when the new one is complete.
             messages: the conversation, as for chat, perhaps with the answer as its last message; tokens that no slot
                 holds are read first. None, and no ``prompt``: the conversation that was answered last.
-            prompt: a text for complete, instead of messages.
+            prompt: a text for complete, instead of messages; None: ``messages`` count.
             **options: other options of chat that shape the prompt: ``tools``, ``thinking``, ``template_kwargs``…
 
         Returns:
             the number of tokens and bytes that were saved.
 
         Raises:
-            InvalidRequestError: there is no conversation yet and none is named, or a message or option is wrong.
+            InvalidRequestError: there is no conversation yet and none is named; both messages and a prompt are; or a
+                message or option is wrong.
             ContextOverflowError: the conversation does not fit into a slot.
-            UnsupportedFeatureError: the conversation holds media that llama.cpp cannot save.
+            UnsupportedFeatureError: the model does not generate text, or the conversation holds media that llama.cpp
+                cannot save.
+            EngineFailedError: other requests took the conversation's slot three times before it could be saved.
             OSError: the file cannot be written.
         """
         path = check_path(path, "the session's path")
@@ -106,14 +112,15 @@ class SessionMethods(EngineBase):
     def load_session(self, path: str | Path) -> SessionInfo:
         """Load a saved conversation into an idle slot, as if it had been computed here.
 
-        A request whose prompt begins with it computes only the rest; see ``usage.cached_tokens``. Waits for an idle
-        slot, whose old conversation goes to the prompt cache.
+        A request whose prompt begins with it computes only the rest; see ``usage.cached_tokens``. Reads the file into
+        memory and computes its checksum, then waits for an idle slot, without a limit of time. The slot's old
+        conversation goes to the prompt cache.
 
         Args:
             path: a file from save_session, saved with the same model and the same settings of the KV cache.
 
         Returns:
-            the number of tokens that were loaded.
+            the number of tokens that were loaded, and of bytes of the file.
 
         Raises:
             InvalidRequestError: the file is foreign, truncated or corrupt, was saved with another model, llama.cpp or

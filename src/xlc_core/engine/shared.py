@@ -70,7 +70,7 @@ class EngineLease:
         self._shared: _Shared | None = shared
 
     def release(self) -> None:
-        """Release the engine. Idempotent."""
+        """Release the engine. Idempotent. The last lease's release closes the engine, and waits for that."""
         shared, self._shared = self._shared, None
         if shared is not None:
             _release(self._options, shared)
@@ -103,15 +103,21 @@ def acquire_engine(
 ) -> EngineLease:
     """Open an engine, or share an open engine with the same model and options.
 
+    If memory is short, engines of this process without leases are closed first. Callers that need the same engine at
+    once wait until it is open, as long as Engine takes; one that is open already is returned at once.
+
     Args:
-        model: see Engine.
-        progress: see Engine.
+        model: as Engine takes it; None: the value of ``XLLAMA_MODEL``.
+        progress: as Engine takes it; None shows a bar on a terminal.
         **options: fields of EngineOptions.
+
+    Returns:
+        a lease; the engine stays open until the last one is released.
 
     Raises:
         XllamaError: the errors of Engine.
     """
-    wanted = model if isinstance(model, EngineOptions) else EngineOptions.checked(model=model, **options)
+    wanted = EngineOptions.of(model, options)
     while True:
         with _registry_lock:
             shared = _registry.setdefault(wanted, _Shared())

@@ -41,7 +41,7 @@ class EmbedderAdapter(EngineAdapter):
     """Keep this many leading dimensions, for models trained to allow it; None: all."""
 
     timeout: float | None = None
-    """Seconds that a call may take; afterwards it raises."""
+    """Seconds that a call may take; afterwards it raises. None: no limit."""
 
     def _embed_options(self, kind: TextKind, *, progress: bool = False) -> EmbedKwargs:
         return {

@@ -74,7 +74,11 @@ def _key(model: str | None, options: dict[str, Any]) -> str:
 
 
 def model_as_text(model: str | Path | None) -> str | None:
-    """Return a path as text, which can be written out and compared."""
+    """Return a path as text, which can be written out and compared.
+
+    Args:
+        model: a name is returned as it is, and so is None.
+    """
     return None if model is None else os.fspath(model)
 
 
@@ -112,7 +116,8 @@ class EngineAdapter(BaseModel):
     until the end of the process."""
 
     engine: Annotated[Engine | None, SkipValidation] = Field(None, exclude=True, repr=False)
-    """An open engine to use; ``model`` and the options are its own. Who opened it closes it."""
+    """An open engine to use; ``model`` and the options are its own. Who opened it closes it. None: the adapter shares
+    one by ``model`` and the options."""
 
     _renamed_fields: ClassVar[dict[str, str]] = {}
     """Names that the framework's users may know from other adapters, and the fields here that they mean."""
@@ -152,6 +157,11 @@ class EngineAdapter(BaseModel):
 
     def load(self) -> Self:
         """Load the model now instead of on first use.
+
+        Blocks until it is open, as ``xlc_core.Engine`` does; a moment if this process has it open.
+
+        Returns:
+            the adapter itself.
 
         Raises:
             ModelNotFoundError: no such file or name, or it could not be fetched.

@@ -17,8 +17,9 @@ __all__ = ["ChatFields", "GeneratorAdapter", "require_single_answer"]
 class GeneratorAdapter(EngineAdapter):
     """The fields of an adapter that generates text, and how they and a call's own become one request.
 
-    A field that is None stays at llama.cpp's default, which ``SamplingOptions`` names. A framework's field for further
-    options comes in through ``_further_options``.
+    A field that is None stays at its default, which ``xlc_core.SamplingOptions`` and ``CompletionOptions`` name: of
+    sampling, the model file's or llama.cpp's. A framework's field for further options comes in through
+    ``_further_options``.
     """
 
     _options_class: ClassVar[type[CompletionOptions]] = CompletionOptions
@@ -46,7 +47,7 @@ class GeneratorAdapter(EngineAdapter):
     """Drop tokens less likely than this share of the likeliest."""
 
     repeat_penalty: float | None = None
-    """Divides the logits of repeated tokens."""
+    """Makes repeated tokens less likely: divides their positive logits; 1 turns it off."""
 
     frequency_penalty: float | None = None
     """Subtracted from a token's logit per earlier occurrence."""
@@ -58,10 +59,10 @@ class GeneratorAdapter(EngineAdapter):
     """Texts that end the answer; a call's own ``stop`` replaces them."""
 
     logprobs: int | None = None
-    """Return the log-probability of each token and of this many likeliest others."""
+    """Return the natural logarithm of each token's probability, and of this many likeliest others."""
 
     timeout: float | None = None
-    """Seconds that a call may take; afterwards it raises and its slot is free."""
+    """Seconds that a call may take; afterwards it raises and its slot is free. None: no limit."""
 
     close_constraint: bool | None = None
     """Whether an answer under a constraint is closed as ``max_tokens`` runs out, so that it parses; None: yes."""
@@ -102,11 +103,14 @@ class ChatFields(BaseModel):
     """Tokens that the model may think, after which it must answer; None: without limit."""
 
     template_kwargs: dict[str, Any] | None = None
-    """Variables for the model's chat template."""
+    """Variables for the model's chat template; None: no further ones."""
 
 
 def require_single_answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return a request whose result has room for one answer, such as a stream.
+
+    Args:
+        request: the options of a request, which is returned as it is.
 
     Raises:
         InvalidRequestError: it asks for several answers.

@@ -42,7 +42,11 @@ class HeldChat(ChatFields, GeneratorAdapter):
         return read_facts(EngineOptions.checked(model=self.model, **self._engine_options()))
 
     def join_options(self, call: dict[str, Any]) -> dict[str, Any]:
-        """Return the options of a request: the fields of this model, overridden by a call's that are not None."""
+        """Return the options of a request: the fields of this model, overridden by a call's that are not None.
+
+        Args:
+            call: the call's options, by the names of ``xlc_core.ChatOptions``.
+        """
         return {**self._own_options(), **{name: value for name, value in call.items() if value is not None}}
 
 
@@ -57,8 +61,12 @@ class HeldEmbedder(EmbedderAdapter):
             kind: whether they are queries or documents.
             **options: fields of ``xlc_core.EmbedOptions`` that override those of this model.
 
+        Returns:
+            float32 array of shape (len(texts), dimensions).
+
         Raises:
             InputTooLongError: a text is too long, and ``truncate`` is ``"error"``.
+            XllamaError: the other errors of Engine.embed, and those of load.
         """
         return self._get_engine().embed(texts, **self._join(kind, options))
 
@@ -77,8 +85,13 @@ class HeldReranker(RerankerAdapter):
     def rank(self, query: str, texts: Sequence[str]) -> list[RerankScore]:
         """Return the scores of the texts, best first; ``top_n`` of them.
 
+        Args:
+            query: the question.
+            texts: the candidates.
+
         Raises:
             InputTooLongError: a text is too long, and ``truncate`` is ``"error"``.
+            XllamaError: the other errors of rerank_documents, and those of load.
         """
         return self._rank(query, texts)
 

@@ -12,7 +12,11 @@ __all__ = ["openai_call", "openai_usage"]
 
 
 def openai_usage(usage: Usage) -> dict[str, Any]:
-    """Return the tokens of a request."""
+    """Return the tokens of a request.
+
+    Args:
+        usage: ours.
+    """
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -23,6 +27,10 @@ def openai_usage(usage: Usage) -> dict[str, Any]:
 
 
 def openai_call(call: ToolCall) -> dict[str, Any]:
-    """Return a call of a tool. One without an id gets one."""
+    """Return a call of a tool. One without an id gets one.
+
+    Args:
+        call: ours.
+    """
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id or f"call_{uuid.uuid4().hex}", "type": "function", "function": function}

@@ -47,7 +47,12 @@ def read_openai_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_token_bias(bias: Mapping[Any, float]) -> dict[Any, float]:
-    """Return the biases of tokens. A key of digits is a token's number, as OpenAI writes it in JSON."""
+    """Return the biases of tokens as the engine's option ``logit_bias`` has them.
+
+    Args:
+        bias: what is added to the logits, from -10⁹ to 10⁹ (OpenAI: -100 to 100). A key of digits is a token's number,
+            as OpenAI writes it in JSON.
+    """
     return {_as_token(token): value for token, value in bias.items()}
 
 

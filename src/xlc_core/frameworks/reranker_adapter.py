@@ -20,8 +20,8 @@ class ScorerAdapter(EngineAdapter):
 
     method: RerankMethod = "auto"
     """How texts are scored: by a ``"cross-encoder"``'s ranking head, by the token vectors of an embedding model
-    (``"late-interaction"``), or by a chat model's yes or no (``"generative"``); auto: the first of these that the
-    model can do."""
+    (``"late-interaction"``), or by a chat model's yes or no (``"generative"``); auto: the head if the model has one,
+    else a chat model's yes or no, else token vectors."""
 
     truncate: RerankTruncate = "error"
     """Whether a text that is too long is refused, cut at its ``"end"`` or ``"start"``, or ``"split"`` into pieces, of
@@ -38,7 +38,7 @@ class ScorerAdapter(EngineAdapter):
     """``"raw"``: the model's scores; ``"sigmoid"``: numbers from 0 to 1."""
 
     timeout: float | None = None
-    """Seconds that the texts of one query may take; afterwards the call raises."""
+    """Seconds that the texts of one query may take; afterwards the call raises. None: no limit."""
 
     def _rank(self, query: str, texts: Sequence[str]) -> list[RerankScore]:
         return rerank_documents(self._get_engine(), query, texts, method=self.method, **self._rerank_options())

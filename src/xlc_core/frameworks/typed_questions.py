@@ -19,7 +19,7 @@ __all__ = ["adecide_questions", "decide_questions"]
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _N_CANDIDATES = 1000
-"""Likeliest tokens among which the letters are looked up: the engine's maximum."""
+"""Likeliest tokens among which the letters are looked up."""
 
 _SYSTEM = "Read the text, then answer the question about it with the letter of the one option that is right."
 
@@ -39,8 +39,8 @@ def decide_questions(
 
     A decision model (``engine.info.decides``) answers with its own head. For a chat model the options are lettered, and
     the probabilities are those of the letters as the answer's first token, scaled to a sum of 1. One token is generated
-    for each question, all questions at once, and the text that they share is read once. ``confidence`` is the
-    probability of the likeliest option.
+    for each question, all questions at once, and the text that they share is read once. ``confidence`` of a choice or
+    a score is then the probability of the likeliest option, and not a decision model's formula (DecisionAnswer).
 
     Args:
         engine: the model.
@@ -48,6 +48,9 @@ def decide_questions(
         questions: by name, as ``Engine.decide`` takes them.
         text: the state as a chat model reads it; None: the state itself, or as JSON.
         timeout: seconds after which the questions are given up; None: no limit.
+
+    Returns:
+        an answer for each question, and the tokens of all.
 
     Raises:
         InvalidRequestError: a question has more than 26 options or another form than ``Engine.decide`` takes.

@@ -177,7 +177,10 @@ def decode_data_url(url: str) -> bytes:
 
 
 def decode_base64(encoded: str) -> bytes:
-    """Decode base64, with or without line breaks.
+    """Return the bytes that base64 encodes.
+
+    Args:
+        encoded: the base64, with or without line breaks.
 
     Raises:
         InvalidRequestError: it is broken.

@@ -67,7 +67,11 @@ def to_messages(messages: str | Sequence[MessageLike], *, is_part: bool = False)
 
 
 def provider_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a provider has said outside the content of a message, from what a framework has stored of it."""
+    """Return what a provider has said outside the content of a message, from what a framework has stored of it.
+
+    Args:
+        stored: the framework's fields beside the content.
+    """
     return {name: stored[name] for name in _PROVIDER_KEYS if name in stored}
 
 

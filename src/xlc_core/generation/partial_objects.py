@@ -45,8 +45,10 @@ class _Growing:
 def partial_objects(events: Iterable[Event]) -> Iterator[Any]:
     """Yield the object of a JSON answer each time it has grown.
 
+    The text so far is parsed again at each event, so the time grows with the square of its length.
+
     Args:
-        events: a stream of an answer under a JsonSchema or JsonObject constraint.
+        events: a stream of an answer under a JsonSchema or JsonObject constraint; of ``n`` answers, the first one.
 
     Yields:
         plain dicts, lists and scalars, with unfinished strings; last, the constraint's parsed result, such as an

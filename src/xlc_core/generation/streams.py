@@ -49,10 +49,11 @@ class Events(abc.ABC):
         return partial_objects(self)
 
     def result(self) -> Completion:
-        """Read the events that are left and return the whole result. It may be called at any time and again.
+        """Return the whole result, after reading the events that are left. It may be called at any time and again.
 
         Raises:
             RequestCancelledError: the stream was closed before its end.
+            XllamaError: the errors of the request.
         """
         while self._completion is None:
             if next(self, None) is None:
@@ -113,7 +114,7 @@ class AsyncEvents(abc.ABC):
         return apartial_objects(self)
 
     async def result(self) -> Completion:
-        """Read the events that are left and return the whole result; see Events.result.
+        """Return the whole result, after reading the events that are left; see Events.result.
 
         Raises:
             RequestCancelledError: the stream was closed before its end.
@@ -159,10 +160,11 @@ class AsyncEvents(abc.ABC):
 
 
 class EventStream(Events):
-    """The events of one request, as an iterator.
+    """The events of one request, as an iterator. Waiting for one raises the errors of the request.
 
-    The request runs even if nobody reads the events. It ends and frees its slot when it is done, when the stream is
-    closed or deleted, on Ctrl+C and at its timeout. To be sure, use the stream as a context manager.
+    The request runs even if nobody reads the events, which are then kept in memory. It ends and frees its slot when it
+    is done, when the stream is closed or deleted, on Ctrl+C and at its timeout. To be sure, use the stream as a context
+    manager.
     """
 
     def __init__(self, reader: EventReader) -> None:

@@ -62,7 +62,7 @@ def convert_model(
     llama.cpp's converter runs in a separate process and needs the extra ``convert``. Cross-encoders of BERT's
     architecture keep their pooler, which the unchanged converter would drop. sentence-transformers' dense layers are
     converted if llama.cpp supports them. Some models bring their tokenizer as Python code, which is run only with
-    ``trust_remote_code``.
+    ``trust_remote_code``. Blocks as long as reading and writing the weights takes, without the GIL.
 
     Args:
         source: a folder with config.json and weights, or ``hf:owner/repo``, which is fetched; for a LoRA adapter, a
@@ -72,20 +72,22 @@ def convert_model(
             afterwards.
         projector: write the model's part for images and sound (``mmproj``) instead of its part for text.
         base: for a LoRA adapter or a head, the folder of the model that it belongs to (config.json and tokenizer
-            suffice), or ``hf:owner/repo``.
+            suffice), or ``hf:owner/repo``; None for a model.
         pre_tokenizer: llama.cpp's name for the way in which the tokenizer splits text, such as ``"qwen2"`` or
             ``"llama-bpe"``, for a tokenizer that the converter does not recognise. A wrong name gives wrong tokens.
+            None: the one that the converter recognises.
         trust_remote_code: whether Python code of the model may run, in the converter's process and with its rights: of
             its folder, and of other repositories that its files name.
         overwrite: whether the target may exist.
-        progress: called with 0 … 1 now and then; an exception in it ends the work.
+        progress: called with 0 … 1 now and then; an exception in it ends the work. None: it is not reported.
 
     Returns:
         the target.
 
     Raises:
-        InvalidRequestError: the type does not exist, or the target exists.
-        ModelNotFoundError: the source or the target's folder does not exist.
+        InvalidRequestError: the type does not exist or is not one for an adapter, the target exists, the source is a
+            GGUF file already, or ``base`` is missing or not needed.
+        ModelNotFoundError: the source or the target's folder does not exist, or the source could not be fetched.
         UnsupportedFeatureError: a package is missing, the converter does not know the architecture or tokenizer, or it
             needs code of the model that is not trusted.
         ModelLoadError: the converter failed; the message carries its reason.

@@ -10,7 +10,9 @@ __all__ = ["local_models"]
 
 
 def local_models(kind: Literal["chat", "embedding", "reranker"] | None = None) -> list[str]:
-    """Return the names of the catalog's models that are on this disk. It uses no network and loads nothing.
+    """Return the names of the catalog's models that are on this disk, in the catalog's order.
+
+    It uses no network and loads nothing; it reads the catalog and looks for each file.
 
     Args:
         kind: of this kind only; None: of all kinds.

@@ -31,22 +31,22 @@ def quantize_model(
     """Write a copy of a model with weights of another type.
 
     From F16 or BF16 the result is as good as possible. From quantised weights it loses a little more, but the new type
-    may be faster on this processor.
+    may be faster on this processor. Blocks as long as computing and writing the weights takes, without the GIL.
 
     Args:
         source: a GGUF file, a catalog name or an ``hf:`` name.
         target: the file to write; it appears only when it is complete.
         weights: one of QUANTIZATION_TYPES, in upper or lower case, such as ``"Q4_K_M"``.
-        n_threads: threads to compute with; None: all cores.
+        n_threads: threads to compute with, at most 512; None: all cores.
         overwrite: whether the target may exist.
-        progress: called with 0 … 1 now and then; an exception in it ends the work.
+        progress: called with 0 … 1 now and then; an exception in it ends the work. None: it is not reported.
 
     Returns:
         the target.
 
     Raises:
         InvalidRequestError: the type does not exist, the target exists or is the source, or ``n_threads`` is wrong.
-        ModelNotFoundError: the source or the target's folder does not exist.
+        ModelNotFoundError: the source or the target's folder does not exist, or the source could not be fetched.
         ModelLoadError: llama.cpp cannot read or quantise the source; the message carries its reason.
     """
     kind = weights.upper()

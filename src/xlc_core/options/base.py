@@ -65,7 +65,10 @@ class Options(BaseModel):
 
     @classmethod
     def checked(cls, **values: Any) -> Self:
-        """Build the options. Pydantic's report becomes one InvalidRequestError.
+        """Return the options. Pydantic's report becomes one InvalidRequestError.
+
+        Args:
+            **values: the fields.
 
         Raises:
             InvalidRequestError: a name is unknown or a value is out of range; the message lists all of them.
@@ -146,7 +149,7 @@ GpuLayers = Annotated[int | Literal["auto", "all"], BeforeValidator(_refuse_nega
 """Layers on the GPU: a number, as many as fit, or all. Negative numbers mean different things elsewhere."""
 
 Seconds = Annotated[float, Field(gt=0, le=1e9)]
-"""A time in seconds, at most some 30 years."""
+"""A time in seconds, above 0 and at most 10⁹, some 30 years."""
 
 
 @functools.cache

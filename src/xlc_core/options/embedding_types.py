@@ -45,13 +45,15 @@ def quantize_embeddings(
     ``binary``   the same byte minus 128, as a signed number              1/8
     ============ ======================================================== ==================
 
-    Without ranges, numbers are assumed to be between -1 and 1, as in vectors of length 1. Then
-    ``a.astype(int) @ b / 127**2`` is close to the cosine. Ranges of a sample of your own vectors use the eight bits
-    better, but vectors can only be compared if they have the same ranges. A number outside a range is moved to its
-    nearest end.
+    Without ranges, numbers are assumed to be between -1 and 1, as in vectors of length 1, while sentence-transformers
+    takes the ranges of the vectors themselves. Then ``a.astype(int) @ b / 127**2`` of ``int8`` is close to the cosine.
+    Ranges of a sample of your own vectors use the eight bits better, but vectors can only be compared if they have the
+    same ranges. A number outside a range is moved to its nearest end.
+
+    Takes memory for the result, and for intermediate results of 4096 vectors.
 
     Args:
-        vectors: (n, dimensions), or one vector.
+        vectors: float32 array (n, dimensions), or one vector.
         dtype: the new type.
         ranges: for ``int8`` and ``uint8``: the least and greatest number, as a pair or as (2, dimensions); None: −1
             and 1.
@@ -86,22 +88,25 @@ def quantize_embeddings(
 def hamming_distances(queries: npt.NDArray[Any], documents: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     """Return the number of bits in which binary embeddings differ.
 
-    ``1 - 2 * distance / dimensions`` estimates the cosine.
+    ``1 - 2 * distance / dimensions`` is the cosine of the vectors of signs. It orders documents as the cosines of the
+    vectors themselves do, more or less, but is not close to these. Takes memory for the result, and for one query as
+    many bytes as the documents have.
 
     Args:
-        queries: (n_queries, bytes), ``binary`` or ``ubinary``.
-        documents: (n_documents, bytes), of the same type.
+        queries: int8 or uint8 array (n_queries, bytes), of ``binary`` or ``ubinary``.
+        documents: array (n_documents, bytes), of the same type.
 
     Returns:
         int32 array (n_queries, n_documents).
 
     Raises:
-        InvalidRequestError: the two are not of one type and width.
+        InvalidRequestError: the two are not arrays of this form, of one type and width.
     """
-    if queries.dtype != documents.dtype or queries.shape[1] != documents.shape[1] or queries.dtype.itemsize != 1:
+    is_binary = queries.dtype == documents.dtype and queries.dtype.itemsize == 1
+    if not (is_binary and queries.ndim == documents.ndim == 2 and queries.shape[1] == documents.shape[1]):
         raise InvalidRequestError(
-            f"expected binary embeddings of one type and width, not {queries.dtype} of {queries.shape[1]} bytes "
-            f"and {documents.dtype} of {documents.shape[1]}"
+            "expected binary embeddings of one type and width, as arrays (n, bytes), "
+            f"not {queries.dtype} {queries.shape} and {documents.dtype} {documents.shape}"
         )
     # A signed byte is the unsigned one minus 128: only its first bit is flipped, in both arrays.
     left, right = queries.view(np.uint8), documents.view(np.uint8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
@@ -16,13 +16,17 @@ from xlc_core.options.media_hosts import RemoteMedia, to_hosts
 from xlc_core.options.speculation import Ngram, Speculation, to_speculation
 from xlc_core.options.thinking_switch import ReasoningFormat
 
+if TYPE_CHECKING:
+    from xlc_core.options.kwargs import EngineKwargs
+
 __all__ = ["CacheType", "EngineOptions", "Pooling"]
 
 Pooling = Literal["mean", "cls", "last", "rank", "none"]
 """How the vectors of a text's tokens are combined into one: ``rank`` is a ranking head, ``none`` keeps them all."""
 
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"]
-"""Types that llama.cpp supports for the KV cache."""
+"""Types of numbers that llama.cpp supports for the KV cache. A number takes 4, 2, 2, 1.06, 0.56, 0.63, 0.56, 0.69 and
+0.75 bytes, in this order."""
 
 _LARGEST_TOTAL = 2**30  # tokens
 
@@ -42,12 +46,13 @@ class EngineOptions(NativeOptions):
         n_parallel: number of slots, that is, of requests that are generated at once; other requests wait. None: 16; 4
             for models with sliding windows and without a pool, where each takes memory (docs/engine.md).
         n_batch: prompt tokens that are read in one step, at most. Beside other requests steps are shorter, so that
-            these get their next token soon (docs/engine.md). At least n_parallel, and 2, whatever is given.
-        n_ubatch: tokens that are computed at once; at most n_batch.
+            these get their next token soon (docs/engine.md). At least ``n_parallel``, and 2, whatever is given.
+        n_ubatch: tokens that are computed at once, at most ``n_batch``; buffers for intermediate results
+            grow with it.
         n_batch_retrieval: tokens of texts that are embedded or ranked together; None: the fastest size, measured on the
             first texts.
-        n_threads: threads that generate; None: the physical cores that this process may use.
-        n_threads_batch: threads that read prompts; None: the value of ``n_threads``.
+        n_threads: threads that generate, at most 512; None: the physical cores that this process may use.
+        n_threads_batch: threads that read prompts, embed and rank, at most 512; None: the value of ``n_threads``.
         device: what computes (docs/gpus.md): ``"cpu"``, ``"cuda"``, ``"vulkan"`` or another backend with all its GPUs,
             or one of them, such as ``"vulkan:0"``; ``"auto"``: CUDA, else Vulkan, else the CPU.
         n_gpu_layers: layers on the GPU, ``"auto"`` for as many as fit, ``"all"``, or a number.
@@ -64,7 +69,9 @@ class EngineOptions(NativeOptions):
             recurrent layers.
         use_mmap: map the file into memory instead of reading it.
         use_mlock: keep the weights from being swapped out.
-        pooling: how token vectors are combined into one; None: from the model file.
+        pooling: how token vectors are combined into one; None: as the model's file says, else ``rank`` if it has a
+            ranking head, else ``mean``. A value other than ``none`` makes a chat model's file one for retrieval:
+            its context for generating is made only if it is asked to, with another copy of its weights.
         chat_template: Jinja text of a chat template, instead of the model file's; or a file of it; or a name that
             llama.cpp knows, such as ``"llama3"``, for chats without tools.
         thinking: whether the model may think before it answers; None: the template's default.
@@ -78,6 +85,7 @@ class EngineOptions(NativeOptions):
             llama.cpp's order of preference.
         mmproj: the multimodal projector that reads images and sound for the model (docs/media.md): path of its GGUF
             file, or ``hf:owner/repo:file``; ``"auto"`` uses the file beside the model's file, or in its repository.
+            None: messages hold only text.
         allow_local_media: files that parts of messages may name if they are dictionaries, perhaps from outside the
             program: none, any (True), or those in a folder. Parts that the program makes, such as
             ``ImagePart(path=…)``, may name any file.
@@ -176,6 +184,27 @@ class EngineOptions(NativeOptions):
         if self.kv_unified is False and (conflict := self._find_conflict()):
             raise ValueError(conflict)
         return self
+
+    @classmethod
+    def of(cls, model: str | Path | EngineOptions | None, options: EngineKwargs) -> EngineOptions:
+        """Return the options that the first argument of Engine and its keyword arguments mean.
+
+        Args:
+            model: the options themselves, or their field ``model``.
+            options: the other fields.
+
+        Raises:
+            InvalidRequestError: an option is wrong, or there are options beside EngineOptions.
+        """
+        if not isinstance(model, EngineOptions):
+            return cls.checked(model=model, **options)
+        if options:
+            changes = ", ".join(f"{name!r}: …" for name in options)
+            raise InvalidRequestError(
+                f"EngineOptions hold all options, so {', '.join(options)} cannot be given beside them; change a copy: "
+                f"options.model_copy(update={{{changes}}})"
+            )
+        return model
 
     def require_room_for_all(self) -> None:
         """Check the sizes for a model whose slots cannot share the KV cache.

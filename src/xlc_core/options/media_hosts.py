@@ -12,7 +12,8 @@ from xlc_core.texts import show_value
 __all__ = ["RemoteMedia", "to_hosts", "to_network"]
 
 RemoteMedia = bool | frozenset[str] | Callable[[str], Any]
-"""Links that are followed: none, all, those to these hosts, or those for which a function returns True."""
+"""Links that are followed: none (False), all (True), those to these hosts, or those for which a function returns True.
+The function gets the link as text."""
 
 _NAME = re.compile(r"[^\s/:@\[\]?#]+")
 

@@ -34,7 +34,7 @@ RerankTruncate = Literal["error", "end", "start", "split"]
 best piece."""
 
 RerankScale = Literal["raw", "sigmoid"]
-"""The model's scores, or numbers between 0 and 1."""
+"""The model's scores, or numbers between 0 and 1: a logit x becomes 1 / (1 + exp(−x))."""
 
 
 class TokenEmbedOptions(NativeOptions):
@@ -46,10 +46,11 @@ class TokenEmbedOptions(NativeOptions):
         prompt_name: "query" or "document", for models that were trained with prompts: ``engine.info.query_prompt`` or
             ``document_prompt`` is put before each text. None: no prompt.
         prompt: text to put before each text instead, such as ``"query: "``; empty: no prompt.
-        dimensions: keep this many leading numbers, for models that were trained for it (Matryoshka), and scale them to
-            length 1 if ``normalize`` is set; None keeps all.
+        dimensions: keep this many leading numbers, at most those that the model has, for models that were trained for
+            it (Matryoshka: Kusupati and others 2022), and scale them to length 1 if ``normalize`` is set; None keeps
+            all.
         progress: show a bar on stderr, or call a function with the number of finished texts and the total.
-        timeout: seconds after which the request ends with an error.
+        timeout: seconds after which the request ends with RequestTimeoutError; None: no limit.
     """
 
     scope = "retrieval"
@@ -95,9 +96,10 @@ class EmbedStreamOptions(EmbedOptions):
     """Options to embed an iterable of texts, a chunk at a time.
 
     Attributes:
-        chunk_size: texts that go to the worker together; chunks of long texts are smaller, and so are the first ones,
-            so that the first vectors come soon.
-        timeout: seconds that the caller may wait for a chunk.
+        chunk_size: texts that go to the worker together. Chunks of long texts are smaller: they end with the text that
+            makes them 2²⁰ characters long. So are the first ones, so that the first vectors come soon: 16 texts, then
+            twice as many each time.
+        timeout: seconds that the caller may wait for a chunk; None: no limit.
     """
 
     used_by = "embed_stream"
@@ -112,7 +114,7 @@ class RerankOptions(NativeOptions):
         top_n: return only this many of the best documents; None returns all.
         truncate: how to treat a document that does not fit beside the query: refuse it, remove tokens at its end or
             start, or ``"split"`` it into pieces and use the best one's score. The query is never truncated.
-        overlap: tokens that the end of a piece and the start of the next one share.
+        overlap: tokens that the end of a piece and the start of the next one share, at most half of a piece.
         instruction: describes good documents, such as "Given a bug report, find its duplicates", for models
             that take one; None: the instruction in the model's template.
         scores: ``"raw"``: the model's scores; ``"sigmoid"``: numbers from 0 to 1.
@@ -122,7 +124,7 @@ class RerankOptions(NativeOptions):
             weak reranker and an embedder better than either alone. The returned scores do not change.
         progress: show a bar on stderr, or call a function with the number of finished documents and the total; for
             split documents it counts pieces.
-        timeout: seconds after which the request ends with an error.
+        timeout: seconds after which the request ends with RequestTimeoutError; None: no limit.
     """
 
     scope = "retrieval"

@@ -18,7 +18,7 @@ SamplerName = Literal[
     "penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature", "infill",
     "adaptive_p",
 ]  # fmt: skip
-"""llama.cpp's samplers."""
+"""llama.cpp's samplers, in the order in which they run by default; ``infill`` and ``adaptive_p`` run only if named."""
 
 
 _MOST_LOOKED_BACK = 2**20  # tokens; llama.cpp allocates as much for each request, up to the context
@@ -27,54 +27,65 @@ _STRONGEST_BIAS = 1e9
 
 
 class SamplingOptions(NativeOptions):
-    """How tokens are chosen and when to stop. None leaves a field at llama.cpp's default, given in brackets.
+    """How tokens are chosen and when to stop.
+
+    None leaves a field at the value that the model's file recommends (``general.sampling.…``), else at llama.cpp's
+    default, given in brackets. ``Engine.request_settings`` returns what a request gets. ``common/sampling.cpp`` and
+    ``src/llama-sampler.cpp`` of llama.cpp have the formulas. Logarithms are natural.
 
     Attributes:
         max_tokens: tokens to generate at most; None: until the model stops or the context is full.
-        n: answers to the same prompt; each needs a slot, so at most ``n_parallel``.
-        temperature: randomness; 0 takes the likeliest token [0.8].
+        n: answers to the same prompt; each needs a slot, so at most ``n_parallel``, and 256. The prompt is read once.
+        temperature: divides the logits: randomness; 0 takes the likeliest token [0.8].
         top_k: keep the k likeliest tokens; 0 turns it off [40].
-        top_p: keep the likeliest tokens that together reach this probability; 1 turns it off [0.95].
-        min_p: drop tokens less likely than this share of the likeliest; 0 turns it off [0.05].
-        typical_p: locally typical sampling; 1 turns it off [1.0].
-        top_n_sigma: keep tokens within n standard deviations of the best logit; negative turns it off [-1].
-        xtc_probability: chance of removing the likeliest tokens; 0 turns it off [0].
-        xtc_threshold: least probability of a token that XTC removes [0.1].
-        dynatemp_range: temperature varies by this much with entropy; 0 turns it off [0].
+        top_p: keep the likeliest tokens that together reach this probability (nucleus: Holtzman and others 2020); 1
+            turns it off [0.95].
+        min_p: drop tokens less likely than this share of the likeliest (Nguyen and others 2024); 0 turns it off [0.05].
+        typical_p: locally typical sampling (Meister and others 2022); 1 turns it off [1.0].
+        top_n_sigma: keep tokens within n standard deviations of the best logit (Tang and others 2024); negative turns
+            it off [-1].
+        xtc_probability: chance of removing the likeliest tokens but the last of them; 0 turns it off [0].
+        xtc_threshold: least probability of a token that XTC removes; above 0.5 it never does [0.1].
+        dynatemp_range: temperature varies with the entropy by this much, up and down; 0 turns it off [0].
         dynatemp_exponent: how entropy maps to temperature [1].
-        repeat_last_n: tokens that penalties look back, at most 2²⁰; more than the context means all of it; 0 turns
-            them off [64].
-        repeat_penalty: divides the logits of repeated tokens; 1 turns it off [1].
-        frequency_penalty: subtracted per earlier occurrence, from -10⁶ to 10⁶ [0].
-        presence_penalty: subtracted once for a token that occurred, from -10⁶ to 10⁶ [0].
-        dry_multiplier: strength of the DRY penalty on repeated sequences; 0 turns it off [0].
-        dry_base: base of its growth with length [1.75].
-        dry_allowed_length: length that is not yet penalised [2].
+        repeat_last_n: tokens that penalties look back, those of the prompt included, at most 2²⁰; more than the context
+            means all of it; 0 turns them off [64].
+        repeat_penalty: divides the positive logits of repeated tokens, and multiplies the negative ones, from 10⁻⁶ to
+            10⁶ (after Keskar and others 2019); 1 turns it off [1].
+        frequency_penalty: subtracted from a token's logit for each earlier occurrence, from -10⁶ to 10⁶ [0].
+        presence_penalty: subtracted once from the logit of a token that occurred, from -10⁶ to 10⁶ [0].
+        dry_multiplier: strength of the DRY penalty on a token that would repeat a sequence of some length; it is
+            ``dry_multiplier × dry_base^(length − dry_allowed_length)``, at most 10⁶; 0 turns it off [0].
+        dry_base: base of its growth with length, at least 1 [1.75].
+        dry_allowed_length: tokens of a repetition that are not yet penalised [2].
         dry_penalty_last_n: tokens that DRY looks back, as for ``repeat_last_n``; 0 turns it off [64].
         dry_sequence_breakers: strings that end a sequence [newline, colon, quote, star].
-        mirostat: 1 or 2 for Mirostat, which replaces the other samplers; 0 turns it off [0].
-        mirostat_tau: target entropy [5].
+        mirostat: 1 or 2 for Mirostat (Basu and others 2021), which replaces the other samplers; 0 turns it off [0].
+        mirostat_tau: target entropy, in bits [5].
         mirostat_eta: learning rate [0.1].
-        adaptive_target: aim for tokens near this probability; negative turns it off [-1].
+        adaptive_target: aim for tokens near this probability, at most 1, if ``samplers`` names ``adaptive_p``; negative
+            turns it off [-1].
         adaptive_decay: memory of the adaptive sampler, 0 to 0.99 [0.9].
         min_keep: tokens that samplers must leave at least [0].
-        samplers: which samplers run, in order.
-        logit_bias: added to the logits of tokens, from -10⁹ to 10⁹; a key is a token's number or a text. False or
-            minus infinity bans the tokens.
-        seed: makes sampling repeatable; None chooses a random seed. Takes time: a seeded request reads its whole prompt
-            again instead of reading its start from the cache, so that the same request alone on the engine gives the
-            same text. ``cache_prompt=True`` changes that.
-        stop: texts that end the answer; they are not part of it.
+        samplers: which samplers run, in this order [the order of SamplerName].
+        logit_bias: added to the logits of tokens, from -10⁹ to 10⁹; a key is a token's number, or a text, whose tokens
+            all get the bias. False or minus infinity bans the tokens. None: no token has one.
+        seed: makes sampling repeatable, from 0 to 2³² − 2; None chooses a random seed. Takes time: a seeded request
+            reads its whole prompt again instead of reading its start from the cache, so that the same request alone on
+            the engine gives the same text. ``cache_prompt=True`` changes that.
+        stop: a text or several that end the answer; they are not part of it.
         ignore_eos: continue after the model's end token. Not with a constraint or tools, which end the answer.
-        logprobs: return the log-probability of each token and of this many likeliest others; more than the vocabulary
-            means all of it, which takes half a second for each token.
+        logprobs: return the natural logarithm of each token's probability, and of this many likeliest others, at most
+            2²⁰; more than the vocabulary means all of it, which takes half a second for each token. None: none.
         post_sampling_probs: log-probabilities after the samplers instead of before them.
         cache_prompt: read the start of the prompt from the cache; None: unless ``seed`` is set.
-        n_keep: tokens at the start of the prompt to keep when the context shifts; -1 keeps all of it [0].
-        n_discard: tokens to drop when the context shifts; 0 drops half [0].
-        n_indent: least indentation of new lines, for code [0].
+        n_keep: tokens at the start of the prompt to keep when the context shifts (``on_overflow="shift"``); -1 keeps
+            all of it [0].
+        n_discard: tokens to drop when the context shifts; 0 drops half of those that are not kept [0].
+        n_indent: end the answer before a line that fewer spaces or tabs begin, for code; 0 turns it off [0].
         n_cache_reuse: shortest run of tokens to reuse from another place in the cache; 0 turns it off [0].
-        max_generation_ms: end the answer at the first new line after this time; None for no limit.
+        max_generation_ms: milliseconds since the first token after which the next new line ends the answer; None: no
+            limit.
     """
 
     scope = "request"
@@ -157,11 +168,15 @@ class CompletionOptions(SamplingOptions):
     """All options of a completion, without its prompt.
 
     Attributes:
-        constraint: constrains the answer: a Constraint, or an argument of JsonSchema, such as a pydantic model.
-        timeout: seconds after which the request ends with RequestTimeoutError.
+        constraint: constrains the answer: a Constraint; an argument of JsonSchema, such as a pydantic model; a list of
+            texts to choose from; or a compiled regular expression. None: any answer. Its first use compiles it, which
+            takes milliseconds; an engine's first constraint also prepares the vocabulary, which takes some tenths of a
+            second.
+        timeout: seconds after which the request ends with RequestTimeoutError, the time that it waits for a slot
+            included; at most 10⁹. None: no limit.
         prompt_progress: whether a stream reports how far the prompt has been read.
         speculative: whether tokens may be drafted, by ``speculation`` or because a constraint forces them.
-        lora: scales of LoRA adapters by name, for this request; the others keep the engine's.
+        lora: scales of LoRA adapters by name, for this request; those not named, and all for None, keep the engine's.
         close_constraint: near the end of ``max_tokens`` or the context, complete the answer within its constraint (or
             its tool call) instead of cutting it off. It still has ``finish_reason="length"``, and can be parsed.
         parse_special: whether names of control tokens, such as ``<|im_start|>``, become these tokens where they stand
@@ -196,15 +211,17 @@ class ChatOptions(CompletionOptions):
             True for ``required``, None and False for ``auto``, and OpenAI's ``{"type": "function", …}``.
         parallel_tool_calls: whether several calls may be made at once; None: if the template supports it.
         thinking: whether the model may think first; None: the engine's setting.
-        thinking_budget: tokens that the model may think, after which it must answer; None: the engine's setting. No
+        thinking_budget: tokens that the model may think, after which it must answer; 0: none. None: the engine's
+            setting. No
             effect if the template does not support thinking.
         thinking_budget_message: text that is inserted when the budget, or ``stop_thinking`` of a stream, ends the
             thinking; None: the engine's setting.
-        thinking_switch: ends the thinking from outside.
+        thinking_switch: ends the thinking from outside; None: only ``stop_thinking`` of a stream does.
         reasoning_format: place of the thinking, as in EngineOptions; None: the engine's setting.
-        template_kwargs: variables for the chat template.
+        template_kwargs: variables for the chat template, as values that JSON can express.
         validation_retries: how often an answer is generated again if the constraint's type or a tool's does not take
-            it, which a validator may decide; the model is told why. Not in streams and not with ``n`` above 1 [2].
+            it, which a validator may decide; the model is told why. Each time takes as long as an answer. At most 16;
+            not in streams and not with ``n`` above 1 [2].
     """
 
     used_by = "chat"

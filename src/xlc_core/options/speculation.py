@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from typing_extensions import Self
 
+from xlc_core.errors import InvalidRequestError
 from xlc_core.options.base import GpuLayers, NativeOptions
 
 __all__ = ["DFlash", "DSpark", "DraftModel", "Eagle3", "Mtp", "Ngram", "Speculation", "to_speculation"]
@@ -37,13 +38,16 @@ class _Kind(NativeOptions):
 class Ngram(_Kind):
     """Drafts the tokens that followed the last tokens when they occurred before: for answers that copy the prompt.
 
+    Drafting costs no step of a model. A field that the kind does not have is refused when the engine opens; for
+    ``cache`` these are all.
+
     Attributes:
         kind: ``simple`` searches the last ``n_match`` tokens in the request's text; ``map-k`` and ``map-k4v`` keep a
             table of continuations, ``map-k4v`` four for each entry; ``mod`` keeps one hash table for all requests;
             ``cache`` keeps statistics of short n-grams.
-        n_match: tokens that must match [12; 24 for ``mod``].
-        n_max: tokens to draft at most [48; 64 for ``mod``].
-        n_min: shortest draft of ``mod`` [48].
+        n_match: tokens that must match, at most 1024 [12; 24 for ``mod``].
+        n_max: tokens to draft at most, up to 1024 [48; 64 for ``mod``].
+        n_min: tokens of the shortest draft of ``mod`` [48].
         min_hits: how often tokens must have been seen, except for ``mod`` and ``cache`` [1].
     """
 
@@ -61,7 +65,11 @@ class Ngram(_Kind):
         return f"ngram-{self.kind}"
 
     def arguments(self) -> list[str]:
-        """Return the options as arguments of llama.cpp's command line."""
+        """Return the options as arguments of llama.cpp's command line.
+
+        Raises:
+            InvalidRequestError: a field is set that this kind does not have.
+        """
         names = {
             "simple": {"n_match": "size-n", "n_max": "size-m", "min_hits": "min-hits"},
             "mod": {"n_match": "n-match", "n_max": "n-max", "n_min": "n-min"},
@@ -71,19 +79,21 @@ class Ngram(_Kind):
         given = {name: value for name in ("n_match", "n_max", "n_min", "min_hits") if (value := getattr(self, name))}
         unknown = given.keys() - known.keys()
         if unknown:
-            raise ValueError(f"Ngram({self.kind!r}) has no {', '.join(sorted(unknown))}")
+            raise InvalidRequestError(f"Ngram({self.kind!r}) has no {', '.join(sorted(unknown))}; leave it out")
         prefix = f"--spec-{self.type_name}"
         return [part for name, value in given.items() for part in (f"{prefix}-{known[name]}", str(value))]
 
 
 class DraftModel(_Kind):
-    """A smaller model with the same vocabulary drafts.
+    """A smaller model with the same vocabulary drafts (Leviathan and others 2023).
+
+    It is loaded beside the model, with a KV cache of its own, which ``Engine.estimate`` counts.
 
     Attributes:
         model: path, catalog name or ``hf:`` name of the smaller model.
-        n_max: tokens to draft at most.
-        n_min: drafts shorter than this are not verified.
-        p_min: drafting ends at a token less likely than this.
+        n_max: tokens to draft at most, up to 1024.
+        n_min: drafts of fewer tokens than this are not verified.
+        p_min: drafting ends at a token less likely than this, 0 to 1.
         sampling: how the draft chooses its tokens: ``greedy`` takes the likeliest; ``probabilistic`` draws them at the
             request's temperature, and the model accepts each by rejection sampling. That accepts more drafts at a
             temperature above 0. Answers have the model's own distribution either way. Heads are always greedy.
@@ -151,8 +161,8 @@ class Mtp(_Kind):
 
     Attributes:
         model: path, catalog name or ``hf:`` name of the file with these layers, if the model file lacks these layers.
-        n_max: tokens to draft at most.
-        p_min: drafting ends at a token less likely than this.
+        n_max: tokens to draft at most, up to 1024.
+        p_min: drafting ends at a token less likely than this, 0 to 1.
         sampling: as for DraftModel.
     """
 

@@ -48,7 +48,11 @@ class ThinkingSwitch:
             request.stop_thinking()
 
     def control(self, request: _Thinking) -> None:
-        """Add a request; called by the code that makes requests."""
+        """Add a request; called by the code that makes requests.
+
+        Args:
+            request: is kept by a weak reference.
+        """
         with self._lock:
             self._requests.add(request)
             stopped = self._stopped

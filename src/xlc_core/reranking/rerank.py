@@ -25,11 +25,12 @@ __all__ = ["RerankMethod", "arerank_documents", "rerank_documents"]
 RerankMethod = Literal["auto", "cross-encoder", "late-interaction", "generative"]
 """How documents are scored.
 
-``cross-encoder``: the model's ranking head reads query and document together; the score is a logit.
-``late-interaction``: each token of the query is compared with the nearest token of the document (MaxSim); the score is
-the mean of these cosines. ``generative``: a chat model is asked whether the document answers the query; the score is
-the logit of yes against no. ``auto``: the ranking head if the model has one, else ``generative`` for a chat model, else
-``late-interaction``."""
+``cross-encoder``: the model's ranking head reads query and document together; the score is its output, mostly a logit
+(Engine.rerank). ``late-interaction``: each token of the query is compared with the nearest token of the document
+(MaxSim: ColBERT, Khattab and Zaharia 2020); the score is the mean of these cosines, where ColBERT takes the sum.
+``generative``: a chat model is asked whether the document answers the query; the score is ln(P(yes) / P(no)) of the
+answer's first token, after monoT5 (Nogueira and others 2020). ``auto``: the ranking head if the model has one, else
+``generative`` for a chat model, else ``late-interaction``."""
 
 _Prepared = TypeVar("_Prepared")
 
@@ -44,17 +45,20 @@ def rerank_documents(
 ) -> list[RerankScore]:
     """Score how well each document answers the query.
 
+    A chat model reads each document in a chat of its own, all queued at once, and generates one token for each. An
+    embedder reads the query once and 32 documents at a time, so that their token vectors fit into memory.
+
     Args:
         engine: the model.
         query: the question. It is never truncated.
-        documents: the candidates.
+        documents: the candidates: a list, an array, a column of a table, a generator…
         method: how documents are scored; scores of different methods cannot be compared.
         **options: fields of RerankOptions, as in Engine.rerank. ``instruction`` is passed to a chat model, or put into
             the prompt of an embedder that has a place for one. ``scores="sigmoid"`` cannot be used with late
             interaction, whose scores are cosines.
 
     Returns:
-        the scores, best first.
+        the scores, best first, each with the document's place.
 
     Raises:
         UnsupportedFeatureError: the model does not support the method, or does not take an instruction.

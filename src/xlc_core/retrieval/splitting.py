@@ -59,6 +59,10 @@ class Pieces:
 def as_sequence(texts: Iterable[_Item], what: str) -> Sequence[_Item]:
     """Return texts, or other items, in a form that the worker accepts: arrays, series and generators become lists.
 
+    Args:
+        texts: the items; a list or tuple is returned as it is.
+        what: one of them, for the message, such as ``"text"``.
+
     Raises:
         InvalidRequestError: they are one text, or a table, or do not have an order.
     """

@@ -154,8 +154,10 @@ def _checked(texts: Iterable[str]) -> Iterable[str]:
 class EmbeddingStream:
     """The vectors of an iterable of texts, one by one and in its order; ``chunks()`` returns arrays of several.
 
-    At most a few chunks of texts are read ahead of the vectors that were taken. Closing or deleting the stream, leaving
-    its ``with`` block, Ctrl+C and a timeout end it and free the worker.
+    At most three chunks of texts are read ahead of the vectors that were taken; EmbedStreamOptions say how large they
+    are. Closing or deleting the stream, leaving its ``with`` block, Ctrl+C and a timeout end it and free the worker.
+
+    Waiting for a vector raises the errors of Engine.embed, and what the iterable raises, after all vectors before.
     """
 
     def __init__(self, submit: Submit, options: EmbedStreamOptions, texts: Iterable[str]) -> None:
@@ -178,7 +180,7 @@ class EmbeddingStream:
         return row
 
     def chunks(self) -> Iterator[Vectors]:
-        """Yield the remaining vectors as arrays (n, dimensions), one for each chunk of texts."""
+        """Yield the remaining vectors as arrays (n, dimensions) of type ``dtype``, one for each chunk of texts."""
         while not self._chunks.closed:
             rows, self._rows = self._rows[self._n_rows_taken :], _NOTHING
             self._n_rows_taken = 0
@@ -264,7 +266,7 @@ class AsyncEmbeddingStream:
         return row
 
     async def chunks(self) -> AsyncIterator[Vectors]:
-        """Yield the remaining vectors as arrays (n, dimensions), one for each chunk of texts."""
+        """Yield the remaining vectors as arrays (n, dimensions) of type ``dtype``, one for each chunk of texts."""
         while not self._chunks.closed:
             rows, self._rows = self._rows[self._n_rows_taken :], _NOTHING
             self._n_rows_taken = 0

@@ -86,8 +86,8 @@ void bind_constraints(nb::module_& m) {
         .def_ro("n_bytes", &Explanation::n_bytes, "Length of the allowed part in UTF-8 bytes.")
         .def_prop_ro(
             "expected", &expected_of,
-            "Up to 64 of the tokens (without a vocabulary: bytes) that may follow it; a control token "
-            "begins with the byte FF.");
+            "Up to 64 of the tokens (without a vocabulary: bytes) that may follow it; none if the text is "
+            "accepted. A control token begins with the byte FF.");
 
     nb::class_<VocabFile>(m, "VocabFile", "The vocabulary of a GGUF file, without its weights.")
         .def_static(
