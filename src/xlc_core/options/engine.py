@@ -44,11 +44,10 @@ class EngineOptions(NativeOptions):
             that no request could use are not allocated. None: ``n_ctx × n_parallel``, or 4 times ``n_ctx`` if
             ``n_parallel`` is None; but not more than a quarter of the free memory, or ``n_ctx`` if that is more.
         n_parallel: number of slots, that is, of requests that are generated at once; other requests wait. None: 16; 4
-            for models with sliding windows and without a pool, where each takes memory (docs/engine.md).
+            for models with sliding windows, and at most 4 without a pool, where each takes memory (docs/engine.md).
         n_batch: prompt tokens that are read in one step, at most. Beside other requests steps are shorter, so that
             these get their next token soon (docs/engine.md). At least ``n_parallel``, and 2, whatever is given.
-        n_ubatch: tokens that are computed at once, at most ``n_batch``; buffers for intermediate results
-            grow with it.
+        n_ubatch: tokens that are computed at once, at most ``n_batch``; buffers for intermediate results grow with it.
         n_batch_retrieval: tokens of texts that are embedded or ranked together; None: the fastest size, measured on the
             first texts.
         n_threads: threads that generate, at most 512; None: the physical cores that this process may use.
