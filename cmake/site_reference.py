@@ -12,17 +12,17 @@ from typing import Any
 
 _MORE_MODULES = ("xlc_core.testing", "xlc_core.frameworks", "xlc_core.benchmarking", "xlc_core.compat.llama_cpp")
 _AREAS = {
-    "engine": "The engine",
-    "generation": "Streams",
-    "messages": "Messages",
-    "results": "Results",
-    "events": "Events",
-    "constraints": "Constraints",
-    "options": "Options",
-    "retrieval": "Retrieval",
-    "reranking": "Reranking",
-    "models": "Model files",
-    "errors": "Errors",
+    "engine": "the engine",
+    "generation": "streams",
+    "messages": "messages",
+    "results": "results",
+    "events": "events",
+    "constraints": "constraints",
+    "options": "options",
+    "retrieval": "retrieval",
+    "reranking": "reranking",
+    "models": "model files",
+    "errors": "errors",
 }
 _OPTIONS = {
     "xlc_core": (
@@ -53,7 +53,8 @@ def area_page(area: str) -> str:
     core = importlib.import_module("xlc_core")
     names = {name: module for name, module in core._MODULES.items() if area_of(module) == area}
     entries = [f"::: xlc_core.{names[name]}.{name}" for name in core.__all__ if name in names]
-    return "\n\n".join([f"# {_AREAS[area]}", "Names of `xlc_core`: `import xlc_core as xlc`.", *entries]) + "\n"
+    head = f"# xlc_core: {_AREAS[area]}\n\nNames of `xlc_core`: `import xlc_core as xlc`."
+    return "\n\n".join([head, *entries]) + "\n"
 
 
 def area_of(module: str) -> str:
@@ -68,7 +69,10 @@ def module_page(module: str) -> str:
 
 def options_page() -> str:
     """Return the tables of options, with types, defaults and meanings from the models."""
-    parts = ["# Options", "Keyword arguments. None means the default, which stands in square brackets for llama.cpp's."]
+    parts = [
+        "# All options",
+        "Keyword arguments. None means the default; llama.cpp's own defaults are in square brackets.",
+    ]
     for package, names in _OPTIONS.items():
         module = importlib.import_module(package)
         parts += [options_table(getattr(module, name)) for name in names]
@@ -87,8 +91,8 @@ def options_table(cls: Any) -> str:
     for name in own:
         field = cls.model_fields[name]
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
-        kind = _cell(str(cls.__annotations__[name]))
-        rows.append(f"| `{name}` | `{kind}` | {default} | {_cell(meanings.get(name, ''))} |")
+        cells = (f"`{name}`", f"`{cls.__annotations__[name]}`", default, meanings.get(name, ""))
+        rows.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join(rows)
 
 
@@ -98,8 +102,9 @@ def _section(cls: Any, title: str) -> str:
 
 
 def _cell(text: str) -> str:
-    text = re.sub(r"docs/([\w-]+)\.md", r"[\1](../\1.md)", text)
-    return text.replace("|", "\\|").replace("``", "`")
+    """Return the text of a cell. Within code, a bar does not end a cell, and a backslash before it would be shown."""
+    text = re.sub(r"docs/([\w-]+)\.md", r"[\1](../\1.md)", text).replace("``", "`")
+    return "`".join(part if i % 2 else part.replace("|", "\\|") for i, part in enumerate(text.split("`")))
 
 
 def command_line_page() -> str:

@@ -72,6 +72,11 @@ def test_tables_have_every_option_with_its_meaning() -> None:
             assert meaning, name
 
 
+def test_bars_in_cells_are_shown_as_bars() -> None:
+    """The site's Markdown shows a backslash in code, and needs one outside."""
+    assert reference._cell("`int | None`, or a | b") == "`int | None`, or a \\| b"
+
+
 def test_command_line_has_every_command_with_its_options() -> None:
     text = reference.command_line_page()
     for command in ("chat", "complete", "embed", "rerank", "serve", "doctor", "models pull", "bench speculation"):
