@@ -56,7 +56,8 @@ def layers() -> str:
         arrow((475, 224), (475, 250)),
         arrow((675, 224), (675, 250)),
         box(0, 252, 570, 32, ["llama.cpp"]),
-        box(590, 252, 170, 32, ["our kernels"], "accent"),
+        arrow((570, 268), (588, 268)),
+        box(590, 252, 170, 32, ["our kernels, on x86"], "accent"),
     ]
     return picture(WIDTH, 286, "Layers: programs, adapters, Engine, two threads, llama.cpp and our kernels", parts)
 

@@ -149,9 +149,12 @@ def _close_engines(namespace: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Yield a loop that is also the thread's own: what runs coroutines for a caller takes it, and leaves it open."""
     loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     try:
         yield loop
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
+        asyncio.set_event_loop(None)
         loop.close()

@@ -250,9 +250,9 @@ async def test_embedder(embedder: xlc.Engine) -> None:
     assert (await ours.embed_documents(["llama " * 3000], settings={"truncate": True})).embeddings
 
 
-def test_models_share_one_engine() -> None:
+async def test_models_share_one_engine() -> None:
     models = [XllamaModel("smollm2-135m-instruct", n_ctx=256, engine_options={"n_parallel": 1}) for _ in range(2)]
-    assert Agent(models[0]).run_sync("Hi", model_settings={"max_tokens": 1}).output
+    assert (await Agent(models[0]).run("Hi", model_settings={"max_tokens": 1})).output
     engines = {id(model._held.get_engine()) for model in models}
     assert len(engines) == 1
     for model in models:
