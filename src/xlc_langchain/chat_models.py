@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatXLlama"]
 
-_N_SLOTS = 4  # assumed for an engine that is not open yet and whose n_parallel is not set
+_N_SLOTS = 16  # assumed for an engine that is not open yet and whose n_parallel is not set: what most models get
 _Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
 
@@ -46,10 +46,13 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
     decoded together in one batch. Cancelling an ``ainvoke``, or leaving a stream before its end,
     stops the generation.
 
-    A sampling field that is None stays at llama.cpp's default, which ``xlc_core.SamplingOptions``
-    names. Every field of those options, and ``tools``, ``tool_choice``, ``response_format``,
-    ``constraint``, ``close_constraint``, ``thinking``, ``thinking_budget``, ``thinking_switch``,
-    ``template_kwargs``, ``timeout`` and ``model``, may also be given to a single call or to ``bind``.
+    A sampling field that is None stays at the value that the model's file recommends, else at
+    llama.cpp's default, which ``xlc_core.SamplingOptions`` names. Every field of those options, and
+    ``tools``, ``tool_choice``, ``response_format``, ``constraint``, ``close_constraint``,
+    ``thinking``, ``thinking_budget``, ``thinking_switch``, ``template_kwargs``, ``timeout`` and
+    ``model``, may also be given to a single call or to ``bind``.
+
+    Every method raises the errors of ``xlc_core``, which are LangChain's too (``xlc_langchain.errors``).
 
     Examples:
         >>> llm = ChatXLlama(model="smollm2-135m-instruct", temperature=0)
@@ -219,9 +222,11 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
     ) -> list[AIMessage]:
         """Answer several inputs, as many at a time as the engine has slots, or ``max_concurrency``.
 
+        Each input that is under way has a thread.
+
         Args:
             inputs: what ``invoke`` takes.
-            config: for all inputs, or one for each.
+            config: for all inputs, or one for each; None: LangChain's default.
             return_exceptions: return an error in the place of its answer instead of raising it.
             **kwargs: further arguments of every call.
 
@@ -256,7 +261,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
             tool_choice: ``"auto"`` or None: the model decides; ``"none"``: no call; ``"any"``,
                 ``"required"`` or True: some call; a tool's name, or OpenAI's dictionary with it: a
                 call of that tool.
-            strict: True makes every argument required and allows no others.
+            strict: True makes every argument required and allows no others; None and False: as the tools say.
             parallel_tool_calls: whether one answer may hold several calls; None: as the model's
                 template has it.
             **kwargs: further arguments of a call, such as ``response_format``.
@@ -301,7 +306,7 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
                 object and leaves its shape to the prompt, and is as ``"json_schema"`` with one.
             include_raw: answer with ``{"raw": …, "parsed": …, "parsing_error": …}`` instead of
                 raising.
-            strict: True makes every property required and allows no others.
+            strict: True makes every property required and allows no others; None and False: as the schema says.
             show_schema: put the schema into the system message too. Models of some billions of parameters answer
                 better with it; the smallest ones copy it.
             **kwargs: further arguments of a call, such as ``tools``: the model then calls one of them, or answers
@@ -309,7 +314,8 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
 
         Returns:
             A runnable that answers with an instance of the type, or with a dictionary for a TypedDict and a JSON
-            schema. An answer that the type refuses is generated again (``validation_retries``).
+            schema. An answer that the type refuses is generated again (``validation_retries``). One that was cut off,
+            or is refused to the end, raises langchain_core's OutputParserException then, unless ``include_raw``.
 
         Raises:
             InvalidRequestError: the method is unknown, or the schema is missing.
@@ -337,7 +343,14 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         return with_parser(llm, json_parser(schema), include_raw=include_raw)
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the tokens of a text, by this model's own tokenizer."""
+        """Return the tokens of a text, by this model's own tokenizer; loads the model if it is not loaded yet.
+
+        Args:
+            text: the text. Names of control tokens in it are text.
+
+        Raises:
+            InvalidRequestError: it is not a text, or holds a lone surrogate.
+        """
         with langchain_errors():
             return self._get_engine().tokenize(text)
 
@@ -346,7 +359,17 @@ class ChatXLlama(ChatFields, GeneratorMethods, BaseChatModel):
         messages: list[BaseMessage],
         tools: _Tools | None = None,
     ) -> int:
-        """Return how many tokens the model reads for a chat or a part of one, template and tools included."""
+        """Return how many tokens the model reads for a chat or a part of one, template and tools included.
+
+        Loads the model if it is not loaded yet.
+
+        Args:
+            messages: the chat, oldest message first.
+            tools: what ``bind_tools`` takes; None: none.
+
+        Raises:
+            InvalidRequestError: a message or tool cannot be expressed.
+        """
         with langchain_errors():
             chat = to_engine_messages(messages, is_part=True)
             return self._get_engine().count_tokens(chat, tools=to_engine_tools(tools or ()))

@@ -28,13 +28,15 @@ class XLlamaCrossEncoder(LangChainErrors, ScorerAdapter, BaseCrossEncoder):
         """Score how well the second text of each pair answers the first.
 
         Args:
-            text_pairs: queries with documents. The pairs of one query are scored together.
+            text_pairs: queries with documents. The pairs of one query are scored together, and ``timeout`` counts for
+                each query.
 
         Returns:
             The score of each pair, in order; higher is better.
 
         Raises:
             InputTooLongError: a pair is longer than the model takes, and ``truncate`` is ``"error"``.
+            XllamaError: the other errors of ``xlc_core.rerank_documents``, and those of load.
         """
         text_pairs = list(text_pairs)
         scores = [0.0] * len(text_pairs)

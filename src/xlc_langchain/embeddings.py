@@ -31,11 +31,13 @@ class XLlamaEmbeddings(LangChainErrors, EmbedderAdapter, Embeddings):
             texts: the documents; an array, a column of a table or a generator too.
 
         Returns:
-            One vector for each.
+            One vector for each, of length 1 unless ``normalize`` is False. LangChain's interface has lists of Python's
+            numbers, which take eight times the memory of the array that ``xlc_core.Engine.embed`` returns.
 
         Raises:
             InputTooLongError: a text is longer than the model takes, and ``truncate`` is
                 ``"error"``.
+            XllamaError: the other errors of ``xlc_core.Engine.embed``, and those of load.
         """
         with langchain_errors():
             texts = list(as_sequence(texts, "text"))

@@ -51,6 +51,9 @@ class GeneratorMethods(LangChainErrors, GeneratorAdapter):
             extra: texts of other files by name, the most important one last.
             **kwargs: fields of ``xlc_core.CompletionOptions`` that override the model's own, and ``model``.
 
+        Returns:
+            The text for the gap.
+
         Raises:
             UnsupportedFeatureError: the model has no infill tokens, as most chat models.
         """

@@ -119,7 +119,14 @@ class XLlama(GeneratorMethods, BaseLLM):
                         yield chunk
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the tokens of a text, by this model's own tokenizer."""
+        """Return the tokens of a text, by this model's own tokenizer; loads the model if it is not loaded yet.
+
+        Args:
+            text: the text. Names of control tokens in it are text.
+
+        Raises:
+            InvalidRequestError: it is not a text, or holds a lone surrogate.
+        """
         with langchain_errors():
             return self._get_engine().tokenize(text)
 

@@ -34,7 +34,7 @@ class XLlamaReranker(LangChainErrors, RerankerAdapter, BaseDocumentCompressor):
         Args:
             documents: the candidates, such as a retriever's results.
             query: the question.
-            callbacks: unused; a reranker has no run of its own in LangChain.
+            callbacks: unused, None or not; a reranker has no run of its own in LangChain.
 
         Returns:
             Copies of the best ``top_n``, best first.
@@ -42,6 +42,7 @@ class XLlamaReranker(LangChainErrors, RerankerAdapter, BaseDocumentCompressor):
         Raises:
             InputTooLongError: a document is longer than the model takes, and ``truncate`` is
                 ``"error"``.
+            XllamaError: the other errors of ``xlc_core.rerank_documents``, and those of load.
         """
         documents = list(documents)
         if not documents:

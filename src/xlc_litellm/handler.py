@@ -51,7 +51,7 @@ class XllamaLLM(CustomLLM):
 
         Args:
             models: names of your own, and for each the fields of ``xlc_core.frameworks.HeldChat`` or ``HeldEmbedder``,
-                such as ``{"small": {"model": "smollm2-135m-instruct", "n_ctx": 4096}}``.
+                such as ``{"small": {"model": "smollm2-135m-instruct", "n_ctx": 4096}}``; None: none.
             **fields: fields of all other models, such as ``engine_options``.
         """
         super().__init__()
@@ -68,19 +68,37 @@ class XllamaLLM(CustomLLM):
             self._held.clear()
 
     def completion(self, model: str, messages: list[Any], **call: Any) -> litellm.ModelResponse:
-        """Answer a chat; LiteLLM calls this."""
+        """Answer a chat; LiteLLM calls this.
+
+        Args:
+            model: the name after ``xllama/``.
+            messages: the chat, in OpenAI's form.
+            **call: what else LiteLLM passes: ``optional_params`` has the options by OpenAI's names or the engine's,
+                ``timeout`` the seconds that the answer may take.
+
+        Returns:
+            LiteLLM's response, with the tokens in ``usage``.
+
+        Raises:
+            litellm.exceptions.NotFoundError: the model does not exist, or could not be fetched.
+            litellm.exceptions.ContextWindowExceededError: the chat does not fit into the context.
+            litellm.exceptions.BadRequestError: an option, message or tool is wrong.
+            litellm.exceptions.Timeout: the timeout passed.
+            litellm.exceptions.ServiceUnavailableError: the model does not fit into memory.
+            litellm.exceptions.InternalServerError: the other errors of xlc_core. Ours is the cause of each.
+        """
         with _errors(model):
             held, options = self._request(model, call)
             return to_response(held.get_engine().chat(messages, **options), call["model_response"])
 
     async def acompletion(self, model: str, messages: list[Any], **call: Any) -> litellm.ModelResponse:
-        """Answer a chat without blocking the event loop."""
+        """Answer a chat without blocking the event loop; as completion."""
         with _errors(model):
             held, options = self._request(model, call)
             return to_response(await (await held.aget_engine()).achat(messages, **options), call["model_response"])
 
     def streaming(self, model: str, messages: list[Any], **call: Any) -> Iterator[Any]:
-        """Answer a chat piece by piece."""
+        """Yield the pieces of an answer to a chat; as completion. The last one has the finish reason and the usage."""
         with _errors(model):
             held, options = self._request(model, call)
             writer = ChunkWriter(model)
@@ -90,7 +108,7 @@ class XllamaLLM(CustomLLM):
                         yield chunk
 
     async def astreaming(self, model: str, messages: list[Any], **call: Any) -> AsyncIterator[Any]:
-        """Answer a chat piece by piece, without blocking the event loop."""
+        """Yield the pieces of an answer to a chat without blocking the event loop; as streaming."""
         with _errors(model):
             held, options = self._request(model, call)
             engine = await held.aget_engine()
@@ -101,7 +119,18 @@ class XllamaLLM(CustomLLM):
                         yield chunk
 
     def embedding(self, model: str, input: list[Any], **call: Any) -> litellm.EmbeddingResponse:  # noqa: A002
-        """Return a vector for each text; ``input_type="query"`` says that they are queries."""
+        """Return a vector for each text; ``usage`` is 0, as vectors come without counts.
+
+        Args:
+            model: the name after ``xllama/``.
+            input: the texts, or one.
+            **call: what else LiteLLM passes: ``optional_params`` has fields of ``xlc_core.EmbedOptions``;
+                ``input_type="query"`` there says that the texts are queries.
+
+        Raises:
+            litellm.exceptions.BadRequestError: an option is wrong.
+            litellm.exceptions.ContextWindowExceededError: a text is too long and ``truncate`` is ``"error"``.
+        """
         with _errors(model):
             held, kind, options = self._embedding(model, call)
             return to_embeddings(held.embed(_texts(input), kind, **options), model, call["model_response"])
@@ -161,7 +190,7 @@ def register(models: Mapping[str, Mapping[str, Any]] | None = None, **fields: An
     """Make ``xllama/…`` a provider of LiteLLM; another call replaces it.
 
     Args:
-        models: as of XllamaLLM.
+        models: as of XllamaLLM; None: none.
         **fields: as of XllamaLLM.
 
     Returns:

@@ -69,7 +69,11 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
     def to_dict(self, **kwargs: Any) -> dict[str, Any]:
         """Return the configuration, and under ``model_file`` the identity of the model's file.
 
-        LlamaIndex's ingestion cache uses this as a key, so texts are embedded again after the file has changed.
+        LlamaIndex's ingestion cache uses this as a key, so texts are embedded again after the file has changed. Takes
+        milliseconds, for the samples of the file that the identity is made of.
+
+        Args:
+            **kwargs: what LlamaIndex's own method takes.
         """
         return {**super().to_dict(**kwargs), "model_file": model_identity(self.model)}
 
@@ -108,19 +112,27 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
     # The methods for users. LlamaIndex's own use the bare text as a cache key, and show progress by batches only.
 
     def get_query_embedding(self, query: str) -> Embedding:
-        """Embed a query."""
+        """Return the vector of a query.
+
+        Args:
+            query: the question.
+        """
         return self._embed_batch([query], "query")[0]
 
     async def aget_query_embedding(self, query: str) -> Embedding:
-        """Embed a query without blocking the event loop."""
+        """Return the vector of a query without blocking the event loop; as get_query_embedding."""
         return (await self._aembed_batch([query], "query"))[0]
 
     def get_text_embedding(self, text: str) -> Embedding:
-        """Embed a passage."""
+        """Return the vector of a passage.
+
+        Args:
+            text: the passage.
+        """
         return self._embed_batch([text], "document")[0]
 
     async def aget_text_embedding(self, text: str) -> Embedding:
-        """Embed a passage without blocking the event loop."""
+        """Return the vector of a passage without blocking the event loop; as get_text_embedding."""
         return (await self._aembed_batch([text], "document"))[0]
 
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
@@ -132,7 +144,9 @@ class XLlamaEmbedding(EmbedderAdapter, BaseEmbedding):
             **kwargs: not used.
 
         Returns:
-            One vector for each, in their order.
+            One vector for each, in their order, of length 1 unless ``normalize`` is False. LlamaIndex's interface has
+            lists of Python's numbers, which take eight times the memory of the array that ``xlc_core.Engine.embed``
+            returns.
         """
         vectors: list[Embedding] = []
         for batch in self._batches(texts):

@@ -28,6 +28,9 @@ class InfillMethods(GeneratorAdapter):
             extra: texts of other files by name, the most important one last.
             **kwargs: fields of ``xlc_core.CompletionOptions`` that override the LLM's own.
 
+        Returns:
+            The text for the gap, with usage, timings and finish reason in ``raw``.
+
         Raises:
             UnsupportedFeatureError: the model has no infill tokens, as most chat models.
         """

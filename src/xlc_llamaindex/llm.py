@@ -40,8 +40,9 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
     has the same model and engine options shares it, and concurrent calls are decoded together in one batch.
     Cancelling a task, or leaving a stream before its end, stops the generation.
 
-    A sampling field that is None stays at llama.cpp's default, which ``xlc_core.SamplingOptions`` names. Every field
-    of ``xlc_core.ChatOptions`` may also be given to a single call.
+    A sampling field that is None stays at the value that the model's file recommends, else at llama.cpp's default,
+    which ``xlc_core.SamplingOptions`` names. Every field of ``xlc_core.ChatOptions`` may also be given to a single
+    call.
 
     Every method raises xllama's errors (``xlc_core.XllamaError``), since LlamaIndex does not define errors for models.
 
@@ -178,6 +179,9 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
             formatted: whether the prompt is already in the model's own format.
             **kwargs: as for chat.
 
+        Returns:
+            The answer's text, with usage, timings and finish reason in ``raw``.
+
         Raises:
             XllamaError: those of chat.
         """
@@ -234,7 +238,7 @@ class XLlama(ChatFields, InfillMethods, StructuredPrediction):
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
-        """Read the tool calls of a response.
+        """Return the tool calls of a response. One that was cut off is left out, with a warning in the log.
 
         Args:
             response: a response of ``chat_with_tools`` or of its stream.

@@ -59,8 +59,11 @@ class StructuredPrediction(FunctionCallingLLM):
         Args:
             output_cls: the object's class.
             prompt: the prompt; ``system_prompt`` goes before it.
-            llm_kwargs: options of the call, such as ``max_tokens``.
+            llm_kwargs: options of the call, such as ``max_tokens``; None: none.
             **prompt_args: what fills the prompt's variables.
+
+        Returns:
+            The instance of the class.
 
         Raises:
             ValueError: the answer was cut off, by ``max_tokens`` or the end of the context.

@@ -18,7 +18,11 @@ __all__ = ["AsyncXllamaChat", "XllamaChat", "XllamaEmbedder", "register_embeddin
 
 @llm.hookimpl
 def register_models(register: _Callable[..., _Any]) -> None:
-    """Register the catalog's chat models that are on this disk, and that of ``$XLLAMA_MODEL``."""
+    """Register the catalog's chat models that are on this disk, and that of ``$XLLAMA_MODEL``.
+
+    Args:
+        register: llm's function, which gets each model with its twin for asyncio.
+    """
     import os
 
     from xlc_core import local_models
@@ -30,7 +34,11 @@ def register_models(register: _Callable[..., _Any]) -> None:
 
 @llm.hookimpl
 def register_embedding_models(register: _Callable[..., _Any]) -> None:
-    """Register the catalog's embedding models that are on this disk."""
+    """Register the catalog's embedding models that are on this disk.
+
+    Args:
+        register: llm's function, which gets each model.
+    """
     from xlc_core import local_models
 
     for name in local_models("embedding"):

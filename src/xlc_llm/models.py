@@ -64,7 +64,11 @@ class _Chat:
         """Options of a prompt; those that are not given stay at the engine's defaults."""
 
     def __init__(self, name: str) -> None:
-        """Describe a model; ``name`` is a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``."""
+        """Describe a model; nothing is loaded.
+
+        Args:
+            name: a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``.
+        """
         self.name = name
         self.model_id = f"{_PREFIX}{name}"
 
@@ -99,7 +103,20 @@ class XllamaChat(_Chat, llm.Model):
     def execute(
         self, prompt: llm.Prompt, stream: bool, response: llm.Response, conversation: llm.Conversation | None
     ) -> Iterator[Any]:
-        """Answer a prompt; llm calls this."""
+        """Answer a prompt; llm calls this.
+
+        Args:
+            prompt: the messages, and their options, schema and tools.
+            stream: whether the user wants pieces; the answer is generated in the same way.
+            response: gets the calls of tools and the tokens that were used.
+            conversation: is not used, as ``prompt`` has the earlier messages; None without one.
+
+        Yields:
+            pieces of the text, the thinking and the calls, as they come.
+
+        Raises:
+            llm.ModelError: the errors of ``Engine.chat`` and of loading, or a call of a tool was cut off.
+        """
         with _model_errors():
             held, chat, options = self._request(prompt)
             with held.get_engine().stream_chat(chat, **options) as events:
@@ -117,7 +134,20 @@ class AsyncXllamaChat(_Chat, llm.AsyncModel):
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
     ) -> AsyncGenerator[Any, None]:
-        """Answer a prompt; llm calls this."""
+        """Answer a prompt; llm calls this.
+
+        Args:
+            prompt: the messages, and their options, schema and tools.
+            stream: whether the user wants pieces; the answer is generated in the same way.
+            response: gets the calls of tools and the tokens that were used.
+            conversation: is not used, as ``prompt`` has the earlier messages; None without one.
+
+        Yields:
+            pieces of the text, the thinking and the calls, as they come.
+
+        Raises:
+            llm.ModelError: the errors of ``Engine.chat`` and of loading, or a call of a tool was cut off.
+        """
         with _model_errors():
             held, chat, options = self._request(prompt)
             engine = await held.aget_engine()
@@ -131,7 +161,11 @@ class XllamaEmbedder(llm.EmbeddingModel):
     """An embedding model in this process. llm does not say what a query is, so that all texts are documents."""
 
     def __init__(self, name: str) -> None:
-        """Describe a model; ``name`` as of XllamaChat."""
+        """Describe a model; nothing is loaded.
+
+        Args:
+            name: a path, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``.
+        """
         self.name = name
         self.model_id = f"{_PREFIX}{name}"
 
@@ -142,7 +176,15 @@ class XllamaEmbedder(llm.EmbeddingModel):
         return HeldEmbedder(model=self.name)
 
     def embed_batch(self, items: Iterable[str | bytes], *, key: str | None = None) -> Iterator[list[float]]:
-        """Yield a vector for each text; llm calls this."""
+        """Yield a vector for each text, of length 1; llm calls this.
+
+        Args:
+            items: the texts; all are read before the first vector comes.
+            key: is not used, as models in this process have no keys; None or not.
+
+        Raises:
+            llm.ModelError: the errors of ``Engine.embed`` and of loading.
+        """
         with _model_errors():
             vectors = self._held.embed([str(item) for item in items], "document")
         for vector in vectors:

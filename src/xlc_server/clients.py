@@ -28,7 +28,8 @@ def openai_client(models: EnginePool | PoolNames, **options: Unpack[EngineKwargs
     """Return an ``openai.OpenAI`` that is answered by models in this process, without a port.
 
     A model is loaded with its first request. Leaving a stream ends its generation. Closing the client closes its
-    models, unless they are a pool of yours.
+    models, unless they are a pool of yours. OpenAI's client waits ten minutes for an answer, or for the next piece of a
+    stream, unless its own ``timeout`` is set.
 
     Args:
         models: a model, several, or names for them, as EnginePool takes them; or a pool.
@@ -37,6 +38,7 @@ def openai_client(models: EnginePool | PoolNames, **options: Unpack[EngineKwargs
     Raises:
         ImportError: the package ``openai`` is not installed.
         InvalidRequestError: an option is wrong.
+        TypeError: there are options beside a pool.
     """
     openai = _import_openai()
     module = _http_module(openai.DefaultHttpxClient)
@@ -67,6 +69,7 @@ def http_client(models: EnginePool | PoolNames, **options: Unpack[EngineKwargs])
 
     Raises:
         InvalidRequestError: an option is wrong.
+        TypeError: there are options beside a pool.
     """
     app, close = _app(models, options)
     return httpx.Client(transport=sync_transport(httpx, app, close), base_url=_URL, timeout=None)

@@ -55,6 +55,9 @@ class ServerOptions(BaseModel):
     def checked(cls, **options: Any) -> Self:
         """Return options.
 
+        Args:
+            **options: the fields.
+
         Raises:
             InvalidRequestError: an option is unknown or wrong.
         """
