@@ -14,7 +14,10 @@ from svg import label, picture, width_of
 __all__ = ["PLOTS", "Bar", "Columns", "Plot", "Rows", "draw", "drawn"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
-OTHERS = ("llama", "xllamacpp", "sentence-transformers", "onnxruntime", "openvino", "Gbnf", "without", "before")
+OTHERS = (
+    *("llama-bench", "llama-batched-bench", "llama-cpp-python", "xllamacpp", "sentence-transformers", "onnxruntime"),
+    *("openvino", "Gbnf", "without"),
+)
 WIDTH = 760
 BARS = 300  # pixels of the longest bar
 
@@ -50,6 +53,7 @@ class Rows:
         ratio: column with the ratio to the first row; empty: none.
         only: beginnings of names, in the order in which the first row of each is shown; empty: all rows.
         nth: which of the columns of this name.
+        mark: figure at which a line crosses the bars; None: no line.
     """
 
     title: str
@@ -59,6 +63,7 @@ class Rows:
     ratio: str = ""
     only: tuple[str, ...] = ()
     nth: int = 0
+    mark: float | None = None
 
     def bars(self, results: Results) -> list[Bar]:
         """Return the bars of the rows that have a figure."""
@@ -152,14 +157,18 @@ def draw(plot: Plot, results: dict[str, Results]) -> str:
         plot: what to draw.
         results: the results of its panels' sections, by name.
     """
-    drawn = [(panel.title, panel.bars(results[panel.section])) for panel in plot.panels]
+    drawn = [(panel, panel.bars(results[panel.section])) for panel in plot.panels]
     left = 12 + max(width_of(bar.name) for _, bars in drawn for bar in bars)
     parts, top = [], 0
-    for title, bars in drawn:
-        parts.append(label(0, top + 14, title, "title"))
+    for panel, bars in drawn:
+        parts.append(label(0, top + 14, panel.title, "title"))
         longest = max(bar.ends[1] if bar.ends else bar.value for bar in bars)
+        scale = BARS / longest if longest else 0
         for row, bar in enumerate(bars, start=1):
-            parts.extend(_row(bar, left, top + 22 * row, BARS / longest if longest else 0))
+            parts.extend(_row(bar, left, top + 22 * row, scale))
+        if isinstance(panel, Rows) and panel.mark is not None:
+            x = left + scale * panel.mark
+            parts.append(f'<path class="mark" d="M{x:.1f} {top + 20} v{22 * len(bars) + 4}"/>')
         top += 22 * len(bars) + 36
     for machine in dict.fromkeys(results[panel.section]["machine"] for panel in plot.panels):
         sections = dict.fromkeys(panel.section for panel in plot.panels if results[panel.section]["machine"] == machine)
@@ -178,7 +187,7 @@ def _row(bar: Bar, left: float, y: float, scale: float) -> Iterator[str]:
         yield f'<path class="line" d="M{least:.1f} {y + 10} H{greatest:.1f} M{least:.1f} {y + 6} V{y + 14}'
         yield f'M{greatest:.1f} {y + 6} V{y + 14}"/>'
         end = greatest
-    shown = f"{bar.value:g}" if bar.ratio is None else f"{bar.value:g} · {bar.ratio:.2f}×"
+    shown = f"{bar.value}" if bar.ratio is None else f"{bar.value} · {bar.ratio:.2f}×"
     yield label(round(end + 6, 1), y + 14, shown)
 
 
@@ -193,8 +202,14 @@ _KINDS = ("`JsonSchema`", "`Gbnf` from llama.cpp's converter")
 
 def _against_llama_bench(section: str) -> tuple[Panel, ...]:
     return (
-        Rows("Reading a prompt of 512 tokens: times llama-bench's speed", section, "ratio"),
-        Rows("Generating after a prompt of 1,500: times llama-bench's speed", section, "ratio", nth=1),
+        Rows("Reading a prompt of 512 tokens: times llama-bench's speed (line: the same)", section, "ratio", mark=1),
+        Rows(
+            "Generating after a prompt of 1,500: times llama-bench's speed (line: the same)",
+            section,
+            "ratio",
+            nth=1,
+            mark=1,
+        ),
     )
 
 

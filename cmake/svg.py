@@ -15,12 +15,12 @@ __all__ = ["arrow", "box", "is_for_both", "label", "picture", "recoloured", "wid
 _LIGHT = {
     "text": "fill: #24292f", ".muted": "fill: #57606a", ".bar": "fill: #9aa4af", ".ours": "fill: #3f51b5",
     ".line": "stroke: #57606a; fill: none", ".tip": "fill: #57606a", ".box": "fill: #f6f8fa; stroke: #8c959f",
-    ".accent": "fill: #e8eaf6; stroke: #3f51b5",
+    ".accent": "fill: #e8eaf6; stroke: #3f51b5", ".mark": "stroke: #e36209; fill: none",
 }  # fmt: skip
 _DARK = {
     "text": "fill: #e6edf3", ".muted": "fill: #9da7b1", ".bar": "fill: #6e7681", ".ours": "fill: #8c9eff",
     ".line": "stroke: #9da7b1; fill: none", ".tip": "fill: #9da7b1", ".box": "fill: #21262d; stroke: #6e7681",
-    ".accent": "fill: #2a3163; stroke: #8c9eff",
+    ".accent": "fill: #2a3163; stroke: #8c9eff", ".mark": "stroke: #f0883e; fill: none",
 }  # fmt: skip
 _SHAPES = (
     "text { font: 13px system-ui, sans-serif } .title { font-weight: 600 } .muted { font-size: 11px }"

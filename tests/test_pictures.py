@@ -120,6 +120,17 @@ def test_bars_are_as_long_as_their_figures() -> None:
     assert root.findtext(f"{SVG}title") == "Speed & more"
 
 
+def test_line_stands_at_its_figure_and_names_of_models_are_ours() -> None:
+    table = {"heading": "", "columns": ["model", "weights", "ratio"], "rows": [["llama-3.2-1b", "F16", {"value": 2.0}]]}
+    panel = plots.Rows("t", "x", "ratio", mark=1)
+    drawn = plots.draw(plots.Plot("t", (panel,)), {"x": {"machine": "", "tables": [table]}})
+    root = ElementTree.fromstring(drawn)
+    (bar,), (line,) = root.findall(f"{SVG}rect"), root.findall(f"{SVG}path[@class='mark']")
+    middle = float(bar.get("x", "")) + float(bar.get("width", "")) / 2
+    assert bar.get("class") == "ours"
+    assert float(line.get("d", "").split()[0].removeprefix("M")) == pytest.approx(middle, abs=0.2)
+
+
 def test_committed_pictures_are_what_the_script_draws() -> None:
     drawn = script.drawn()
     assert set(PICTURES) == {*drawn, "terminal.svg"}
