@@ -34,6 +34,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
         *("llama-index-llms-openai-like>=0.4", "llama-index-embeddings-openai-like>=0.2"),
         *("instructor>=1.10", "litellm>=1.80", "openai-agents>=0.6", "cohere>=5.15"),
     ),
+    "bulk": ("xllama[jobs]", "daft>=0.7", "dask[dataframe]>=2026.1", "pyspark>=4.1", "pandas>=2.2"),  # also Java 17
+    "crewai": ("xllama[litellm]", "crewai[litellm]>=1.15"),
     "dspy": ("xllama[dspy]",),
     "llama_cpp_programs": (
         *("langchain-community>=0.4", "outlines>=1.3", "numba>=0.60", "llama-index-core>=0.14"),

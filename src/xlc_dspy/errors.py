@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dspy import lm15
 
 import xlc_core as xlc
-from xlc_core.frameworks import raise_as
+from xlc_core.frameworks import find_counterpart, raise_as
 
 __all__ = ["PROVIDER", "DspyErrors", "dspy_errors"]
 
@@ -35,8 +35,7 @@ def dspy_errors() -> AbstractContextManager[None]:
 
 
 def _counterpart(error: xlc.XllamaError) -> lm15.LM15Error:
-    kind = next(_COUNTERPARTS[base] for base in type(error).__mro__ if base in _COUNTERPARTS)
-    return kind(str(error), provider=PROVIDER)
+    return find_counterpart(error, _COUNTERPARTS)(str(error), provider=PROVIDER)
 
 
 class DspyErrors:

@@ -10,7 +10,7 @@ from typing import Any
 from dspy import lm15
 
 import xlc_core as xlc
-from xlc_core.frameworks import close_schema, read_response_format, read_token_bias, thinking_options
+from xlc_core.frameworks import close_schema, read_response_format, read_schema, read_token_bias, thinking_options
 from xlc_dspy.errors import PROVIDER
 
 __all__ = ["OUTPUTS", "Chat", "to_chat"]
@@ -144,7 +144,7 @@ def _constraint(response_format: dict[str, Any]) -> xlc.Constraint | None:
     schema = response_format["schema"]
     if response_format.get("name") == OUTPUTS:
         return xlc.JsonSchema.checked_elsewhere(close_schema(schema))
-    return read_response_format({"type": "json_schema", "json_schema": {"schema": schema}})
+    return read_schema(schema)
 
 
 def _tool_options(request: lm15.Request) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from dspy import lm15
 
 import xlc_core as xlc
-from xlc_core.frameworks import from_json
+from xlc_core.frameworks import read_arguments
 
 __all__ = ["to_response", "to_stream_event"]
 
@@ -70,16 +70,8 @@ def _parts(choice: xlc.CompletionChoice) -> Iterator[lm15.Part]:
     if choice.text:
         yield lm15.TextPart(choice.text)
     for index, call in enumerate(choice.tool_calls):
-        yield lm15.ToolCallPart(id=call.id or f"call_{index}", name=call.name, input=_arguments(call.arguments))
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    """Return a call's arguments; none if the call was cut off, as DSPy reads streams too."""
-    try:
-        arguments = from_json(text or "{}")
-    except ValueError:
-        return {}
-    return arguments if isinstance(arguments, dict) else {}
+        arguments = read_arguments(call) or {}  # of a call that was cut off too, as DSPy reads streams
+        yield lm15.ToolCallPart(id=call.id or f"call_{index}", name=call.name, input=arguments)
 
 
 def _usage(usage: xlc.Usage) -> lm15.Usage:

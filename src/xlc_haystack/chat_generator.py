@@ -58,8 +58,7 @@ class XllamaChatGenerator:
             tools: tools that the model may call.
             **fields: further fields of ``xlc_core.frameworks.HeldChat``, such as ``n_ctx`` and ``engine_options``.
         """
-        given = {} if model is None else {"model": model}
-        self._held = HeldChat(engine=engine, **given, **fields)
+        self._held = HeldChat(model=model, engine=engine, **fields)
         self.generation_kwargs = generation_kwargs or {}
         self.streaming_callback = streaming_callback
         self.tools = tools
@@ -170,9 +169,7 @@ class XllamaChatGenerator:
         if given:
             call["tools"] = [tool.tool_spec for tool in given]
         options = self._held.join_options(call)
-        return to_engine_messages(messages), cast(
-            "ChatKwargs", require_single_answer(options) if is_stream else options
-        )
+        return to_engine_messages(messages), require_single_answer(options) if is_stream else options
 
 
 def _as_data(generation_kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -17,13 +17,11 @@ from haystack.dataclasses import (
 
 from xlc_core import Completion, CompletionChoice, Event, Finished, Message, ReasoningDelta, TextDelta
 from xlc_core import ToolCallDelta as EngineCallDelta
-from xlc_core.frameworks import chat_logprobs, from_json, openai_usage, read_history
+from xlc_core.frameworks import chat_logprobs, openai_finish_reason, openai_usage, read_arguments, read_chat
 
 __all__ = ["ChunkWriter", "to_engine_messages", "to_replies"]
 
 logger = logging.getLogger(__name__)
-
-_FINISH_REASONS = {"cancelled": "stop"}
 
 
 def to_engine_messages(messages: Sequence[ChatMessage] | str) -> list[Message]:
@@ -34,9 +32,7 @@ def to_engine_messages(messages: Sequence[ChatMessage] | str) -> list[Message]:
     """
     if isinstance(messages, str):
         return [Message(role="user", content=messages)]
-    return read_history(
-        ((f"message {index}", _fields(message)) for index, message in enumerate(messages)), len(messages)
-    )
+    return read_chat(map(_fields, messages))
 
 
 def _fields(message: ChatMessage) -> dict[str, Any]:
@@ -58,7 +54,7 @@ def _reply(choice: CompletionChoice, index: int, completion: Completion) -> Chat
         text=choice.text or None,
         reasoning=choice.reasoning or None,
         tool_calls=_whole_calls(choice),
-        meta={**_meta(completion), **_logprobs(choice), "index": index, "finish_reason": _finish_reason(choice)},
+        meta={**_meta(completion), **_logprobs(choice), "index": index, "finish_reason": openai_finish_reason(choice)},
     )
 
 
@@ -66,16 +62,14 @@ def _whole_calls(choice: CompletionChoice) -> list[ToolCall]:
     """Return the calls, without one that was cut off: Haystack has no form for it."""
     calls = []
     for call in choice.tool_calls:
-        try:
-            arguments = from_json(call.arguments or "{}")
-        except ValueError:
+        if (arguments := read_arguments(call)) is None:
             logger.warning(
                 "A call of the tool {name} was cut off and is left out; raise max_tokens. It has the arguments: {text}",
                 name=call.name,
                 text=call.arguments,
             )
-            continue
-        calls.append(ToolCall(tool_name=call.name, arguments=arguments, id=call.id or None))
+        else:
+            calls.append(ToolCall(tool_name=call.name, arguments=arguments, id=call.id or None))
     return calls
 
 
@@ -85,12 +79,7 @@ def _meta(completion: Completion) -> dict[str, Any]:
 
 def _logprobs(choice: CompletionChoice) -> dict[str, Any]:
     """Return log-probabilities in OpenAI's form, with all alternatives that were asked for; nothing without any."""
-    n_top = max((len(token.top) for token in choice.logprobs), default=0)
-    return {"logprobs": chat_logprobs(choice.logprobs, n_top)} if choice.logprobs else {}
-
-
-def _finish_reason(choice: CompletionChoice | Completion) -> str:
-    return _FINISH_REASONS.get(choice.finish_reason, choice.finish_reason)
+    return {"logprobs": chat_logprobs(choice.logprobs)} if choice.logprobs else {}
 
 
 class ChunkWriter:
@@ -125,7 +114,7 @@ class ChunkWriter:
                 content="",
                 meta=_meta(done),
                 component_info=self._component,
-                finish_reason=_finish_reason(done),
+                finish_reason=openai_finish_reason(done),
             )
         return None
 

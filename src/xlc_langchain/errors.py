@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from langchain_core import exceptions as langchain
 
 import xlc_core as core
+from xlc_core.frameworks import find_counterpart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +114,7 @@ def langchain_errors() -> Iterator[None]:
     except langchain.ModelError:
         raise
     except core.XllamaError as error:
-        kind = next(_COUNTERPARTS[base] for base in type(error).__mro__ if base in _COUNTERPARTS)
+        kind = find_counterpart(error, _COUNTERPARTS)
         # The arguments with which pickle would rebuild the error, so that the fields of its class are kept.
         arguments = error.__reduce__()[1]
         raise kind(*arguments).with_traceback(error.__traceback__) from error.__cause__

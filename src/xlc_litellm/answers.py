@@ -19,7 +19,7 @@ from xlc_core import (
     TokenLogprob,
     ToolCallDelta,
 )
-from xlc_core.frameworks import chat_logprobs, openai_call, openai_usage
+from xlc_core.frameworks import chat_logprobs, openai_call, openai_finish_reason, openai_usage
 
 __all__ = ["ChunkWriter", "to_embeddings", "to_response"]
 
@@ -38,18 +38,8 @@ def _choice(choice: CompletionChoice, index: int) -> Choices:
         tool_calls=[openai_call(call) for call in choice.tool_calls] or None,
         reasoning_content=choice.reasoning or None,
     )
-    return Choices(
-        index=index, finish_reason=_finish_reason(choice), message=message, logprobs=_logprobs(choice.logprobs)
-    )
-
-
-def _logprobs(tokens: Sequence[TokenLogprob]) -> Any:
-    """Return log-probabilities in LiteLLM's form, with all alternatives that were asked for; None without any."""
-    return chat_logprobs(tokens, max((len(token.top) for token in tokens), default=0))
-
-
-def _finish_reason(choice: CompletionChoice | Completion) -> str:
-    return "stop" if choice.finish_reason == "cancelled" else choice.finish_reason
+    reason, logprobs = openai_finish_reason(choice), chat_logprobs(choice.logprobs)
+    return Choices(index=index, finish_reason=reason, message=message, logprobs=logprobs)
 
 
 class ChunkWriter:
@@ -77,7 +67,7 @@ class ChunkWriter:
 
     def _chunk(self, logprobs: Sequence[TokenLogprob] = (), **delta: Any) -> Any:
         role, self._role = self._role, None
-        choice = StreamingChoices(index=0, delta=Delta(role=role, **delta), logprobs=_logprobs(logprobs))
+        choice = StreamingChoices(index=0, delta=Delta(role=role, **delta), logprobs=chat_logprobs(logprobs))
         return litellm.ModelResponseStream(**self._head, choices=[choice])
 
 
@@ -87,7 +77,7 @@ def _last_chunk(completion: Completion) -> dict[str, Any]:
         "text": "",
         "tool_use": None,
         "is_finished": True,
-        "finish_reason": _finish_reason(completion),
+        "finish_reason": openai_finish_reason(completion),
         "usage": openai_usage(completion.usage),
         "index": 0,
     }

@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import litellm
 from litellm import exceptions
 from litellm.llms.custom_llm import CustomLLM
+from litellm.utils import custom_llm_setup
 
 import xlc_core as xlc
 from xlc_core.frameworks import (
     EngineAdapter,
     HeldChat,
     HeldEmbedder,
+    find_counterpart,
     raise_as,
     read_openai_options,
     require_single_answer,
@@ -26,16 +28,19 @@ __all__ = ["XllamaLLM", "register"]
 
 PROVIDER = "xllama"
 
+_ABILITIES = {"litellm_provider": PROVIDER, "supports_function_calling": True, "supports_response_schema": True}
+
 _Held = TypeVar("_Held", bound=EngineAdapter)
 
-_COUNTERPARTS = (
-    (xlc.ModelNotFoundError, exceptions.NotFoundError),
-    ((xlc.ContextOverflowError, xlc.InputTooLongError), exceptions.ContextWindowExceededError),
-    (xlc.InvalidRequestError, exceptions.BadRequestError),
-    (xlc.RequestTimeoutError, exceptions.Timeout),
-    (xlc.InsufficientMemoryError, exceptions.ServiceUnavailableError),
-    (xlc.XllamaError, exceptions.InternalServerError),
-)
+_COUNTERPARTS: dict[type[xlc.XllamaError], Any] = {
+    xlc.ModelNotFoundError: exceptions.NotFoundError,
+    xlc.ContextOverflowError: exceptions.ContextWindowExceededError,
+    xlc.InputTooLongError: exceptions.ContextWindowExceededError,
+    xlc.InvalidRequestError: exceptions.BadRequestError,
+    xlc.RequestTimeoutError: exceptions.Timeout,
+    xlc.InsufficientMemoryError: exceptions.ServiceUnavailableError,
+    xlc.XllamaError: exceptions.InternalServerError,
+}
 
 
 class XllamaLLM(CustomLLM):
@@ -149,24 +154,22 @@ class XllamaLLM(CustomLLM):
                 self._held[name, kind] = held
             return held
 
-    def _request(self, model: str, call: dict[str, Any]) -> tuple[HeldChat, Any]:
+    def _request(self, model: str, call: dict[str, Any]) -> tuple[HeldChat, xlc.ChatKwargs]:
         held = self._model(model, HeldChat)
-        options = read_openai_options(call["optional_params"])
+        options = read_openai_options({"timeout": call.get("timeout"), **call["optional_params"]})
         if isinstance(wanted := options.get("thinking"), Mapping):  # in Anthropic's form, which LiteLLM passes on
             options["thinking"] = wanted.get("type") != "disabled"
             options.setdefault("thinking_budget", wanted.get("budget_tokens"))
-        timeout = call.get("timeout")
-        if isinstance(timeout, (int, float)):
-            options.setdefault("timeout", timeout)
         options.pop("max_retries", None)  # LiteLLM's own
+        if not options.get("tools"):  # as CrewAI asks for a last answer
+            options.pop("tool_choice", None)
         return held, held.join_options(options)
 
     def _embedding(self, model: str, call: dict[str, Any]) -> tuple[HeldEmbedder, Any, dict[str, Any]]:
-        given = {name: value for name, value in call["optional_params"].items() if value is not None}
+        given = read_openai_options(call["optional_params"])
         kind = "query" if given.pop("input_type", "") in ("query", "search_query") else "document"
         if given.pop("encoding_format", "float") != "float":
             raise xlc.InvalidRequestError("encoding_format must be 'float' in this process")
-        given.pop("user", None)
         return self._model(model, HeldEmbedder), kind, given
 
 
@@ -178,16 +181,18 @@ def _errors(model: str) -> AbstractContextManager[None]:
     """Return a context that raises LiteLLM's errors instead of ours, which stay their cause."""
 
     def convert(error: xlc.XllamaError) -> Exception:
-        made: Exception = next(theirs for ours, theirs in _COUNTERPARTS if isinstance(error, ours))(
-            message=str(error), model=model, llm_provider=PROVIDER
-        )
-        return made
+        kind = find_counterpart(error, _COUNTERPARTS)
+        # CrewAI finds the error that it shortens a chat on by these words.
+        code = " (context_length_exceeded)" if kind is exceptions.ContextWindowExceededError else ""
+        return cast("Exception", kind(message=f"{error}{code}", model=model, llm_provider=PROVIDER))
 
     return raise_as(convert)
 
 
 def register(models: Mapping[str, Mapping[str, Any]] | None = None, **fields: Any) -> XllamaLLM:
     """Make ``xllama/…`` a provider of LiteLLM; another call replaces it.
+
+    LiteLLM then says of ``models``, and of the catalog's chat models that are on this disk, that they call tools.
 
     Args:
         models: as of XllamaLLM; None: none.
@@ -203,4 +208,7 @@ def register(models: Mapping[str, Mapping[str, Any]] | None = None, **fields: An
     handler = XllamaLLM(models, **fields)
     others = [one for one in litellm.custom_provider_map if one["provider"] != PROVIDER]
     litellm.custom_provider_map = [*others, {"provider": PROVIDER, "custom_handler": handler}]
+    custom_llm_setup()  # LiteLLM's own before its first answer, without which it does not know the models' provider
+    names = {*(models or {}), *xlc.local_models("chat")}
+    litellm.register_model({f"{PROVIDER}/{name}": _ABILITIES for name in names})
     return handler

@@ -8,7 +8,7 @@ from typing import Any
 from llm import parts as theirs
 
 from xlc_core import Event, Message, ReasoningDelta, TextDelta, ToolCallDelta
-from xlc_core.frameworks import read_history
+from xlc_core.frameworks import read_chat
 
 __all__ = ["to_engine_messages", "to_pieces"]
 
@@ -19,8 +19,7 @@ def to_engine_messages(messages: Sequence[theirs.Message]) -> list[Message]:
     Raises:
         InvalidRequestError: a message has a part that the engine cannot take.
     """
-    entries = [entry for message in messages for entry in _entries(message)]
-    return read_history(((f"message {index}", entry) for index, entry in enumerate(entries)), len(entries))
+    return read_chat(entry for message in messages for entry in _entries(message))
 
 
 def _entries(message: theirs.Message) -> Iterator[dict[str, Any]]:

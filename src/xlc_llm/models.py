@@ -80,21 +80,19 @@ class _Chat:
 
     def _request(self, prompt: llm.Prompt) -> tuple[HeldChat, list[Message], ChatKwargs]:
         """Return the model, the messages and the options of ``Engine.chat``."""
-        from xlc_core.frameworks import read_response_format
+        from xlc_core.frameworks import read_schema
         from xlc_llm.messages import to_engine_messages
 
         call = prompt.options.model_dump(exclude=_OF_THE_ENGINE)
         if prompt.schema:
-            wanted = {"type": "json_schema", "json_schema": {"schema": prompt.schema}}
-            call["constraint"] = read_response_format(wanted)
+            call["constraint"] = read_schema(prompt.schema)
         if prompt.tools:
             call["tools"] = [
                 {"name": tool.name, "description": tool.description or "", "parameters": tool.input_schema}
                 for tool in prompt.tools
             ]
         held = _held_chat(self.name, prompt.options.n_ctx)
-        options: Any = held.join_options(call)
-        return held, to_engine_messages(prompt.messages), options
+        return held, to_engine_messages(prompt.messages), held.join_options(call)
 
 
 class XllamaChat(_Chat, llm.Model):
@@ -210,13 +208,11 @@ def _write(event: Event, response: Any) -> Iterator[Any]:
 
 
 def _finish(completion: Completion, response: Any) -> None:
-    from xlc_core.frameworks import from_json
+    from xlc_core.frameworks import read_arguments
 
     for call in completion.tool_calls:
-        try:
-            arguments = from_json(call.arguments or "{}")
-        except ValueError as error:
-            raise llm.ModelError(f"the call of {call.name!r} was cut off; raise max_tokens") from error
+        if (arguments := read_arguments(call)) is None:
+            raise llm.ModelError(f"the call of {call.name!r} was cut off; raise max_tokens")
         response.add_tool_call(llm.ToolCall(name=call.name, arguments=arguments, tool_call_id=call.id or None))
     usage = completion.usage
     details = {"cached": usage.cached_tokens, "reasoning": usage.reasoning_tokens}

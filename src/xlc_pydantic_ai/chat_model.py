@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse, check_allow_model_requests
@@ -26,15 +26,15 @@ from xlc_core import (
     TextDelta,
     ToolCallDelta,
 )
-from xlc_core.frameworks import HeldChat, read_response_format, read_token_bias, thinking_options
+from xlc_core.frameworks import HeldChat, read_openai_options, read_schema, thinking_options
 from xlc_pydantic_ai.errors import model_errors
 from xlc_pydantic_ai.messages import FINISH_REASONS, PROVIDER, to_engine_messages, to_response, to_usage
 
 __all__ = ["XllamaModel", "XllamaModelSettings"]
 
-_SAME_NAMES = (
-    *("max_tokens", "temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty"),
-    "parallel_tool_calls",
+_SETTINGS = (
+    *("max_tokens", "temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias"),
+    *("stop_sequences", "timeout", "parallel_tool_calls"),
 )
 
 
@@ -79,8 +79,7 @@ class XllamaModel(Model):
             profile: changes to the profile that the model's file has.
             **fields: further fields of ``xlc_core.frameworks.HeldChat``, such as ``n_ctx`` and ``engine_options``.
         """
-        given = {} if model is None else {"model": model}
-        self._held = HeldChat(engine=engine, **given, **fields)
+        self._held = HeldChat(model=model, engine=engine, **fields)
         super().__init__(settings=settings, profile=profile)
 
     @property
@@ -120,9 +119,8 @@ class XllamaModel(Model):
     ) -> ModelResponse:
         """Answer a chat; Pydantic AI's agents call this."""
         check_allow_model_requests()
-        settings, parameters = self.prepare_request(model_settings, model_request_parameters)
         with model_errors(self.model_name):
-            chat, options = self._request(messages, settings or {}, parameters)
+            chat, options, _ = self._request(messages, model_settings, model_request_parameters)
             engine = await self._held.aget_engine()
             return to_response(await engine.achat(chat, **options))
 
@@ -136,9 +134,8 @@ class XllamaModel(Model):
     ) -> AsyncGenerator[StreamedResponse]:
         """Answer a chat event by event. The end of the context stops the generation."""
         check_allow_model_requests()
-        settings, parameters = self.prepare_request(model_settings, model_request_parameters)
         with model_errors(self.model_name):
-            chat, options = self._request(messages, settings or {}, parameters)
+            chat, options, parameters = self._request(messages, model_settings, model_request_parameters)
             engine = await self._held.aget_engine()
             stream = engine.astream_chat(chat, **options)
         async with stream:
@@ -153,39 +150,29 @@ class XllamaModel(Model):
         model_request_parameters: ModelRequestParameters,
     ) -> RequestUsage:
         """Return the tokens of a chat's prompt, with its template and tools."""
-        settings, parameters = self.prepare_request(model_settings, model_request_parameters)
         with model_errors(self.model_name):
-            chat, options = self._request(messages, settings or {}, parameters)
+            chat, options, _ = self._request(messages, model_settings, model_request_parameters)
             engine = await self._held.aget_engine()
             return RequestUsage(input_tokens=engine.count_tokens(chat, tools=options.get("tools") or ()))
 
     def _request(
-        self, messages: list[ModelMessage], settings: ModelSettings, parameters: ModelRequestParameters
-    ) -> tuple[list[Message], ChatKwargs]:
-        """Return the messages and the options of ``Engine.chat``."""
+        self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters
+    ) -> tuple[list[Message], ChatKwargs, ModelRequestParameters]:
+        """Return the messages and the options of ``Engine.chat``, and the parameters as Pydantic AI completes them."""
+        joined, parameters = self.prepare_request(settings, parameters)
+        wanted = joined or {}
+        output = parameters.output_object
         instructions = [part.content for part in self._get_instruction_parts(messages, parameters) or ()]
-        timeout = settings.get("timeout")
-        bias = settings.get("logit_bias")
-        call: dict[str, Any] = {
-            **{name: settings.get(name) for name in _SAME_NAMES},
-            "stop": settings.get("stop_sequences"),
-            "timeout": timeout if isinstance(timeout, (int, float)) else None,
-            "logit_bias": None if bias is None else read_token_bias(bias),
-            "constraint": _constraint(parameters),
-            **_tool_options(settings, parameters),
-            **thinking_options(parameters.thinking),
-            **settings.get("xllama_options", {}),
-        }
-        options = cast("ChatKwargs", self._held.join_options(call))
-        return to_engine_messages(messages, instructions), options
-
-
-def _constraint(parameters: ModelRequestParameters) -> Any:
-    """Return the constraint of a native or prompted output."""
-    if parameters.output_object is None:
-        return None
-    schema = parameters.output_object.json_schema
-    return read_response_format({"type": "json_schema", "json_schema": {"schema": schema}})
+        options = self._held.join_options(
+            {
+                **read_openai_options({name: wanted.get(name) for name in _SETTINGS}),
+                "constraint": read_schema(output.json_schema) if output else None,
+                **_tool_options(wanted, parameters),
+                **thinking_options(parameters.thinking),
+                **wanted.get("xllama_options", {}),
+            }
+        )
+        return to_engine_messages(messages, instructions), options, parameters
 
 
 def _tool_options(settings: ModelSettings, parameters: ModelRequestParameters) -> dict[str, Any]:

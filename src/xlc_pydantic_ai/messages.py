@@ -10,7 +10,7 @@ from pydantic_ai import messages as theirs
 from pydantic_ai.usage import RequestUsage
 
 from xlc_core import Completion, InvalidRequestError, Message, Usage
-from xlc_core.frameworks import read_history
+from xlc_core.frameworks import read_chat
 
 __all__ = ["FINISH_REASONS", "PROVIDER", "to_engine_messages", "to_response", "to_usage"]
 
@@ -33,7 +33,7 @@ def to_engine_messages(messages: Sequence[theirs.ModelMessage], instructions: Se
     leading = [entry["content"] for entry in takewhile(lambda entry: entry["role"] == "system", entries)]
     system = "\n\n".join([*leading, *instructions])
     chat = [*([{"role": "system", "content": system}] if system else []), *entries[len(leading) :]]
-    return read_history(((f"message {index}", entry) for index, entry in enumerate(chat)), len(chat))
+    return read_chat(chat)
 
 
 def _entries(message: theirs.ModelMessage) -> Iterator[dict[str, Any]]:

@@ -21,13 +21,13 @@ from xlc_core import (
     ToolCall,
     ToolCallDelta,
 )
-from xlc_core.frameworks import chat_logprobs, read_response_format
+from xlc_core.frameworks import chat_logprobs, openai_finish_reason, read_response_format
 from xlc_server.sampling import GenerationBody
 from xlc_server.sending import Chunks
 from xlc_server.service import Service, new_id, now
 from xlc_server.usage import to_usage
 
-__all__ = ["ChatBody", "allowed_tools", "answer_chat", "finish_reason", "stream_chat"]
+__all__ = ["ChatBody", "allowed_tools", "answer_chat", "stream_chat"]
 
 _MOST_LOGPROBS = 20
 
@@ -137,13 +137,8 @@ def _choice(index: int, choice: CompletionChoice, n_top: int) -> dict[str, Any]:
         "index": index,
         "message": message,
         "logprobs": chat_logprobs(choice.logprobs, n_top),
-        "finish_reason": finish_reason(choice),
+        "finish_reason": openai_finish_reason(choice),
     }
-
-
-def finish_reason(choice: CompletionChoice) -> str:
-    """Return why an answer ended, in OpenAI's words."""
-    return "stop" if choice.finish_reason == "cancelled" else choice.finish_reason
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
@@ -191,7 +186,7 @@ def _choices(event: Event, n_top: int) -> Iterator[list[dict[str, Any]]]:
 
 def _ends(completion: Completion) -> Iterator[list[dict[str, Any]]]:
     for index, choice in enumerate(completion.choices):
-        yield [_piece(index, {}, finish_reason=finish_reason(choice))]
+        yield [_piece(index, {}, finish_reason=openai_finish_reason(choice))]
 
 
 def _piece(

@@ -11,8 +11,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from xlc_core import AsyncEventStream, Completion, CompletionKwargs, Engine, Finished, TextDelta, Usage
-from xlc_core.frameworks import completion_logprobs, read_response_format
-from xlc_server.chat import finish_reason
+from xlc_core.frameworks import completion_logprobs, openai_finish_reason, read_response_format
 from xlc_server.sampling import GenerationBody
 from xlc_server.sending import Chunks
 from xlc_server.service import Service, new_id, now
@@ -80,7 +79,7 @@ async def answer_completion(service: Service, body: CompletionBody) -> Mapping[s
         for choice in completion.choices:
             text = prompt + choice.text if body.echo else choice.text
             logprobs = completion_logprobs(choice.logprobs, body.logprobs or 0)
-            choices.append(_choice(len(choices), text, logprobs, finish_reason(choice)))
+            choices.append(_choice(len(choices), text, logprobs, openai_finish_reason(choice)))
     usages = [completion.usage for completion in completions]
     return {**_head(service, body), "choices": choices, "usage": to_usage(_sum(usages))}
 
@@ -151,6 +150,6 @@ async def _chunks(service: Service, body: CompletionBody) -> Chunks:
                 elif isinstance(event, Finished):
                     usages.append(event.completion.usage)
                     for index, choice in enumerate(event.completion.choices, first):
-                        yield {**head, "choices": [_choice(index, "", None, finish_reason(choice))]}
+                        yield {**head, "choices": [_choice(index, "", None, openai_finish_reason(choice))]}
         if body.has_usage:
             yield {**head, "choices": [], "usage": to_usage(_sum(usages))}

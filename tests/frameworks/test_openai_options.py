@@ -11,10 +11,16 @@ from xlc_core.frameworks import (
     HeldChat,
     HeldEmbedder,
     HeldReranker,
+    chat_logprobs,
+    find_counterpart,
     openai_call,
+    openai_finish_reason,
     openai_usage,
     raise_as,
+    read_arguments,
+    read_chat,
     read_openai_options,
+    read_schema,
     read_token_bias,
     thinking_options,
 )
@@ -35,6 +41,8 @@ from xlc_core.frameworks import (
             {"thinking": True, "template_kwargs": {"a": 1, "reasoning_effort": "high"}},
         ),
         ({"response_format": {"type": "json_object"}}, {"constraint": xlc.JsonObject()}),
+        ({"timeout": 2.5, "seed": 1}, {"timeout": 2.5, "seed": 1}),
+        ({"timeout": object(), "seed": 1}, {"seed": 1}),
         (
             {"reasoning_effort": "low", "thinking": False},
             {"thinking": False, "template_kwargs": {"reasoning_effort": "low"}},
@@ -80,6 +88,48 @@ def test_answers_in_openai_form() -> None:
     known = openai_call(xlc.ToolCall(id="7", name="add", arguments="{}"))
     assert known == {"id": "7", "type": "function", "function": {"name": "add", "arguments": "{}"}}
     assert openai_call(xlc.ToolCall(name="add"))["id"].startswith("call_")
+
+
+def test_answers_that_were_cut_off() -> None:
+    assert read_arguments(xlc.ToolCall(name="add", arguments='{"left": 1}')) == {"left": 1}
+    assert read_arguments(xlc.ToolCall(name="now")) == {}
+    assert [read_arguments(xlc.ToolCall(name="add", arguments=text)) for text in ('{"left', "[1]")] == [None, None]
+    reasons = [xlc.CompletionChoice(text="", finish_reason=reason) for reason in ("cancelled", "length")]
+    assert [openai_finish_reason(choice) for choice in reasons] == ["stop", "length"]
+
+
+def test_all_alternatives_are_written() -> None:
+    token = xlc.TokenLogprob("a", 0, -1.0, (xlc.TokenLogprob("a", 0, -1.0), xlc.TokenLogprob("b", 1, -2.0)))
+    found = [chat_logprobs([token], *n_top) for n_top in ((), (1,))]
+    assert [len(one["content"][0]["top_logprobs"]) for one in found if one] == [2, 1]
+
+
+def test_chat_is_read_by_places() -> None:
+    messages = read_chat(iter([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]))
+    assert [message.role for message in messages] == ["user", "assistant"]
+    with pytest.raises(xlc.InvalidRequestError, match="message 1: "):
+        read_chat([{"role": "user", "content": "Hi"}, {"role": "nobody", "content": "?"}])
+
+
+def test_formats_in_schemas_are_hints(engine: xlc.Engine) -> None:
+    """The type checks them that the schema was made of."""
+    schema = {"type": "object", "properties": {"file": {"type": "string", "format": "path"}}, "required": ["file"]}
+    assert engine.accepts(read_schema(schema), '{"file": "a/b"}')
+    assert not engine.accepts(read_schema(schema), '{"file": 1}')
+
+
+def test_counterpart_is_that_of_nearest_class() -> None:
+    table: dict[type[xlc.XllamaError], str] = {xlc.XllamaError: "any", xlc.InvalidRequestError: "invalid"}
+    assert find_counterpart(xlc.ConstraintError("why"), table) == "invalid"
+    assert find_counterpart(xlc.RequestTimeoutError("why"), table) == "any"
+
+
+def test_model_of_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLLAMA_MODEL", "smollm2-135m-instruct")
+    assert HeldChat(model=None).model == HeldChat().model == "smollm2-135m-instruct"
+    monkeypatch.delenv("XLLAMA_MODEL")
+    with pytest.raises(ValueError, match="model="):
+        HeldChat(model=None)
 
 
 def test_errors_become_those_of_framework() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, Field, model_validator
 from typing_extensions import Self
@@ -12,6 +13,8 @@ from xlc_core.frameworks.engine_adapter import EngineAdapter, ModelName, default
 from xlc_core.options.sampling import ChatOptions, CompletionOptions
 
 __all__ = ["ChatFields", "GeneratorAdapter", "require_single_answer"]
+
+_Request = TypeVar("_Request", bound=Mapping[str, Any])
 
 
 class GeneratorAdapter(EngineAdapter):
@@ -106,7 +109,7 @@ class ChatFields(BaseModel):
     """Variables for the model's chat template; None: no further ones."""
 
 
-def require_single_answer(request: dict[str, Any]) -> dict[str, Any]:
+def require_single_answer(request: _Request) -> _Request:
     """Return a request whose result has room for one answer, such as a stream.
 
     Args:

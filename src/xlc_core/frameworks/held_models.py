@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from xlc_core.engine.model_facts import ModelFacts, read_facts
-from xlc_core.errors import XllamaError
 from xlc_core.frameworks.embedder_adapter import EmbedderAdapter, TextKind
+from xlc_core.frameworks.engine_adapter import default_model
 from xlc_core.frameworks.generator_adapter import ChatFields, GeneratorAdapter
 from xlc_core.frameworks.reranker_adapter import RerankerAdapter
 from xlc_core.options.engine import EngineOptions
-from xlc_core.options.kwargs import EmbedKwargs
+from xlc_core.options.kwargs import ChatKwargs, EmbedKwargs
 from xlc_core.results import RerankScore
 
-__all__ = ["HeldChat", "HeldEmbedder", "HeldReranker", "raise_as"]
+__all__ = ["HeldChat", "HeldEmbedder", "HeldReranker"]
 
 
 class HeldChat(ChatFields, GeneratorAdapter):
-    """The fields of a chat model, and its engine."""
+    """The fields of a chat model, and its engine. ``model=None`` is the model that ``$XLLAMA_MODEL`` names."""
 
     options: dict[str, Any] = Field(default_factory=dict)
     """Further options of every request: fields of ``xlc_core.ChatOptions``."""
+
+    @field_validator("model")
+    @classmethod
+    def _choose_model(cls, model: str | None) -> str | None:
+        return default_model() if model is None else model
 
     def _further_options(self) -> dict[str, Any]:
         return self.options
@@ -41,13 +45,14 @@ class HeldChat(ChatFields, GeneratorAdapter):
             return read_facts(self.engine.options)
         return read_facts(EngineOptions.checked(model=self.model, **self._engine_options()))
 
-    def join_options(self, call: dict[str, Any]) -> dict[str, Any]:
+    def join_options(self, call: dict[str, Any]) -> ChatKwargs:
         """Return the options of a request: the fields of this model, overridden by a call's that are not None.
 
         Args:
             call: the call's options, by the names of ``xlc_core.ChatOptions``.
         """
-        return {**self._own_options(), **{name: value for name, value in call.items() if value is not None}}
+        own = self._own_options()
+        return cast("ChatKwargs", {**own, **{name: value for name, value in call.items() if value is not None}})
 
 
 class HeldEmbedder(EmbedderAdapter):
@@ -98,16 +103,3 @@ class HeldReranker(RerankerAdapter):
     async def arank(self, query: str, texts: Sequence[str]) -> list[RerankScore]:
         """Return the scores of the texts; as rank."""
         return await self._arank(query, texts)
-
-
-@contextmanager
-def raise_as(convert: Callable[[XllamaError], Exception]) -> Iterator[None]:
-    """Raise a framework's errors instead of ours, which stay their cause.
-
-    Args:
-        convert: returns the framework's error for one of ours.
-    """
-    try:
-        yield
-    except XllamaError as error:
-        raise convert(error) from error

@@ -12,12 +12,12 @@ __all__ = ["chat_logprobs", "completion_logprobs"]
 _LEAST = -9999.0  # OpenAI's number for what cannot be
 
 
-def chat_logprobs(tokens: Sequence[TokenLogprob], n_top: int) -> dict[str, Any] | None:
+def chat_logprobs(tokens: Sequence[TokenLogprob], n_top: int | None = None) -> dict[str, Any] | None:
     """Return log-probabilities as in a chat; None without any.
 
     Args:
         tokens: the tokens.
-        n_top: how many of the likeliest tokens at each place were asked for.
+        n_top: how many of the likeliest tokens at each place were asked for; None: all that are there.
     """
     if not tokens:
         return None

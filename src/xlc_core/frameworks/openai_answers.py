@@ -1,4 +1,4 @@
-"""Answers in OpenAI's form, which many frameworks keep."""
+"""Answers in OpenAI's form, which many frameworks keep, and the reading of calls."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import uuid
 from typing import Any
 
 from xlc_core.messages import ToolCall
-from xlc_core.results import Usage
+from xlc_core.nesting import from_json
+from xlc_core.results import Completion, CompletionChoice, Usage
 
-__all__ = ["openai_call", "openai_usage"]
+__all__ = ["openai_call", "openai_finish_reason", "openai_usage", "read_arguments"]
 
 
 def openai_usage(usage: Usage) -> dict[str, Any]:
@@ -34,3 +35,17 @@ def openai_call(call: ToolCall) -> dict[str, Any]:
     """
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id or f"call_{uuid.uuid4().hex}", "type": "function", "function": function}
+
+
+def openai_finish_reason(answer: Completion | CompletionChoice) -> str:
+    """Return why an answer ended: ``"stop"``, ``"length"`` or ``"tool_calls"``."""
+    return "stop" if answer.finish_reason == "cancelled" else answer.finish_reason
+
+
+def read_arguments(call: ToolCall) -> dict[str, Any] | None:
+    """Return a call's arguments; None if ``max_tokens`` cut them off."""
+    try:
+        arguments = from_json(call.arguments or "{}")
+    except ValueError:
+        return None
+    return arguments if isinstance(arguments, dict) else None

@@ -20,7 +20,8 @@ def read_openai_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of ``Engine.chat`` that OpenAI's mean.
 
     Names that both have, and those that only the engine has, stay. Options for a provider's servers, such as ``user``,
-    are left out; others are left to the engine, which refuses the ones that it does not know.
+    and a timeout that is not a number are left out; others are left to the engine, which refuses the ones that it does
+    not know.
 
     Args:
         given: the options; None means not given.
@@ -33,6 +34,8 @@ def read_openai_options(given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if value is not None and name not in _FOR_PROVIDERS:
             options[_OTHER_NAMES.get(name, name)] = value
+    if not isinstance(options.get("timeout", 0), (int, float)):  # of a connection, in the form of a client's library
+        del options["timeout"]
     if (wanted := options.pop("response_format", None)) is not None:
         options["constraint"] = read_response_format(wanted)
     if (bias := options.pop("logit_bias", None)) is not None:

@@ -12,7 +12,7 @@ from xlc_core.constraints.json_constraints import JsonObject, JsonSchema
 from xlc_core.constraints.reading import close_schema
 from xlc_core.errors import InvalidRequestError
 
-__all__ = ["describe_schema", "read_response_format"]
+__all__ = ["describe_schema", "read_response_format", "read_schema"]
 
 
 def read_response_format(response_format: Any) -> Constraint | None:
@@ -45,6 +45,15 @@ def read_response_format(response_format: Any) -> Constraint | None:
             "response_format of the type 'json_schema' must have {'json_schema': {'schema': {…}}}, "
             f"got {response_format!r:.200}"
         )
+    return read_schema(schema)
+
+
+def read_schema(schema: Mapping[str, Any]) -> JsonSchema:
+    """Return the constraint for a JSON schema that a framework has made of a type, which checks its formats.
+
+    Raises:
+        ConstraintError: the schema cannot be enforced.
+    """
     return JsonSchema(close_schema(dict(schema)))
 
 

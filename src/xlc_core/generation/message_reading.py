@@ -33,7 +33,8 @@ _REASONING = ("reasoning", "reasoning_content", "thinking", "reasoning_details",
 # Keys that tell messages apart in a store, or repeat what else is there.
 _SILENT_KEYS = {
     *("id", "object", "type", "status", "index", "model", "created", "created_at", "updated_at", "timestamp", "date"),
-    *("finish_reason", "stop_reason", "stop_sequence", "role", "content", "cache_control", "signature"),
+    *("finish_reason", "stop_reason", "stop_sequence", "role", "content", "cache_control", "cache_breakpoint"),
+    *("signature", "raw_tool_call_parts"),
 }
 # Keys that say nothing to the model, by the kind that a warning names.
 _LEFT_OUT = {

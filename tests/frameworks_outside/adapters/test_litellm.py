@@ -118,6 +118,15 @@ def test_thinking_is_apart() -> None:
     assert short.usage.completion_tokens_details.reasoning_tokens == 2
 
 
+def test_abilities_are_known_and_choice_needs_tools(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("xllama/small", "xllama/smollm2-135m-instruct"):
+        assert litellm.supports_function_calling(name)
+        assert litellm.supports_response_schema(name)
+    assert "Provider List" not in capsys.readouterr().out
+    options = {**GREEDY, "max_tokens": 3, "tool_choice": "required"}
+    assert litellm.completion(messages=ASKED, **options).choices[0].message.content
+
+
 def test_images_are_read() -> None:
     texts = set()
     for image in (RED, BLUE):
@@ -131,8 +140,9 @@ def test_images_are_read() -> None:
 
 def test_errors_are_those_of_litellm() -> None:
     with pytest.raises(litellm.ContextWindowExceededError) as caught:
-        litellm.completion(messages=[{"role": "user", "content": "llama " * 3000}], **GREEDY)
+        litellm.completion(messages=[{"role": "user", "content": "llama " * 3000, "cache_breakpoint": True}], **GREEDY)
     assert isinstance(caught.value.__cause__, xlc.ContextOverflowError)
+    assert "context_length_exceeded" in str(caught.value)
     with pytest.raises(litellm.BadRequestError, match="unknown option"):
         litellm.completion(messages=ASKED, **GREEDY, no_such=1)
     with pytest.raises(litellm.NotFoundError, match="not in the catalog"):

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from xlc_core.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
-from xlc_core.frameworks import chat_logprobs, completion_logprobs, openai_call
-from xlc_core.results import Completion, CompletionChoice, TokenLogprob, Usage
+from xlc_core.frameworks import chat_logprobs, completion_logprobs, openai_call, openai_finish_reason
+from xlc_core.results import Completion, TokenLogprob, Usage
 
 __all__ = ["chat_chunks", "chat_response", "completion_chunks", "completion_response"]
 
@@ -25,10 +25,6 @@ def _usage(usage: Usage) -> dict[str, int]:
 def _head(kind: str, model: str) -> dict[str, Any]:
     prefix = "cmpl" if kind == "text_completion" else "chatcmpl"
     return {"id": f"{prefix}-{uuid.uuid4()}", "object": kind, "created": int(time.time()), "model": model}
-
-
-def _finish_reason(choice: CompletionChoice) -> str:
-    return "stop" if choice.finish_reason == "cancelled" else choice.finish_reason
 
 
 # Completions
@@ -54,7 +50,7 @@ def completion_response(
                 "text": echoed + choice.text,
                 "index": 0,
                 "logprobs": _completion_logprobs(choice.logprobs, n_logprobs, offset),
-                "finish_reason": _finish_reason(choice),
+                "finish_reason": openai_finish_reason(choice),
             }
         ],
         "usage": _usage(completion.usage),
@@ -81,7 +77,7 @@ def completion_chunks(
             choice["logprobs"] = _completion_logprobs(event.logprobs, n_logprobs, offset)
             offset += len(event.text)
         elif isinstance(event, Finished):
-            choice["finish_reason"] = _finish_reason(event.completion.choices[0])
+            choice["finish_reason"] = openai_finish_reason(event.completion.choices[0])
         yield {**head, "choices": [choice]}
 
 
@@ -101,7 +97,7 @@ def chat_response(completion: Completion, model: str, *, n_logprobs: int | None,
     message: dict[str, Any] = {"role": "assistant", "content": choice.text}
     if choice.reasoning:
         message["reasoning_content"] = choice.reasoning
-    finish = _finish_reason(choice)
+    finish = openai_finish_reason(choice)
     if choice.tool_calls:
         message["content"] = choice.text or None
         message["tool_calls"] = [openai_call(call) for call in choice.tool_calls]
@@ -130,7 +126,7 @@ def chat_chunks(
         elif isinstance(event, ToolCallDelta):
             yield _chat_chunk(head, _call_delta(event, is_legacy))
         elif isinstance(event, Finished):
-            finish = _finish_reason(event.completion.choices[0])
+            finish = openai_finish_reason(event.completion.choices[0])
             finish = "function_call" if is_legacy and finish == "tool_calls" else finish
             yield _chat_chunk(head, {}, None, finish)
 
