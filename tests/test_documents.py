@@ -62,6 +62,14 @@ def test_every_path_that_is_named_exists(page: str) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = {name for names in re.findall(r"^([\w -]+):", makefile, flags=re.MULTILINE) for name in names.split()}
+    named = re.findall(r"(?:^\$ |`|&& )make ([a-z][\w-]*)", page.read_text("utf-8"), flags=re.MULTILINE)
+    assert set(named) <= targets
+
+
 def test_index_lists_every_page() -> None:
     listed = set(LINK.findall((ROOT / "docs" / "README.md").read_text("utf-8")))
     assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= listed
