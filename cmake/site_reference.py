@@ -91,7 +91,10 @@ def options_table(cls: Any) -> str:
     for name in own:
         field = cls.model_fields[name]
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
-        cells = (f"`{name}`", f"`{cls.__annotations__[name]}`", default, meanings.get(name, ""))
+        meaning = meanings.get(name, "")
+        if default != "`None`":  # else the brackets have llama.cpp's default
+            meaning = re.sub(r" \[[^\]]+\](?=\.$)", "", meaning)
+        cells = (f"`{name}`", f"`{cls.__annotations__[name]}`", default, meaning)
         rows.append(f"| {' | '.join(map(_cell, cells))} |")
     return "\n".join(rows)
 

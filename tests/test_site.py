@@ -72,6 +72,14 @@ def test_tables_have_every_option_with_its_meaning() -> None:
             assert meaning, name
 
 
+def test_tables_name_a_default_once() -> None:
+    rows = {line.split("`")[1]: line for line in reference.options_page().splitlines() if line.startswith("| `")}
+    assert "| `512` |" in rows["n_batch"]
+    assert "[512]" not in rows["n_batch"]
+    assert "| `None` |" in rows["top_k"]
+    assert "[40]" in rows["top_k"]
+
+
 def test_bars_in_cells_are_shown_as_bars() -> None:
     """The site's Markdown shows a backslash in code, and needs one outside."""
     assert reference._cell("`int | None`, or a | b") == "`int | None`, or a \\| b"

@@ -23,17 +23,17 @@ class ServerOptions(BaseModel):
         allowed_hosts: names in the ``Host`` header that are accepted, such as ``"example.org"``, without a port.
             Empty: with a key any, else ``localhost`` and addresses of this machine's own interface.
         cors_origins: origins of web pages that may call it, such as ``"https://example.org"``; ``"*"`` for any.
-        protect: False leaves all this to the application in which this one is mounted.
+        protect: False leaves all this to the application in which this one is mounted [True].
         allow_any_model: whether a request may name any model that the pool may open, also paths and models of the hub,
-            which are downloaded. False: those that ``/v1/models`` lists.
+            which are downloaded. False: those that ``/v1/models`` lists [False].
         max_body_bytes: bytes of a request's body, images and sound included.
-        max_requests: requests that are answered or wait at the same time; a further one gets status 429.
-        max_inputs: texts to embed or documents to rank in one request.
+        max_requests: requests that are answered or wait at the same time; a further one gets status 429 [128].
+        max_inputs: texts to embed or documents to rank in one request [2048].
         slot_save_path: folder for the conversations that ``/slots`` saves; None: it saves nothing.
         timeout: seconds that a request may take; None: without limit.
-        stall_timeout: seconds after which a client that does not send its body or read its answer is given up.
+        stall_timeout: seconds after which a client that does not send its body or read its answer is given up [120].
         ui: whether ``/`` is a page to chat and to try constraints. False, unlike ``xllama serve``: an application in
-            which this one is mounted has pages of its own.
+            which this one is mounted has pages of its own [False].
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -34,16 +34,14 @@ def quantize_embeddings(
 ) -> npt.NDArray[Any]:
     """Convert embeddings to another type, like sentence-transformers' function with this name.
 
-    ============ ======================================================== ==================
-    dtype        number x becomes                                         bytes a dimension
-    ============ ======================================================== ==================
-    ``float32``  x                                                        4
-    ``float16``  the nearest half-precision number                        2
-    ``int8``     round(127 x); with ranges the whole part of s - 128      1
-    ``uint8``    the whole part of s = 255 (x - low) / (high - low)       1
-    ``ubinary``  the bit x > 0; eight to a byte, the first one highest    1/8
-    ``binary``   the same byte minus 128, as a signed number              1/8
-    ============ ======================================================== ==================
+    | dtype       | number x becomes                                      | bytes a dimension |
+    | ----------- | ----------------------------------------------------- | ----------------- |
+    | ``float32`` | x                                                     | 4                 |
+    | ``float16`` | the nearest half-precision number                     | 2                 |
+    | ``int8``    | round(127 x); with ranges the whole part of s - 128   | 1                 |
+    | ``uint8``   | the whole part of s = 255 (x - low) / (high - low)    | 1                 |
+    | ``ubinary`` | the bit x > 0; eight to a byte, the first one highest | 1/8               |
+    | ``binary``  | the same byte minus 128, as a signed number           | 1/8               |
 
     Without ranges, numbers are assumed to be between -1 and 1, as in vectors of length 1, while sentence-transformers
     takes the ranges of the vectors themselves. Then ``a.astype(int) @ b / 127**2`` of ``int8`` is close to the cosine.

@@ -32,7 +32,7 @@ _LARGEST_TOTAL = 2**30  # tokens
 
 
 class EngineOptions(NativeOptions):
-    """How an engine runs its model. Two engines with equal options may share one copy of the weights.
+    """How an engine runs its model. ``acquire_engine`` shares one engine among callers with equal options.
 
     Attributes:
         model: path of a GGUF file, a catalog name, or ``hf:owner/repo[:quant-or-file]``; None takes the name in the
@@ -46,28 +46,29 @@ class EngineOptions(NativeOptions):
         n_parallel: number of slots, that is, of requests that are generated at once; other requests wait. None: 16; 4
             for models with sliding windows, and at most 4 without a pool, where each takes memory (docs/engine.md).
         n_batch: prompt tokens that are read in one step, at most. Beside other requests steps are shorter, so that
-            these get their next token soon (docs/engine.md). At least ``n_parallel``, and 2, whatever is given.
-        n_ubatch: tokens that are computed at once, at most ``n_batch``; buffers for intermediate results grow with it.
+            these get their next token soon (docs/engine.md). At least ``n_parallel``, and 2, whatever is given [512].
+        n_ubatch: tokens that are computed at once, at most ``n_batch``; buffers for intermediate results grow with it
+            [512].
         n_batch_retrieval: tokens of texts that are embedded or ranked together; None: the fastest size, measured on the
             first texts.
         n_threads: threads that generate, at most 512; None: the physical cores that this process may use.
         n_threads_batch: threads that read prompts, embed and rank, at most 512; None: the value of ``n_threads``.
         device: what computes (docs/gpus.md): ``"cpu"``, ``"cuda"``, ``"vulkan"`` or another backend with all its GPUs,
-            or one of them, such as ``"vulkan:0"``; ``"auto"``: CUDA, else Vulkan, else the CPU.
-        n_gpu_layers: layers on the GPU, ``"auto"`` for as many as fit, ``"all"``, or a number.
-        main_gpu: the GPU for tensors that cannot be split.
-        split_mode: how a model is distributed over several GPUs.
+            or one of them, such as ``"vulkan:0"``; ``"auto"``: CUDA, else Vulkan, else the CPU ["auto"].
+        n_gpu_layers: layers on the GPU, ``"auto"`` for as many as fit, ``"all"``, or a number ["auto"].
+        main_gpu: the GPU for tensors that cannot be split [0].
+        split_mode: how a model is distributed over several GPUs ["layer"].
         tensor_split: share of each GPU, in any unit.
-        flash_attn: flash attention; ``"auto"``: if the backend supports it.
-        encoder: how an embedding model or reranker like BERT runs on a CPU: ``"auto"`` uses xllama's own kernels if
-            the processor has AVX2 or AVX-512 (docs/encoders.md), ``"llama.cpp"`` llama.cpp's graph.
-        cache_type_k: type of the keys in the KV cache.
-        cache_type_v: type of the values in the KV cache; other than f16 needs flash attention.
+        flash_attn: flash attention; ``"auto"``: if the backend supports it ["auto"].
+        encoder: how an embedding model or reranker like BERT runs on a CPU: ``"auto"`` uses xllama's own kernels if the
+            processor has AVX2 or AVX-512 (docs/encoders.md), ``"llama.cpp"`` llama.cpp's graph ["auto"].
+        cache_type_k: type of the keys in the KV cache ["f16"].
+        cache_type_v: type of the values in the KV cache; other than f16 needs flash attention ["f16"].
         kv_unified: one pool of KV cache for all requests. If it is full, the youngest request pauses, and goes on
             later (docs/engine.md). False: each slot has ``n_ctx`` tokens for itself. None: True unless the model has
             recurrent layers.
-        use_mmap: map the file into memory instead of reading it.
-        use_mlock: keep the weights from being swapped out.
+        use_mmap: map the file into memory instead of reading it [True].
+        use_mlock: keep the weights from being swapped out [False].
         pooling: how token vectors are combined into one; None: as the model's file says, else ``rank`` if it has a
             ranking head, else ``mean``. A value other than ``none`` makes a chat model's file one for retrieval:
             its context for generating is made only if it is asked to, with another copy of its weights.
@@ -76,10 +77,11 @@ class EngineOptions(NativeOptions):
         thinking: whether the model may think before it answers; None: the template's default.
         thinking_budget: tokens that the model may think, after which it must answer; None: without limit.
         thinking_budget_message: text that ends the thinking when the budget is used up.
-        reasoning_format: place of the thinking: ``deepseek`` keeps it apart, ``none`` leaves it in the text.
-        cache_ram_mib: memory for prompts that have lost their slot, in MiB; 0 turns it off, -1 is without limit.
-        on_overflow: the reaction when an answer fills the context: end it with ``finish_reason="length"``
-            (``"error"`` refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``).
+        reasoning_format: place of the thinking: ``deepseek`` keeps it apart, ``none`` leaves it in the text
+            ["deepseek"].
+        cache_ram_mib: memory for prompts that have lost their slot, in MiB; 0 turns it off, -1 is without limit [1024].
+        on_overflow: the reaction when an answer fills the context: end it with ``finish_reason="length"`` (``"error"``
+            refuses only prompts that do not fit), or drop the oldest tokens (``"shift"``) ["error"].
         speculation: source of drafted tokens, which the model verifies (docs/speculation.md); one, or several in
             llama.cpp's order of preference.
         mmproj: the multimodal projector that reads images and sound for the model (docs/media.md): path of its GGUF
@@ -87,17 +89,17 @@ class EngineOptions(NativeOptions):
             None: messages hold only text.
         allow_local_media: files that parts of messages may name if they are dictionaries, perhaps from outside the
             program: none, any (True), or those in a folder. Parts that the program makes, such as
-            ``ImagePart(path=…)``, may name any file.
+            ``ImagePart(path=…)``, may name any file [False].
         allow_remote_media: links to images, sound and video that are fetched (docs/media.md): none, all (True), those
             to some hosts, or those for which a function returns True. Only public addresses are asked, unless an
-            address or network such as ``"10.0.0.0/8"`` is among the hosts.
+            address or network such as ``"10.0.0.0/8"`` is among the hosts [False].
         lora: LoRA adapters (docs/lora.md): a path, several, a mapping of paths to scales, or Lora objects. With
             them ``cache_ram_mib`` is 0, as llama.cpp's cache does not know which of them a prompt was read with.
         control_vectors: directions added to the activations, in the forms of ``lora``, with ControlVector objects.
         control_vector_layers: first and last layer to which they are added, from 1; None: all.
         sleep_after: seconds without a request after which the engine frees the model's memory; the next request loads
             the model again and takes longer, and the prompt cache is lost. None: never.
-        warmup: run one empty batch when opening, so that the first request is not slower.
+        warmup: run one empty batch when opening, so that the first request is not slower [True].
         llama_args: all other options, as arguments of llama-server's command line, such as
             ``("--rope-scaling", "yarn")``. They override the fields above.
     """

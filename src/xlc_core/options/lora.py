@@ -22,7 +22,7 @@ class ControlVector(NativeOptions):
 
     Attributes:
         path: the GGUF file, or ``hf:owner/repo:file``.
-        scale: strength; 0 turns it off, and a negative one pushes the other way [1].
+        scale: strength; 0 turns it off, and a negative one pushes the other way [1.0].
     """
 
     path: str | Path
@@ -34,7 +34,7 @@ class Lora(NativeOptions):
 
     Attributes:
         path: the GGUF file, or ``hf:owner/repo:file``.
-        scale: strength; 0 turns it off. Requests may have their own scales [1].
+        scale: strength; 0 turns it off. Requests may have their own scales [1.0].
         name: its name in requests; by default the file's name without ``.gguf``.
     """
 

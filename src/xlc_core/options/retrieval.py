@@ -41,15 +41,15 @@ class TokenEmbedOptions(NativeOptions):
     """Options for one vector per token.
 
     Attributes:
-        truncate: how to treat a text that is too long for the model; the prompt is never truncated.
-        normalize: scale each vector to length 1.
+        truncate: how to treat a text that is too long for the model; the prompt is never truncated ["error"].
+        normalize: scale each vector to length 1 [True].
         prompt_name: "query" or "document", for models that were trained with prompts: ``engine.info.query_prompt`` or
             ``document_prompt`` is put before each text. None: no prompt.
         prompt: text to put before each text instead, such as ``"query: "``; empty: no prompt.
         dimensions: keep this many leading numbers, at most those that the model has, for models that were trained for
             it (Matryoshka: Kusupati and others 2022), and scale them to length 1 if ``normalize`` is set; None keeps
             all.
-        progress: show a bar on stderr, or call a function with the number of finished texts and the total.
+        progress: show a bar on stderr, or call a function with the number of finished texts and the total [False].
         timeout: seconds after which the request ends with RequestTimeoutError; None: no limit.
     """
 
@@ -76,7 +76,7 @@ class EmbedOptions(TokenEmbedOptions):
     """Options for one vector per text.
 
     Attributes:
-        dtype: type of the numbers; quantize_embeddings describes each.
+        dtype: type of the numbers; quantize_embeddings describes each ["float32"].
         int8_ranges: for ``int8`` and ``uint8``, the least and greatest number: a pair, or an array (2, dimensions) such
             as ``np.stack([vectors.min(axis=0), vectors.max(axis=0)])``; None: −1 and 1.
     """
@@ -98,7 +98,7 @@ class EmbedStreamOptions(EmbedOptions):
     Attributes:
         chunk_size: texts that go to the worker together. Chunks of long texts are smaller: they end with the text that
             makes them 2²⁰ characters long. So are the first ones, so that the first vectors come soon: 16 texts, then
-            twice as many each time.
+            twice as many each time [512].
         timeout: seconds that the caller may wait for a chunk; None: no limit.
     """
 
@@ -113,17 +113,17 @@ class RerankOptions(NativeOptions):
     Attributes:
         top_n: return only this many of the best documents; None returns all.
         truncate: how to treat a document that does not fit beside the query: refuse it, remove tokens at its end or
-            start, or ``"split"`` it into pieces and use the best one's score. The query is never truncated.
-        overlap: tokens that the end of a piece and the start of the next one share, at most half of a piece.
+            start, or ``"split"`` it into pieces and use the best one's score. The query is never truncated ["error"].
+        overlap: tokens that the end of a piece and the start of the next one share, at most half of a piece [64].
         instruction: describes good documents, such as "Given a bug report, find its duplicates", for models
             that take one; None: the instruction in the model's template.
-        scores: ``"raw"``: the model's scores; ``"sigmoid"``: numbers from 0 to 1.
+        scores: ``"raw"``: the model's scores; ``"sigmoid"``: numbers from 0 to 1 ["raw"].
         order_weight: how much the original order of the documents counts, best first, as a retriever found them. They
             are ranked by the score plus this times −log(place), both standardised over the documents (CombSUM of
             z-scores: Fox and Shaw 1994, Renda and Straccia 2003). 0: not at all; 1: as much as the score, which makes a
-            weak reranker and an embedder better than either alone. The returned scores do not change.
+            weak reranker and an embedder better than either alone. The returned scores do not change [0.0].
         progress: show a bar on stderr, or call a function with the number of finished documents and the total; for
-            split documents it counts pieces.
+            split documents it counts pieces [False].
         timeout: seconds after which the request ends with RequestTimeoutError; None: no limit.
     """
 

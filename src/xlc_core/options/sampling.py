@@ -35,7 +35,8 @@ class SamplingOptions(NativeOptions):
 
     Attributes:
         max_tokens: tokens to generate at most; None: until the model stops or the context is full.
-        n: answers to the same prompt; each needs a slot, so at most ``n_parallel``, and 256. The prompt is read once.
+        n: answers to the same prompt; each needs a slot, so at most ``n_parallel``, and 256. The prompt is read once
+            [1].
         temperature: divides the logits: randomness; 0 takes the likeliest token [0.8].
         top_k: keep the k likeliest tokens; 0 turns it off [40].
         top_p: keep the likeliest tokens that together reach this probability (nucleus: Holtzman and others 2020); 1
@@ -74,10 +75,10 @@ class SamplingOptions(NativeOptions):
             reads its whole prompt again instead of reading its start from the cache, so that the same request alone on
             the engine gives the same text. ``cache_prompt=True`` changes that.
         stop: a text or several that end the answer; they are not part of it.
-        ignore_eos: continue after the model's end token. Not with a constraint or tools, which end the answer.
+        ignore_eos: continue after the model's end token. Not with a constraint or tools, which end the answer [False].
         logprobs: return the natural logarithm of each token's probability, and of this many likeliest others, at most
             2²⁰; more than the vocabulary means all of it, which takes half a second for each token. None: none.
-        post_sampling_probs: log-probabilities after the samplers instead of before them.
+        post_sampling_probs: log-probabilities after the samplers instead of before them [False].
         cache_prompt: read the start of the prompt from the cache; None: unless ``seed`` is set.
         n_keep: tokens at the start of the prompt to keep when the context shifts (``on_overflow="shift"``); -1 keeps
             all of it [0].
@@ -174,11 +175,11 @@ class CompletionOptions(SamplingOptions):
             second.
         timeout: seconds after which the request ends with RequestTimeoutError, the time that it waits for a slot
             included; at most 10⁹. None: no limit.
-        prompt_progress: whether a stream reports how far the prompt has been read.
-        speculative: whether tokens may be drafted, by ``speculation`` or because a constraint forces them.
+        prompt_progress: whether a stream reports how far the prompt has been read [False].
+        speculative: whether tokens may be drafted, by ``speculation`` or because a constraint forces them [True].
         lora: scales of LoRA adapters by name, for this request; those not named, and all for None, keep the engine's.
         close_constraint: near the end of ``max_tokens`` or the context, complete the answer within its constraint (or
-            its tool call) instead of cutting it off. It still has ``finish_reason="length"``, and can be parsed.
+            its tool call) instead of cutting it off. It still has ``finish_reason="length"``, and can be parsed [True].
         parse_special: whether names of control tokens, such as ``<|im_start|>``, become these tokens where they stand
             in a prompt, or in the texts of a chat: its messages, tools and ``template_kwargs``. None: in a prompt yes,
             as it is written for the model; in a chat no, as its texts may come from anywhere.
@@ -208,7 +209,7 @@ class ChatOptions(CompletionOptions):
     Attributes:
         tools: functions that the model may call: Tool objects, functions, types, or dictionaries in OpenAI's form.
         tool_choice: ``auto``, ``none``, ``required``, or the name of the tool that must be called; also ``any`` and
-            True for ``required``, None and False for ``auto``, and OpenAI's ``{"type": "function", …}``.
+            True for ``required``, None and False for ``auto``, and OpenAI's ``{"type": "function", …}`` ["auto"].
         parallel_tool_calls: whether several calls may be made at once; None: if the template supports it.
         thinking: whether the model may think first; None: the engine's setting.
         thinking_budget: tokens that the model may think, after which it must answer; 0: none. None: the engine's

@@ -44,7 +44,7 @@ class Ngram(_Kind):
     Attributes:
         kind: ``simple`` searches the last ``n_match`` tokens in the request's text; ``map-k`` and ``map-k4v`` keep a
             table of continuations, ``map-k4v`` four for each entry; ``mod`` keeps one hash table for all requests;
-            ``cache`` keeps statistics of short n-grams.
+            ``cache`` keeps statistics of short n-grams ["simple"].
         n_match: tokens that must match, at most 1024 [12; 24 for ``mod``].
         n_max: tokens to draft at most, up to 1024 [48; 64 for ``mod``].
         n_min: tokens of the shortest draft of ``mod`` [48].
@@ -91,13 +91,14 @@ class DraftModel(_Kind):
 
     Attributes:
         model: path, catalog name or ``hf:`` name of the smaller model.
-        n_max: tokens to draft at most, up to 1024.
-        n_min: drafts of fewer tokens than this are not verified.
-        p_min: drafting ends at a token less likely than this, 0 to 1.
+        n_max: tokens to draft at most, up to 1024 [3].
+        n_min: drafts of fewer tokens than this are not verified [0].
+        p_min: drafting ends at a token less likely than this, 0 to 1 [0.0].
         sampling: how the draft chooses its tokens: ``greedy`` takes the likeliest; ``probabilistic`` draws them at the
             request's temperature, and the model accepts each by rejection sampling. That accepts more drafts at a
-            temperature above 0. Answers have the model's own distribution either way. Heads are always greedy.
-        n_gpu_layers: layers on the GPU, as for the engine.
+            temperature above 0. Answers have the model's own distribution either way. Heads are always greedy
+            ["greedy"].
+        n_gpu_layers: layers on the GPU, as for the engine ["auto"].
     """
 
     model: str | Path
@@ -161,9 +162,9 @@ class Mtp(_Kind):
 
     Attributes:
         model: path, catalog name or ``hf:`` name of the file with these layers, if the model file lacks these layers.
-        n_max: tokens to draft at most, up to 1024.
-        p_min: drafting ends at a token less likely than this, 0 to 1.
-        sampling: as for DraftModel.
+        n_max: tokens to draft at most, up to 1024 [3].
+        p_min: drafting ends at a token less likely than this, 0 to 1 [0.0].
+        sampling: as for DraftModel ["greedy"].
     """
 
     model: str | Path | None = None

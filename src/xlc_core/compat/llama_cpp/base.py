@@ -26,7 +26,15 @@ _RANDOM_SEED = 0xFFFF_FFFF
 
 
 class LlamaBase:
-    """The methods of Llama that do not generate text."""
+    """The methods of Llama that do not generate text.
+
+    Attributes:
+        engine: the engine.
+        vocabulary: the model's tokens.
+        tokenizer_: the tokenizer that was given, or the model's own.
+        model_path: the file or name that was given.
+        cache: what set_cache got; None before.
+    """
 
     engine: Engine
     vocabulary: Vocabulary
@@ -150,14 +158,24 @@ class LlamaBase:
 
     @staticmethod
     def logits_to_logprobs(logits: npt.ArrayLike, axis: int = -1) -> npt.NDArray[np.single]:
-        """Return log-probabilities: logits, scaled so that their probabilities sum to 1 along an axis."""
+        """Return log-probabilities: the logarithm of the softmax of logits along an axis.
+
+        Args:
+            logits: an array of any shape.
+            axis: the axis of the tokens.
+        """
         shifted = np.asarray(logits, dtype=np.single)
         shifted = shifted - np.max(shifted, axis=axis, keepdims=True)
         return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)), dtype=np.single)
 
     @staticmethod
     def longest_token_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-        """Return how many tokens at the start of two sequences are equal."""
+        """Return how many tokens at the start of two sequences are equal.
+
+        Args:
+            a: one sequence.
+            b: the other one.
+        """
         return next((n for n, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
 
     # Seeds and states
@@ -183,11 +201,14 @@ class LlamaBase:
         return {"seed": wanted, **({"cache_prompt": True} if seed is None else {})}
 
     def save_state(self) -> LlamaState:
-        """Return the conversation that was answered last, with the model's computed state."""
+        """Return the conversation that was answered last, with the model's computed state: a session file in memory."""
         return read_state(self.engine, self._seed)
 
     def load_state(self, state: LlamaState) -> None:
         """Continue from a state of save_state: prompts that begin with its conversation are not computed again.
+
+        Args:
+            state: what save_state returned; it is written to a temporary file.
 
         Raises:
             InvalidRequestError: it was saved with another model or other settings.

@@ -219,9 +219,9 @@ class Llama(LlamaBase):
             top_p: keep the likeliest tokens that together reach this probability [0.95].
             min_p: drop tokens less likely than this share of the likeliest [0.05].
             typical_p: locally typical sampling; 1 turns it off [1].
-            logprobs: return log-probabilities, with this many of the likeliest tokens at each place.
+            logprobs: return log-probabilities, with this many of the likeliest tokens at each place; None: none.
             echo: put the prompt before the answer.
-            stop: texts that end the answer.
+            stop: a text or several that end the answer; None: none.
             frequency_penalty: subtracted for each earlier occurrence [0].
             presence_penalty: subtracted once for a token that occurred [0].
             repeat_penalty: divides the logits of repeated tokens; 1 turns it off [1].
@@ -233,11 +233,14 @@ class Llama(LlamaBase):
             mirostat_tau: target entropy [5].
             mirostat_eta: learning rate [0.1].
             model: name of the model in the response; None: its path.
-            stopping_criteria: functions that get the tokens so far, and NaN for the scores, and may end the answer.
+            stopping_criteria: functions of the tokens so far, and NaN for scores, that may end the answer; None: none.
             logits_processor: functions that get the tokens so far and the log-probability of each token, and return the
-                numbers to choose by. Slow: see TokenSource.
-            grammar: what the answer must match.
-            logit_bias: added to the logits of tokens.
+                numbers to choose by; None: none. Slow: each token is a request of its own.
+            grammar: what the answer must match; None: anything.
+            logit_bias: added to the logits of tokens, by number; None: nothing.
+
+        Returns:
+            the response, in OpenAI's form; with ``stream`` an iterator of its chunks.
 
         Raises:
             ValueError: the prompt does not fit into the context, or an argument has a wrong value.
@@ -284,13 +287,16 @@ class Llama(LlamaBase):
             messages: the messages, in OpenAI's form.
             temperature: randomness [0.2].
             max_tokens: tokens to generate at most; None: as many as fit [None].
-            functions: functions that the model may call, in OpenAI's earlier form.
-            function_call: ``"auto"``, ``"none"``, or the function that must be called.
-            tools: tools that the model may call.
-            tool_choice: ``"auto"``, ``"none"``, ``"required"``, or the tool that must be called.
+            functions: functions that the model may call, in OpenAI's earlier form; None: none.
+            function_call: ``"auto"``, ``"none"``, or the function that must be called; None: ``"auto"``.
+            tools: tools that the model may call; None: none.
+            tool_choice: ``"auto"``, ``"none"``, ``"required"``, or the tool that must be called; None: ``"auto"``.
             response_format: ``{"type": "json_object"}``, with a ``schema`` or without, or OpenAI's ``json_schema``.
-            logprobs: whether to return log-probabilities.
-            top_logprobs: how many of the likeliest tokens at each place they include.
+            logprobs: whether to return log-probabilities; None: no.
+            top_logprobs: how many of the likeliest tokens at each place they include; None: none.
+
+        Returns:
+            the response, in OpenAI's form; with ``stream`` an iterator of its chunks.
 
         Raises:
             XllamaError: those of create_completion.
@@ -371,11 +377,14 @@ class Llama(LlamaBase):
         Args:
             repo_id: the repository, such as ``Qwen/Qwen3-0.6B-GGUF``.
             filename: the file, or a pattern with ``*`` that fits one file; of a split model its first part.
-            additional_files: further files or patterns to fetch. The parts of a split model are fetched anyway.
+            additional_files: further files or patterns; None: none. All parts of a split model are fetched anyway.
             local_dir: folder for the files; None: huggingface_hub's cache.
             local_dir_use_symlinks: has no effect, as in today's huggingface_hub.
-            cache_dir: another folder for the cache.
+            cache_dir: another folder for the cache; None: huggingface_hub's.
             **kwargs: arguments of the constructor.
+
+        Returns:
+            the model, loaded.
 
         Raises:
             ValueError: no file or several fit.

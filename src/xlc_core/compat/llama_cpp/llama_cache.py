@@ -11,7 +11,8 @@ class BaseLlamaCache:
     """Base of caches.
 
     Args:
-        capacity_bytes: has no effect: ``Llama(cache_ram_mib=…)`` sets the size when the model is opened [1024].
+        capacity_bytes: bytes that it may take; has no effect: ``Llama(cache_ram_mib=…)`` sets the size, in MiB, when
+            the model is opened [1024].
     """
 
     def __init__(self, capacity_bytes: int = _DEFAULT_BYTES) -> None:
@@ -23,10 +24,15 @@ class LlamaRAMCache(BaseLlamaCache):
 
 
 LlamaCache = LlamaRAMCache
+"""Another name of LlamaRAMCache."""
 
 
 class LlamaDiskCache(BaseLlamaCache):
     """Not available: conversations on disk are files of their own.
+
+    Args:
+        cache_dir: the folder.
+        capacity_bytes: bytes that it may take.
 
     Raises:
         NotImplementedError: always.

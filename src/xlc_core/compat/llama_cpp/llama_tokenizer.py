@@ -33,7 +33,7 @@ class BaseLlamaTokenizer(abc.ABC):
 
         Args:
             tokens: the tokens.
-            prev_tokens: tokens before them, for tokenizers whose texts depend on these.
+            prev_tokens: tokens before them, for tokenizers whose texts depend on these; None: none.
             special: include the names of control tokens.
         """
 
@@ -63,7 +63,11 @@ class LlamaTokenizer(BaseLlamaTokenizer):
         return self.tokenize(text.encode("utf-8", "ignore"), add_bos, special)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens; bytes that are not UTF-8 are left out."""
+        """Return the text of tokens; bytes that are not UTF-8 are left out.
+
+        Args:
+            tokens: the tokens.
+        """
         return self.detokenize(tokens).decode("utf-8", "ignore")
 
 
