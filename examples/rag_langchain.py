@@ -7,15 +7,13 @@ For a question the 20 nearest passages are retrieved, a reranker keeps the best 
 from them, sentence by sentence.
 
 A model with 135 million parameters neither cites reliably nor says only what it read. So by default a grammar
-lets it answer only with sentences from the passages: it chooses which, and every citation is exact. Larger
-models answer in their own words with --free. Then the reranker scores each sentence against the passages, and
-the best passage is cited if its score says that both are about the same thing; otherwise the sentence is
-marked [?]. That finds the source of a sentence. It does not prove that the sentence is true.
+lets it answer only with the sentences that the reranker finds nearest to the question: it chooses among them,
+and every citation is exact. Larger models answer in their own words with --free. Then the reranker scores each
+sentence against the passages, and the best passage is cited if its score says that both are about the same thing;
+otherwise the sentence is marked [?]. That finds the source of a sentence. It does not prove that the sentence is true.
 """
 
-import json
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +26,7 @@ from langchain_qdrant import QdrantVectorStore
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, VectorParams
+from quoting import quotes
 from rich.console import Console
 from rich.progress import track
 from sections import allow_any_output, read_sections, split_sentences
@@ -42,7 +41,9 @@ N_KEPT = 5
 ORDER_WEIGHT = 1.0
 """The order in which passages were found counts as much as a small reranker's scores; 0: it does not count."""
 MARGIN = 1.5
-"""Passages whose reranker score is further below the best one's are left out."""
+"""Passages and sentences whose reranker score is further below the best one's are left out."""
+NOTHING = -3.0
+"""Below this score of the best passage the files do not answer. For the questions of benchmarks/ the least one is -2.7."""
 SUPPORT = 0.0
 """Smallest reranker score at which a passage is cited: a logit, so 0 is a probability of one half."""
 
@@ -85,18 +86,19 @@ def index(passages: list[Document], embeddings: XLlamaEmbeddings) -> QdrantVecto
     return store
 
 
-def quotes(passages: list[Document]) -> xlc.Lark:
-    """Allow one or two consecutive sentences of a passage, then perhaps the same from another passage."""
-    rules = []
-    for number, passage in enumerate(passages):
-        texts = [json.dumps(text, ensure_ascii=False) for text in passage.metadata["sentences"]]
-        pairs = [f'{first} (" " {second})?' for first, second in pairwise(texts)]
-        rules.append(f"quote_{number}: {' | '.join([*pairs, texts[-1]])}")
-    starts = []
-    for number in range(len(passages)):
-        others = [f"quote_{other}" for other in range(len(passages)) if other != number]
-        starts.append(f"quote_{number}" + (f' (" " ({" | ".join(others)}))?' if others else ""))
-    return xlc.Lark("\n".join([f"start: {' | '.join(starts)}", *rules]))
+def keep_best(found: list[Document], question: str, reranker: XLlamaReranker) -> list[Document]:
+    """Return the passages, or sentences, that the reranker finds nearest to the question, the nearest first."""
+    chosen = reranker.compress_documents(found, question)
+    best = sorted(chosen, key=lambda document: -document.metadata["relevance_score"])
+    least = best[0].metadata["relevance_score"] - MARGIN
+    return [document for document in best if document.metadata["relevance_score"] >= least]
+
+
+def allow_best_sentences(passages: list[Document], question: str, reranker: XLlamaReranker) -> xlc.Lark:
+    """Allow an answer of sentences of the passages that begins with one of the best."""
+    sentences = [passage.metadata["sentences"] for passage in passages]
+    best = keep_best([Document(text) for texts in sentences for text in texts], question, reranker)
+    return quotes(sentences, {sentence.page_content for sentence in best})
 
 
 def cite(sentence: str, passages: list[Document], reranker: XLlamaReranker) -> int | None:
@@ -131,22 +133,18 @@ def main(
     embeddings = XLlamaEmbeddings(model=embedder, truncate="end")
     with llm, reranker, embeddings:
         retriever = index(passages, embeddings).as_retriever(search_kwargs={"k": N_RETRIEVED})
-
-        def keep_best(found: list[Document]) -> list[Document]:
-            chosen = reranker.compress_documents(found, question)
-            best = sorted(chosen, key=lambda passage: -passage.metadata["relevance_score"])
-            least = best[0].metadata["relevance_score"] - MARGIN
-            return [passage for passage in best if passage.metadata["relevance_score"] >= least]
-
-        sources = (retriever | RunnableLambda(keep_best)).invoke(question)
-        answerer = PROMPT | (llm if free else llm.bind(constraint=quotes(sources))) | StrOutputParser()
-
-        text = "\n\n".join(passage.page_content for passage in sources)
+        sources = (retriever | RunnableLambda(lambda found: keep_best(found, question, reranker))).invoke(question)
         console.print(f"\n{question}\n", style="bold", markup=False)
-        for sentence in split_sentences(answerer.stream({"passages": text, "question": question})):
-            console.print(sentence, end=" ", markup=False)
-            console.print(f"[{cite(sentence, sources, reranker) or '?'}]", end=" ", markup=False)
-        console.print("\n\nSources")
+        if sources[0].metadata["relevance_score"] < NOTHING:
+            console.print("No passage of these files seems to answer this. The nearest are")
+        else:
+            constraint = None if free else allow_best_sentences(sources, question, reranker)
+            answerer = PROMPT | llm.bind(constraint=constraint) | StrOutputParser()
+            text = "\n\n".join(passage.page_content for passage in sources)
+            for sentence in split_sentences(answerer.stream({"passages": text, "question": question})):
+                console.print(sentence, end=" ", markup=False)
+                console.print(f"[{cite(sentence, sources, reranker) or '?'}]", end=" ", markup=False)
+            console.print("\n\nSources")
         for number, source in enumerate(sources, start=1):
             place = ", ".join(filter(None, (source.metadata["file"], source.metadata["heading"])))
             score = source.metadata["relevance_score"]

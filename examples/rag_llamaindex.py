@@ -7,16 +7,14 @@ embedded, and stored in Qdrant's local mode. For a question the 20 nearest passa
 the best ones, and a chat model answers from them, sentence by sentence.
 
 A model with 135 million parameters neither cites reliably nor says only what it read. So by default a grammar
-lets it answer only with sentences from the passages: it chooses which, and every citation is exact. Larger
-models answer in their own words with --free. Then the reranker scores each sentence against the passages, and
-the best passage is cited if its score says that both are about the same thing; otherwise the sentence is
-marked [?]. That finds the source of a sentence. It does not prove that the sentence is true.
+lets it answer only with the sentences that the reranker finds nearest to the question: it chooses among them,
+and every citation is exact. Larger models answer in their own words with --free. Then the reranker scores each
+sentence against the passages, and the best passage is cited if its score says that both are about the same thing;
+otherwise the sentence is marked [?]. That finds the source of a sentence. It does not prove that the sentence is true.
 """
 
-import json
 import re
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +26,7 @@ from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.vector_stores.qdrant import QdrantVectorStore
 from qdrant_client import QdrantClient
 from qdrant_client.models import Distance, VectorParams
+from quoting import quotes
 from rich.console import Console
 from rich.progress import track
 from sections import allow_any_output, read_sections, split_sentences
@@ -42,7 +41,9 @@ N_KEPT = 5
 ORDER_WEIGHT = 1.0
 """The order in which passages were found counts as much as a small reranker's scores; 0: it does not count."""
 MARGIN = 1.5
-"""Passages whose reranker score is further below the best one's are left out."""
+"""Passages and sentences whose reranker score is further below the best one's are left out."""
+NOTHING = -3.0
+"""Below this score of the best passage the files do not answer. For the questions of benchmarks/ the least one is -2.7."""
 SUPPORT = 0.0
 """Smallest reranker score at which a passage is cited: a logit, so 0 is a probability of one half."""
 
@@ -90,18 +91,17 @@ def index(passages: list[TextNode]) -> VectorStoreIndex:
     return whole
 
 
-def quotes(passages: list[NodeWithScore]) -> xlc.Lark:
-    """Allow one or two consecutive sentences of a passage, then perhaps the same from another passage."""
-    rules = []
-    for number, passage in enumerate(passages):
-        texts = [json.dumps(text, ensure_ascii=False) for text in passage.metadata["sentences"]]
-        pairs = [f'{first} (" " {second})?' for first, second in pairwise(texts)]
-        rules.append(f"quote_{number}: {' | '.join([*pairs, texts[-1]])}")
-    starts = []
-    for number in range(len(passages)):
-        others = [f"quote_{other}" for other in range(len(passages)) if other != number]
-        starts.append(f"quote_{number}" + (f' (" " ({" | ".join(others)}))?' if others else ""))
-    return xlc.Lark("\n".join([f"start: {' | '.join(starts)}", *rules]))
+def keep_best(found: list[NodeWithScore], question: str, rerank: XLlamaRerank) -> list[NodeWithScore]:
+    """Return the passages, or sentences, that the reranker finds nearest to the question, the nearest first."""
+    best = sorted(rerank.postprocess_nodes(found, query_str=question), key=NodeWithScore.get_score, reverse=True)
+    return [node for node in best if node.get_score() >= best[0].get_score() - MARGIN]
+
+
+def allow_best_sentences(passages: list[NodeWithScore], question: str, rerank: XLlamaRerank) -> xlc.Lark:
+    """Allow an answer of sentences of the passages that begins with one of the best."""
+    sentences = [passage.metadata["sentences"] for passage in passages]
+    nodes = [NodeWithScore(node=TextNode(text=text)) for texts in sentences for text in texts]
+    return quotes(sentences, {sentence.get_content() for sentence in keep_best(nodes, question, rerank)})
 
 
 def cite(sentence: str, passages: list[NodeWithScore], rerank: XLlamaRerank) -> int | None:
@@ -136,19 +136,18 @@ def main(
     with llm, rerank, embed_model:
         Settings.llm, Settings.embed_model, Settings.tokenizer = llm, embed_model, llm.tokenizer
         found = index(passages).as_retriever(similarity_top_k=N_RETRIEVED).retrieve(question)
-        chosen = rerank.postprocess_nodes(found, query_str=question)
-        best = sorted(chosen, key=NodeWithScore.get_score, reverse=True)
-        sources = [node for node in best if node.get_score() >= best[0].get_score() - MARGIN]
-
-        answering = llm if free else llm.model_copy(update={"additional_kwargs": {"constraint": quotes(sources)}})
-        synthesizer = CompactAndRefine(llm=answering, text_qa_template=PROMPT, streaming=True)
-        answer = synthesizer.synthesize(question, nodes=sources)
-
+        sources = keep_best(found, question, rerank)
         console.print(f"\n{question}\n", style="bold", markup=False)
-        for sentence in split_sentences(answer.response_gen):
-            console.print(sentence, end=" ", markup=False)
-            console.print(f"[{cite(sentence, sources, rerank) or '?'}]", end=" ", markup=False)
-        console.print("\n\nSources")
+        if sources[0].get_score() < NOTHING:
+            console.print("No passage of these files seems to answer this. The nearest are")
+        else:
+            constraint = None if free else allow_best_sentences(sources, question, rerank)
+            answering = llm.model_copy(update={"additional_kwargs": {"constraint": constraint}})
+            synthesizer = CompactAndRefine(llm=answering, text_qa_template=PROMPT, streaming=True)
+            for sentence in split_sentences(synthesizer.synthesize(question, nodes=sources).response_gen):
+                console.print(sentence, end=" ", markup=False)
+                console.print(f"[{cite(sentence, sources, rerank) or '?'}]", end=" ", markup=False)
+            console.print("\n\nSources")
         for number, source in enumerate(sources, start=1):
             place = ", ".join(filter(None, (source.metadata["file"], source.metadata["heading"])))
             console.print(f"[{number}] {place} ({source.get_score():.1f})", markup=False)

@@ -1,6 +1,7 @@
 """Reads a folder for the rag_ examples: Markdown, text, HTML and PDF files, cut at their headings or pages."""
 
 import io
+import logging
 import os
 import re
 import sys
@@ -33,11 +34,13 @@ def read_sections(folder: Path) -> tuple[list[Section], list[str]]:
                 raise ValueError("it is not a file")
             found = [Section(name, *part) for part in READERS[file.suffix.lower()](file) if part[-1]]
         except Exception as error:  # damaged and encrypted files have errors of many kinds
-            skipped.append(f"{name}: {getattr(error, 'strerror', None) or error or type(error).__name__}")
+            reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None)
+            skipped.append(f"{name}: {reason or error or type(error).__name__}")
             continue
         sections += found
         if not found:
-            skipped.append(f"{name}: it has no text")
+            is_pdf = file.suffix.lower() == ".pdf"
+            skipped.append(f"{name}: it has no text{'; scanned pages need OCR first' if is_pdf else ''}")
     return sections, skipped
 
 
@@ -126,6 +129,7 @@ def read_html(file: Path) -> Iterator[tuple[str, str, str]]:
 def read_pdf(file: Path) -> Iterator[tuple[str, str, str]]:
     from pypdf import PdfReader  # pip install pypdf
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it cannot read is an exception
     for number, page in enumerate(PdfReader(file).pages, start=1):
         yield f"page {number}", file.stem, " ".join(page.extract_text().split())
 

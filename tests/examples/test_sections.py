@@ -94,6 +94,8 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     named = " ".join(sorted(reason.partition(":")[0] for reason in skipped))
     assert named == "binary.html binary.txt broken.pdf cyrillic.txt empty.md locked.pdf nothing.html scanned.pdf"
     assert all(reason.partition(": ")[2] for reason in skipped)
+    assert "cyrillic.txt: it is not UTF-8" in skipped
+    assert "scanned.pdf: it has no text; scanned pages need OCR first" in skipped
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its links and names are others")
@@ -162,6 +164,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.joinpath("bikes.md").write_text("A road tyre holds about seven bars of pressure.\n")
     path.joinpath("bread.html").write_text("<h1>Bread</h1><p>Rye bread is baked for an hour.</p>")
     write_pdf(path / "cheese.pdf", "Gouda ripens for four weeks.")
+    manual = "The warranty lasts thirty months. It covers the boiler. Descale every eight weeks. Errors E1 no water E2 heat"
+    write_pdf(path / "manual.pdf", manual)
     path.joinpath("long.md").write_text("# Long\n" + "This sentence is about nothing at all. " * 200)
     path.joinpath("broken.pdf").write_bytes(b"nothing")
     return path
@@ -174,6 +178,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("How hot should green tea be brewed?", "eighty degrees", "tea.txt ("),
         ("How long is rye bread baked?", "an hour", "bread.html, Bread ("),
         ("How long does Gouda ripen?", "four weeks", "cheese.pdf, page 1 ("),
+        ("How long is the warranty?", "The warranty lasts thirty months. [1]", "manual.pdf, page 1 ("),
     ],
 )
 def test_examples_answer_from_files_of_every_kind(
@@ -185,6 +190,15 @@ def test_examples_answer_from_files_of_every_kind(
     assert answer in result.stdout
     assert f"[1] {source}" in result.stdout
     assert "skipped broken.pdf: " in result.stderr
+
+
+@pytest.mark.parametrize("example", ["rag_langchain.py", "rag_llamaindex.py"])
+def test_examples_say_when_no_passage_answers(folder: Path, example: str, smollm2_path: Path) -> None:
+    command = [sys.executable, EXAMPLES / example, "--folder", folder, "--question", "Who invented the telephone?"]
+    result = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=240, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "No passage of these files seems to answer this." in result.stdout
+    assert "Sources" not in result.stdout
 
 
 @pytest.mark.parametrize("example", ["rag_langchain.py", "rag_llamaindex.py"])
