@@ -43,7 +43,7 @@ ORDER_WEIGHT = 1.0
 MARGIN = 1.5
 """Passages and sentences whose reranker score is further below the best one's are left out."""
 NOTHING = -3.0
-"""Below this score of the best passage the files do not answer. For the questions of benchmarks/ the least one is -2.7."""
+"""Below this score of the best passage the files do not answer; for the questions of benchmarks/ it is -2.7 or more."""
 SUPPORT = 0.0
 """Smallest reranker score at which a passage is cited: a logit, so 0 is a probability of one half."""
 

@@ -164,7 +164,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.joinpath("bikes.md").write_text("A road tyre holds about seven bars of pressure.\n")
     path.joinpath("bread.html").write_text("<h1>Bread</h1><p>Rye bread is baked for an hour.</p>")
     write_pdf(path / "cheese.pdf", "Gouda ripens for four weeks.")
-    manual = "The warranty lasts thirty months. It covers the boiler. Descale every eight weeks. Errors E1 no water E2 heat"
+    manual = "The warranty lasts thirty months. It covers the boiler. Descale every eight weeks. E1 no water E2 heat"
     write_pdf(path / "manual.pdf", manual)
     path.joinpath("long.md").write_text("# Long\n" + "This sentence is about nothing at all. " * 200)
     path.joinpath("broken.pdf").write_bytes(b"nothing")
