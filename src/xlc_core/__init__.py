@@ -1,9 +1,9 @@
 """llama.cpp inside the Python process: chat, completion, embeddings and reranking for any number of callers.
 
-import xlc_core as xlc
-
-with xlc.Engine("smollm2-135m-instruct") as engine:
-print(engine.chat("Why is the sky blue?", max_tokens=64).text)
+Examples:
+    >>> import xlc_core as xlc
+    >>> with xlc.Engine("smollm2-135m-instruct") as engine:
+    ...     print(engine.chat("Why is the sky blue?", max_tokens=64).text)
 """
 
 from __future__ import annotations

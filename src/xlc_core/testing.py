@@ -1,9 +1,11 @@
 """A fake engine for tests of code that uses an engine: it plays a script and does not need a model.
 
-engine = ScriptedEngine(["Hello!", RequestTimeoutError("too slow")])
-engine.chat("Hi").text          # "Hello!"
-engine.chat("Hi")               # raises RequestTimeoutError
-engine.requests[0].messages     # the request's messages
+Examples:
+    >>> engine = ScriptedEngine(["Hello!", RequestTimeoutError("too slow")])
+    >>> engine.chat("Hi").text
+    'Hello!'
+    >>> engine.chat("Hi")  # raises RequestTimeoutError
+    >>> engine.requests[0].messages  # the request's messages
 """
 
 from __future__ import annotations

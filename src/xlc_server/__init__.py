@@ -1,9 +1,9 @@
 """OpenAI's HTTP API on models in this process: under an ASGI server, inside an app of yours, or without a port.
 
-import xlc_server
-
-client = xlc_server.openai_client("smollm2-135m-instruct")  # openai.OpenAI, without a server
-app = xlc_server.create_app("smollm2-135m-instruct")  # for uvicorn, or to mount into another app
+Examples:
+    >>> import xlc_server
+    >>> client = xlc_server.openai_client("smollm2-135m-instruct")  # openai.OpenAI, without a server
+    >>> app = xlc_server.create_app("smollm2-135m-instruct")  # for uvicorn, or to mount into another app
 """
 
 try:

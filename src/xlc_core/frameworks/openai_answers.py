@@ -38,12 +38,20 @@ def openai_call(call: ToolCall) -> dict[str, Any]:
 
 
 def openai_finish_reason(answer: Completion | CompletionChoice) -> str:
-    """Return why an answer ended: ``"stop"``, ``"length"`` or ``"tool_calls"``."""
+    """Return why an answer ended: ``"stop"``, also if it was cancelled, ``"length"`` or ``"tool_calls"``.
+
+    Args:
+        answer: one of several, or the result, whose first one counts.
+    """
     return "stop" if answer.finish_reason == "cancelled" else answer.finish_reason
 
 
 def read_arguments(call: ToolCall) -> dict[str, Any] | None:
-    """Return a call's arguments; None if ``max_tokens`` cut them off."""
+    """Return a call's arguments; None if ``max_tokens`` cut them off.
+
+    Args:
+        call: the call, whose arguments are JSON text.
+    """
     try:
         arguments = from_json(call.arguments or "{}")
     except ValueError:

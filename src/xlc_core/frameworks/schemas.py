@@ -51,8 +51,11 @@ def read_response_format(response_format: Any) -> Constraint | None:
 def read_schema(schema: Mapping[str, Any]) -> JsonSchema:
     """Return the constraint for a JSON schema that a framework has made of a type, which checks its formats.
 
+    Args:
+        schema: the schema; it is not changed.
+
     Raises:
-        ConstraintError: the schema cannot be enforced.
+        ConstraintError: it is not JSON, or too large. ``check``, and the first request, find what cannot be enforced.
     """
     return JsonSchema(close_schema(dict(schema)))
 

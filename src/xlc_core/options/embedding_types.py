@@ -87,8 +87,8 @@ def hamming_distances(queries: npt.NDArray[Any], documents: npt.NDArray[Any]) ->
     """Return the number of bits in which binary embeddings differ.
 
     ``1 - 2 * distance / dimensions`` is the cosine of the vectors of signs. It orders documents as the cosines of the
-    vectors themselves do, more or less, but is not close to these. Takes memory for the result, and for one query as
-    many bytes as the documents have.
+    vectors themselves do, more or less, but is not close to these. Takes memory for the result, and for one query at a
+    time twice as many bytes as the documents have.
 
     Args:
         queries: int8 or uint8 array (n_queries, bytes), of ``binary`` or ``ubinary``.

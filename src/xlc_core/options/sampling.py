@@ -45,7 +45,8 @@ class SamplingOptions(NativeOptions):
         typical_p: locally typical sampling (Meister and others 2022); 1 turns it off [1.0].
         top_n_sigma: keep tokens within n standard deviations of the best logit (Tang and others 2024); negative turns
             it off [-1].
-        xtc_probability: chance of removing the likeliest tokens but the last of them; 0 turns it off [0].
+        xtc_probability: chance of removing the likeliest tokens: all that reach ``xtc_threshold`` but the last of them;
+            0 turns it off [0].
         xtc_threshold: least probability of a token that XTC removes; above 0.5 it never does [0.1].
         dynatemp_range: temperature varies with the entropy by this much, up and down; 0 turns it off [0].
         dynatemp_exponent: how entropy maps to temperature [1].
