@@ -54,12 +54,12 @@ class XLlamaDecision(dspy.BaseLM):
 
         Args:
             model: a path, a catalog name, or ``hf:owner/repo[:quant-or-file]``; None: ``$XLLAMA_MODEL``.
-            engine: an open engine to use instead; who opened it closes it.
+            engine: an open engine to use instead; who opened it closes it. None: a shared one.
             n_ctx: tokens that one request may hold; None: what the model and memory allow.
-            engine_options: further fields of ``xlc_core.EngineOptions``.
+            engine_options: further fields of ``xlc_core.EngineOptions``; None: none.
             timeout: seconds that a call may take; None: no limit.
             cache: whether DSPy keeps answers in its cache.
-            callbacks: DSPy's, of this model.
+            callbacks: DSPy's, of this model; None: none.
 
         Raises:
             ValueError: an option has a value that cannot be honoured, or no model is named.
@@ -91,7 +91,7 @@ class XLlamaDecision(dspy.BaseLM):
 
     @with_callbacks
     async def acall(self, state: Any, questions: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """Answer questions without blocking the event loop; as calling it."""
+        """Answer questions without blocking the event loop; see __call__."""
         request = self._request(state, questions)
         if (cached := self._cached(request)) is not None:
             return self._record(request, cached, {})

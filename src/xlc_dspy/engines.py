@@ -36,7 +36,7 @@ class _EngineFields(DspyErrors, EngineAdapter):
     settings, such as ``temperature``, override them."""
 
     timeout: float | None = None
-    """Seconds that a call may take; afterwards it raises, DSPy tries again, and the slot is free."""
+    """Seconds that a call may take; afterwards it raises, DSPy tries again, and the slot is free. None: no limit."""
 
     @model_validator(mode="after")
     def _check_options(self) -> Self:
@@ -59,7 +59,11 @@ class _EngineFields(DspyErrors, EngineAdapter):
 
     @classmethod
     def load_state(cls, state: dict[str, Any]) -> Self:
-        """Return an engine from what ``dump_state`` returned."""
+        """Return an engine from what ``dump_state`` returned.
+
+        Args:
+            state: that.
+        """
         return cls(**state)
 
     def _chat(self, request: lm15.Request) -> Chat:
@@ -80,6 +84,12 @@ class XLlamaEngine(_EngineFields):
 
     def complete(self, request: lm15.Request) -> lm15.Response:
         """Answer a request.
+
+        Args:
+            request: what DSPy asks.
+
+        Returns:
+            the answer, with its thinking, calls and tokens.
 
         Raises:
             lm15.LM15Error: see ``xlc_dspy.errors``; DSPy turns it into its own.
@@ -105,6 +115,12 @@ class AsyncXLlamaEngine(_EngineFields):
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """Answer a request without blocking the event loop; a cancelled task frees its slot.
+
+        Args:
+            request: what DSPy asks.
+
+        Returns:
+            the answer, with its thinking, calls and tokens.
 
         Raises:
             lm15.LM15Error: see ``xlc_dspy.errors``; DSPy turns it into its own.

@@ -34,14 +34,14 @@ def lm(
     max_tokens: int | None = 1024,
     **options: Any,
 ) -> dspy.LM:
-    """Make a language model that runs inside this process.
+    """Return a language model that runs inside this process.
 
     Nothing is loaded before the first call. Its engines share the weights with each other and with every adapter of
     the process that has the same model and options; ``lm.engine.close()`` and the garbage collector release them.
 
     Args:
         model: a path, a catalog name, or ``hf:owner/repo[:quant-or-file]``; None: ``$XLLAMA_MODEL``.
-        engine: an open engine to use instead; who opened it closes it.
+        engine: an open engine to use instead; who opened it closes it. None: a shared one.
         max_tokens: tokens to generate at most; None: until the model stops or the context is full.
         **options: fields of ``xlc_core.EngineOptions``, such as ``n_ctx``; ``timeout`` (seconds) and ``keep_alive``;
             options of a request that DSPy does not know, such as ``min_p``; and arguments of ``dspy.LM``, such as
@@ -63,13 +63,16 @@ def lm(
 
 
 def embedder(model: str | Path, *, batch_size: int = 200, caching: bool = True, **options: Any) -> dspy.Embedder:
-    """Make an embedding model that runs inside this process.
+    """Return an embedding model that runs inside this process. Nothing is loaded before the first call.
 
     Args:
         model: a path, a catalog name, or ``hf:owner/repo[:quant-or-file]``.
         batch_size: texts that DSPy passes at once.
         caching: whether DSPy keeps vectors in its cache.
         **options: fields of ``XLlamaEmbedder``, such as ``n_ctx`` or ``engine_options``.
+
+    Raises:
+        ValueError: an option has a value that cannot be honoured.
     """
     return dspy.Embedder(XLlamaEmbedder(model=model, **options), batch_size=batch_size, caching=caching)
 

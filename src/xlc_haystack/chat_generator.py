@@ -51,11 +51,11 @@ class XllamaChatGenerator:
         Args:
             model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: the value of
                 ``$XLLAMA_MODEL``.
-            engine: an open engine to use instead; who opened it closes it.
+            engine: an open engine to use instead; who opened it closes it. None: a shared one.
             generation_kwargs: options of every request: fields of ``xlc_core.ChatOptions``, or OpenAI's names such as
-                ``response_format``.
+                ``response_format``; None: none.
             streaming_callback: gets each chunk of an answer; None: answers come whole.
-            tools: tools that the model may call.
+            tools: tools that the model may call; None: none.
             **fields: further fields of ``xlc_core.frameworks.HeldChat``, such as ``n_ctx`` and ``engine_options``.
         """
         self._held = HeldChat(model=model, engine=engine, **fields)
@@ -64,7 +64,11 @@ class XllamaChatGenerator:
         self.tools = tools
 
     def warm_up(self) -> None:
-        """Load the model now instead of on first use."""
+        """Load the model now instead of on first use; blocks until it is loaded.
+
+        Raises:
+            XllamaError: the errors of opening ``xlc_core.Engine``.
+        """
         self._held.load()
 
     async def warm_up_async(self) -> None:
@@ -89,7 +93,11 @@ class XllamaChatGenerator:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> XllamaChatGenerator:
-        """Return the component that ``to_dict`` has described."""
+        """Return the component that ``to_dict`` has described.
+
+        Args:
+            data: what ``to_dict`` returned; it is changed.
+        """
         parameters = data["init_parameters"]
         deserialize_tools_or_toolset_inplace(parameters, key="tools")
         if callback := parameters.get("streaming_callback"):
@@ -109,12 +117,15 @@ class XllamaChatGenerator:
 
         Args:
             messages: the chat, or one user's text.
-            streaming_callback: gets each chunk; instead of the component's own.
-            generation_kwargs: options that override those of the component.
-            tools: instead of the component's own.
+            streaming_callback: gets each chunk; None: the component's own.
+            generation_kwargs: options that override those of the component; None: none.
+            tools: tools that the model may call; None: the component's own.
 
         Returns:
-            ``replies``: the answer; several with ``n``.
+            ``replies``: the answer, with the tokens in ``meta``; several with ``n``.
+
+        Raises:
+            XllamaError: the errors of ``xlc_core.Engine.chat``, and those of loading.
         """
         callback = select_streaming_callback(self.streaming_callback, streaming_callback, requires_async=False)
         chat, options = self._request(messages, generation_kwargs, tools, is_stream=callback is not None)

@@ -22,7 +22,11 @@ class _Component:
     _own: Sequence[str] = ()
 
     def warm_up(self) -> None:
-        """Load the model now instead of on first use."""
+        """Load the model now instead of on first use; blocks until it is loaded.
+
+        Raises:
+            XllamaError: the errors of opening ``xlc_core.Engine``.
+        """
         self._held.load()
 
     def close(self) -> None:
@@ -36,6 +40,8 @@ class _Component:
 
 
 class _ReadsDocuments(_Component):
+    """The text of documents, with the metadata that is read before it."""
+
     meta_fields_to_embed: list[str]
     embedding_separator: str
 
@@ -62,15 +68,27 @@ class XllamaTextEmbedder(_Component):
         """Describe a model, which is loaded on first use and shared in this process.
 
         Args:
-            model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``.
-            engine: an open engine to use instead; who opened it closes it.
+            model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: the engine's.
+            engine: an open engine to use instead; who opened it closes it. None: a shared one.
             **fields: further fields of ``xlc_core.frameworks.HeldEmbedder``, such as ``query_prompt`` or ``truncate``.
         """
         self._held: HeldEmbedder = HeldEmbedder(model=model, engine=engine, **fields)
 
     @component.output_types(embedding=list[float], meta=dict[str, Any])
     def run(self, text: str) -> dict[str, Any]:
-        """Return the vector of a query."""
+        """Return the vector of a query.
+
+        Args:
+            text: the query.
+
+        Returns:
+            ``embedding``, a list of numbers, of length 1 unless ``normalize`` is False; and ``meta`` with the model.
+
+        Raises:
+            TypeError: it is not a text.
+            InputTooLongError: it is too long, and ``truncate`` is ``"error"``.
+            XllamaError: the other errors of ``xlc_core.Engine.embed``, and those of loading.
+        """
         return self._result(self._held.embed(_query(text), "query"))
 
     @component.output_types(embedding=list[float], meta=dict[str, Any])
@@ -110,9 +128,9 @@ class XllamaDocumentEmbedder(_ReadsDocuments):
         """Describe a model, which is loaded on first use and shared in this process.
 
         Args:
-            model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``.
-            engine: an open engine to use instead; who opened it closes it.
-            meta_fields_to_embed: metadata that stands before a document's text.
+            model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: the engine's.
+            engine: an open engine to use instead; who opened it closes it. None: a shared one.
+            meta_fields_to_embed: metadata that stands before a document's text; None: none.
             embedding_separator: text between them.
             **fields: further fields of ``xlc_core.frameworks.HeldEmbedder``, such as ``document_prompt``.
         """
@@ -122,7 +140,19 @@ class XllamaDocumentEmbedder(_ReadsDocuments):
 
     @component.output_types(documents=list[Document], meta=dict[str, Any])
     def run(self, documents: list[Document]) -> dict[str, Any]:
-        """Return copies of the documents with their vectors."""
+        """Return copies of the documents with their vectors.
+
+        Args:
+            documents: any number of them; they are not changed.
+
+        Returns:
+            ``documents``, in their order, and ``meta`` with the model.
+
+        Raises:
+            TypeError: it is not a list of documents.
+            InputTooLongError: a document is too long, and ``truncate`` is ``"error"``.
+            XllamaError: the other errors of ``xlc_core.Engine.embed``, and those of loading.
+        """
         texts = self._texts(documents)
         return self._result(documents, self._held.embed(texts, "document") if texts else ())
 
@@ -162,12 +192,15 @@ class XllamaRanker(_ReadsDocuments):
         """Describe a model, which is loaded on first use and shared in this process.
 
         Args:
-            model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``.
-            engine: an open engine to use instead; who opened it closes it.
+            model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: the engine's.
+            engine: an open engine to use instead; who opened it closes it. None: a shared one.
             top_k: keep so many documents; None: all of them.
-            meta_fields_to_embed: metadata that stands before a document's text.
+            meta_fields_to_embed: metadata that stands before a document's text; None: none.
             embedding_separator: text between them.
             **fields: further fields of ``xlc_core.frameworks.HeldReranker``, such as ``scores`` or ``instruction``.
+
+        Raises:
+            ValueError: ``top_k`` is less than 1, another field has a wrong value, or no model is named.
         """
         self._held: HeldReranker = HeldReranker(model=model, engine=engine, **fields)
         self.top_k = _checked(top_k)
@@ -176,7 +209,22 @@ class XllamaRanker(_ReadsDocuments):
 
     @component.output_types(documents=list[Document])
     def run(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, list[Document]]:
-        """Return the documents, best first, with their scores; ``top_k`` overrides that of the component."""
+        """Return the documents, best first, with their scores.
+
+        Args:
+            query: the question.
+            documents: the candidates; they are not changed.
+            top_k: keep so many documents; None: as many as the component.
+
+        Returns:
+            ``documents``: copies of the best ones.
+
+        Raises:
+            TypeError: it is not a list of documents.
+            ValueError: ``top_k`` is less than 1.
+            InputTooLongError: a document is too long, and ``truncate`` is ``"error"``.
+            XllamaError: the other errors of ``xlc_core.rerank_documents``, and those of loading.
+        """
         limit = _checked(top_k) or self.top_k
         texts = self._texts(documents)
         return _ranked(documents, self._held.rank(query, texts) if texts else (), limit)

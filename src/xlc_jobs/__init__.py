@@ -1,12 +1,12 @@
 """Bulk work on tables: embed, generate, rank and classify every row, in this process or on a cluster.
 
-import xlc_jobs
-
-embed = xlc_jobs.Embed("all-minilm-l6-v2", column="text")
-embed({"text": ["a", "b"]})  # a batch of Ray Data, Daft, Spark, Dask, or your own
-xlc_jobs.run_job(embed, "passages.parquet", "vectors/")  # goes on where it was when it is called again
-
 Nothing here imports Ray; ``xlc_jobs.ray_data`` and ``xlc_jobs.serve`` do.
+
+Examples:
+    >>> import xlc_jobs
+    >>> embed = xlc_jobs.Embed("all-minilm-l6-v2", column="text")
+    >>> batch = embed({"text": ["a", "b"]})  # a batch of Ray Data, Daft, Spark, Dask, or your own
+    >>> xlc_jobs.run_job(embed, "passages.parquet", "vectors/")  # goes on where it was when it is called again
 """
 
 from xlc_jobs.embedding import Embed

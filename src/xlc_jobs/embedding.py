@@ -49,7 +49,7 @@ class Embed(Worker):
             column: the column of texts.
             output: the column of vectors.
             error_column: the column of errors; None: ``output`` and ``_error``.
-            engine_options: fields of EngineOptions.
+            engine_options: fields of EngineOptions; None: their defaults.
             **options: fields of EmbedOptions: ``prompt_name``, ``dimensions``, ``dtype``, ``truncate``…
 
         Raises:

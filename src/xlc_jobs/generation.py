@@ -64,7 +64,7 @@ class Generate(Worker):
             system: the system message of chats whose prompt is a text; None: without one.
             constraint_column: a column of constraints: JSON text, a list of texts to choose from or else a JSON schema;
                 None where ``constraint`` of the options applies.
-            engine_options: fields of EngineOptions.
+            engine_options: fields of EngineOptions; None: their defaults.
             **options: fields of ChatOptions: ``max_tokens``, ``temperature``, ``constraint``, ``seed``… For
                 ``completion`` those of CompletionOptions. Without a ``seed``, a row that is computed again after a
                 crash gets another answer, unless ``temperature`` is 0.
@@ -156,7 +156,7 @@ class Classify(Generate):
             output: the column of labels; other columns as those of Generate.
             error_column: the column of errors; None: ``output`` and ``_error``.
             instruction: the system message, which the labels follow.
-            engine_options: fields of EngineOptions.
+            engine_options: fields of EngineOptions; None: their defaults.
             **options: fields of ChatOptions; ``temperature`` is 0 unless it is given.
 
         Raises:

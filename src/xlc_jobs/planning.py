@@ -31,12 +31,13 @@ class WorkerPlan:
 def plan_workers(
     nodes: Iterable[tuple[float, float]], memory: int, *, n_cores: int | None = None, n_workers: int | None = None
 ) -> WorkerPlan:
-    """Choose the number of engines and their cores from what the nodes have.
+    """Return the number of engines and of their cores that the nodes have room for.
 
     Args:
         nodes: cores and bytes of memory of each node.
         memory: bytes that an engine needs.
-        n_cores: cores of each engine; None: at most 8, as many as leave few cores of the nodes idle.
+        n_cores: cores of each engine; None: as many as possible, up to 8, with which nine tenths of the cores that
+            could be used are. More cores add less than a second engine does; fewer engines hold the weights less often.
         n_workers: number of engines; None: as many as the cores and the memory of the nodes are enough for.
 
     Raises:

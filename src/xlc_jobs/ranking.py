@@ -41,7 +41,7 @@ class Rerank(Worker):
             output: the column of scores: a list of numbers, one for each document.
             error_column: the column of errors; None: ``output`` and ``_error``.
             method: how documents are scored; see RerankMethod.
-            engine_options: fields of EngineOptions.
+            engine_options: fields of EngineOptions; None: their defaults.
             **options: fields of RerankOptions except ``top_n`` and ``order_weight``, which are about the order.
 
         Raises:

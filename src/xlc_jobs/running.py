@@ -96,7 +96,8 @@ def run_job(
     """Work on all rows of Parquet files, and write Parquet files into a folder.
 
     A call with the same arguments goes on where an earlier one ended, for whatever reason; every row is in the output
-    exactly once. It may go on in another place: a job that was begun in one process can be ended on a cluster.
+    exactly once. It may go on in another place: a job that was begun in one process can be ended on a cluster. Blocks
+    until the job is done. Two parts of the input at a time are in memory for each engine.
 
     Args:
         worker: what to do with a row. It is closed at the end.
@@ -108,7 +109,7 @@ def run_job(
         ray: the address of a cluster (``"auto"``: the one of this machine); None: one engine in this process.
         n_workers: engines of a cluster; None: as many as it has room for.
         n_cores: cores of each engine; None: those of this machine, and on a cluster 8 or those of its smallest node.
-        progress: called with the state of the job after each part.
+        progress: called with the state of the job after each part, on this thread; None: it is not reported.
 
     Returns:
         the state of the job at its end.

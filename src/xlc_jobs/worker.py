@@ -63,6 +63,12 @@ class Worker(abc.ABC):
     computed together. A row that cannot be computed does not stop the others: its result is missing, and the column of
     errors says why.
 
+    Args:
+        model: the model's name or path.
+        output: the name of the first column that is added.
+        error_column: the name of the column of errors; None: ``output`` and ``_error``.
+        engine_options: fields of EngineOptions; None: their defaults.
+
     Attributes:
         kind: the kind of job.
         model: the model's name or path.
@@ -117,7 +123,8 @@ class Worker(abc.ABC):
 
         Returns:
             the same form. Vectors are arrays (rows, dimensions) in a mapping, lists of fixed size in a pyarrow table,
-            and arrays in a frame. The vector of a row with an error is NaN in a mapping, else null.
+            and arrays in a frame. The vector of a row with an error is NaN in a mapping, or 0 if its numbers are
+            integers; else null.
 
         Raises:
             InvalidRequestError: a column is missing, or there is one already of a name that would be added.
@@ -130,7 +137,12 @@ class Worker(abc.ABC):
 
     @property
     def engine(self) -> Engine:
-        """The engine, which is opened when it is first asked for."""
+        """The engine, which is opened when it is first asked for, and then checked with a small piece of work.
+
+        Raises:
+            UnsupportedFeatureError: the model cannot do this work.
+            XllamaError: the errors of opening the engine.
+        """
         with self._lock:
             if self._lease is None:
                 lease = acquire_engine(self._engine_options, progress=False)
@@ -143,7 +155,11 @@ class Worker(abc.ABC):
             return self._lease.engine
 
     def with_threads(self, n_threads: int) -> Self:
-        """Return a worker whose engine computes with so many threads, unless its options name a number."""
+        """Return a worker whose engine computes with so many threads, unless its options name a number.
+
+        Args:
+            n_threads: the number of threads, as ``n_threads`` of EngineOptions.
+        """
         if self._engine_options.n_threads is not None:
             return self
         copy = type(self).__new__(type(self))

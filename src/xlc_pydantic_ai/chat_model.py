@@ -74,9 +74,9 @@ class XllamaModel(Model):
         Args:
             model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: the value of
                 ``$XLLAMA_MODEL``.
-            engine: an open engine to use instead; who opened it closes it.
-            settings: defaults of every request.
-            profile: changes to the profile that the model's file has.
+            engine: an open engine to use instead; who opened it closes it. None: a shared one.
+            settings: defaults of every request; None: none.
+            profile: changes to the profile that the model's file has; None: none.
             **fields: further fields of ``xlc_core.frameworks.HeldChat``, such as ``n_ctx`` and ``engine_options``.
         """
         self._held = HeldChat(model=model, engine=engine, **fields)
@@ -117,7 +117,21 @@ class XllamaModel(Model):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """Answer a chat; Pydantic AI's agents call this."""
+        """Answer a chat; Pydantic AI's agents call this.
+
+        Args:
+            messages: the chat, oldest message first.
+            model_settings: settings of this request, which override those of the model; None: none.
+            model_request_parameters: tools, and the form of the answer.
+
+        Returns:
+            the answer, with its thinking, calls and tokens.
+
+        Raises:
+            pydantic_ai.exceptions.ModelAPIError: the errors of ``xlc_core``, with ours as the cause. Where they fit, it
+                is a ModelNotFoundError, ModelUnavailableError, ModelContextWindowExceededError,
+                ModelRequestRejectedError or ModelTimeoutError.
+        """
         check_allow_model_requests()
         with model_errors(self.model_name):
             chat, options, _ = self._request(messages, model_settings, model_request_parameters)
@@ -132,7 +146,22 @@ class XllamaModel(Model):
         model_request_parameters: ModelRequestParameters,
         run_context: Any = None,
     ) -> AsyncGenerator[StreamedResponse]:
-        """Answer a chat event by event. The end of the context stops the generation."""
+        """Answer a chat event by event. The end of the context stops the generation.
+
+        Args:
+            messages: the chat, oldest message first.
+            model_settings: settings of this request, which override those of the model; None: none.
+            model_request_parameters: tools, and the form of the answer.
+            run_context: is not used; None or not.
+
+        Yields:
+            the stream of the answer; its first event has come.
+
+        Raises:
+            pydantic_ai.exceptions.ModelAPIError: the errors of ``xlc_core``, with ours as the cause. Where they fit, it
+                is a ModelNotFoundError, ModelUnavailableError, ModelContextWindowExceededError,
+                ModelRequestRejectedError or ModelTimeoutError.
+        """
         check_allow_model_requests()
         with model_errors(self.model_name):
             chat, options, parameters = self._request(messages, model_settings, model_request_parameters)
@@ -149,7 +178,18 @@ class XllamaModel(Model):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> RequestUsage:
-        """Return the tokens of a chat's prompt, with its template and tools."""
+        """Return the tokens of a chat's prompt, with its template and tools. Nothing is generated.
+
+        Args:
+            messages: the chat, oldest message first.
+            model_settings: settings of this request, which override those of the model; None: none.
+            model_request_parameters: tools, and the form of the answer.
+
+        Raises:
+            pydantic_ai.exceptions.ModelAPIError: the errors of ``xlc_core``, with ours as the cause. Where they fit, it
+                is a ModelNotFoundError, ModelUnavailableError, ModelContextWindowExceededError,
+                ModelRequestRejectedError or ModelTimeoutError.
+        """
         with model_errors(self.model_name):
             chat, options, _ = self._request(messages, model_settings, model_request_parameters)
             engine = await self._held.aget_engine()

@@ -35,9 +35,9 @@ class XllamaEmbeddingModel(EmbeddingModel):
         """Describe a model, which is loaded on first use and shared in this process.
 
         Args:
-            model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``.
-            engine: an open engine to use instead; who opened it closes it.
-            settings: defaults of every request.
+            model: path of a GGUF file, a name of the catalog, or ``hf:owner/repo[:quant-or-file]``; None: the engine's.
+            engine: an open engine to use instead; who opened it closes it. None: a shared one.
+            settings: defaults of every request; None: none.
             **fields: further fields of ``xlc_core.frameworks.HeldEmbedder``, such as ``query_prompt``.
         """
         self._held = HeldEmbedder(model=model, engine=engine, **fields)
@@ -60,7 +60,17 @@ class XllamaEmbeddingModel(EmbeddingModel):
     async def embed(
         self, inputs: str | Sequence[str], *, input_type: EmbedInputType, settings: EmbeddingSettings | None = None
     ) -> EmbeddingResult:
-        """Return a vector for each text."""
+        """Return a vector for each text, of length 1 unless ``normalize`` is False.
+
+        Args:
+            inputs: a text or several.
+            input_type: ``"query"`` or ``"document"``, whose prompt of the model is put before each text.
+            settings: ``dimensions`` and ``truncate`` (True: drop tokens at the end of a text that is too long); None:
+                those of the model.
+
+        Raises:
+            pydantic_ai.exceptions.ModelAPIError: the errors of ``xlc_core``, with ours as the cause.
+        """
         texts, wanted = self.prepare_embed(inputs, settings)
         options: dict[str, Any] = {}
         if (dimensions := wanted.get("dimensions")) is not None:
@@ -78,11 +88,15 @@ class XllamaEmbeddingModel(EmbeddingModel):
         )
 
     async def max_input_tokens(self) -> int | None:
-        """Return how many tokens a text may have."""
+        """Return how many tokens the model reads at once, its special tokens and its prompt included."""
         with model_errors(self.model_name):
             return (await self._held.aget_engine()).info.n_ctx
 
     async def count_tokens(self, text: str) -> int:
-        """Return the number of a text's tokens."""
+        """Return the number of a text's tokens, without special ones and a prompt.
+
+        Args:
+            text: the text.
+        """
         with model_errors(self.model_name):
             return (await self._held.aget_engine()).count_tokens(text)

@@ -26,8 +26,9 @@ class InfillMethods(EngineBase):
         """Write the text between two texts: fill-in-the-middle, as editors complete code.
 
         The prompt uses the model's infill tokens, like in llama.cpp's server. If it does not fit into the context, with
-        room for ``max_tokens`` (by default a quarter of the context), the parts farthest from the gap are left out:
-        files of ``extra`` first, then the start of the prefix and the end of the suffix, in the ratio 3:1.
+        room for ``max_tokens`` (by default a quarter of the context, and never more than half of it), the parts
+        farthest from the gap are left out: files of ``extra`` first, then the start of the prefix and the end of the
+        suffix, in the ratio 3:1.
 
         Args:
             prefix: text before the gap; may be empty.
@@ -75,7 +76,7 @@ class InfillMethods(EngineBase):
             prefix: text before the gap.
             suffix: text after the gap.
             extra: texts of other files, as for infill.
-            max_tokens: tokens for which the prompt leaves room; None: a quarter of the context.
+            max_tokens: tokens for which the prompt leaves room, at most half of the context; None: a quarter of it.
 
         Raises:
             UnsupportedFeatureError: the model has no infill tokens.
