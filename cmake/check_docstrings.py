@@ -42,7 +42,7 @@ UNITS = {
     r".*_bytes|memory|prompt_cache|paused": r"byte",
     r"n_ctx.*|max_tokens|.*_tokens|thinking_budget|overlap": r"token",
 }
-MEANS_NONE = re.compile(r"None|by default|\[[^\]]+\]|\b(if|as|else|without)\b")
+MEANS_NONE = re.compile(r"None|by default|\[[^\]]+\]")
 
 
 def main() -> int:

@@ -125,7 +125,7 @@ class CompletionChoice:
         stop_sequence: the stop sequence that was hit, else empty; it is not part of ``text``.
         logprobs: one entry per generated token if requested, else empty.
         timings: where the time went.
-        constraint: the answer's constraint, if any.
+        constraint: the answer's constraint; None: any answer was allowed.
     """
 
     text: str = ""

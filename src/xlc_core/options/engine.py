@@ -73,7 +73,7 @@ class EngineOptions(NativeOptions):
             ranking head, else ``mean``. A value other than ``none`` makes a chat model's file one for retrieval:
             its context for generating is made only if it is asked to, with another copy of its weights.
         chat_template: Jinja text of a chat template, instead of the model file's; or a file of it; or a name that
-            llama.cpp knows, such as ``"llama3"``, for chats without tools.
+            llama.cpp knows, such as ``"llama3"``, for chats without tools. None: the file's.
         thinking: whether the model may think before it answers; None: the template's default.
         thinking_budget: tokens that the model may think, after which it must answer; None: without limit.
         thinking_budget_message: text that ends the thinking when the budget is used up.

@@ -45,7 +45,8 @@ class TokenEmbedOptions(NativeOptions):
         normalize: scale each vector to length 1 [True].
         prompt_name: "query" or "document", for models that were trained with prompts: ``engine.info.query_prompt`` or
             ``document_prompt`` is put before each text. None: no prompt.
-        prompt: text to put before each text instead, such as ``"query: "``; empty: no prompt.
+        prompt: text to put before each text instead, such as ``"query: "``; empty: no prompt; None: that of
+            ``prompt_name``.
         dimensions: keep this many leading numbers, at most those that the model has, for models that were trained for
             it (Matryoshka: Kusupati and others 2022), and scale them to length 1 if ``normalize`` is set; None keeps
             all.

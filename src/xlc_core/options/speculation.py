@@ -161,7 +161,7 @@ class Mtp(_Kind):
     """The model's own multi-token prediction layers draft; only some model files have them.
 
     Attributes:
-        model: path, catalog name or ``hf:`` name of the file with these layers, if the model file lacks these layers.
+        model: path, catalog name or ``hf:`` name of the file with these layers; None: the model's file has them.
         n_max: tokens to draft at most, up to 1024 [3].
         p_min: drafting ends at a token less likely than this, 0 to 1 [0.0].
         sampling: as for DraftModel ["greedy"].

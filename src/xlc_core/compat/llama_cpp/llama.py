@@ -213,7 +213,7 @@ class Llama(LlamaBase):
 
         Args:
             prompt: the text, or its tokens.
-            suffix: text after the gap; the answer fills it, if the model has infill tokens.
+            suffix: text after the gap, which the answer fills if the model has infill tokens; None: no gap.
             max_tokens: tokens to generate at most; None or 0: until the model stops or the context is full [16].
             temperature: randomness; 0 takes the likeliest token, below 0 the model's own probabilities count [0.8].
             top_p: keep the likeliest tokens that together reach this probability [0.95].
@@ -227,7 +227,7 @@ class Llama(LlamaBase):
             repeat_penalty: divides the logits of repeated tokens; 1 turns it off [1].
             top_k: keep the likeliest tokens; 0 or less turns it off [40].
             stream: return an iterator of chunks.
-            seed: makes sampling repeatable. The prompt is then read again as a whole.
+            seed: makes sampling repeatable. The prompt is then read again as a whole. None: a seed is drawn.
             tfs_z: has no effect, as in llama-cpp-python.
             mirostat_mode: 1 or 2 for Mirostat [0].
             mirostat_tau: target entropy [5].
@@ -291,7 +291,7 @@ class Llama(LlamaBase):
             function_call: ``"auto"``, ``"none"``, or the function that must be called; None: ``"auto"``.
             tools: tools that the model may call; None: none.
             tool_choice: ``"auto"``, ``"none"``, ``"required"``, or the tool that must be called; None: ``"auto"``.
-            response_format: ``{"type": "json_object"}``, with a ``schema`` or without, or OpenAI's ``json_schema``.
+            response_format: ``{"type": "json_object"}``, perhaps with ``schema``; OpenAI's ``json_schema``; None: text.
             logprobs: whether to return log-probabilities; None: no.
             top_logprobs: how many of the likeliest tokens at each place they include; None: none.
 
