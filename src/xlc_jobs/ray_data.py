@@ -11,6 +11,7 @@ from typing import Any
 try:
     import ray
     import ray.data
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ImportError as error:
     raise ImportError("jobs on a cluster need Ray: pip install 'xllama[ray]'") from error
 
@@ -25,6 +26,7 @@ __all__ = ["Cluster", "map_dataset", "plan_cluster"]
 
 _BESIDE_ENGINE = 512 << 20  # bytes of Python, its packages, and a batch's tables
 _BLOCKS = 16  # for each worker: neighbouring pieces, which read the same row groups; few, so that all end together
+_PATIENCE = 60.0  # seconds for a node to answer; Ray notices a lost one in less
 _QUEUED = 2 * AT_ONCE  # tasks of an actor that run or whose input is on its way
 
 
@@ -40,7 +42,8 @@ def map_dataset(
 
     Two batches run in an actor at once, so that the engine has work while one ends and the next is fetched. With
     ``ray.data.checkpoint.CheckpointConfig`` in the ``DataContext``, rows that were written are not computed again.
-    One core of the cluster is left to reading and writing, which would wait for ever without one.
+    One core of the cluster is left to reading and writing. If nodes go away, engines that then have nothing to do are
+    closed until reading has a core again; two cores must be left.
 
     Args:
         dataset: a ``ray.data.Dataset``.
@@ -59,7 +62,7 @@ def map_dataset(
         fn_constructor_args=(worker.with_threads(plan.n_cores),),
         batch_size=batch_size or (1024 if worker.kind == "embed" else 128),
         batch_format="pyarrow",
-        **_resources(plan),
+        **_resources(plan, n_least=1),
     )
 
 
@@ -67,6 +70,8 @@ def plan_cluster(
     worker: Worker, *, n_workers: int | None = None, n_cores: int | None = None, n_reserved: int = 0
 ) -> WorkerPlan:
     """Choose the number of engines for the nodes of the cluster; one of them fetches the model to see its size.
+
+    Nodes are counted that answer. Ray takes some seconds to notice that a node is lost, for which this waits.
 
     Args:
         worker: what is to be done.
@@ -80,8 +85,7 @@ def plan_cluster(
     """
     with _own_errors():
         memory = ray.get(_remote(_needed_memory).remote(worker.engine_options))
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    sizes = sorted((node.get("CPU", 0), node.get("memory", 0)) for node in nodes)
+    sizes = sorted((node.get("CPU", 0), node.get("memory", 0)) for node in _answering_nodes())
     if sizes:
         sizes[-1] = (sizes[-1][0] - n_reserved, sizes[-1][1])
     return plan_workers(sizes, memory, n_cores=n_cores, n_workers=n_workers)
@@ -128,7 +132,8 @@ class Cluster:
         try:
             n_blocks = min(len(pieces), _BLOCKS * plan.n_workers)
             rows = ray.data.from_items([dataclasses.asdict(piece) for piece in pieces], override_num_blocks=n_blocks)
-            reports = rows.map(_PieceActor, fn_constructor_args=(runner,), **_resources(plan))
+            actors = _resources(plan, n_least=plan.n_workers)
+            reports = rows.map(_PieceActor, fn_constructor_args=(runner,), **actors)
             with _own_errors():
                 for report in reports.iter_rows():
                     yield PartReport(**report)
@@ -155,13 +160,15 @@ class _PieceActor:
         return dataclasses.asdict(self._runner(Piece(**row)))
 
 
-def _resources(plan: WorkerPlan) -> dict[str, Any]:
-    """Return the arguments of Ray Data that a plan means."""
+def _resources(plan: WorkerPlan, *, n_least: int) -> dict[str, Any]:
+    """Return the arguments of Ray Data that a plan means. Idle actors are closed if there are more than the least."""
     return {
         "num_cpus": plan.n_cores,
         "memory": plan.memory,
         "compute": ray.data.ActorPoolStrategy(
-            size=plan.n_workers,
+            min_size=n_least,
+            max_size=plan.n_workers,
+            initial_size=plan.n_workers,
             max_tasks_in_flight_per_actor=_QUEUED,
             max_concurrent_calls_per_actor=AT_ONCE,
             enable_true_multi_threading=True,
@@ -171,6 +178,31 @@ def _resources(plan: WorkerPlan) -> dict[str, Any]:
 
 def _remote(function: Any) -> Any:
     return ray.remote(num_cpus=0)(function)
+
+
+def _answering_nodes() -> list[dict[str, float]]:
+    """Return the resources of the nodes on which a task runs."""
+    nodes = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+    asked = {
+        _remote(_nothing)
+        .options(max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False))
+        .remote(): name
+        for name in nodes
+    }
+    ray.wait(list(asked), num_returns=len(asked), timeout=_PATIENCE)
+    return [nodes[name] for task, name in asked.items() if _has_answered(task)]
+
+
+def _has_answered(task: Any) -> bool:
+    try:
+        ray.get(task, timeout=0)
+    except ray.exceptions.RayError:  # the node is lost, or did not answer in time
+        return False
+    return True
+
+
+def _nothing() -> None:
+    pass
 
 
 def _needed_memory(options: EngineOptions) -> int:
