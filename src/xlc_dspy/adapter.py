@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from xlc_core import ConstraintError, JsonSchema
 from xlc_dspy.requests import OUTPUTS
 
-__all__ = ["TypedAdapter"]
+__all__ = ["TypedAdapter", "as_declared", "check_values", "type_of"]
 
 
 class TypedAdapter(dspy.JSONAdapter):
@@ -67,28 +67,39 @@ class TypedAdapter(dspy.JSONAdapter):
         try:
             values = _answer_type(signature).validate_json(completion)
         except ValidationError:
-            return self._checked(signature, completion, super().parse(signature, completion))
-        return {name: _as_declared(values[name], field) for name, field in signature.output_fields.items()}
-
-    def _checked(self, signature: Any, completion: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Check what DSPy has read leniently: it leaves out limits and validators."""
-        for name, field in signature.output_fields.items():
-            try:
-                values[name] = TypeAdapter(field.rebuild_annotation()).validate_python(values[name])
-            except ValidationError as error:
-                reason = f"{name}: {error}"
-                raise AdapterParseError("TypedAdapter", signature, completion, reason, values) from error
-        return values
+            return check_values("TypedAdapter", signature, completion, super().parse(signature, completion))
+        return {name: as_declared(values[name], field) for name, field in signature.output_fields.items()}
 
 
 # StreamListener finds the format of an answer by this name.
 TypedAdapter.__name__ = "JSONAdapter"
 
 
+def check_values(adapter: str, signature: Any, completion: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Check what DSPy has read leniently: it leaves out limits and validators.
+
+    Args:
+        adapter: the name of the adapter, for the error.
+        signature: the signature.
+        completion: the answer's text, for the error.
+        values: the values of the fields, which are replaced.
+
+    Raises:
+        AdapterParseError: a type refuses a value.
+    """
+    for name, field in signature.output_fields.items():
+        try:
+            values[name] = TypeAdapter(field.rebuild_annotation()).validate_python(values[name])
+        except ValidationError as error:
+            reason = f"{name}: {error}"
+            raise AdapterParseError(adapter, signature, completion, reason, values) from error
+    return values
+
+
 @functools.lru_cache(maxsize=256)
 def _answer_type(signature: Any) -> TypeAdapter[dict[str, Any]]:
     """Return the type of an answer."""
-    fields = {name: _type_of(field) for name, field in signature.output_fields.items()}
+    fields = {name: type_of(field) for name, field in signature.output_fields.items()}
     return TypeAdapter(TypedDict(OUTPUTS, fields))  # type: ignore[operator]
 
 
@@ -98,10 +109,11 @@ def _response_format(signature: Any) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": OUTPUTS, "schema": schema, "strict": True}}
 
 
-def _type_of(field: Any) -> Any:
+def type_of(field: Any) -> Any:
     """Return a field's type with its limits. DSPy shows reasoning to the model as a text."""
     return str if field.annotation is dspy.Reasoning else field.rebuild_annotation()
 
 
-def _as_declared(value: Any, field: Any) -> Any:
+def as_declared(value: Any, field: Any) -> Any:
+    """Return a value of type_of as the field's own type."""
     return dspy.Reasoning(content=value) if field.annotation is dspy.Reasoning else value

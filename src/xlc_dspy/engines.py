@@ -12,7 +12,7 @@ from typing_extensions import Self
 import xlc_core as xlc
 from xlc_core.frameworks import EngineAdapter, read_facts
 from xlc_dspy.errors import DspyErrors, dspy_errors
-from xlc_dspy.requests import Chat, to_chat
+from xlc_dspy.requests import GRAMMAR, Chat, to_chat
 from xlc_dspy.responses import to_response, to_stream_event
 
 __all__ = ["AsyncXLlamaEngine", "XLlamaEngine"]
@@ -28,6 +28,7 @@ class _EngineFields(DspyErrors, EngineAdapter):
             *("temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "stop", "seed", "stream"),
             *("frequency_penalty", "presence_penalty", "logprobs", "top_logprobs", "logit_bias"),
             *("response_format", "tools", "tool_choice", "parallel_tool_calls", "reasoning_effort"),
+            GRAMMAR,
         }
     )
 

@@ -13,7 +13,11 @@ import xlc_core as xlc
 from xlc_core.frameworks import close_schema, read_response_format, read_schema, read_token_bias, thinking_options
 from xlc_dspy.errors import PROVIDER
 
-__all__ = ["OUTPUTS", "Chat", "to_chat"]
+__all__ = ["GRAMMAR", "OUTPUTS", "Chat", "to_chat"]
+
+GRAMMAR = "xllama_lark"
+"""Name of the response format that is a grammar of ``xlc_core.Lark``, for which DSPy has no form. An engine that takes
+it lists it in ``supported_params``."""
 
 OUTPUTS = "DSPyProgramOutputs"
 """DSPy's name for the schema of a signature's output fields. A type checks such answers, so hints may stay hints."""
@@ -142,6 +146,8 @@ def _constraint(response_format: dict[str, Any]) -> xlc.Constraint | None:
     if response_format["type"] != "json_schema":
         return read_response_format(response_format)
     schema = response_format["schema"]
+    if response_format.get("name") == GRAMMAR:
+        return xlc.Lark(schema[GRAMMAR], tuple(schema["text_ends"]))
     if response_format.get("name") == OUTPUTS:
         return xlc.JsonSchema.checked_elsewhere(close_schema(schema))
     return read_schema(schema)

@@ -97,6 +97,8 @@ class Lark(Constraint):
     Args:
         text: the grammar. It may embed ``%json {...}`` and, with an engine, name control tokens as
             ``<|name|>``.
+        text_ends: texts that end a plain text in an answer, after which no more of it may come. They help to close an
+            answer whose tokens run out there. Quotes and brackets are known.
 
     Raises:
         ConstraintError: the text is empty, larger than 2²⁰ characters, or nested more than 64 deep. ``check``, and the
@@ -106,6 +108,7 @@ class Lark(Constraint):
     kind: ClassVar[ConstraintKind] = "lark"
 
     text: str
+    text_ends: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_source(self.text, "grammar")

@@ -19,6 +19,7 @@ for another framework can be built the same way (docs/frameworks.md).
 * Schemas: read_response_format returns the constraint that a response format means, read_schema that of a type's
   schema, close_schema fits one to generation, require_all requires all properties, describe_schema shows one to the
   model.
+* Texts of sections: sections_constraint returns the constraint for them; Section is one with its heading.
 * JSON with a limit of nesting: to_json, from_json.
 * Log-probabilities in OpenAI's form: chat_logprobs, completion_logprobs.
 * Typed questions about a text, answered with probabilities by any model: decide_questions, adecide_questions.
@@ -39,6 +40,7 @@ from xlc_core.frameworks.openai_answers import openai_call, openai_finish_reason
 from xlc_core.frameworks.openai_options import read_openai_options, read_token_bias, thinking_options
 from xlc_core.frameworks.reranker_adapter import RerankerAdapter, ScorerAdapter
 from xlc_core.frameworks.schemas import describe_schema, read_response_format, read_schema
+from xlc_core.frameworks.sections import Section, sections_constraint
 from xlc_core.frameworks.typed_questions import adecide_questions, decide_questions
 from xlc_core.generation.label_probabilities import label_probabilities
 from xlc_core.generation.media import decode_base64
@@ -61,6 +63,7 @@ __all__ = [
     "ModelFacts",
     "RerankerAdapter",
     "ScorerAdapter",
+    "Section",
     "TextKind",
     "adecide_questions",
     "as_sequence",
@@ -92,6 +95,7 @@ __all__ = [
     "require_all",
     "require_single_answer",
     "retrieval_prompt",
+    "sections_constraint",
     "thinking_options",
     "to_json",
     "to_tool_choice",

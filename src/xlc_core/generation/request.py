@@ -18,6 +18,7 @@ from xlc_core.constraints import lark_text
 from xlc_core.constraints.constraint import Constraint
 from xlc_core.constraints.conversion import constraint_key, to_constraint
 from xlc_core.constraints.lark_text import with_thinking
+from xlc_core.constraints.text_constraints import Lark
 from xlc_core.constraints.tool_arguments import ToolArguments, tool_arguments
 from xlc_core.errors import InvalidRequestError, UnsupportedFeatureError
 from xlc_core.generation import media
@@ -225,7 +226,8 @@ class RequestBuilder:
                 "a GBNF grammar applies from the first token and leaves no room for thinking; "
                 "pass thinking=False or write the constraint as Lark"
             )
-        return _Grammar(grammar if chat is None else self._after_thinking(grammar, chat))
+        text_ends = constraint.text_ends if isinstance(constraint, Lark) else ()
+        return _Grammar(grammar if chat is None else self._after_thinking(grammar, chat), text_ends=text_ends)
 
     def _call_grammar(self, rules: _AnswerRules, chat: _native.RenderedChat) -> _Grammar:
         """Return the grammar of calls. If the model chooses whether to call, it applies from the first call."""

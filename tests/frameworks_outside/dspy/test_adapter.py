@@ -1,4 +1,4 @@
-"""TypedAdapter: answers that always parse, in JSONAdapter's form."""
+"""TypedAdapter and TypedChatAdapter: answers that always parse, in JSONAdapter's form and in ChatAdapter's."""
 
 from __future__ import annotations
 
@@ -49,22 +49,27 @@ TYPES: dict[str, Any] = {
 }
 
 
+ADAPTERS = [xlc_dspy.TypedAdapter, xlc_dspy.TypedChatAdapter]
+
+
 def signature(**fields: Any) -> type[dspy.Signature]:
     return dspy.Signature(
         {"question": (str, dspy.InputField()), **{k: (v, dspy.OutputField()) for k, v in fields.items()}}
     )
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("name", TYPES)
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_answer_parses_in_every_type(tiny: xlc.Engine, name: str, seed: int) -> None:
+def test_answer_parses_in_every_type(tiny: xlc.Engine, adapter: type[dspy.Adapter], name: str, seed: int) -> None:
     """Also where the tokens run out: the answer is closed within its constraint."""
     lm = xlc_dspy.lm(engine=tiny, temperature=1.0, seed=seed, max_tokens=150, cache=False, num_retries=0)
-    with dspy.context(lm=lm, adapter=xlc_dspy.TypedAdapter()):
+    with dspy.context(lm=lm, adapter=adapter()):
         answer = dspy.Predict(signature(value=TYPES[name], other=bool))(question="What do you think?")
     value = answer.value
     pydantic.TypeAdapter(TYPES[name]).validate_python(value, strict=not isinstance(value, (pydantic.BaseModel, str)))
     assert isinstance(answer.other, bool)
+    assert len(lm.history) == 1  # no second answer after one that does not parse
 
 
 @pytest.mark.parametrize(
