@@ -674,7 +674,7 @@ class Explanation:
     @property
     def expected(self) -> list[bytes]:
         """
-        Up to 64 of the tokens (without a vocabulary: bytes) that may follow it; a control token begins with the byte FF.
+        Up to 64 of the tokens (without a vocabulary: bytes) that may follow it; none if the text is accepted. A control token begins with the byte FF.
         """
 
 class VocabFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -149,8 +150,13 @@ class CompletionChoice:
         """
         if self.constraint is None:
             return None
-        # White space may stand between thinking and answer.
-        return self.constraint.parse(self.text.lstrip() if self.reasoning else self.text)
+        try:
+            # White space may stand between thinking and answer.
+            return self.constraint.parse(self.text.lstrip() if self.reasoning else self.text)
+        except ValueError as error:
+            if self.finish_reason == "length" and sys.version_info >= (3, 11):
+                error.add_note("The answer was cut off, as its tokens ran out: raise max_tokens, or n_ctx.")
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         # The parsed object can be made again, and may be of a class that cannot be pickled.

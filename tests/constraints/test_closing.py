@@ -49,6 +49,23 @@ def ending(constraint: xlc.Constraint, text: str, vocab: _native.VocabFile, max_
         (xlc.JsonSchema({"type": "string", "format": "uuid"}), '"12345678-'),
         (xlc.JsonSchema({"type": "string", "format": "date-time"}), ""),
         (xlc.JsonSchema({"type": "string", "pattern": r"\d+\.\d+\.\d+"}), '"v'),
+        # pydantic and JSON Schema search a pattern: any text may stand around it.
+        (xlc.JsonSchema({"type": "string", "pattern": r"[A-Z]{2}-\d{4}"}), '"}2023-01-'),
+        (xlc.JsonSchema({"type": "string", "pattern": r"^INV.*/\d{3}$"}), '"INV 7'),
+        (xlc.JsonSchema({"type": "string", "pattern": r"say \"yes\" \\ (twice|once)"}), '"I '),
+        (xlc.JsonSchema({"type": "string", "pattern": r"#[0-9a-f]{6}|rgb\(\d+\)"}), '"the '),
+        (
+            xlc.JsonSchema(
+                {
+                    "properties": {k: {"pattern": f"{k}=[A-F]{{3}}"} for k in "abc"},
+                    "required": ["a", "b", "c"],
+                    "type": "object",
+                }
+            ),
+            '{"a": "',
+        ),
+        (xlc.Regex(r".*colou?r: [A-Z]{3}.*\d{2}"), "The "),
+        (xlc.Regex(r"[^;]+;end/[xyz]{2};"), "a;"),
         (xlc.JsonSchema({"type": "array", "items": {"enum": ["alpha", "beta"]}, "minItems": 9}), ""),
         (xlc.JsonSchema({"type": "integer", "minimum": 1000}), ""),
         (xlc.Regex(r"[A-Z][a-z ]{100,}\."), "Rivers "),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -76,8 +77,10 @@ def test_cut_answer_does_not_parse(engine: xlc.Engine) -> None:
     schema = {"type": "string", "minLength": 500}
     answer = engine.chat("Give JSON.", constraint=schema, **{**HOT, "max_tokens": 5})
     assert answer.finish_reason == "length"
-    with pytest.raises(ValueError, match="line"):
+    with pytest.raises(ValueError, match="line") as caught:
         _ = answer.parsed
+    if sys.version_info >= (3, 11):
+        assert "raise max_tokens" in caught.value.__notes__[0]
 
 
 def test_every_answer_of_several_matches(engine: xlc.Engine) -> None:

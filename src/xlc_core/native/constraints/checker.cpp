@@ -1,11 +1,14 @@
 #include "constraints/checker.h"
 
+#include "common.h"
+#include "constraints/ending.h"
 #include "constraints/gbnf.h"
 #include "constraints/llg_tokenizer.h"
+#include "constraints/required_parts.h"
+#include "llama-cpp.h"
+#include "sampling.h"
 #include "support/errors.h"
 #include "support/process.h"
-
-#include "llama.h"
 
 #include <algorithm>
 #include <mutex>
@@ -244,6 +247,30 @@ cut_at_control_tokens(const llama_vocab* vocab, const std::string& text) {
         pieces.emplace_back(text.substr(at), -1);
     }
     return pieces;
+}
+
+std::optional<std::string> ending_of(
+    const llama_vocab* vocab,
+    const std::string& kind,
+    const std::string& data,
+    const std::string& text,
+    int32_t n_max) {
+    check_constraint(vocab, kind, data);
+    const llama_sampler_ptr grammar(
+        kind == "lark" ? llama_sampler_init_llg(vocab, "lark", data.c_str())
+                       : llama_sampler_init_grammar(vocab, data.c_str(), "root"));
+    for (const llama_token token : common_tokenize(vocab, text, false, false)) {
+        llama_sampler_accept(grammar.get(), token);
+    }
+    const auto ending = EndingFinder(vocab, {}, {}, required_parts(data)).find(grammar.get(), false, n_max);
+    if (!ending) {
+        return std::nullopt;
+    }
+    std::string out;
+    for (const llama_token token : *ending) {
+        out += common_token_to_piece(vocab, token, false);
+    }
+    return out;
 }
 
 } // namespace xlc

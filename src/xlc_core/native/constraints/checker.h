@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,5 +49,14 @@ int32_t control_token(const llama_vocab* vocab, const std::string& text);
 // Return a text in pieces: control tokens with their numbers, and the text between them with -1.
 std::vector<std::pair<std::string, int32_t>>
 cut_at_control_tokens(const llama_vocab* vocab, const std::string& text);
+
+// Return the text that ends an answer which begins with `text`, to try a constraint without running a model.
+// nullopt when no ending of at most n_max tokens is found. Throws the errors of check_constraint.
+std::optional<std::string> ending_of(
+    const llama_vocab* vocab,
+    const std::string& kind,
+    const std::string& data,
+    const std::string& text,
+    int32_t n_max);
 
 } // namespace xlc

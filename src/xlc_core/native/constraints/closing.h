@@ -3,6 +3,8 @@
 // request's grammar only, so the grammar's text carries the Closing's number in a comment.
 #pragma once
 
+#include "constraints/required_parts.h"
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -17,6 +19,7 @@ struct ClosingParams {
     std::string thinking_start;             // tag before free thinking; empty: the prompt ends with it
     std::vector<std::string> thinking_ends; // tags that end the thinking; empty: the model does not think
     std::vector<std::string> text_ends; // texts that end a plain text in the grammar, such as closing tags
+    std::vector<RequiredPart> parts;    // what the patterns of the grammar require
 };
 
 struct Closing {

@@ -117,7 +117,7 @@ private:
     const EndingFinder& finder() {
         if (!finder_) {
             finder_ = std::make_shared<EndingFinder>(
-                vocab_, closing_->params.thinking_ends, closing_->params.text_ends);
+                vocab_, closing_->params.thinking_ends, closing_->params.text_ends, closing_->params.parts);
         }
         return *finder_;
     }

@@ -7,6 +7,8 @@
 #include "llama-cpp.h"
 #include "sampling.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <cctype>
@@ -32,8 +34,7 @@ constexpr const char* fillers[] = {
 constexpr const char* filler_characters =
     "0123456789[{ntf-+SDTabcdefghijklmopqrsuvwxyzABCEFGHIJKLMNOPQRUVWXY_ ('=!?#%&*|^$\\~`";
 
-// Tried in a string that allows any character but must not end yet: its pattern may require this.
-constexpr const char* text_filler = "0.0.0";
+constexpr int32_t max_part = 64; // tokens of what a pattern requires
 
 // Each use of a filler moves it back by this many places. Otherwise a filler that may be repeated forever
 // would keep the others from being tried.
@@ -74,7 +75,8 @@ bool names_an_end(std::string_view text) {
 EndingFinder::EndingFinder(
     const llama_vocab* vocab,
     const std::vector<std::string>& thinking_ends,
-    const std::vector<std::string>& text_ends)
+    const std::vector<std::string>& text_ends,
+    const std::vector<RequiredPart>& parts)
     : vocab_(vocab), end_token_(llama_vocab_eot(vocab)), quote_(token_of(vocab, "\"")),
       tilde_(token_of(vocab, "~")) {
     if (end_token_ == LLAMA_TOKEN_NULL) {
@@ -94,8 +96,6 @@ EndingFinder::EndingFinder(
     std::stable_partition(control_.begin(), control_.end(), [&](llama_token id) {
         return names_an_end(llama_vocab_get_text(vocab, id));
     });
-    fillers_.push_back(common_tokenize(vocab, text_filler, false, false));
-    classes_.push_back(0);
     const auto add = [&](const std::string& text) {
         const llama_token token = token_of(vocab, text);
         if (token != LLAMA_TOKEN_NULL) {
@@ -122,6 +122,38 @@ EndingFinder::EndingFinder(
     for (const std::string& text : text_ends) {
         text_ends_.push_back(common_tokenize(vocab, text, false, true));
     }
+    std::vector<std::vector<llama_token>> texts;
+    texts.reserve(parts.size());
+    for (const RequiredPart& part : parts) {
+        texts.push_back(common_tokenize(vocab, text_of(part), false, false));
+    }
+    texts.erase(
+        std::remove_if(texts.begin(), texts.end(), [](auto& text) { return text.empty(); }), texts.end());
+    n_text_fillers_ = texts.size();
+    fillers_.insert(fillers_.begin(), texts.begin(), texts.end());
+    classes_.insert(classes_.begin(), texts.size(), 0);
+}
+
+// Return a text that the pattern matches; empty if none is found.
+std::string EndingFinder::text_of(const RequiredPart& part) const {
+    const std::string grammar = "%llguidance {} start: /" + part.pattern + "/";
+    std::string text;
+    try {
+        check_constraint(vocab_, "lark", grammar);
+        const llama_sampler_ptr sampler(llama_sampler_init_llg(vocab_, "lark", grammar.c_str()));
+        const auto tokens = write(sampler.get(), false, max_part);
+        for (size_t i = 0; tokens && i + 1 < tokens->size(); ++i) { // without the token that ends an answer
+            text += common_token_to_piece(vocab_, (*tokens)[i], false);
+        }
+    } catch (const std::exception&) {
+        return ""; // a part alone may have a reference to another one, or syntax that only schemas have
+    }
+    if (!part.in_json) {
+        return text;
+    }
+    const std::string quoted =
+        nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return quoted.substr(1, quoted.size() - 2);
 }
 
 // An unfinished ending.
@@ -224,7 +256,7 @@ bool EndingFinder::take_mark_after_text(Draft& draft) const {
 }
 
 bool EndingFinder::take_filler(Draft& draft, bool in_text) const {
-    const size_t first = in_text ? 0 : 1;
+    const size_t first = in_text ? 0 : n_text_fillers_;
     std::vector<size_t> order(fillers_.size() - first);
     std::iota(order.begin(), order.end(), first);
     int class_uses[n_classes] = {};
@@ -350,30 +382,6 @@ int64_t n_searched_endings() {
 
 bool EndingFinder::is_ending(const llama_sampler* grammar, const std::vector<llama_token>& tokens) {
     return count_fitting(grammar, tokens) == tokens.size();
-}
-
-std::optional<std::string> ending_of(
-    const llama_vocab* vocab,
-    const std::string& kind,
-    const std::string& data,
-    const std::string& text,
-    int32_t n_max) {
-    check_constraint(vocab, kind, data);
-    const llama_sampler_ptr grammar(
-        kind == "lark" ? llama_sampler_init_llg(vocab, "lark", data.c_str())
-                       : llama_sampler_init_grammar(vocab, data.c_str(), "root"));
-    for (const llama_token token : common_tokenize(vocab, text, false, false)) {
-        llama_sampler_accept(grammar.get(), token);
-    }
-    const auto ending = EndingFinder(vocab, {}, {}).find(grammar.get(), false, n_max);
-    if (!ending) {
-        return std::nullopt;
-    }
-    std::string out;
-    for (const llama_token token : *ending) {
-        out += common_token_to_piece(vocab, token, false);
-    }
-    return out;
 }
 
 } // namespace xlc

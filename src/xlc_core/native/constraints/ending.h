@@ -1,6 +1,7 @@
 // Finds a short legal ending of an answer under a grammar, for when the tokens run out.
 #pragma once
 
+#include "constraints/required_parts.h"
 #include "llama.h"
 
 #include <optional>
@@ -10,16 +11,18 @@
 namespace xlc {
 
 // Finds endings by trying: first the tokens that the grammar forces, then closing quotes and brackets and the
-// template's tokens, then digits, letters and words in turn. If that takes too many tokens, others are tried
-// at the first choices. For JSON the result is close to the shortest ending. For a grammar or a pattern whose
-// end is hard to guess, it may find none. Holds the vocabulary's tokens for the texts to try.
+// template's tokens, then what patterns require, then digits, letters and words in turn. If that takes too
+// many tokens, others are tried at the first choices. For JSON the result is close to the shortest ending.
+// For a grammar or a pattern whose end is hard to guess, it may find none. Holds the vocabulary's tokens for
+// the texts to try.
 class EndingFinder {
 public:
-    // `text_ends`: texts that end a plain text in the grammar.
+    // `text_ends`: texts that end a plain text in the grammar. `parts`: what its patterns require.
     EndingFinder(
         const llama_vocab* vocab,
         const std::vector<std::string>& thinking_ends,
-        const std::vector<std::string>& text_ends);
+        const std::vector<std::string>& text_ends,
+        const std::vector<RequiredPart>& parts);
 
     // Return at most n_max tokens after which the grammar is complete; the last one ends the answer.
     // `thinking`: the free thinking before the answer has not ended yet.
@@ -51,6 +54,7 @@ private:
     bool take_end_of_text(Draft& draft) const;
     bool take_mark_after_text(Draft& draft) const;
     bool take_filler(Draft& draft, bool in_text) const;
+    std::string text_of(const RequiredPart& part) const;
 
     const llama_vocab* vocab_;
     llama_token end_token_;
@@ -58,24 +62,15 @@ private:
     llama_token tilde_; // where this token is allowed, free text is allowed
     std::vector<llama_token> ends_;
     std::vector<llama_token> links_;
-    std::vector<llama_token> control_;              // without those that end an answer
-    std::vector<std::vector<llama_token>> fillers_; // the first one is for free text only
-    std::vector<size_t> classes_;                   // of each filler: digits, small letters, capitals, others
+    std::vector<llama_token> control_; // without those that end an answer
+    std::vector<std::vector<llama_token>> fillers_;
+    size_t n_text_fillers_ = 0;   // the first ones are for free text only
+    std::vector<size_t> classes_; // of each filler: digits, small letters, capitals, others
     std::vector<std::vector<llama_token>> thinking_ends_;
     std::vector<std::vector<llama_token>> text_ends_;
 };
 
 // How often find() has searched in this process, for tests.
 int64_t n_searched_endings();
-
-// Return the text that ends an answer which begins with `text`, to try a constraint without running a model.
-// nullopt when no ending of at most n_max tokens is found. For the kinds see checker.h. Throws the errors of
-// check_constraint.
-std::optional<std::string> ending_of(
-    const llama_vocab* vocab,
-    const std::string& kind,
-    const std::string& data,
-    const std::string& text,
-    int32_t n_max);
 
 } // namespace xlc

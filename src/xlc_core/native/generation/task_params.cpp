@@ -178,6 +178,7 @@ closing_params(const task_params& params, int32_t n_room, const GenerationReques
         out.thinking_ends = request.chat->thinking_end_tags;
     }
     out.text_ends = request.text_ends;
+    out.parts = required_parts(request.grammar);
     return out;
 }
 
