@@ -93,7 +93,10 @@ class _ScriptedJob:
 
 
 class ScriptedEngine(EngineFace):
-    """Has Engine's methods. Each request gets the next reply; when they are used up, the last one again.
+    """Has Engine's methods but those for sessions, decisions, memory and embedding messages.
+
+    Each request gets the next reply; when they are used up, the last one again. Options are checked like those of
+    Engine.
 
     Args:
         replies: the replies to requests, in order [one empty text].
@@ -212,7 +215,7 @@ class ScriptedEngine(EngineFace):
         return self.tokenize(f"{prefix}…{suffix}")
 
     def embed(self, texts: Sequence[str], **options: Unpack[EmbedKwargs]) -> npt.NDArray[Any]:
-        """As Engine.embed."""
+        """As Engine.embed; of the options, ``prompt``, ``dtype`` and ``int8_ranges`` have an effect."""
         wanted = EmbedOptions.checked(**options)
         vectors = self._embed([(wanted.prompt or "") + text for text in texts])
         return quantize_embeddings(vectors, wanted.dtype, ranges=wanted.int8_ranges)
@@ -237,7 +240,7 @@ class ScriptedEngine(EngineFace):
         return _ScriptedJob(self._embed([(options.prompt or "") + text for text in texts]))
 
     def embed_tokens(self, texts: Sequence[str], **options: Unpack[TokenEmbedKwargs]) -> list[npt.NDArray[np.float32]]:
-        """As Engine.embed_tokens: the vector of each word."""
+        """As Engine.embed_tokens: the vector of each word; of the options, ``prompt`` has an effect."""
         wanted = TokenEmbedOptions.checked(**options)
         return [self._embed(re.findall(r"\w+", (wanted.prompt or "") + text) or [""]) for text in texts]
 
@@ -252,7 +255,7 @@ class ScriptedEngine(EngineFace):
         return TextRoom(max(1, self.info.n_ctx - len(self.tokenize(prompt))), lambda text: len(self.tokenize(text)))
 
     def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankKwargs]) -> list[RerankScore]:
-        """As Engine.rerank."""
+        """As Engine.rerank; of the options, ``top_n``, ``order_weight`` and ``scores`` have an effect."""
         wanted = RerankOptions.checked(**options)
         scores = np.array(self._score(query, documents), dtype=np.float32)
         return best_first(sigmoid(scores) if wanted.scores == "sigmoid" else scores, wanted)
@@ -274,7 +277,7 @@ class ScriptedEngine(EngineFace):
         return bytes(tokens)
 
     def count_tokens(self, messages: str | Sequence[MessageLike], *, tools: Sequence[ToolLike] = ()) -> int:
-        """As Engine.count_tokens, of one token per byte."""
+        """As Engine.count_tokens, of one token per byte; tools are not counted."""
         return len(self.tokenize(messages if isinstance(messages, str) else self.render_chat(messages)))
 
     def render_chat(self, messages: str | Sequence[MessageLike], **_: Unpack[ChatKwargs]) -> str:
