@@ -15,7 +15,7 @@ from xlc_core.constraints.conversion import to_constraint
 from xlc_core.constraints.json_constraints import JsonObject, JsonSchema
 from xlc_core.constraints.lark_text import with_thinking
 from xlc_core.constraints.text_constraints import Choice, Gbnf, Lark, Regex
-from xlc_core.errors import ConstraintError
+from xlc_core.errors import ConstraintError, InvalidRequestError
 
 
 class Person(BaseModel):
@@ -197,3 +197,13 @@ def test_thinking_has_no_texts_that_begin_something_else() -> None:
         assert constraint.accepts(f"{begin}well <cal a {{2}}</think>yes")
         assert not constraint.accepts(f"{begin}well <call> </think>yes")
         assert not constraint.accepts(f"{begin}well a{{2}}</think>yes")
+
+
+@pytest.mark.parametrize(
+    "constraint", [Choice("a"), Regex("a"), JsonSchema({"type": "integer"}), JsonObject()], ids=lambda one: one.kind
+)
+@pytest.mark.parametrize("text", [5, b"a", None, "\ud800"], ids=["number", "bytes", "None", "surrogate"])
+def test_what_is_not_a_text_is_refused(constraint: Constraint, text: Any) -> None:
+    for check in (constraint.accepts, constraint.explain):
+        with pytest.raises(InvalidRequestError, match="the text"):
+            check(text)

@@ -14,6 +14,7 @@ import abc
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from xlc_core.constraints.checking import check_once, native_module
+from xlc_core.texts import check_text
 
 if TYPE_CHECKING:
     from xlc_core._native import Explanation
@@ -67,19 +68,27 @@ class Constraint(abc.ABC):
         check_once(*self.grammar())
 
     def accepts(self, text: str) -> bool:
-        """Return whether a text satisfies the constraint, byte by byte; raises the errors of ``check``.
+        """Return whether a text satisfies the constraint, byte by byte.
 
         Args:
             text: the whole answer; JSON may have any white space.
+
+        Raises:
+            InvalidRequestError: it is not a text, or holds a lone surrogate.
+            XllamaError: the errors of ``check``.
         """
-        accepted: bool = native_module().accepts(*self.checking_grammar(), text)
+        accepted: bool = native_module().accepts(*self.checking_grammar(), check_text(text, "the text"))
         return accepted
 
     def explain(self, text: str) -> Explanation:
-        """Return how far a text satisfies the constraint, byte by byte; raises the errors of ``check``.
+        """Return how far a text satisfies the constraint, byte by byte.
 
         Args:
             text: the whole answer; JSON may have any white space.
+
+        Raises:
+            InvalidRequestError: it is not a text, or holds a lone surrogate.
+            XllamaError: the errors of ``check``.
         """
-        found: Explanation = native_module().explain(*self.checking_grammar(), text)
+        found: Explanation = native_module().explain(*self.checking_grammar(), check_text(text, "the text"))
         return found

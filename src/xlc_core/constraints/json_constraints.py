@@ -17,7 +17,7 @@ from xlc_core.constraints.reading import adapter_of, dump_json, load_json, plain
 from xlc_core.constraints.schema_grammar import schema_grammar
 from xlc_core.errors import ConstraintError
 from xlc_core.nesting import from_json
-from xlc_core.texts import show_value
+from xlc_core.texts import check_text, show_value
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -108,14 +108,17 @@ class JsonSchema(Constraint):
     def accepts(self, text: str) -> bool:
         """Return whether a text satisfies the schema, with any order of properties and any escapes.
 
-        Raises the errors of ``check``.
-
         Args:
             text: the whole answer, with any white space.
+
+        Raises:
+            InvalidRequestError: it is not a text, or holds a lone surrogate.
+            XllamaError: the errors of ``check``.
         """
         kind, grammar = self.checking_grammar()
         native = native_module()
-        return accepted_in_some_order(lambda candidate: native.explain(kind, grammar, candidate), plain_json(text))
+        candidate = plain_json(check_text(text, "the text"))
+        return accepted_in_some_order(lambda order: native.explain(kind, grammar, order), candidate)
 
     def parse(self, text: str) -> Any:
         """Return an answer as an instance of the type, or as plain dicts, lists and scalars.
@@ -143,7 +146,7 @@ class JsonObject(Constraint):
         return JsonSchema({"type": "object"}).checking_grammar()
 
     def accepts(self, text: str) -> bool:  # noqa: D102
-        return super().accepts(plain_json(text))
+        return super().accepts(plain_json(check_text(text, "the text")))
 
     def parse(self, text: str) -> Any:
         """Return an answer as a dict.

@@ -87,7 +87,8 @@ def convert_model(
     Raises:
         InvalidRequestError: the type does not exist or is not one for an adapter, the target exists, the source is a
             GGUF file already, or ``base`` is missing or not needed.
-        ModelNotFoundError: the source or the target's folder does not exist, or the source could not be fetched.
+        ModelNotFoundError: the source, its config.json or the target's folder does not exist, or the source could not
+            be fetched.
         UnsupportedFeatureError: a package is missing, the converter does not know the architecture or tokenizer, or it
             needs code of the model that is not trusted.
         ModelLoadError: the converter failed; the message carries its reason.
