@@ -1,5 +1,5 @@
-// What the patterns of a grammar require somewhere in a text, as `\d{4}-\d{2}` does in `.*\d{4}-\d{2}`. A
-// search for an ending cannot guess it, because every character may stand there.
+// The parts that patterns of a grammar require somewhere in a text, such as `\d{4}-\d{2}` in `.*\d{4}-\d{2}`.
+// A search for an ending cannot guess them, because every character may stand there.
 #pragma once
 
 #include <string>
@@ -17,8 +17,8 @@ struct RequiredPart {
 };
 
 // Return the parts that patterns of JSON schemas in the grammar, or the regular expression that is all of the
-// grammar, require between stretches of any text; at most eight, each once. Patterns that leave no such
-// stretch have none.
+// grammar, require between stretches of any text; at most eight, each once. Patterns without such a
+// stretch do not have any.
 std::vector<RequiredPart> required_parts(const std::string& grammar);
 
 } // namespace xlc
