@@ -18,13 +18,14 @@ from pydantic import TypeAdapter
 
 from xlc_core import ChatKwargs, Engine, Message
 from xlc_core.frameworks import HeldChat, read_openai_options, require_single_answer
+from xlc_haystack.held_component import HeldComponent
 from xlc_haystack.messages import ChunkWriter, to_engine_messages, to_replies
 
 __all__ = ["XllamaChatGenerator"]
 
 
 @component
-class XllamaChatGenerator:
+class XllamaChatGenerator(HeldComponent):
     """A chat model that llama.cpp runs inside this process: no server, no port.
 
     Building one loads nothing; ``warm_up`` or the first ``run`` does. ``response_format`` and the arguments of tools
@@ -58,26 +59,10 @@ class XllamaChatGenerator:
             tools: tools that the model may call; None: none.
             **fields: further fields of ``xlc_core.frameworks.HeldChat``, such as ``n_ctx`` and ``engine_options``.
         """
-        self._held = HeldChat(model=model, engine=engine, **fields)
+        self._held: HeldChat = HeldChat(model=model, engine=engine, **fields)
         self.generation_kwargs = generation_kwargs or {}
         self.streaming_callback = streaming_callback
         self.tools = tools
-
-    def warm_up(self) -> None:
-        """Load the model now instead of on first use; blocks until it is loaded.
-
-        Raises:
-            XllamaError: the errors of opening ``xlc_core.Engine``.
-        """
-        self._held.load()
-
-    async def warm_up_async(self) -> None:
-        """Load the model without blocking the event loop."""
-        await self._held.aget_engine()
-
-    def close(self) -> None:
-        """Release the model; it is unloaded at once if nobody else in the process uses it."""
-        self._held.close()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration; an open engine becomes its model's name and options."""

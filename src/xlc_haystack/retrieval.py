@@ -11,27 +11,16 @@ from haystack import Document, component, default_to_dict
 
 from xlc_core import Engine, RerankScore
 from xlc_core.frameworks import HeldEmbedder, HeldReranker
+from xlc_haystack.held_component import HeldComponent
 
 __all__ = ["XllamaDocumentEmbedder", "XllamaRanker", "XllamaTextEmbedder"]
 
 
-class _Component:
-    """Loading, releasing and writing out, which all components here have."""
+class _Component(HeldComponent):
+    """Writing out, which all components here have."""
 
     _held: HeldEmbedder | HeldReranker
     _own: Sequence[str] = ()
-
-    def warm_up(self) -> None:
-        """Load the model now instead of on first use; blocks until it is loaded.
-
-        Raises:
-            XllamaError: the errors of opening ``xlc_core.Engine``.
-        """
-        self._held.load()
-
-    def close(self) -> None:
-        """Release the model; it is unloaded at once if nobody else in the process uses it."""
-        self._held.close()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration; an open engine becomes its model's name and options."""
