@@ -28,7 +28,8 @@ class TypedChatAdapter(dspy.ChatAdapter):
     matches its type: texts, enums, literals and booleans as they are, all else as JSON. Where a validator of your own
     refuses an answer, the model is asked again with TypedAdapter, unless ``use_json_adapter_fallback`` is False.
 
-    A language model without such constraints gets what ChatAdapter would send.
+    A language model without such constraints gets what ChatAdapter would send, and so does every one beside tools that
+    are called natively (``use_native_function_calling``); TypedAdapter enforces its schema there too.
 
     Examples:
         >>> dspy.configure(lm=xlc_dspy.lm("smollm2-135m-instruct"), adapter=xlc_dspy.TypedChatAdapter())
@@ -46,8 +47,8 @@ class TypedChatAdapter(dspy.ChatAdapter):
         self, lm: dspy.BaseLM, lm_kwargs: dict[str, Any], signature: Any, inputs: dict[str, Any]
     ) -> Any:
         asked = super()._call_preprocess(lm, lm_kwargs, signature, inputs)
-        constraint = _constraint(asked) if asked.output_fields and GRAMMAR in lm.supported_params else None
-        if constraint is not None:
+        can_be_enforced = asked.output_fields and GRAMMAR in lm.supported_params and not lm_kwargs.get("tools")
+        if can_be_enforced and (constraint := _constraint(asked)) is not None:
             schema = {GRAMMAR: constraint.text, "text_ends": list(constraint.text_ends)}
             described = {"name": GRAMMAR, "schema": schema}
             lm_kwargs["response_format"] = {"type": "json_schema", "json_schema": described}
@@ -69,8 +70,9 @@ class TypedChatAdapter(dspy.ChatAdapter):
         _, *found = _HEADER.split(completion)
         texts = dict(zip(found[::2], found[1::2], strict=True))
         try:
-            return {name: _read(field, texts[name]) for name, field in signature.output_fields.items()}
-        except (KeyError, ValidationError, PydanticUserError):
+            readers = _readers(signature)
+            return {name: _read(field, texts[name], *readers[name]) for name, field in signature.output_fields.items()}
+        except (KeyError, ValidationError, ConstraintError, PydanticUserError):
             return check_values("TypedChatAdapter", signature, completion, super().parse(signature, completion))
 
 
@@ -115,7 +117,14 @@ def _readable(choices: dict[str, Any]) -> dict[str, Any]:
     return choices if found else {}
 
 
-def _read(field: Any, text: str) -> Any:
+@functools.lru_cache(maxsize=256)
+def _readers(signature: Any) -> dict[str, tuple[TypeAdapter[Any], bool]]:
+    """Return the type of each output field, and whether its values are written as they are."""
+    fields = signature.output_fields.items()
+    return {name: (TypeAdapter(type_of(field)), _section(name, field).is_plain) for name, field in fields}
+
+
+def _read(field: Any, text: str, reader: TypeAdapter[Any], is_plain: bool) -> Any:
     """Return the value of a field.
 
     Raises:
@@ -124,8 +133,7 @@ def _read(field: Any, text: str) -> Any:
     """
     if choices := _choices(field.annotation):
         return choices[text.strip()]
-    reader = TypeAdapter(type_of(field))
-    if not _section("", field).is_plain:
+    if not is_plain:
         return as_declared(reader.validate_json(text), field)
     try:
         value = reader.validate_python(text.strip())

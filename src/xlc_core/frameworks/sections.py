@@ -64,7 +64,7 @@ def sections_constraint(sections: Sequence[Section], end: str, *, excluded: str)
     """Return the constraint of a text that is made of sections.
 
     Args:
-        sections: the sections, in order. Between two stands an empty line.
+        sections: the sections, in order, at least one. Between two stands an empty line.
         end: the text after the last section and an empty line.
         excluded: a text that no plain value contains: with which headings begin.
 

@@ -114,6 +114,31 @@ def test_other_models_are_asked_as_by_dspy() -> None:
     assert "response_format" not in lm.history[-1]["kwargs"]
 
 
+def test_native_calls_are_not_constrained() -> None:
+    """The engine has no grammar of tools and markers; calls of one field are constrained without them."""
+
+    def weather(city: str) -> str:
+        """Return the weather of a city."""
+        return city
+
+    class Calls(dspy.Signature):
+        question: str = dspy.InputField()
+        tools: list[dspy.Tool] = dspy.InputField()
+        thought: str = dspy.OutputField()
+        calls: dspy.ToolCalls = dspy.OutputField()
+
+    calls = '{"tool_calls": [{"name": "weather", "args": {"city": "Rome"}}]}'
+    engine, lm = scripted(marked(thought="none"), marked(thought="one", calls=calls))
+    with dspy.context(lm=lm, adapter=xlc_dspy.TypedChatAdapter(use_native_function_calling=True)):
+        answer = dspy.Predict(Calls)(question="?", tools=[dspy.Tool(weather)])
+    assert (answer.thought, answer.calls) == ("none", None)
+    assert engine.requests[0].options.constraint is None
+    with dspy.context(lm=lm, adapter=xlc_dspy.TypedChatAdapter()):
+        answer = dspy.Predict(Calls)(question="?", tools=[dspy.Tool(weather)])
+    assert answer.calls.tool_calls[0].name == "weather"
+    assert engine.requests[1].options.constraint.accepts(marked(thought="one", calls=calls))
+
+
 def test_headers_in_a_line_are_read_as_dspy_reads_them() -> None:
     """A model without constraints writes values behind the header."""
     found = xlc_dspy.TypedChatAdapter().parse(signature(n=int), "[[ ## n ## ]] 3\n[[ ## completed ## ]]")
