@@ -147,6 +147,8 @@ CYCLE["items"] = CYCLE
         (lambda: Choice("a", ""), "empty"),
         (lambda: Choice(["a"]), r"Choice\(\*values\)"),  # type: ignore[arg-type]
         (lambda: Lark(""), "is empty"),
+        (lambda: Lark('start: "a"', "end"), "a tuple of texts, got 'end'"),  # type: ignore[arg-type]
+        (lambda: Lark('start: "a"', ("",)), "text_ends must be a tuple of texts"),
         (lambda: Lark("start: " + "(" * 70 + '"a"' + ")" * 70), "nested more than 64"),
         (lambda: Lark('start: "a\0"'), "NUL"),
         (lambda: Gbnf('root ::= "a\0"'), "NUL"),

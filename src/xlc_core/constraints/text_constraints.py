@@ -101,8 +101,8 @@ class Lark(Constraint):
             answer whose tokens run out there. Quotes and brackets are known.
 
     Raises:
-        ConstraintError: the text is empty, larger than 2²⁰ characters, or nested more than 64 deep. ``check``, and the
-            first request, find wrong syntax.
+        ConstraintError: the text is empty, larger than 2²⁰ characters, or nested more than 64 deep; or ``text_ends``
+            are not texts. ``check``, and the first request, find wrong syntax.
     """
 
     kind: ClassVar[ConstraintKind] = "lark"
@@ -113,6 +113,8 @@ class Lark(Constraint):
     def __post_init__(self) -> None:
         check_source(self.text, "grammar")
         check_depth(lark_text.depth(self.text), "grammar")
+        if not isinstance(self.text_ends, tuple) or not all(isinstance(end, str) and end for end in self.text_ends):
+            raise ConstraintError(f"text_ends must be a tuple of texts, got {show_value(self.text_ends)}")
 
     def grammar(self) -> tuple[GrammarKind, str]:  # noqa: D102
         return "lark", lark_text.with_rules(self.text)
