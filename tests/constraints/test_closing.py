@@ -65,6 +65,11 @@ def ending(constraint: xlc.Constraint, text: str, vocab: _native.VocabFile, max_
             '{"a": "',
         ),
         (xlc.Regex(r".*colou?r: [A-Z]{3}.*\d{2}"), "The "),
+        (xlc.JsonSchema({"type": "string", "pattern": r"[^@]+@[^@]+\.[a-z]{2,}"}), '"the 12'),
+        (xlc.JsonSchema({"type": "string", "pattern": r"https?://[^/]+/\w+"}), '"see http:'),
+        (xlc.Regex(r"(\w+ )*therefore \d"), "The "),
+        (xlc.Regex(r"[\s\S]*yes"), ""),
+        (xlc.Regex(r".{10,}-\d{3}"), "The "),
         (xlc.Regex(r"[^;]+;end/[xyz]{2};"), "a;"),
         (xlc.JsonSchema({"type": "array", "items": {"enum": ["alpha", "beta"]}, "minItems": 9}), ""),
         (xlc.JsonSchema({"type": "integer", "minimum": 1000}), ""),
@@ -90,6 +95,8 @@ def test_every_prefix_has_an_ending(constraint: xlc.Constraint, begun: str, voca
 def test_ending_is_short(vocab: _native.VocabFile) -> None:
     assert ending(xlc.JsonObject(), '{"a": [1, {"b": "text', vocab) == '"}]}'
     assert ending(xlc.JsonSchema(Order), '{"id": 7, "items": [', vocab) == "]}"
+    codes = xlc.JsonSchema({"type": "array", "items": {"type": "string", "pattern": "id=7"}, "minItems": 3})
+    assert ending(codes, "[", vocab) == '"id=7", "id=7", "id=7"]'
 
 
 def test_search_that_finds_nothing_is_short(vocab: _native.VocabFile) -> None:

@@ -129,7 +129,7 @@ EndingFinder::EndingFinder(
     }
     texts.erase(
         std::remove_if(texts.begin(), texts.end(), [](auto& text) { return text.empty(); }), texts.end());
-    n_text_fillers_ = texts.size();
+    n_parts_ = texts.size();
     fillers_.insert(fillers_.begin(), texts.begin(), texts.end());
     classes_.insert(classes_.begin(), texts.size(), 0);
 }
@@ -184,6 +184,11 @@ struct EndingFinder::Draft {
             take(token);
         }
         return tokens.size() > before;
+    }
+
+    // Whether all of a filler fits that was not used yet.
+    bool fits_once(size_t filler, const std::vector<llama_token>& text) const {
+        return uses[filler] == 0 && count_fitting(grammar.get(), text) == text.size();
     }
 
     bool ends_with_run(llama_token token) const {
@@ -256,11 +261,10 @@ bool EndingFinder::take_mark_after_text(Draft& draft) const {
 }
 
 bool EndingFinder::take_filler(Draft& draft, bool in_text) const {
-    const size_t first = in_text ? 0 : n_text_fillers_;
-    std::vector<size_t> order(fillers_.size() - first);
-    std::iota(order.begin(), order.end(), first);
+    std::vector<size_t> order(fillers_.size());
+    std::iota(order.begin(), order.end(), 0);
     int class_uses[n_classes] = {};
-    for (size_t i = first; i < fillers_.size(); ++i) {
+    for (size_t i = 0; i < fillers_.size(); ++i) {
         class_uses[classes_[i]] += draft.uses[i];
     }
     const auto place = [&](size_t i) {
@@ -271,7 +275,8 @@ bool EndingFinder::take_filler(Draft& draft, bool in_text) const {
     int n_passed = 0;
     bool is_varied = false;
     for (const size_t i : order) {
-        if (!draft.fits(fillers_[i].front())) {
+        if (!draft.fits(fillers_[i].front()) ||
+            (i < n_parts_ && !in_text && !draft.fits_once(i, fillers_[i]))) {
             continue;
         }
         if (n_passed == 0 && !in_text && classes_[i] != class_of_digits) {
@@ -355,7 +360,11 @@ EndingFinder::write_along(Detour detour, const llama_sampler* grammar, bool thin
             continue;
         }
         closed_text = false;
-        if ((!in_text && take_structure(draft)) || take_filler(draft, in_text)) {
+        if (!in_text && take_structure(draft)) {
+            std::fill_n(draft.uses.begin(), n_parts_, 0); // another value may have the same pattern
+            continue;
+        }
+        if (take_filler(draft, in_text)) {
             continue;
         }
         if (draft.lacks_detour) {

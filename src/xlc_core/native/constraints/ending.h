@@ -64,7 +64,7 @@ private:
     std::vector<llama_token> links_;
     std::vector<llama_token> control_; // without those that end an answer
     std::vector<std::vector<llama_token>> fillers_;
-    size_t n_text_fillers_ = 0;   // the first ones are for free text only
+    size_t n_parts_ = 0;          // the first ones are what patterns require
     std::vector<size_t> classes_; // of each filler: digits, small letters, capitals, others
     std::vector<std::vector<llama_token>> thinking_ends_;
     std::vector<std::vector<llama_token>> text_ends_;

@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cctype>
+#include <iterator>
 #include <optional>
 
 namespace xlc {
@@ -12,52 +14,97 @@ namespace {
 constexpr size_t max_parts = 8;
 constexpr size_t max_length = 500; // of a part: what a longer one requires is longer than what it ends
 
-// Return the place behind the class or the escape or the single character that starts here.
+// Return the place behind the group, the class, the escape or the single character that starts here.
 size_t end_of_atom(const std::string& pattern, size_t at) {
-    if (pattern[at] == '\\') {
-        return std::min(at + 2, pattern.size());
-    }
-    if (pattern[at] != '[') {
-        return at + 1;
-    }
-    ++at;
-    at += pattern.compare(at, 1, "^") == 0 ? 1 : 0;
-    at += pattern.compare(at, 1, "]") == 0 ? 1 : 0; // the first one is a character of the class
-    while (at < pattern.size() && pattern[at] != ']') {
-        at += pattern[at] == '\\' ? 2 : 1;
+    if (pattern[at] == '(') {
+        ++at;
+        while (at < pattern.size() && pattern[at] != ')') {
+            at = end_of_atom(pattern, at);
+        }
+    } else if (pattern[at] == '[') {
+        ++at;
+        at += pattern.compare(at, 1, "^") == 0 ? 1 : 0;
+        at += pattern.compare(at, 1, "]") == 0 ? 1 : 0; // the first one is a character of the class
+        while (at < pattern.size() && pattern[at] != ']') {
+            at += pattern[at] == '\\' ? 2 : 1;
+        }
+    } else if (pattern[at] == '\\') {
+        ++at;
     }
     return std::min(at + 1, pattern.size());
 }
 
-// Whether almost any text may stand here: `.*`, or `[^"]+`.
-bool is_free_stretch(const std::string& pattern, size_t at, size_t end) {
-    const bool repeats = end < pattern.size() && (pattern[end] == '*' || pattern[end] == '+');
-    return repeats && (pattern[at] == '.' || pattern.compare(at, 2, "[^") == 0);
+// A repetition without a limit: how often at least, and the place behind it.
+struct Repetition {
+    std::string least;
+    size_t end;
+};
+
+std::optional<Repetition> endless_repetition(const std::string& pattern, size_t at) {
+    std::optional<Repetition> out;
+    if (pattern.compare(at, 1, "*") == 0 || pattern.compare(at, 1, "+") == 0) {
+        out = {pattern[at] == '*' ? "0" : "1", at + 1};
+    } else if (pattern.compare(at, 1, "{") == 0) {
+        const size_t comma = pattern.find_first_not_of("0123456789", at + 1);
+        if (comma != std::string::npos && pattern.compare(comma, 2, ",}") == 0) {
+            out = {pattern.substr(at + 1, comma - at - 1), comma + 2};
+        }
+    }
+    if (out && pattern.compare(out->end, 1, "?") == 0) {
+        ++out->end; // as few as possible
+    }
+    return out;
 }
 
-// Cut a pattern at its free stretches. A pattern of alternatives is one part.
+// Whether almost any character, or word, may be this atom.
+bool is_wide(const std::string& atom) {
+    if (atom.front() == '(') {
+        const size_t inner = atom.compare(1, 2, "?:") == 0 ? 3 : 1;
+        return inner + 1 < atom.size() && is_wide(atom.substr(inner, end_of_atom(atom, inner) - inner));
+    }
+    constexpr const char* wide[] = {".",        "\\w",      "\\S",      "\\W",      "\\D",
+                                    "[\\s\\S]", "[\\S\\s]", "[\\w\\W]", "[\\W\\w]", "[\\d\\D]"};
+    return atom.compare(0, 2, "[^") == 0 ||
+           std::find(std::begin(wide), std::end(wide), atom) != std::end(wide);
+}
+
+// A letter for a character that it may be: the search alone would take a quote.
+std::string shortest(const std::string& atom, const std::string& least) {
+    const bool may_be_letter =
+        atom == "." || atom == "\\w" || atom == "\\S" || atom == "\\D" ||
+        (atom.front() == '[' && std::none_of(atom.begin(), atom.end(), [](unsigned char c) {
+             return std::isalpha(c) || c == '\\';
+         }));
+    return (may_be_letter ? "a" : atom) + "{" + least + "}";
+}
+
+// Return what may end a text of the pattern, the longest first: the rest of it from the start, and from each
+// stretch where almost any text may stand. These stretches are as short as they may be.
 std::vector<std::string> parts_of(std::string pattern) {
     const bool from_start = !pattern.empty() && pattern.front() == '^';
     const bool to_end = pattern.size() > 1 && pattern.back() == '$' && pattern[pattern.size() - 2] != '\\';
     pattern = pattern.substr(from_start ? 1 : 0, pattern.size() - (from_start ? 1 : 0) - (to_end ? 1 : 0));
     std::vector<std::string> parts(1);
-    int depth = 0;
     for (size_t at = 0; at < pattern.size();) {
-        size_t end = end_of_atom(pattern, at);
-        depth += pattern[at] == '(' ? 1 : pattern[at] == ')' ? -1 : 0;
-        if (depth == 0 && pattern[at] == '|') {
+        const size_t end = end_of_atom(pattern, at);
+        const std::string atom = pattern.substr(at, end - at);
+        if (atom == "|") {
             return {pattern};
         }
-        if (depth == 0 && is_free_stretch(pattern, at, end)) {
-            end += pattern.compare(end + 1, 1, "?") == 0 ? 2 : 1;
+        const auto repetition = endless_repetition(pattern, end);
+        const bool is_stretch = repetition && is_wide(atom);
+        if (is_stretch) {
             parts.emplace_back();
-        } else {
-            parts.back() += pattern.substr(at, end - at);
         }
-        at = end;
+        for (std::string& part : parts) {
+            part += is_stretch ? shortest(atom, repetition->least) : atom;
+        }
+        at = is_stretch ? repetition->end : end;
     }
-    const bool is_whole = parts.size() == 1 && from_start && to_end; // whatever fits is a part of it
-    return is_whole ? std::vector<std::string>() : parts;
+    if (from_start) {
+        parts.erase(parts.begin()); // the grammar forces it
+    }
+    return parts;
 }
 
 // Write what ends a Lark literal, or may not stand in one, in another way.
