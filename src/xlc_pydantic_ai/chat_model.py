@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -193,7 +194,8 @@ class XllamaModel(Model):
         with model_errors(self.model_name):
             chat, options, _ = self._request(messages, model_settings, model_request_parameters)
             engine = await self._held.aget_engine()
-            return RequestUsage(input_tokens=engine.count_tokens(chat, tools=options.get("tools") or ()))
+            tools = options.get("tools") or ()
+            return RequestUsage(input_tokens=await asyncio.to_thread(engine.count_tokens, chat, tools=tools))
 
     def _request(
         self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -99,4 +100,4 @@ class XllamaEmbeddingModel(EmbeddingModel):
             text: the text.
         """
         with model_errors(self.model_name):
-            return (await self._held.aget_engine()).count_tokens(text)
+            return await asyncio.to_thread((await self._held.aget_engine()).count_tokens, text)

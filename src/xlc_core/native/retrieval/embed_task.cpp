@@ -21,7 +21,7 @@ void EmbedTask::begin(const Encoder& encoder) {
             ErrorKind::invalid_request, "dimensions=" + std::to_string(options_.dimensions) +
                                             " is not possible: model " + traits.name + " has " +
                                             std::to_string(traits.n_dims) + "; give 1 to " +
-                                            std::to_string(traits.n_dims) + ", or 0 for all");
+                                            std::to_string(traits.n_dims) + ", or None for all");
     }
     n_dims_ = options_.dimensions > 0 ? static_cast<size_t>(options_.dimensions) : traits.n_dims;
     n_prefix_tokens_ = encoder.tokenizer().count_before(options_.prefix);
