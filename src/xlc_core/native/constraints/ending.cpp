@@ -141,7 +141,7 @@ std::string EndingFinder::text_of(const RequiredPart& part) const {
     try {
         check_constraint(vocab_, "lark", grammar);
         const llama_sampler_ptr sampler(llama_sampler_init_llg(vocab_, "lark", grammar.c_str()));
-        const auto tokens = write(sampler.get(), false, max_part);
+        const auto tokens = write_along({}, sampler.get(), false, max_part);
         for (size_t i = 0; tokens && i + 1 < tokens->size(); ++i) { // without the token that ends an answer
             text += common_token_to_piece(vocab_, (*tokens)[i], false);
         }

@@ -12,7 +12,7 @@ namespace xlc {
 namespace {
 
 constexpr size_t max_parts = 8;
-constexpr size_t max_length = 500; // of a part: what a longer one requires is longer than what it ends
+constexpr size_t max_length = 500; // of a pattern: the time and the stack for one grow with it
 
 // Return the place behind the group, the class, the escape or the single character that starts here.
 size_t end_of_atom(const std::string& pattern, size_t at) {
@@ -81,6 +81,9 @@ std::string shortest(const std::string& atom, const std::string& least) {
 // Return what may end a text of the pattern, the longest first: the rest of it from the start, and from each
 // stretch where almost any text may stand. These stretches are as short as they may be.
 std::vector<std::string> parts_of(std::string pattern) {
+    if (pattern.size() > max_length) {
+        return {};
+    }
     const bool from_start = !pattern.empty() && pattern.front() == '^';
     const bool to_end = pattern.size() > 1 && pattern.back() == '$' && pattern[pattern.size() - 2] != '\\';
     pattern = pattern.substr(from_start ? 1 : 0, pattern.size() - (from_start ? 1 : 0) - (to_end ? 1 : 0));
@@ -139,14 +142,15 @@ std::vector<RequiredPart> required_parts(const std::string& grammar) {
     const auto add = [&out](const std::string& pattern, bool in_json) {
         for (const std::string& part : parts_of(pattern)) {
             const RequiredPart found = {in_json ? as_lark(part) : part, in_json};
-            if (!part.empty() && part.size() <= max_length && out.size() < max_parts &&
+            if (!part.empty() && out.size() < max_parts &&
                 std::find(out.begin(), out.end(), found) == out.end()) {
                 out.push_back(found);
             }
         }
     };
     const std::string key = "\"pattern\":";
-    for (size_t at = grammar.find(key); at != std::string::npos; at = grammar.find(key, at + 1)) {
+    for (size_t at = grammar.find(key); at != std::string::npos && out.size() < max_parts;
+         at = grammar.find(key, at + 1)) {
         const size_t start = grammar.find_first_not_of(' ', at + key.size());
         if (start == std::string::npos || grammar[start] != '"') {
             continue;
