@@ -57,7 +57,7 @@ VULKAN_VENV := build/wheel/test-vulkan
 test-vulkan:
 	test -x $(VULKAN_VENV)/bin/python || $(PYTHON) -m venv $(VULKAN_VENV)
 	$(VULKAN_VENV)/bin/python -m pip install --quiet --force-reinstall --no-deps --no-index --find-links dist xllama xllama-vulkan
-	$(VULKAN_VENV)/bin/python -m pip install --quiet --find-links dist xllama xllama-vulkan ./models \
+	$(VULKAN_VENV)/bin/python -m pip install --quiet --find-links dist 'xllama[langchain]' xllama-vulkan ./models \
 		gguf pytest pytest-asyncio pytest-timeout
 	GGML_VK_VISIBLE_DEVICES=$${GGML_VK_VISIBLE_DEVICES-0} $(VULKAN_VENV)/bin/python -m pytest --timeout 1800 tests/vulkan
 
