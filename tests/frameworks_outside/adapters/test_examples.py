@@ -36,6 +36,7 @@ def test_example_prints_what_it_promises(script: str, expected: str, tmp_path: P
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.filterwarnings("default")  # the frameworks do what pydantic warns of
 @pytest.mark.parametrize("page", ["pydantic-ai", "haystack", "litellm"])
 def test_page_runs_as_pasted(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLLAMA_CATALOG", str(write_small_catalog(tmp_path)))
