@@ -11,6 +11,7 @@ import json
 import os
 import random
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 from ray.cluster_utils import Cluster
+from settings import Settings
 from tables import write_section
 
 import xlc_core as xlc
@@ -169,14 +171,12 @@ def measure(options: argparse.Namespace, folder: Path) -> list[str]:
     assert answers["answer_error"].null_count == n_answers
     for answer in answers["answer"].to_pylist():
         assert set(json.loads(answer)) == {"colour", "size"}
-    events = ", ".join(done), ", ".join(then_done)
-    return [
-        *lines,
-        "",
-        f"{n_cores} workers have {rate / one_rate:.2f} times the speed of one engine. Disturbances: {events[0]}",
-        f"(passages); {events[1]} (answers). Every row was there once. The least cosine of a disturbed job's vector",
-        f"with that of one process is {least:.7f}.",
-    ]
+    text = (
+        f"The workers together have {rate / one_rate:.2f} times the speed of one engine. Disturbances of the passages: "
+        f"{', '.join(done)}; of the answers: {', '.join(then_done)}. Every row was there once. The least cosine of a "
+        f"disturbed job's vector with that of one process is {least:.7f}. {Settings().machine}"
+    )
+    return [*lines, "", textwrap.fill(text, 118)]
 
 
 def main() -> None:
