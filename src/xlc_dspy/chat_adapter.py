@@ -55,17 +55,12 @@ class TypedChatAdapter(dspy.ChatAdapter):
         return asked
 
     def parse(self, signature: Any, completion: str) -> dict[str, Any]:
-        """Read an answer by the types of the output fields.
+        """Read an answer by its markers and the types of the output fields.
 
-        Args:
-            signature: the signature.
-            completion: the answer's text.
+        It has the arguments and errors of TypedAdapter.parse.
 
         Returns:
             The values of the fields.
-
-        Raises:
-            AdapterParseError: a validator of a type refuses the answer, or it comes from another language model.
         """
         _, *found = _HEADER.split(completion)
         texts = dict(zip(found[::2], found[1::2], strict=True))

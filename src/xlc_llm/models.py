@@ -132,20 +132,7 @@ class AsyncXllamaChat(_Chat, llm.AsyncModel):
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
     ) -> AsyncGenerator[Any, None]:
-        """Answer a prompt; llm calls this.
-
-        Args:
-            prompt: the messages, and their options, schema and tools.
-            stream: whether the user wants pieces; the answer is generated in the same way.
-            response: gets the calls of tools and the tokens that were used.
-            conversation: is not used, as ``prompt`` has the earlier messages; None without one.
-
-        Yields:
-            pieces of the text, the thinking and the calls, as they come.
-
-        Raises:
-            llm.ModelError: the errors of ``Engine.chat`` and of loading, or a call of a tool was cut off.
-        """
+        """Answer a prompt; llm calls this. It has the arguments, pieces and errors of XllamaChat.execute."""
         with _model_errors():
             held, chat, options = self._request(prompt)
             engine = await held.aget_engine()

@@ -21,7 +21,7 @@ from xlc_core import (
     ToolCallDelta,
     Usage,
 )
-from xlc_core.frameworks import from_json, read_response_format
+from xlc_core.frameworks import read_arguments, read_response_format
 from xlc_server.sampling import GenerationBody
 from xlc_server.sending import Chunks
 from xlc_server.service import Service, new_id
@@ -148,10 +148,7 @@ def _blocks(choice: CompletionChoice) -> list[dict[str, Any]]:
     if choice.text:
         blocks.append({"type": "text", "text": choice.text})
     for call in choice.tool_calls:
-        try:
-            arguments = from_json(call.arguments)
-        except ValueError:  # the tokens ran out
-            arguments = {}
+        arguments = read_arguments(call) or {}  # none if the tokens ran out
         blocks.append({"type": "tool_use", "id": call.id or new_id("toolu"), "name": call.name, "input": arguments})
     return blocks
 

@@ -83,12 +83,7 @@ class Constraint(abc.ABC):
     def explain(self, text: str) -> Explanation:
         """Return how far a text satisfies the constraint, byte by byte.
 
-        Args:
-            text: the whole answer; JSON may have any white space.
-
-        Raises:
-            InvalidRequestError: it is not a text, or holds a lone surrogate.
-            XllamaError: the errors of ``check``.
+        It has the arguments and errors of accepts.
         """
         found: Explanation = native_module().explain(*self.checking_grammar(), check_text(text, "the text"))
         return found

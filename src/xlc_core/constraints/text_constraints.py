@@ -51,7 +51,7 @@ class Choice(Constraint):
         choices: the texts, as ``Choice("yes", "no")``.
 
     Raises:
-        ConstraintError: there are no texts, one is empty or not a text, two are equal, or all together are larger than
+        ConstraintError: no texts are given, one is empty or not a text, two are equal, or together they have more than
             2²⁰ characters.
     """
 

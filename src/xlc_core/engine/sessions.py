@@ -72,8 +72,8 @@ class SessionMethods(EngineBase):
             the number of tokens and bytes that were saved.
 
         Raises:
-            InvalidRequestError: there is no conversation yet and none is named; both messages and a prompt are; or a
-                message or option is wrong.
+            InvalidRequestError: nothing is named and the engine has not answered yet; both messages and a prompt are
+                named; or a message or option is wrong.
             ContextOverflowError: the conversation does not fit into a slot.
             UnsupportedFeatureError: the model does not generate text, or the conversation holds media that llama.cpp
                 cannot save.

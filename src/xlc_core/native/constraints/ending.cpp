@@ -1,7 +1,6 @@
 #include "constraints/ending.h"
 
 #include "common.h"
-#include "constraints/checker.h"
 #include "constraints/forced_tokens.h"
 #include "constraints/grammar_steps.h"
 #include "llama-cpp.h"
@@ -139,7 +138,6 @@ std::string EndingFinder::text_of(const RequiredPart& part) const {
     const std::string grammar = "%llguidance {} start: /" + part.pattern + "/";
     std::string text;
     try {
-        check_constraint(vocab_, "lark", grammar);
         const llama_sampler_ptr sampler(llama_sampler_init_llg(vocab_, "lark", grammar.c_str()));
         const auto tokens = write_along({}, sampler.get(), false, max_part);
         for (size_t i = 0; tokens && i + 1 < tokens->size(); ++i) { // without the token that ends an answer
