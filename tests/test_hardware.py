@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from xlc_core import hardware
 
 GIB = 1 << 30
+QEMU = shutil.which("qemu-x86_64-static")
 
 
 def write(path: Path, text: str) -> None:
@@ -114,6 +117,20 @@ def test_unknown_memory_is_none(tmp_path: Path) -> None:
     assert hardware.available_memory(tmp_path, tmp_path) is None
     write(tmp_path / "meminfo", "MemAvailable: lots kB\n")
     assert hardware.available_memory(tmp_path, tmp_path) is None
+
+
+@pytest.mark.skipif(QEMU is None, reason="needs QEMU's user emulation (Debian: qemu-user-static)")
+@pytest.mark.parametrize(("processor", "missing"), [("Nehalem", "AVX, AVX2, FMA, F16C, BMI2"), ("Haswell", "AVX-512")])
+def test_build_for_another_processor_is_refused(processor: str, missing: str) -> None:
+    """Its instructions would end the process."""
+    backend = hardware.cpu_backend()
+    if backend.library is not None or missing.partition(",")[0].replace("-", "") not in backend.features:
+        pytest.skip("this build runs there")
+    command = [str(QEMU), sys.executable, "-c", "import xlc_core._native"]
+    environment = {**os.environ, "QEMU_CPU": processor}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 1
+    assert f"for processors with instructions that this one does not have ({missing}" in done.stderr
 
 
 def test_this_machine_has_something() -> None:

@@ -1223,6 +1223,11 @@ def choose_devices(device: str) -> list[str]:
     Return the names of the GPUs that a value of the option `device` means; none: the CPU computes.
     """
 
+def physical_cores() -> int:
+    """
+    Return the number of the CPU's cores; on Macs of the fast ones. With MinGW it is estimated.
+    """
+
 def ggml_contract() -> str:
     """
     Return what the library of another backend must have in common with this build.

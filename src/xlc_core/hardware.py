@@ -25,9 +25,13 @@ def available_cores(sysfs: Path = _SYSFS) -> int:
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = affinity(0) if affinity else range(os.cpu_count() or 1)
-    cores = {_core_of(cpu, sysfs) for cpu in cpus}
+    n_cores = len({_core_of(cpu, sysfs) for cpu in cpus})
+    if sys.platform != "linux":  # there is no sysfs
+        from xlc_core import _native
+
+        n_cores = min(n_cores, _native.physical_cores())
     quota = _cpu_quota(sysfs)
-    return max(1, min(len(cores), int(quota)) if quota is not None else len(cores))
+    return max(1, min(n_cores, int(quota)) if quota is not None else n_cores)
 
 
 def _core_of(cpu: int, sysfs: Path) -> str:
@@ -84,6 +88,10 @@ def _free_memory(proc: Path) -> int | None:
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         pass
+    if sys.platform == "win32":
+        from xlc_core import _native
+
+        return next((device.free_bytes for device in _native.devices() if device.backend == "CPU"), None)
     if sys.platform != "linux" and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     return None

@@ -53,6 +53,12 @@ class TestNames:
         with pytest.raises(ModelNotFoundError, match=r"is not a file\. `xllama models list` shows all"):
             catalog.resolve(name)
 
+    def test_both_separators_of_windows_make_a_path(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "altsep", "\\")
+        for name in ("models\\m.gguf", "models/m.gguf"):
+            with pytest.raises(ModelNotFoundError, match="there is no file at"):
+                catalog.resolve(name)
+
     @pytest.mark.parametrize("name", ["~nobody/m.gguf", "owner/repo", "./none.gguf"])
     def test_path_to_nothing_is_named(self, name: str) -> None:
         with pytest.raises(ModelNotFoundError, match=r"there is no file at '.*'; .* or hf:owner/repo"):

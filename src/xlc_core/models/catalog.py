@@ -183,7 +183,7 @@ def resolve(model: str | Path | None, *, progress: bool | None = None) -> Resolv
         catalog = entries()
         if entry := catalog.get(model):
             return ResolvedModel(model, _entry_path(entry, show), entry)
-        if os.sep not in model and not os.path.exists(model):
+        if not {os.sep, os.altsep} & set(model) and not os.path.exists(model):  # Windows has two separators
             raise ModelNotFoundError(_unknown(model, catalog))
     return _local(expand_home(model))
 

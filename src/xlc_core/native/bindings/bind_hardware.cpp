@@ -38,6 +38,9 @@ void bind_hardware(nanobind::module_& m) {
         "device"_a,
         "Return the names of the GPUs that a value of the option `device` means; none: the CPU computes.");
     m.def(
+        "physical_cores", &physical_cores,
+        "Return the number of the CPU's cores; on Macs of the fast ones. With MinGW it is estimated.");
+    m.def(
         "ggml_contract", &ggml_contract,
         "Return what the library of another backend must have in common with this build.");
     m.def(

@@ -1,6 +1,7 @@
 #include "kernels/kernels.h"
 
 #include "support/errors.h"
+#include "support/processor.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -14,19 +15,15 @@ namespace {
 // Those that this processor can run, the fastest first.
 std::vector<const Kernels*> find_kernels() {
     std::vector<const Kernels*> found;
-#if defined(__x86_64__) && defined(__GNUC__)
-    __builtin_cpu_init();
-    const Kernels* const avx512 = avx512_kernels();
-    if (avx512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vnni")) {
-        found.push_back(avx512);
+    const bool avx2 = runs(InstructionSet::avx2) && runs(InstructionSet::fma) && runs(InstructionSet::f16c);
+    const bool avx512 = avx2 && runs(InstructionSet::avx512) && runs(InstructionSet::avx512_bw) &&
+                        runs(InstructionSet::avx512_vnni);
+    if (avx512 && avx512_kernels()) {
+        found.push_back(avx512_kernels());
     }
-    const Kernels* const avx2 = avx2_kernels();
-    if (avx2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c")) {
-        found.push_back(avx2);
+    if (avx2 && avx2_kernels()) {
+        found.push_back(avx2_kernels());
     }
-#endif
     return found;
 }
 

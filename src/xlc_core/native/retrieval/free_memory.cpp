@@ -1,5 +1,7 @@
 #include "retrieval/free_memory.h"
 
+#include "support/devices.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
@@ -33,8 +35,12 @@ size_t read_entry(const char* path, const std::string& name) {
 }
 
 size_t free_in_system() {
+#ifdef _WIN32
+    return free_system_memory();
+#else
     const size_t kib = read_entry("/proc/meminfo", "MemAvailable:");
     return kib == SIZE_MAX ? SIZE_MAX : kib * 1024;
+#endif
 }
 
 size_t free_in_container() {

@@ -5,6 +5,9 @@
 
 #include <ggml-backend.h>
 
+#include <stdexcept>
+#include <string>
+
 #if defined(XLC_PORTABLE)
 #include "support/logging.h"
 
@@ -12,7 +15,12 @@
 
 #include <filesystem>
 #include <memory>
-#include <stdexcept>
+#elif defined(__x86_64__)
+#include "support/processor.h"
+
+#include <ggml-cpu.h>
+
+#include <array>
 #endif
 
 namespace xlc {
@@ -68,6 +76,43 @@ void load_cpu_library() {
     }
 }
 
+#elif defined(__x86_64__)
+
+// The only CPU backend is in the module, compiled for one kind of processor. On another one it would end the
+// process. These functions of ggml's know what the compiler was told, and compute nothing.
+void check_processor() {
+    struct Compiled {
+        const char* name;
+        int (*in)();
+        InstructionSet set;
+    };
+    const std::array<Compiled, 11> all = {{
+        {"AVX", ggml_cpu_has_avx, InstructionSet::avx},
+        {"AVX2", ggml_cpu_has_avx2, InstructionSet::avx2},
+        {"FMA", ggml_cpu_has_fma, InstructionSet::fma},
+        {"F16C", ggml_cpu_has_f16c, InstructionSet::f16c},
+        {"BMI2", ggml_cpu_has_bmi2, InstructionSet::bmi2},
+        {"AVX-VNNI", ggml_cpu_has_avx_vnni, InstructionSet::avx_vnni},
+        {"AVX-512", ggml_cpu_has_avx512, InstructionSet::avx512},
+        {"AVX-512 VBMI", ggml_cpu_has_avx512_vbmi, InstructionSet::avx512_vbmi},
+        {"AVX-512 VNNI", ggml_cpu_has_avx512_vnni, InstructionSet::avx512_vnni},
+        {"AVX-512 BF16", ggml_cpu_has_avx512_bf16, InstructionSet::avx512_bf16},
+        {"AMX", ggml_cpu_has_amx_int8, InstructionSet::amx_int8},
+    }};
+    std::string missing;
+    for (const Compiled& one : all) {
+        if (one.in() != 0 && !runs(one.set)) {
+            missing += (missing.empty() ? "" : ", ") + std::string(one.name);
+        }
+    }
+    if (!missing.empty()) {
+        throw std::runtime_error(
+            "this build of xllama is for processors with instructions that this one does not have (" +
+            missing +
+            "); build it on this machine, or on Linux install the wheel, which is for all processors");
+    }
+}
+
 #endif
 
 } // namespace
@@ -75,6 +120,8 @@ void load_cpu_library() {
 void load_backends() {
 #if defined(XLC_PORTABLE)
     load_cpu_library();
+#elif defined(__x86_64__)
+    check_processor();
 #endif
     set_cpu_traits(cpu_backend().type_traits);
 }

@@ -2,6 +2,8 @@
 
 #include "support/errors.h"
 
+#include "common.h"
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -134,6 +136,17 @@ std::vector<ggml_backend_dev_t> choose_devices(const std::string& wanted) {
         }
     }
     refuse(wanted);
+}
+
+int physical_cores() {
+    return common_cpu_get_num_physical_cores();
+}
+
+size_t free_system_memory() {
+    size_t n_free = 0;
+    size_t n_total = 0;
+    ggml_backend_dev_memory(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU), &n_free, &n_total);
+    return n_free;
 }
 
 bool has_several_gpu_backends() {

@@ -28,6 +28,13 @@ std::vector<Device> find_devices();
 // are used only if all are. Throws Error(invalid_request), which lists what exists.
 std::vector<ggml_backend_dev_t> choose_devices(const std::string& wanted);
 
+// Return the number of the CPU's cores, of which the system may let this process use fewer. On Macs only the
+// fast ones count.
+int physical_cores();
+
+// Return the memory that the system says is free; outside Windows ggml says all of it.
+size_t free_system_memory();
+
 // Return whether the GPUs belong to more than one backend, which may have the same card twice.
 bool has_several_gpu_backends();
 
