@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 NATIVE_SOURCES := $(shell find src/xlc_core/native cmake -type f) CMakeLists.txt pyproject.toml vendor/pin.ini
 
-.PHONY: demo docs wheel wheel-aarch64 wheel-again sdist wheel-vulkan wheel-cuda wheel-test wheel-test-aarch64 test test-vulkan test-convert test-beside test-frameworks test-ray soak fuzz fuzz-coverage asan tsan check tidy format stubs pictures pin clean
+.PHONY: demo docs wheel wheel-aarch64 wheel-windows wheel-again sdist wheel-vulkan wheel-cuda wheel-test wheel-test-aarch64 wheel-test-windows test test-vulkan test-convert test-beside test-frameworks test-ray soak fuzz fuzz-coverage asan tsan check tidy format stubs pictures pin clean
 
 # A wheel in dist/ that was made from these sources is installed in seconds. Without one, the project is built.
 demo:
@@ -23,6 +23,10 @@ wheel:
 # The same for aarch64 Linux, compiled on this machine; needs Debian's g++-aarch64-linux-gnu.
 wheel-aarch64:
 	$(PYTHON) cmake/make_wheel.py --target aarch64
+
+# The same for x86-64 Windows, compiled on Linux; needs Python 3.12 or newer.
+wheel-windows:
+	$(PYTHON) cmake/make_windows_wheel.py
 
 # Builds it again in another folder, without ccache, and compares the bytes.
 wheel-again:
@@ -48,6 +52,10 @@ wheel-test:
 # The same for aarch64, under QEMU as a whole. MODEL is a chat model's file.
 wheel-test-aarch64:
 	build/wheel/tools/bin/python cmake/test_wheel.py --target aarch64 $(if $(MODEL),--model $(MODEL))
+
+# The wheel for Windows, under Wine (Debian 12: wine64). MODEL is a chat model's file.
+wheel-test-windows:
+	$(PYTHON) cmake/test_windows_wheel.py $(if $(MODEL),--model $(MODEL))
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --durations=25 --durations-min=1

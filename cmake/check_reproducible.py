@@ -43,7 +43,8 @@ def copy_checkout(folder: Path) -> None:
 def build_again(folder: Path, target: str) -> Path:
     """Return the wheel that is built in the folder for a kind of machine."""
     environment = {**os.environ, "SOURCE_DATE_EPOCH": wheel_tools.time_of_sources(), "CCACHE_DISABLE": "1"}
-    command: list[str | Path] = [sys.executable, folder / "cmake" / "make_wheel.py", "--target", target]
+    maker = ["make_windows_wheel.py"] if target == "windows" else ["make_wheel.py", "--target", target]
+    command: list[str | Path] = [sys.executable, folder / "cmake" / maker[0], *maker[1:]]
     subprocess.run(command, check=True, env=environment)
     (wheel,) = (folder / "dist").glob("xllama-*.whl")
     return wheel

@@ -22,6 +22,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import python_headers
 import source_digest
 import sysroot
 from sbom import expression_of
@@ -36,7 +37,9 @@ REQUIREMENT = "nanobind-backend>=1.0,<2"
 def build(folder: Path, target: Target) -> Path:
     """Let pip build the wheel, with a tag of the target's own."""
     older = BUILD / f"sysroot-{target.name}"
+    headers = BUILD / f"python-{target.name}" / "include" / "python3"
     sysroot.fill(older, target)
+    python_headers.fill(headers, older / target.pyconfig if target.pyconfig else None)
     settings = {
         "build-dir": BUILD / f"portable-{target.name}",
         "wheel.py-api": PYTHON,
@@ -44,9 +47,8 @@ def build(folder: Path, target: Target) -> Path:
         "cmake.define.XLC_SYSROOT": older,
         "cmake.define.XLC_TRIPLE": target.triple,
         "cmake.define.CMAKE_TOOLCHAIN_FILE": ROOT / "cmake" / "sysroot.cmake",
+        "cmake.define.Python_INCLUDE_DIR": headers,
     }
-    if target.python:
-        settings["cmake.define.Python_INCLUDE_DIR"] = older / target.python
     options = [f"--config-settings={name}={value}" for name, value in settings.items()]
     environment = {**os.environ, "PATH": f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     environment["_PYTHON_HOST_PLATFORM"] = f"linux-{target.name}"  # Python's own variable for compiling across
@@ -61,16 +63,23 @@ def policy_of(wheel: Path) -> str:
     return str(json.loads(shown)["overall_tag"])
 
 
-def finish(wheel: Path, folder: Path, target: Target) -> Path:
-    """Name the wheel after the systems that it runs on, and add what it requires; return the finished one."""
+def finish(wheel: Path, folder: Path, policy: str, requirement: str) -> Path:
+    """Name the wheel after the systems that it runs on, and add what it requires; return the finished one.
+
+    Args:
+        wheel: the one that pip has built.
+        folder: where the finished one goes.
+        policy: the last part of its tag.
+        requirement: what it requires beyond pyproject.toml, or an empty text.
+    """
     with tempfile.TemporaryDirectory() as unpacked:
         tool("wheel", "unpack", "--dest", unpacked, wheel)
         (tree,) = Path(unpacked).iterdir()
         (info,) = tree.glob("*.dist-info")
-        complete_metadata(info)
+        complete_metadata(info, requirement)
         tags = info / "WHEEL"
-        tag = re.compile(rf"(?m)^(Tag: .*-)linux_{target.name}$")
-        tags.write_text(tag.sub(rf"\g<1>{target.policy}", tags.read_text("utf-8")), "utf-8")
+        text = re.sub(r"(?m)^(Tag: .*-)[^-\n]+$", rf"\g<1>{policy}", tags.read_text("utf-8"))
+        tags.write_text(text, "utf-8")
         (info / source_digest.NAME).write_text(source_digest.of_checkout() + "\n", "utf-8")
         folder.mkdir(parents=True, exist_ok=True)
         same_modes(tree)
@@ -78,13 +87,14 @@ def finish(wheel: Path, folder: Path, target: Target) -> Path:
     return folder / packed.split("Repacking wheel as ")[1].split("...")[0].strip().split("/")[-1]
 
 
-def complete_metadata(info: Path) -> None:
-    """Add the wheel's own requirement, and the licences of what is compiled in (cmake/sbom.py)."""
+def complete_metadata(info: Path, requirement: str) -> None:
+    """Add the wheel's own requirement, if it has one, and the licences of what is compiled in (cmake/sbom.py)."""
     metadata = info / "METADATA"
     text = metadata.read_text("utf-8")
     if "\nRequires-Dist: " not in text:
         sys.exit("the wheel requires nothing; where would its own requirement go?")
-    text = text.replace("\nRequires-Dist: ", f"\nRequires-Dist: {REQUIREMENT}\nRequires-Dist: ", 1)
+    if requirement:
+        text = text.replace("\nRequires-Dist: ", f"\nRequires-Dist: {requirement}\nRequires-Dist: ", 1)
     folder = info / "licenses"
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     text = re.sub(r"(?m)(^License-File: .*\n)+", "".join(f"License-File: {name}\n" for name in files), text, count=1)
@@ -94,17 +104,23 @@ def complete_metadata(info: Path) -> None:
 
 
 def check(wheel: Path, target: Target) -> None:
-    """Stop if the wheel is too large, or needs a newer system than its name says."""
-    size = wheel.stat().st_size
+    """Stop if something is wrong with the wheel, or it needs a newer system than its name says."""
     policy = policy_of(wheel)
-    print(f"{wheel.name}: {size / 2**20:.1f} MiB; auditwheel: {policy}")
+    check_content(wheel, target.most_bytes)
+    print(f"auditwheel: {policy}")
+    if glibc_of(policy, target) > glibc_of(target.policy, target):
+        sys.exit(f"the wheel needs {policy}, which is newer than {target.policy}")
+
+
+def check_content(wheel: Path, most_bytes: int) -> None:
+    """Stop if the wheel is too large, or a file or the SBOM is not as it should be."""
+    size = wheel.stat().st_size
+    print(f"{wheel.name}: {size / 2**20:.1f} MiB")
     run(TOOLS / "bin" / "python", Path(__file__).with_name("check_sbom.py"), wheel)
     if missing := missing_files(wheel):
         sys.exit(f"the wheel does not have {', '.join(missing)}")
-    if size > target.most_bytes:
-        sys.exit(f"the wheel is larger than {target.most_bytes // 2**20} MiB")
-    if glibc_of(policy, target) > glibc_of(target.policy, target):
-        sys.exit(f"the wheel needs {policy}, which is newer than {target.policy}")
+    if size > most_bytes:
+        sys.exit(f"the wheel is larger than {most_bytes // 2**20} MiB")
 
 
 def missing_files(wheel: Path) -> list[str]:
@@ -133,7 +149,7 @@ def main() -> None:
     fill_tools()
     os.environ["SOURCE_DATE_EPOCH"] = time_of_sources()  # for all tools
     with tempfile.TemporaryDirectory() as built:
-        wheel = finish(build(Path(built), target), given.folder.resolve(), target)
+        wheel = finish(build(Path(built), target), given.folder.resolve(), target.policy, REQUIREMENT)
     check(wheel, target)
 
 

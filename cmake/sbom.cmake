@@ -13,6 +13,8 @@ function(xlc_install_sbom)
       list(APPEND libraries "$<TARGET_FILE:${target}>")
     endforeach()
     set(options --strict --sysroot "${XLC_SYSROOT}")
+  elseif(XLC_ZIG)
+    set(options --strict --zig "${XLC_ZIG}/package/ziglang/lib")
   endif()
   set(command
     "${CMAKE_COMMAND}" -E env "XLC_NINJA=${CMAKE_MAKE_PROGRAM}"
@@ -23,7 +25,7 @@ function(xlc_install_sbom)
   string(JOIN " " command ${command})
   install(CODE "
     execute_process(COMMAND ${command} RESULT_VARIABLE failed)
-    if(failed AND \"${XLC_PORTABLE}\")
+    if(failed AND \"${options}\" MATCHES strict)
       message(FATAL_ERROR \"xllama: the SBOM could not be written\")
     endif()")
 endfunction()

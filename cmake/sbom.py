@@ -1,7 +1,8 @@
 """Write what a build has of other projects into a wheel's folder .dist-info: an SBOM (CycloneDX) and their licences.
 
     python cmake/sbom.py INFO --build FOLDER --llama-cpp FOLDER --version VERSION --compiler NAME [--package NAME]
-        [--nanobind FOLDER] [--sysroot FOLDER] [--vulkan FOLDER] [--cuda FOLDER] [--strict] LIBRARY...
+        [--nanobind FOLDER] [--sysroot FOLDER] [--vulkan FOLDER] [--cuda FOLDER] [--zig FOLDER]
+        [--strict] LIBRARY...
 
 CMake runs it when it installs (cmake/sbom.cmake), and the makers of backends' wheels do. Ninja knows which source files
 and headers the libraries were compiled from; cmake/third_party.py knows whose they are. With --strict, a file of an
@@ -216,7 +217,7 @@ def main() -> None:
     parser.add_argument("--package", default="xllama")
     for name in ("build", "llama-cpp"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("nanobind", "sysroot", "vulkan", "cuda"):
+    for name in ("nanobind", "sysroot", "vulkan", "cuda", "zig"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--version", required=True)
     parser.add_argument("--compiler", required=True, help="name and version")
@@ -230,6 +231,7 @@ def main() -> None:
         sysroot=given.sysroot,
         vulkan=given.vulkan,
         cuda=given.cuda,
+        zig=given.zig,
         python=Path(sysconfig.get_path("stdlib")),
     )
     found, unknown = projects_of(compiled_files(given.build, given.libraries), trees)

@@ -134,20 +134,25 @@ def fill_house(wheel: Path, python: str, cache: Path, target: Target) -> Path:
     return house
 
 
-def fetch_model(wheel: Path, cache: Path, target: Target, given: Path | None) -> Path:
-    """Return a folder with the model. The wheel, installed on this machine too, fetches it if it is not there."""
-    venv, models = cache / "venv", cache / "models"
+def kept_model(cache: Path, given: Path | None) -> Path:
+    """Return the folder of the model's file, to which a given one is copied; stop without a file."""
+    models = cache / "models"
     if given:
         models.mkdir(parents=True, exist_ok=True)
         shutil.copy(given, models / f"{MODEL}.gguf")
-    if (models / f"{MODEL}.gguf").exists():
-        return models
-    if not target.is_native:
+    if not (models / f"{MODEL}.gguf").exists():
         sys.exit(f"--model is missing: `xllama models pull {MODEL}` fetches it and says where it is")
-    run(sys.executable, "-m", "venv", "--clear", venv)
-    run(venv / "bin" / "pip", "install", "--quiet", wheel)
-    run(venv / "bin" / "xllama", "models", "pull", MODEL, env={**os.environ, "XLLAMA_CACHE": str(models)})
     return models
+
+
+def fetch_model(wheel: Path, cache: Path, target: Target, given: Path | None) -> Path:
+    """Return a folder with the model. The wheel, installed on this machine too, fetches it if it is not there."""
+    venv, models = cache / "venv", cache / "models"
+    if target.is_native and not given and not (models / f"{MODEL}.gguf").exists():
+        run(sys.executable, "-m", "venv", "--clear", venv)
+        run(venv / "bin" / "pip", "install", "--quiet", wheel)
+        run(venv / "bin" / "xllama", "models", "pull", MODEL, env={**os.environ, "XLLAMA_CACHE": str(models)})
+    return kept_model(cache, given)
 
 
 def host_library() -> str:

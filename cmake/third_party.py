@@ -144,6 +144,28 @@ PROJECTS = (
         toolchain=True,
     ),
     Project(
+        "mingw-w64",
+        r"zig/libc/",
+        "ZPL-2.1 AND LicenseRef-Public-Domain",
+        ("zig/libc/mingw/COPYING",),
+        toolchain=True,
+    ),
+    Project(
+        "LLVM runtime libraries",
+        r"zig/lib(cxx|cxxabi|unwind)/",
+        "Apache-2.0 WITH LLVM-exception",
+        ("zig/libcxx/LICENSE.TXT",),
+        toolchain=True,
+    ),
+    Project(
+        "Zig",
+        r"zig/",
+        "MIT AND Apache-2.0 WITH LLVM-exception",
+        ("zig/../LICENSE",),
+        ("xllama/cmake/zig_tools.py", r"ziglang==([\d.]+)"),
+        toolchain=True,
+    ),
+    Project(
         "GCC runtime libraries",
         r"\S+/include/(\S+/)?c\+\+/|\S+/lib\d*/gcc\S*/include",
         "GPL-3.0-or-later WITH GCC-exception-3.1",

@@ -1,8 +1,8 @@
 """The machines that have a portable wheel, as data (cmake/make_wheel.py and cmake/test_wheel.py).
 
 Debian's names of packages and their sha256 are of Debian 11, which no longer changes. A target that is compiled on
-another kind of machine also takes Python's headers from a package, of Debian 12: those of the machine's own Python
-describe the wrong processor.
+another kind of machine also takes one of Python's headers from a package, of Debian 12: that of the machine's own
+Python describes the wrong processor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Target(NamedTuple):
         policy: the wheel's tag, whose limits cmake/sysroot.py keeps.
         most_bytes: what the wheel may weigh.
         packages: Debian packages with the libraries and headers to compile against, and their sha256.
-        python: Python's headers in them, or empty for those of the Python that builds.
+        pyconfig: the machine's description in Python's headers, in them, or empty for that of the Python that builds.
         n_cpu_libraries: how many CPU libraries the wheel has.
         processors: QEMU's processors that the wheel is tried on, and the CPU library that each has to get.
     """
@@ -34,7 +34,7 @@ class Target(NamedTuple):
     policy: str
     most_bytes: int
     packages: dict[str, str]
-    python: str
+    pyconfig: str
     n_cpu_libraries: int
     processors: dict[str, str]
 
@@ -71,7 +71,7 @@ _X86_64 = Target(
             "e3be603bd12377bb90fcfb0f2048ca3a81c886e49d6f09945b82159d1c54f7b2"
         ),
     },
-    python="",
+    pyconfig="",
     n_cpu_libraries=14,
     # QEMU's emulation has AVX2 but not AVX-512.
     processors={"Nehalem": "sse42", "SandyBridge": "sandybridge", "Haswell": "haswell", "Skylake-Server": "haswell"},
@@ -103,7 +103,7 @@ _AARCH64 = Target(
             "454a191a37dd86674c309691904be69d499f060e643c1f8efc8b82078967cd48"
         ),
     },
-    python="usr/include/python3.11",
+    pyconfig="usr/include/aarch64-linux-gnu/python3.11/pyconfig.h",
     n_cpu_libraries=6,  # two more need -march=armv9.2-a, which GCC knows since 13
     processors={"cortex-a53": "armv8.0_1", "neoverse-n1": "armv8.2_2", "max": "armv8.6_2"},
 )
@@ -112,5 +112,7 @@ TARGETS = {target.name: target for target in (_X86_64, _AARCH64)}
 
 
 def target_of(wheel: str) -> str:
-    """Return the kind of machine that a wheel's name says; of others this machine's."""
+    """Return the kind of machine that a wheel's name says, or ``windows``; of others this machine's."""
+    if wheel.endswith("-win_amd64.whl"):
+        return "windows"
     return next((name for name in TARGETS if wheel.endswith(f"_{name}.whl")), platform.machine())

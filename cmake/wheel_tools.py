@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -29,8 +30,8 @@ def tool(*command: str | Path, **options: object) -> str:
 
 
 def fill_tools() -> None:
-    """Install the tools, if these versions are not there."""
-    wanted = TOOL_VERSIONS.read_bytes()
+    """Install the tools for the Python that runs this, if these versions are not there."""
+    wanted = TOOL_VERSIONS.read_bytes() + sys.version.encode()
     mark = TOOLS / ".xllama-tools"
     if mark.exists() and mark.read_bytes() == wanted:
         return

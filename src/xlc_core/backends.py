@@ -100,7 +100,7 @@ def _load_library(point: EntryPoint) -> str:
     """Load the library that the wheel's module names; return why that failed, or an empty text."""
     if not _native.cpu_libraries()[0]:
         return (
-            "it needs xllama's wheel, but this is a build from source; "
+            "it needs xllama's wheel for Linux, but this is a build from source or for Windows; "
             f"build with -C cmake.define.GGML_{point.name.upper()}=ON instead"
         )
     module = point.load()

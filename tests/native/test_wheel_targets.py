@@ -56,7 +56,7 @@ def test_targets_are_alike_but_for_their_processor(targets: ModuleType) -> None:
         assert set(map(len, target.packages.values())) == {64}
         packages.append({path.replace(f"_{target.debian}.deb", "") for path in target.packages})
         assert not [path for path in packages[-1] if path.endswith(".deb")]
-        assert target.is_native or target.python
+        assert target.is_native or target.pyconfig
         assert target.is_native == (target.program("gcc") == "gcc")
     common = set.intersection(*packages)
     assert len(common) == 5
@@ -67,11 +67,13 @@ def test_wheels_are_for_the_machine_in_their_names(targets: ModuleType, tmp_path
     """`make demo` does not take a newer wheel for another kind of machine."""
     assert targets.target_of("xllama-1-cp310-abi3-manylinux_2_28_aarch64.whl") == "aarch64"
     assert targets.target_of("xllama-1-cp312-abi3-linux_x86_64.whl") == "x86_64"
+    assert targets.target_of("xllama-1-cp312-abi3-win_amd64.whl") == "windows"
     assert targets.target_of("xllama-1-py3-none-any.whl") == platform.machine()
     own = tmp_path / "xllama-1-py3-none-any.whl"
     own.touch()
     for name in set(targets.TARGETS) - {platform.machine()}:
         (tmp_path / f"xllama-1-cp310-abi3-manylinux_2_28_{name}.whl").touch()
+    (tmp_path / "xllama-1-cp312-abi3-win_amd64.whl").touch()
     assert load_file(CMAKE / "install_wheel.py").newest_wheels(tmp_path) == [own]
 
 
@@ -81,6 +83,25 @@ def test_policy_of_another_processor_is_refused(targets: ModuleType) -> None:
     assert glibc_of("manylinux_2_17_aarch64", aarch64) < glibc_of(aarch64.policy, aarch64)
     for newer in ("manylinux_2_31_aarch64", "manylinux_2_28_x86_64", "linux_aarch64"):
         assert glibc_of(newer, aarch64) > glibc_of(aarch64.policy, aarch64)
+
+
+def test_headers_of_python_describe_the_machine_themselves(tmp_path: Path) -> None:
+    """Debian's pyconfig.h includes that of the architecture, from a folder that no other root folder has."""
+    headers = load_file(CMAKE / "python_headers.py")
+    folder = tmp_path / "headers"
+    headers.fill(folder)
+    assert "SIZEOF_LONG" in (folder / "pyconfig.h").read_text()
+    assert (folder / "Python.h").exists()
+    foreign = tmp_path / "foreign.h"
+    foreign.write_text("#define SIZEOF_LONG 8\n")
+    headers.fill(folder, foreign)
+    assert (folder / "pyconfig.h").read_text() == foreign.read_text()
+    include, architecture = tmp_path / "python3.11", tmp_path / "x86_64-linux-gnu" / "python3.11"
+    assert headers.own_pyconfig(include, "x86_64-linux-gnu") == include / "pyconfig.h"
+    architecture.mkdir(parents=True)
+    (architecture / "pyconfig.h").touch()
+    assert headers.own_pyconfig(include, "x86_64-linux-gnu") == architecture / "pyconfig.h"
+    assert headers.own_pyconfig(include, None) == include / "pyconfig.h"
 
 
 @pytest.mark.skipif(shutil.which(f"{CROSS}g++") is None, reason="needs g++-aarch64-linux-gnu")

@@ -48,7 +48,7 @@ def _describe_backends(backends: tuple[Backend, ...], devices: list[_native.Devi
     linked = {device.backend for device in devices if device.is_gpu and device.backend.lower() not in loaded}
     lines.extend(f"{name}: in this build" for name in sorted(linked))
     if not _native.cpu_libraries()[0]:
-        lines.append("this is a build from source, which does not load backends of wheels")
+        lines.append("this build, from source or for Windows, does not load backends of wheels")
     else:
         missing = [name for name in ("cuda", "vulkan") if name not in loaded]
         packages = {"cuda": "xllama-cuda13", "vulkan": "xllama-vulkan"}

@@ -143,7 +143,7 @@ std::string load_backend(const std::string& path) {
     const std::string reason = capture.summary();
     return reason.empty() ? "ggml could not load it" : reason;
 #else
-    return path + " needs the libraries of xllama's wheel, but this is a build from source";
+    return path + " needs the libraries of xllama's wheel for Linux, which this build does not have";
 #endif
 }
 
