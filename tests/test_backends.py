@@ -96,7 +96,9 @@ def test_build_from_source_names_its_own_way(
 ) -> None:
     install(Point(tmp_path))
     monkeypatch.setattr(_native, "cpu_libraries", lambda: ("", {}))
-    assert problem_of("a build from source or for Windows").endswith("build with -C cmake.define.GGML_VULKAN=ON instead")
+    assert problem_of("a build from source or for Windows").endswith(
+        "build with -C cmake.define.GGML_VULKAN=ON instead"
+    )
 
 
 @pytest.mark.parametrize(
