@@ -158,9 +158,8 @@ class WinePython:
             "windows-cc", "-shared", "-s", parts / "random.c", "-ladvapi32", "-o", folder / "bcryptprimitives.dll"
         )
         (parts / "empty.c").write_text("void empty(void) {}\n")
-        self._link(
-            folder / "python3.dll", parts / "empty.c", stable_abi(folder, f"={DLL[:-4]}.{{}}", f"={DLL[:-4]}.{{}}")
-        )
+        forwarded = f"={DLL.removesuffix('.dll')}.{{}}"
+        self._link(folder / "python3.dll", parts / "empty.c", stable_abi(folder, forwarded, forwarded))
         # Wine's own C runtime under another name, behind one that has what it lacks.
         shutil.copy(UCRT, folder / "ucrtwine.dll")
         exported = [name for name in exported_names(UCRT.read_bytes()) if not {"?", "@"} & set(name)]
