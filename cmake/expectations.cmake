@@ -64,6 +64,13 @@ xlc_override(llama src/models/jina-bert-v2.cpp src/models/jina-bert-v2.cpp EXPEC
   "cls_b = create_tensor\\(tn\\(LLM_TENSOR_CLS, \"bias\"\\),   {1},         TENSOR_NOT_REQUIRED\\)" 1
   "LLM_TENSOR_CLS" 2)
 
+if(WIN32) # elsewhere names of files are bytes
+  xlc_override(llama src/llama-quant.cpp src/llama-quant.cpp)
+endif()
+xlc_expect(src/llama-quant.cpp
+  "fout = std::ofstream\\(fname, std::ios::binary\\)" 1
+  "std::ofstream\\(" 1)
+
 # llama-common: logging, samplers, drafts -----------------------------------------------------------------------
 
 xlc_override(llama-common common/log.cpp common/log.cpp)

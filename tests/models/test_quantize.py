@@ -29,6 +29,17 @@ def test_file_is_smaller_and_runs(source: Path, tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["small.gguf", "source.gguf"]
 
 
+@pytest.mark.parametrize("name", ["kleiner größer", "модель 模型", "🙂"])
+def test_name_of_any_script(tmp_path: Path, name: str) -> None:
+    """On Windows, programs open names in a code page, which has few of these characters."""
+    folder = tmp_path / name
+    folder.mkdir()
+    made = quantize_model(write_byte_llama(folder / f"{name}.gguf"), folder / f"{name} q8.gguf", "Q8_0")
+    with xlc.Engine(made, n_ctx=128, n_parallel=1, warmup=False) as engine:
+        assert engine.complete("ab", max_tokens=3, ignore_eos=True).usage.completion_tokens == 3
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_unwritable_type_is_refused(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "small.gguf"
     with pytest.raises(xlc.InvalidRequestError, match="Q4_K_M"):

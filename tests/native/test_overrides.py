@@ -120,7 +120,7 @@ def test_file_that_its_target_does_not_compile_stops_the_build(tmp_path: Path) -
 
 def test_every_override_is_declared_and_in_the_table() -> None:
     text = EXPECTATIONS.read_text()
-    declared = re.findall(r"^xlc_override\(\S+ \S+ (\S+?)(?:\)| (?:WITH|EXPECT))", text, re.MULTILINE)
+    declared = re.findall(r"^ *xlc_override\(\S+ \S+ (\S+?)(?:\)| (?:WITH|EXPECT))", text, re.MULTILINE)
     beside = re.findall(r" WITH ([^\")]*?)(?:\sEXPECT|\))", text)
     files = {path.relative_to(OVERRIDES).as_posix() for path in OVERRIDES.rglob("*.c*")}
     assert files == {*declared, *(name for names in beside for name in names.split())}
