@@ -8,10 +8,8 @@ Nothing is linked: nanobind names Python's functions in a way that only Apple's 
 
 from __future__ import annotations
 
-import os
-
 import python_headers
-from wheel_tools import BUILD, ROOT, TOOLS, fill_tools, run
+from wheel_tools import BUILD, ROOT, TOOLS, fill_tools, run, with_tools
 from zig_tools import Zig
 
 
@@ -30,7 +28,7 @@ def main() -> None:
         "Python_INCLUDE_DIR": headers,
         "SKBUILD_PROJECT_VERSION": "0",
     }
-    environment = {**os.environ, "PATH": f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    environment = with_tools()
     definitions = [f"-D{name}={value}" for name, value in settings.items()]
     print(run("cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, *definitions, env=environment))
     inputs = run("ninja", "-C", folder, "-t", "inputs", "_native", env=environment).splitlines()

@@ -25,7 +25,7 @@ from cuda_tools import CudaTools
 from sbom import expression_of
 from vulkan_tools import VulkanTools
 from wheel_targets import TARGETS
-from wheel_tools import BUILD, ROOT, TOOLS, fill_tools, run, same_modes, time_of_sources
+from wheel_tools import BUILD, ROOT, TOOLS, fill_tools, run, same_modes, time_of_sources, with_tools
 
 TARGET = TARGETS["x86_64"]
 SYSROOT = BUILD / f"sysroot-{TARGET.name}"
@@ -233,7 +233,7 @@ def make_for_others(settings: Settings, folder: Path) -> Path:
     """Build with tools of fixed versions, so that the same sources give the same bytes, and check."""
     fill_tools()
     os.environ["SOURCE_DATE_EPOCH"] = time_of_sources()  # for all tools
-    os.environ["PATH"] = f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    os.environ.update(with_tools())
     installed = build(settings)
     check(settings.backend, installed)
     with tempfile.TemporaryDirectory() as described:

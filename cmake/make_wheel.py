@@ -27,7 +27,7 @@ import source_digest
 import sysroot
 from sbom import expression_of
 from wheel_targets import TARGETS, Target
-from wheel_tools import BUILD, ROOT, TOOLS, fill_tools, run, same_modes, time_of_sources, tool
+from wheel_tools import BUILD, ROOT, TOOLS, build_wheel, fill_tools, run, same_modes, time_of_sources, tool
 
 PYTHON = "cp310"
 # The module takes nanobind from this package (CMakeLists.txt). Builds that are not portable have it inside.
@@ -40,7 +40,7 @@ def build(folder: Path, target: Target) -> Path:
     headers = BUILD / f"python-{target.name}" / "include" / "python3"
     sysroot.fill(older, target)
     python_headers.fill(headers, older / target.pyconfig if target.pyconfig else None)
-    settings = {
+    settings: dict[str, str | Path] = {
         "build-dir": BUILD / f"portable-{target.name}",
         "wheel.py-api": PYTHON,
         "cmake.define.XLC_PORTABLE": "ON",
@@ -49,12 +49,7 @@ def build(folder: Path, target: Target) -> Path:
         "cmake.define.CMAKE_TOOLCHAIN_FILE": ROOT / "cmake" / "sysroot.cmake",
         "cmake.define.Python_INCLUDE_DIR": headers,
     }
-    options = [f"--config-settings={name}={value}" for name, value in settings.items()]
-    environment = {**os.environ, "PATH": f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    environment["_PYTHON_HOST_PLATFORM"] = f"linux-{target.name}"  # Python's own variable for compiling across
-    tool("pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, *options, ROOT, env=environment)
-    (wheel,) = folder.glob("xllama-*.whl")
-    return wheel
+    return build_wheel(folder, settings, f"linux-{target.name}")
 
 
 def policy_of(wheel: Path) -> str:

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from make_wheel import check_content, finish
-from wheel_tools import BUILD, ROOT, TOOLS, fill_tools, time_of_sources, tool
+from wheel_tools import BUILD, ROOT, build_wheel, fill_tools, time_of_sources
 from zig_tools import WindowsPython, Zig
 
 TAG = "win_amd64"
@@ -29,7 +29,7 @@ def build(folder: Path) -> Path:
     """Let pip build the wheel."""
     zig = Zig(BUILD / "zig")
     python = WindowsPython(BUILD / "python-windows", zig)
-    settings = {
+    settings: dict[str, str | Path] = {
         "build-dir": BUILD / "portable-windows",
         "wheel.py-api": PYTHON,
         "cmake.define.CMAKE_TOOLCHAIN_FILE": ROOT / "cmake" / "windows.cmake",
@@ -40,12 +40,7 @@ def build(folder: Path) -> Path:
         "cmake.define.GGML_NATIVE": "OFF",
         **{f"cmake.define.GGML_{name}": "ON" for name in INSTRUCTIONS},
     }
-    options = [f"--config-settings={name}={value}" for name, value in settings.items()]
-    environment = {**os.environ, "PATH": f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    environment["_PYTHON_HOST_PLATFORM"] = "win-amd64"  # Python's own variable for compiling across
-    tool("pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, *options, ROOT, env=environment)
-    (wheel,) = folder.glob("xllama-*.whl")
-    return wheel
+    return build_wheel(folder, settings, "win-amd64")
 
 
 def main() -> None:

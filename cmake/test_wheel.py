@@ -74,6 +74,12 @@ def run(*command: str | Path, **options: object) -> None:
     subprocess.run([str(word) for word in command], check=True, **options)  # type: ignore[call-overload]
 
 
+def newest_wheel(platform: str, command: str) -> Path:
+    """Return the newest wheel of dist/ whose tag ends so; without one, stop and name the command that makes it."""
+    wheels = sorted((ROOT / "dist").glob(f"xllama-*-{platform}.whl"), key=lambda path: path.stat().st_mtime)
+    return wheels[-1] if wheels else sys.exit(f"dist/ has no wheel for {platform}; run `{command}`")
+
+
 def make_system(name: str, cache: Path, target: Target) -> Path:
     """Return the root folder of a system, made if it is not there."""
     system = cache / (name if target.is_native else f"{name}-{target.debian}")
@@ -231,8 +237,7 @@ def main() -> None:
     for tool in ("debootstrap", qemu_of(target)):
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: apt-get install debootstrap qemu-user-static")
-    wheels = sorted((ROOT / "dist").glob(f"xllama-*-{target.policy}.whl"), key=lambda path: path.stat().st_mtime)
-    wheel = arguments.wheel or (wheels[-1] if wheels else sys.exit("there is no wheel; run `make wheel`"))
+    wheel = arguments.wheel or newest_wheel(target.policy, "make wheel" if target.is_native else "make wheel-aarch64")
     named = target.processors if arguments.processors is None else arguments.processors.split(",")
     processors = [name for name in named if name]
     start = time.monotonic()

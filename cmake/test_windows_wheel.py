@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from make_windows_wheel import TAG
-from test_wheel import MODEL, kept_model
+from test_wheel import MODEL, kept_model, newest_wheel
 from wheel_tools import BUILD, ROOT
 from wine_python import VERSION, WINE, WinePython
 from zig_tools import Zig
@@ -52,8 +52,7 @@ def main() -> None:
     given = parser.parse_args()
     if not WINE.exists():
         sys.exit(f"{WINE} is missing: apt-get install --no-install-recommends wine64")
-    wheels = sorted((ROOT / "dist").glob(f"xllama-*-{TAG}.whl"), key=lambda path: path.stat().st_mtime)
-    wheel = given.wheel or (wheels[-1] if wheels else sys.exit("there is no wheel; run `make wheel-windows`"))
+    wheel = given.wheel or newest_wheel(TAG, "make wheel-windows")
     models = kept_model(given.cache.resolve(), given.model)
     start = time.monotonic()
     python = WinePython(given.cache / "windows", Zig(BUILD / "zig"))

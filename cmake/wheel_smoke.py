@@ -3,7 +3,7 @@
     python wheel_smoke.py LIBRARY MODEL [--all | --beside]
     python wheel_smoke.py --without-model
 
-LIBRARY is the CPU library that has to be chosen here, or "module" where there is nothing to choose, as on Windows.
+LIBRARY is the CPU library that has to be chosen here, or "module" where the module holds the only one, as on Windows.
 MODEL is a chat model. Without --all, only what takes a few seconds
 of computing, for emulated processors. A wheel of one processor's arithmetic does not choose, and --without-model needs
 only the embedder and the reranker of xllama-models.

@@ -8,7 +8,18 @@ import sys
 import venv
 from pathlib import Path
 
-__all__ = ["BUILD", "ROOT", "TOOLS", "fill_tools", "run", "same_modes", "time_of_sources", "tool"]
+__all__ = [
+    "BUILD",
+    "ROOT",
+    "TOOLS",
+    "build_wheel",
+    "fill_tools",
+    "run",
+    "same_modes",
+    "time_of_sources",
+    "tool",
+    "with_tools",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "wheel"  # deeper than cmake/tidy.py looks
@@ -38,6 +49,27 @@ def fill_tools() -> None:
     venv.create(TOOLS, clear=True, with_pip=True)
     tool("pip", "install", "--quiet", "--requirement", TOOL_VERSIONS)
     mark.write_bytes(wanted)
+
+
+def with_tools() -> dict[str, str]:
+    """Return this program's environment with the tools' programs before all others."""
+    return {**os.environ, "PATH": f"{TOOLS / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+
+def build_wheel(folder: Path, settings: dict[str, str | Path], platform: str) -> Path:
+    """Let pip build xllama's wheel into a folder.
+
+    Args:
+        folder: where the wheel goes.
+        settings: scikit-build-core's.
+        platform: the system that the wheel is for, as Python's sysconfig names it.
+    """
+    options = [f"--config-settings={name}={value}" for name, value in settings.items()]
+    # The second is Python's own variable for compiling across.
+    environment = {**with_tools(), "_PYTHON_HOST_PLATFORM": platform}
+    tool("pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, *options, ROOT, env=environment)
+    (wheel,) = folder.glob("xllama-*.whl")
+    return wheel
 
 
 def time_of_sources() -> str:

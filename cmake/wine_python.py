@@ -84,6 +84,17 @@ def complex_functions(exported: list[str]) -> dict[str, str]:
     return {name: text for name, text in functions.items() if name in exported}
 
 
+def wine_environment(folder: Path) -> dict[str, str]:
+    """Return the environment in which Wine runs the Python of a folder."""
+    own = {
+        "WINEPREFIX": str(folder / "wine"),
+        "WINEDEBUG": "-all",
+        "WINEDLLOVERRIDES": "ucrtbase=n,b",
+        "PYTHONUTF8": "1",
+    }
+    return {**os.environ, **own}
+
+
 class WinePython:
     """A Python for Windows in a folder, with nothing installed but pip."""
 
@@ -95,18 +106,12 @@ class WinePython:
 
     def run(self, *words: str | Path, **environment: str) -> None:
         """Run it; paths of this machine are on drive Z:. Raises subprocess.CalledProcessError if it fails."""
-        own = {
-            "WINEPREFIX": str(self.folder / "wine"),
-            "WINEDEBUG": "-all",
-            "WINEDLLOVERRIDES": "ucrtbase=n,b",
-            "PYTHONUTF8": "1",
-        }
         command = [WINE, self.folder / "python.exe", *words]
         print("+", *words, flush=True)
         # Without a pipe, Wine gives Python no handles that it takes for its standard streams.
         with subprocess.Popen(
             [str(word) for word in command],
-            env={**os.environ, **own, **environment},
+            env={**wine_environment(self.folder), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -128,9 +133,13 @@ class WinePython:
             (wheel,) = Path(name).glob("*.whl")
             self._take_libraries(zipfile.ZipFile(wheel), folder)
         self._compile(folder)
-        environment = {**os.environ, "WINEPREFIX": str(folder / "wine"), "WINEDEBUG": "-all"}
-        settings: dict[str, object] = {"env": environment, "check": True, "stdin": subprocess.DEVNULL}
-        subprocess.run([WINE, "winecfg", "/v", "win10"], stdout=subprocess.DEVNULL, **settings)  # type: ignore[call-overload]
+        subprocess.run(
+            [WINE, "winecfg", "/v", "win10"],
+            env=wine_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
         system = folder / "wine" / "drive_c" / "windows" / "system32"
         shutil.move(folder / "bcryptprimitives.dll", system)
         (pip,) = (folder / "Lib" / "ensurepip" / "_bundled").glob("pip-*.whl")

@@ -17,7 +17,7 @@ from pathlib import Path
 import python_headers
 from sysroot import download, fill_whole
 
-__all__ = ["PYTHON_SOURCE", "WindowsPython", "Zig", "unpack_python"]
+__all__ = ["PYTHON_SOURCE", "WindowsPython", "Zig", "stable_abi", "unpack_python"]
 
 ZIG = "ziglang==0.17.1"
 TRIPLES = {"windows": "x86_64-windows-gnu", "macos": "aarch64-macos.13.3"}
@@ -100,7 +100,3 @@ def stable_abi(folder: Path, of_function: str, of_data: str) -> list[str]:
     source = (folder / "PC" / "python3dll.c").read_text("utf-8")
     found = re.findall(r"(?m)^EXPORT_(FUNC|DATA)\((\w+)\)", source)
     return [f"{name}{(of_function if kind == 'FUNC' else of_data).format(name)}\n" for kind, name in found]
-
-
-if __name__ == "__main__":
-    WindowsPython(Path(sys.argv[1]).resolve() / "python", Zig(Path(sys.argv[1]).resolve() / "zig"))

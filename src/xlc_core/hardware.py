@@ -26,7 +26,7 @@ def available_cores(sysfs: Path = _SYSFS) -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cpus = affinity(0) if affinity else range(os.cpu_count() or 1)
     n_cores = len({_core_of(cpu, sysfs) for cpu in cpus})
-    if sys.platform != "linux":  # there is no sysfs
+    if sys.platform != "linux":  # only Linux has sysfs
         from xlc_core import _native
 
         n_cores = min(n_cores, _native.physical_cores())

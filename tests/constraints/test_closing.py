@@ -187,7 +187,7 @@ def n_searched(engine: xlc.Engine, schema: dict[str, Any]) -> tuple[int, int]:
 def test_few_endings_are_searched(engine: xlc.Engine) -> None:
     n_in_text, n_tokens = n_searched(engine, {"type": "string", "minLength": 600})
     assert n_tokens > 100
-    assert n_in_text <= n_tokens / 4 + 20  # the looks now and then, every eighth token, and where a text may end
+    assert n_in_text <= n_tokens / 8 + 20  # the looks now and then
     fields = [f"field_{i}" for i in range(8)]
     n_between, n_tokens = n_searched(engine, {"type": "object", "properties": {}, "required": fields})
     assert n_tokens > 50  # the values may be short
